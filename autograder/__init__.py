@@ -1,0 +1,1 @@
+"""What only instructors run: release, grading, feedback."""
