@@ -1,0 +1,149 @@
+"""Data sets as uint8 tensors that live on the device; a batch is gathered and scaled when it is needed.
+
+``load()`` is what the notebooks call. Files are looked for in ``$COURSE_DATA``, then in ``data/`` of the course folder,
+then in the user's cache; what is found nowhere is downloaded from its official place.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+import torch
+
+from course_utils import device as device_module
+from course_utils.datasets import digits, mnist, places
+from course_utils.errors import CourseError
+
+FALLBACK_MARKER = "FALLBACK DATA SET"
+NAMES = ("digits", "mnist", "fashion_mnist")
+
+last_fallback: str | None = None  # why the last load("auto") had to go on without MNIST; None if it did not
+
+
+class Dataset(NamedTuple):
+    """Images as uint8 (N, C, H, W) and labels as int64 (N,), on one device; ``class_names[label]`` is for people."""
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    class_names: tuple[str, ...]
+
+
+def load(name: str = "auto", *, device: torch.device | str | None = None, train_limit: int | None = None) -> Dataset:
+    """A data set, ready on the device.
+
+    Args:
+        name: ``digits`` (scikit-learn's 8x8 handwritten digits, embedded, enlarged to 28x28), ``mnist``,
+            ``fashion_mnist``, or ``auto``: what ``$COURSE_DATASET`` names, by default MNIST and, where that cannot be
+            had, the digits, with a banner that says so.
+        device: where the tensors live; default ``get_device()``.
+        train_limit: keep only the first so many training images.
+
+    Raises:
+        CourseError: unknown name; a file is damaged; the data are not here and cannot be downloaded.
+    """
+    global last_fallback
+    if name == "auto":
+        name = os.environ.get("COURSE_DATASET") or "auto"
+    if name == "auto":
+        last_fallback = None
+        try:
+            arrays = _read("mnist")
+        except CourseError as error:
+            last_fallback = str(error)
+            _banner(last_fallback)
+            arrays = _read("digits")
+    else:
+        arrays = _read(name)
+    target = torch.device(device) if device is not None else device_module.get_device()
+    train_images, train_labels, test_images, test_labels, class_names = arrays
+    if train_limit is not None:
+        if train_limit < 1:
+            raise ValueError(f"train_limit is {train_limit}; expected at least 1, or None for all images.")
+        train_images, train_labels = train_images[:train_limit], train_labels[:train_limit]
+    tensors = (t.to(target) for t in (train_images, train_labels, test_images, test_labels))
+    return Dataset(*tensors, class_names)
+
+
+def batches(
+    images: torch.Tensor, batch_size: int, generator: torch.Generator | None = None, *, shuffle: bool = True
+) -> Iterator[torch.Tensor]:
+    """Batches of float32 images in [0, 1], shape (B, ...), gathered from resident uint8 ``images`` (N, ...).
+
+    Shuffled, every image comes once an epoch in a fresh random order and a last, smaller batch is dropped (unless it
+    is the only one), so that every step averages over the same number of images. In order, all images come.
+    Float images are passed on unscaled.
+    """
+    count = len(images)
+    if count == 0:
+        raise ValueError("images is empty; expected at least one image.")
+    if not shuffle:
+        for part in images.split(batch_size):
+            yield scale(part)
+        return
+    size = min(batch_size, count)
+    order = torch.randperm(count, device=images.device, generator=generator)
+    for start in range(0, count - size + 1, size):
+        yield scale(images.index_select(0, order[start : start + size]))
+
+
+def scale(images: torch.Tensor) -> torch.Tensor:
+    """uint8 images in 0..255 as float32 in [0, 1]; float images unchanged."""
+    if images.dtype == torch.uint8:
+        return images.to(torch.float32).mul_(1 / 255)
+    if images.is_floating_point():
+        return images
+    raise TypeError(f"images have dtype {images.dtype}; expected uint8 in 0..255, or floats in [0, 1].")
+
+
+def status() -> list[tuple[str, Path | None, str]]:
+    """For each data set its name, the folder it was found in (None: not here, or embedded), and a line for people."""
+    rows: list[tuple[str, Path | None, str]] = [("digits", None, "embedded in scikit-learn, always there")]
+    for name in mnist.FAMILIES:
+        folder = mnist.find(name)
+        rows.append((name, folder, "present" if folder else f"not here; get it with: course data fetch {name}"))
+    return rows
+
+
+def fetch(name: str, *, progress: bool = True) -> Path:
+    """Download a data set into the user's cache, going on where an earlier try stopped. Returns its folder.
+
+    Raises:
+        CourseError: nothing to download under that name, no network, disk full, or a checksum that does not match.
+    """
+    _known(name)
+    if name == "digits":
+        raise CourseError("digits are embedded in scikit-learn: there is nothing to download.")
+    return mnist.find(name) or mnist.download(name, places.cache_folder(), progress=progress)
+
+
+def _known(name: str) -> None:
+    if name not in NAMES:
+        raise CourseError(f"There is no data set {name!r}. Known: {', '.join(NAMES)}; or 'auto' for MNIST, else digits.")
+
+
+def _read(name: str) -> tuple:
+    _known(name)
+    if name == "digits":
+        return digits.read()
+    return mnist.read(name, mnist.find(name) or mnist.download(name, places.cache_folder()))
+
+
+def _banner(reason: str) -> None:
+    """Say where it cannot be missed that these are not the images that the text speaks of."""
+    import html
+
+    from course_utils import notebook
+
+    message = (
+        "MNIST could not be had, so this notebook goes on with scikit-learn's 8x8 digits, enlarged to 28x28 "
+        "(1,797 images). Everything runs, but the numbers differ from the text."
+    )
+    notebook.show_html(
+        '<div role="alert" style="border:3px solid #d55e00;padding:.6em 1em;margin:.5em 0">'
+        f"<strong>{FALLBACK_MARKER}</strong> {message}<br><small>{html.escape(reason)}</small></div>",
+        plain=f"*** {FALLBACK_MARKER}: {message}\n    ({reason})",
+    )

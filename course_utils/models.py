@@ -1,0 +1,117 @@
+"""Encoders and decoders that are given to students.
+
+Everywhere: ``x`` images in [0, 1]; ``logits`` decoder output before the sigmoid, same shape as ``x``; codes (N, D).
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from course_utils import reference
+
+
+def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Linear layers of the given sizes with ``activation`` between them; the last layer stays linear.
+
+    >>> mlp([784, 400, 20])   # (N, 784) -> (N, 20)
+    """
+    if len(sizes) < 2 or any(int(size) != size or size < 1 for size in sizes):
+        raise ValueError(f"sizes is {list(sizes)}; expected at least two whole numbers from 1 up: input, ..., output.")
+    layers: list[nn.Module] = []
+    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(width_in, width_out), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Autoencoder(nn.Module):
+    """An encoder and a decoder as one model: ``logits, z = model(x)``.
+
+    Args:
+        encoder: x (N, ...) -> codes (N, D).
+        decoder: codes (N, D) -> logits, shaped like x.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (N, D)."""
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the images that the codes stand for."""
+        return self.decoder(z)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.encode(x)
+        return self.decode(z), z
+
+
+class VAE(nn.Module):
+    """Variational autoencoder with a Gaussian encoder and a Bernoulli decoder (Kingma and Welling 2013, appendix C):
+    h = tanh(W x + b), mu and logvar linear in h; the decoder mirrors it and returns logits.
+
+    Args:
+        num_pixels: pixels of an image; x is (N, num_pixels).
+        hidden_dims: widths of the encoder's hidden layers; the decoder has them in reverse.
+        latent_dim: D.
+        activation: ``nn.Tanh`` as in the paper, or ``nn.ReLU``.
+        reparameterize: (mu, logvar) -> z; the course's own if none is given.
+    """
+
+    def __init__(
+        self,
+        num_pixels: int,
+        hidden_dims: Sequence[int],
+        latent_dim: int,
+        *,
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        reparameterize: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.encoder = mlp([num_pixels, *hidden_dims, 2 * latent_dim], activation)
+        self.decoder = mlp([latent_dim, *reversed(hidden_dims), num_pixels], activation)
+        self.reparameterize = reparameterize or reference.reparameterize
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(mu, logvar) of q(z | x), each (N, D)."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu, logvar
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits (N, num_pixels)."""
+        return self.decoder(z)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(logits, mu, logvar), logits decoded from one sample of q(z | x) for each image."""
+        mu, logvar = self.encode(x)
+        return self.decode(self.reparameterize(mu, logvar)), mu, logvar
+
+
+def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
+    """A convolutional autoencoder for 28x28 grey images: (N, 1, 28, 28) -> codes (N, latent_dim) -> logits.
+
+    Two strided convolutions halve the picture twice; the decoder mirrors them.
+    """
+    encoder = nn.Sequential(
+        nn.Conv2d(1, width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(2 * width * 7 * 7, latent_dim),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, 2 * width * 7 * 7), nn.ReLU(), nn.Unflatten(1, (2 * width, 7, 7)),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),
+    )  # fmt: skip
+    return Autoencoder(encoder, decoder)
+
+
+@torch.no_grad()
+def images_of(logits: Tensor) -> Tensor:
+    """Images in [0, 1] that logits stand for: the mean of the Bernoulli distribution, ``sigmoid(logits)``."""
+    return torch.sigmoid(logits)
