@@ -1,0 +1,180 @@
+"""The instructor's commands, added to ``course`` through the entry-point group ``course.commands``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from course_utils.errors import CourseError, WrongUsage
+from course_utils.tree import Tree, find_tree, tree_at
+
+Units = Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All units.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the instructor's commands to the ``course`` application."""
+    for command in (release, solutions, grade, feedback, demo):
+        app.command()(command)
+    app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
+
+
+def release(
+    context: typer.Context,
+    units: Units = None,
+    all_units: All = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if release/ is not current.")] = False,
+) -> None:
+    """Make the student version of units, and the student kit.
+
+    Writes release/<unit> and dist/course-student-kit.zip. Publishes nothing that contains a solution, a mark scheme
+    or an output.
+
+    Examples: course release; course release 02
+    """
+    from .kit import build_kit
+    from .release import release_units, stale_units
+
+    tree = _instructor_tree(context)
+    chosen = _units(tree, units, all_units)
+    if check:
+        stale = stale_units(tree, chosen)
+        if stale:
+            raise CourseError(f"release/ is not current for {', '.join(stale)}. Run `course release`.")
+        print(f"release/ is current: {', '.join(chosen)}")
+        return
+    release_units(tree, chosen, debug=context.obj["debug"])
+    print(f"Released {', '.join(chosen)} to release/.")
+    print(f"Student kit: {_shown(build_kit(tree), tree)}")
+
+
+def solutions(
+    context: typer.Context,
+    units: Units = None,
+    all_units: All = False,
+    budget: Annotated[str, typer.Option(help="How much to train: quick, full or original.")] = "full",
+    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Accept the embedded digits for MNIST.")] = False,
+) -> None:
+    """Run the sources from top to bottom and keep them, with their figures, in solutions/.
+
+    An error, a fallback data set or a file of more than 2 MB fails and leaves the old file in place.
+
+    Examples: course solutions 02; course solutions --budget quick --allow-fallback
+    """
+    from .solutions import BUDGETS, solve_unit
+
+    tree = _instructor_tree(context)
+    if budget not in BUDGETS:
+        raise WrongUsage(f"unknown budget {budget!r}: use {', '.join(BUDGETS)}.")
+    for unit in _units(tree, units, all_units):
+        print(f"{unit}: running ...", flush=True)
+        path, seconds = solve_unit(tree, unit, budget=budget, allow_fallback=allow_fallback, debug=context.obj["debug"])
+        print(f"{unit}: {_shown(path, tree)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
+
+
+def grade(
+    context: typer.Context,
+    units: Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
+    all_units: All = False,
+    student: Annotated[Optional[str], typer.Option(help="Only this student (folder name in submitted/).")] = None,
+    marks_only: Annotated[bool, typer.Option("--marks-only", help="Run nothing: write out the gradebook again.")] = False,
+) -> None:
+    """Grade submitted/<student>/<unit>/<unit>.ipynb into the gradebook, grades.csv and grades.json.
+
+    Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
+    `course grade UNIT --marks-only` brings the marks into grades.csv. Exit code 1 when an automatic score could not
+    be decided; those are listed.
+
+    Examples: course grade 02; course grade --all; course grade 02 --student ada
+    """
+    from .grade import grade_unit
+    from .grades_file import NEEDS_MARKING
+
+    tree = _instructor_tree(context)
+    if not units and not all_units:
+        raise WrongUsage("name a unit, or use --all. Example: course grade 02")
+    rows = []
+    for unit in _units(tree, units, all_units):
+        print(f"{unit}:", flush=True)
+        rows += grade_unit(
+            tree, unit, student=student, run=not marks_only, debug=context.obj["debug"],
+            progress=lambda line: print(f"  {line}", flush=True),
+        )
+    print(f"{_shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows of this run, "
+          f"{sum(row.status == NEEDS_MARKING for row in rows)} to be marked by hand.")
+    undecided = [row for row in rows if row.undecided]
+    for row in undecided:
+        print(f"course: undecided: {row.student}, {row.unit}, {row.exercise}: {row.reason}", file=sys.stderr)
+    if undecided:
+        raise typer.Exit(1)
+
+
+def feedback(
+    context: typer.Context,
+    units: Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
+    all_units: All = False,
+    student: Annotated[Optional[str], typer.Option(help="Only this student.")] = None,
+    with_mark_scheme: Annotated[bool, typer.Option("--with-mark-scheme", help="Leave the mark schemes in.")] = False,
+) -> None:
+    """Make an HTML page for each student of a graded unit, in feedback/<student>/<unit>/.
+
+    Example: course feedback 02
+    """
+    from .feedback import feedback_unit
+
+    tree = _instructor_tree(context)
+    if not units and not all_units:
+        raise WrongUsage("name a unit, or use --all. Example: course feedback 02")
+    for unit in _units(tree, units, all_units):
+        pages = feedback_unit(tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"])
+        print(f"{unit}: {len(pages)} page{'s' if len(pages) != 1 else ''} in feedback/")
+
+
+def demo(
+    context: typer.Context,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: remove what an earlier demo left in demo/.")] = False,
+) -> None:
+    """Release the course and grade a sample class, end to end, in demo/ only.
+
+    Nothing of your own is touched. Ends with the path of a summary page of the class.
+    """
+    from .demo import run_demo
+
+    print(f"Class summary: {run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))}")
+
+
+def test(
+    context: typer.Context,
+    kill_matrix: Annotated[bool, typer.Option("--kill-matrix", help="Also run every check on every known wrong answer.")] = False,
+) -> None:
+    """Run all tests: tests/ and the executed notebooks in solutions/. Further arguments go to pytest.
+
+    Examples: course test; course test -k release; course test --kill-matrix
+    """
+    from .run_tests import run_tests
+
+    raise typer.Exit(run_tests(_instructor_tree(context), context.args, kill_matrix=kill_matrix))
+
+
+def _instructor_tree(context: typer.Context) -> Tree:
+    root: Path | None = context.obj["root"]
+    tree = tree_at(root) if root is not None else find_tree()
+    if tree.is_kit:
+        raise WrongUsage("this is a student kit; grading and releasing need the instructor's checkout.")
+    return tree
+
+
+def _units(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
+    if given and all_units:
+        raise WrongUsage("name units or use --all, not both.")
+    units = [tree.unit(name) for name in given] if given else tree.units()
+    if not units:
+        raise CourseError(f"{tree.source} holds no units.")
+    return list(dict.fromkeys(units))
+
+
+def _shown(path: Path, tree: Tree) -> str:
+    return str(path.relative_to(tree.root)) if path.is_relative_to(tree.root) else str(path)

@@ -1,0 +1,103 @@
+"""grades.csv and grades.json: one record per student and graded cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
+TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"
+FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+@dataclass(frozen=True)
+class Grade:
+    """One row. ``score`` is None when it is not known (yet)."""
+
+    student: str
+    unit: str
+    exercise: str
+    score: float | None
+    max_score: float
+    status: str
+    reason: str = ""
+
+    @property
+    def undecided(self) -> bool:
+        """True when an automatic score could not be given; a written answer that waits for its marker is not that."""
+        return self.score is None and self.status != NEEDS_MARKING
+
+
+COLUMNS = [field.name for field in fields(Grade)]
+
+
+def replace_unit(root: Path, unit: str, grades: list[Grade], students: set[str] | None = None) -> None:
+    """Put the rows of a unit (of ``students``, if given) in place of the old ones, in both files."""
+    kept = [
+        grade
+        for grade in read_grades(root / "grades.csv")
+        if grade.unit != unit or (students is not None and grade.student not in students)
+    ]
+    write_grades(root, kept + grades)
+
+
+def write_grades(root: Path, grades: list[Grade]) -> None:
+    """Write both files, sorted by student, unit and exercise; each is replaced only when its text is complete."""
+    grades = sorted(grades, key=lambda grade: (grade.student, grade.unit, grade.exercise))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for grade in grades:
+        writer.writerow([_escape(_text(getattr(grade, column))) for column in COLUMNS])
+    _replace(root / "grades.csv", text.getvalue())
+    _replace(root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n")
+
+
+def read_grades(path: Path) -> list[Grade]:
+    """The rows of a grades.csv; an empty list when there is none."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return [
+            Grade(
+                student=_unescape(row["student"]), unit=_unescape(row["unit"]), exercise=_unescape(row["exercise"]),
+                score=float(row["score"]) if row["score"] else None, max_score=float(row["max_score"]),
+                status=row["status"], reason=_unescape(row["reason"]),
+            )
+            for row in csv.DictReader(lines)
+        ]
+
+
+def number(value: float | None) -> str:
+    """A score as text: at most two decimals, empty when unknown."""
+    return "" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _text(value: str | float | None) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
+def _escape(text: str) -> str:
+    """Keep spreadsheets from taking a cell for a formula."""
+    return f"'{text}" if text.startswith((*FORMULA_STARTS, "\t", "\r")) else text
+
+
+def _unescape(text: str) -> str:
+    return text[1:] if text.startswith("'") and text[1:].startswith((*FORMULA_STARTS, "\t", "\r")) else text
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,111 @@
+"""The release gate: what must not reach students, found by comparing a released notebook with its source."""
+
+from __future__ import annotations
+
+import re
+
+from nbformat import NotebookNode
+from nbgrader import utils
+
+from .preprocessors import is_blank_answer
+
+SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
+MARK_SCHEME = ("BEGIN MARK SCHEME", "END MARK SCHEME")
+HIDDEN_TESTS = ("BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
+SHORTEST = 12  # characters; shorter lines ("return loss") say nothing by themselves
+
+
+def find_leaks(source: NotebookNode, release: NotebookNode) -> list[str]:
+    """What a release gives away or has lost, one sentence each; an empty list means that it may be published."""
+    return [
+        *_outputs(release),
+        *_marks(release),
+        *_solutions(source, release),
+        *_confidential_regions(source, release),
+        *_stubs(source, release),
+        *_lost(source, release),
+    ]
+
+
+def region_lines(source: str, marks: tuple[str, str]) -> list[list[str]]:
+    """The telling lines of each region between the two marks, stripped; comments and short lines left out."""
+    regions = re.findall(rf"{marks[0]}[^\n]*\n(.*?)(?:[^\n]*{marks[1]}|\Z)", source, flags=re.DOTALL)
+    return [[line for line in map(str.strip, region.splitlines()) if _tells(line)] for region in regions]
+
+
+def _tells(line: str) -> bool:
+    return len(line) >= SHORTEST and not line.startswith("#")
+
+
+def _name(cell: NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id") or f"cell {cell.get('id', '?')}"
+
+
+def _outputs(release: NotebookNode) -> list[str]:
+    found = [f"{_name(cell)} still has outputs" for cell in release.cells if cell.get("outputs")]
+    found += [f"{_name(cell)} still has an execution count" for cell in release.cells if cell.get("execution_count")]
+    return found + ([] if "widgets" not in release.metadata else ["the state of widgets is still stored"])
+
+
+def _marks(release: NotebookNode) -> list[str]:
+    marks = SOLUTION + MARK_SCHEME + HIDDEN_TESTS
+    return [f"{_name(cell)} contains {mark!r}" for cell in release.cells for mark in marks if mark in cell.source]
+
+
+def _solutions(source: NotebookNode, release: NotebookNode) -> list[str]:
+    """Lines of solutions in the release. A line that provided cells use as well gives nothing away by itself, but a
+    whole solution does."""
+    provided = {
+        line.strip()
+        for cell in source.cells
+        for line in re.sub(r"(?s)BEGIN SOLUTION.*?END SOLUTION", "", cell.source).splitlines()
+    }
+    released = {line.strip() for cell in release.cells for line in cell.source.splitlines()}
+    found = []
+    for cell in source.cells:
+        for region in region_lines(cell.source, SOLUTION):
+            telling = [line for line in region if line not in provided and line in released]
+            if telling:
+                found.append(f"the release contains a line of the solution of {_name(cell)}: {telling[0]}")
+            elif region and all(line in released for line in region):
+                found.append(f"the release contains the whole solution of {_name(cell)}")
+    return found
+
+
+def _confidential_regions(source: NotebookNode, release: NotebookNode) -> list[str]:
+    """Lines of mark schemes, hidden tests and model answers in the release."""
+    text = "\n".join(cell.source for cell in release.cells)
+    found = []
+    for cell in source.cells:
+        for marks, what in ((MARK_SCHEME, "mark scheme"), (HIDDEN_TESTS, "hidden test")):
+            for region in region_lines(cell.source, marks):
+                found += [f"the release contains the {what} of {_name(cell)}: {line}" for line in region if line in text]
+        if cell.cell_type == "markdown" and utils.is_solution(cell) and not is_blank_answer(cell.source):
+            lines = [line for line in map(str.strip, cell.source.splitlines()) if _tells(line) and "SOLUTION" not in line]
+            found += [f"the release contains the model answer of {_name(cell)}: {line}" for line in lines if line in text]
+    return found
+
+
+def _stubs(source: NotebookNode, release: NotebookNode) -> list[str]:
+    stubs = {_name(cell): cell.source for cell in release.cells}
+    found = []
+    for cell in source.cells:
+        if not utils.is_solution(cell):
+            continue
+        name, stub = _name(cell), stubs.get(_name(cell), "")
+        if cell.cell_type == "code" and f'NotImplementedError("{name}: ' not in stub:
+            found.append(f"the stub of {name} does not raise a NotImplementedError that names it")
+        if cell.cell_type == "markdown" and not is_blank_answer(stub):
+            found.append(f"the answer cell {name} is not blank")
+    return found
+
+
+def _lost(source: NotebookNode, release: NotebookNode) -> list[str]:
+    """Cell ids and tags are how a submission is matched with its source."""
+    if [cell.get("id") for cell in source.cells] != [cell.get("id") for cell in release.cells]:
+        return ["the cells of the release do not have the ids of the source, in order"]
+    return [
+        f"{_name(old)} lost its tags"
+        for old, new in zip(source.cells, release.cells)
+        if old.metadata.get("tags", []) != new.metadata.get("tags", [])
+    ]

@@ -1,0 +1,89 @@
+"""nbgrader, driven as a library on one course tree, with the same configuration as its own commands."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_config_path
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGrader
+from nbgrader.converters.base import BaseConverter, NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from sqlalchemy.exc import SAWarning
+from traitlets.config import Application
+
+from course_utils.errors import CourseError
+from course_utils.tree import Tree
+
+
+class NbGraderCourse:
+    """nbgrader configured by the tree's nbgrader_config.py; its log is kept instead of printed, unless debugging."""
+
+    def __init__(self, tree: Tree, debug: bool = False) -> None:
+        self.tree = tree
+        _put_scripts_on_path()
+        warnings.filterwarnings("ignore", category=SAWarning, module="nbgrader")
+        self.app = NbGrader(raise_config_file_errors=True)
+        self._log = io.StringIO()
+        self.app.log.handlers = [logging.StreamHandler(self._log)] + ([logging.StreamHandler()] if debug else [])
+        self.app.log.propagate = False
+        self.app.log.setLevel(logging.INFO)
+        # As nbgrader's own commands do, but never from the current folder, which may be another course tree.
+        Application.load_config_file(self.app, "nbgrader_config", path=[str(tree.root), *jupyter_config_path()])
+
+    def directory(self, **overrides: Any) -> CourseDirectory:
+        """nbgrader's idea of the tree, with some of its settings replaced."""
+        return CourseDirectory(parent=self.app, **overrides)
+
+    @contextmanager
+    def gradebook(self) -> Iterator[Gradebook]:
+        """The open gradebook of the tree."""
+        directory = self.directory()
+        with Gradebook(directory.db_url, directory.course_id) as gradebook:
+            yield gradebook
+
+    def convert(
+        self, converter: type[BaseConverter], unit: str, student: str | None = None, settings: dict[str, Any] | None = None,
+        **overrides: Any,
+    ) -> None:
+        """Run one of nbgrader's converters on one unit (and student); what is there already is replaced.
+
+        ``settings`` configures the converter, ``overrides`` the course directory. Raises CourseError with the last
+        line of whatever went wrong.
+        """
+        directory = self.directory(assignment_id=unit, **({"student_id": student} if student else {}), **overrides)
+        self._log.seek(0)
+        self._log.truncate()
+        try:
+            converter(coursedir=directory, parent=self.app, force=True, **(settings or {})).start()
+        except (NbGraderException, SystemExit) as error:
+            raise CourseError(f"{unit}{f' of {student}' if student else ''}: {self._cause() or error}") from error
+
+    def _cause(self) -> str:
+        """The last exception line of the log: nbgrader logs the traceback and raises something general."""
+        causes = [
+            line.strip()
+            for line in self._log.getvalue().splitlines()
+            if line and not line[0].isspace() and ("Error: " in line or "Exception: " in line)
+        ]
+        return causes[-1] if causes else ""
+
+
+def _put_scripts_on_path() -> None:
+    """nbgrader starts `alembic` by its bare name, which is only found where the environment is activated."""
+    scripts = sysconfig.get_path("scripts")
+    if scripts not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join(filter(None, [scripts, os.environ.get("PATH")]))
+
+
+def notebook_path(folder: Path, unit: str) -> Path:
+    """Where a unit's notebook lies below ``folder``."""
+    return folder / unit / f"{unit}.ipynb"

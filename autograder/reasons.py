@@ -1,0 +1,107 @@
+"""Why a cell got the points it got, in a line, read from the graded notebook."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+from nbformat import NotebookNode
+
+from .grades_file import CRASHED, GRADED, TIMED_OUT
+from .preprocessors import KERNEL_DIED, NOTEBOOK_TIMEOUT, is_answer, is_blank_answer
+
+NOT_WRITTEN = "not written yet"
+LONGEST = 400
+STATUS_OF_ERROR = {KERNEL_DIED: CRASHED, NOTEBOOK_TIMEOUT: TIMED_OUT, "CellTimeoutError": TIMED_OUT}
+OUR_ERRORS = (KERNEL_DIED, NOTEBOOK_TIMEOUT, "NoVerdict")
+
+
+def explain_cell(cell: NotebookNode | None, score: float | None, max_score: float) -> tuple[str, str]:
+    """Status and reason of a graded cell. The reason is empty for full marks."""
+    if cell is None:
+        return GRADED, "the graded cell is no longer in the notebook"
+    if is_answer(cell):
+        return GRADED, "not answered" if is_blank_answer(cell.source) else ""
+    for output in cell.outputs:
+        if output.output_type == "error":
+            return STATUS_OF_ERROR.get(output.ename, GRADED), explain_error(output)
+    if score is not None and score >= max_score:
+        return GRADED, ""
+    return GRADED, shorten(explain_score(cell))
+
+
+def explain_error(output: NotebookNode) -> str:
+    """The reason behind an error output."""
+    if output.ename == "NotImplementedError":
+        return NOT_WRITTEN
+    if output.ename == "CellTimeoutError":
+        return "the check did not finish in time; an endless loop?"
+    return shorten(plain(output.evalue if output.ename in OUR_ERRORS else f"{output.ename}: {output.evalue}"))
+
+
+def explain_score(cell: NotebookNode) -> str:
+    """What the check's result says: its note (such as 'not written yet'), or the broken laws and the likely causes."""
+    for output in cell.outputs:
+        html = output.get("data", {}).get("text/html")
+        if html:
+            result = CheckResult("".join(html))
+            return NOT_WRITTEN if NOT_WRITTEN in result.headline else result.summary()
+    return ""
+
+
+def plain(text: str) -> str:
+    """Text without terminal colours and line breaks."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+
+
+def shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+class CheckResult(HTMLParser):
+    """What a check shows under its cell, read back: the headline, and the rows of the table of laws."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.headline = ""
+        self.rows: list[list[str]] = []
+        self._text: list[str] | None = None
+        self.feed(html)
+
+    def summary(self) -> str:
+        """The broken laws, then each likely cause once."""
+        broken = [row for row in self.rows if len(row) > 1 and "broken" in row[1]]
+        if not broken:
+            return self.headline
+        laws = "; ".join(row[0] for row in broken)
+        causes = self.causes()
+        if causes:
+            return f"{laws}. Likely cause: {' '.join(causes)}"
+        expected, came = (broken[0] + ["", ""])[2:4]
+        return f"{laws}. Expected {expected}, came {came}" if expected or came else laws
+
+    def causes(self) -> list[str]:
+        """The likely causes named, each once."""
+        named = [row[3].partition("Likely cause:")[2].strip() for row in self.rows if len(row) > 3]
+        return list(dict.fromkeys(filter(None, named)))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag == "td" or (tag == "p" and not self.headline):
+            self._text = []
+        elif tag == "br":
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        if self._text is not None:
+            self._text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("td", "p") or self._text is None:
+            return
+        text, self._text = plain("".join(self._text)), None
+        if tag == "td" and self.rows:
+            self.rows[-1].append(text)
+        elif tag == "p" and not self.headline:
+            self.headline = text

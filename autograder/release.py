@@ -1,0 +1,101 @@
+"""From the sources in notebooks/ to the student version in release/."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import tempfile
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbgrader.converters import GenerateAssignment
+
+from course_utils.errors import CourseError
+from course_utils.tree import Tree
+
+from .leaks import find_leaks
+from .nbgrader_course import NbGraderCourse, notebook_path
+
+
+def release_units(tree: Tree, units: list[str], debug: bool = False) -> None:
+    """Make release/<unit> for each unit. Nothing is replaced unless every unit passes the release gate."""
+    with build(tree, units, debug=debug) as built:
+        for unit in units:
+            publish(built / unit, tree.root / "release" / unit, workspace(tree))
+
+
+def stale_units(tree: Tree, units: list[str]) -> list[str]:
+    """The units whose release/ is not what their source gives now."""
+    with build(tree, units, record=False) as built:
+        return [unit for unit in units if not same_folder(built / unit, tree.root / "release" / unit)]
+
+
+def register_unit(tree: Tree, unit: str) -> None:
+    """Record in the gradebook which cells of a unit are graded, and for how much, as nbgrader does at release."""
+    with build(tree, [unit]):
+        pass
+
+
+@contextmanager
+def build(tree: Tree, units: list[str], record: bool = True, debug: bool = False) -> Iterator[Path]:
+    """A temporary folder with the student version of the units, checked by the release gate.
+
+    ``record`` says whether the tree's gradebook learns about the cells; otherwise a temporary one does.
+    """
+    course = NbGraderCourse(tree, debug=debug)
+    with tempfile.TemporaryDirectory(dir=workspace(tree)) as folder:
+        built = Path(folder) / "release"
+        overrides = {"release_directory": str(built)}
+        if not record:
+            overrides["db_url"] = f"sqlite:///{Path(folder) / 'gradebook.db'}"
+        for unit in units:
+            read_source(tree, unit)
+            course.convert(GenerateAssignment, unit, **overrides)
+            check_release(tree, unit, built)
+        yield built
+
+
+def check_release(tree: Tree, unit: str, released: Path) -> None:
+    """The release gate: raise CourseError when the student version of a unit in ``released`` gives something away."""
+    leaks = find_leaks(read_source(tree, unit), nbformat.read(notebook_path(released, unit), as_version=4))
+    if leaks:
+        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
+        raise CourseError(f"{unit} is not released: {leaks[0]}{more}. Correct notebooks/{unit}, then run this again.")
+
+
+def read_source(tree: Tree, unit: str) -> nbformat.NotebookNode:
+    """The source notebook of a unit."""
+    path = notebook_path(tree.source, unit)
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:
+        raise CourseError(f"{path} is not a readable notebook ({type(error).__name__}). Restore it from git.") from error
+
+
+def workspace(tree: Tree) -> Path:
+    """A folder for what is being made, on the same disk as where it goes."""
+    folder = tree.root / "build"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def publish(built: Path, destination: Path, workspace: Path) -> None:
+    """Put a finished folder in the place of an old one; the old one stays until the new one is complete."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace) as old:
+        if destination.exists():
+            destination.rename(Path(old) / "was")
+        try:
+            shutil.move(built, destination)
+        except BaseException:
+            if (Path(old) / "was").exists() and not destination.exists():
+                (Path(old) / "was").rename(destination)
+            raise
+
+
+def same_folder(one: Path, other: Path) -> bool:
+    """True when both folders hold the same files with the same bytes."""
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()) for folder in (one, other)]
+    return files[0] == files[1] and all(filecmp.cmp(one / file, other / file, shallow=False) for file in files[0])

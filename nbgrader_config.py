@@ -1,0 +1,75 @@
+"""nbgrader on the layout of this course, for `course`, the `nbgrader` commands and formgrader alike.
+
+Each step is one small class; the lists below compose them. To execute submissions in another way, replace
+`ExecuteSubmission` in `autograde_preprocessors`: nothing else knows how a submission is run.
+"""
+
+import os
+
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
+from nbgrader import preprocessors as nbgrader
+
+from autograder import preprocessors as ours
+
+c = get_config()  # noqa: F821 (given by traitlets)
+
+c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
+c.CourseDirectory.course_id = "latent-spaces"
+c.CourseDirectory.source_directory = "notebooks"
+c.CourseDirectory.release_directory = "release"
+c.CourseDirectory.solution_directory = "solutions"
+c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedback", "runs", "*.safetensors"]
+
+# Release: what students get.
+c.ClearSolutions.code_stub = {"python": ours.NameStub.placeholder}
+c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
+c.GenerateAssignment.preprocessors = [
+    nbgrader.IncludeHeaderFooter,
+    nbgrader.LockCells,
+    nbgrader.ClearSolutions,
+    ours.NameStub,
+    nbgrader.ClearOutput,
+    ours.CleanMetadata,
+    nbgrader.CheckCellMetadata,
+    nbgrader.ComputeChecksums,
+    nbgrader.SaveCells,
+    nbgrader.ClearHiddenTests,
+    nbgrader.ClearMarkScheme,
+    nbgrader.ComputeChecksums,
+    nbgrader.CheckCellMetadata,
+]
+
+# Grading: what happens to a submission.
+c.Autograde.sanitize_preprocessors = [
+    ours.KeepExperimentOutputs,
+    nbgrader.DeduplicateIds,
+    nbgrader.OverwriteKernelspec,
+    nbgrader.OverwriteCells,
+    nbgrader.CheckCellMetadata,
+]
+c.Autograde.autograde_preprocessors = [
+    ours.ExecuteSubmission,
+    ours.RequireVerdict,
+    nbgrader.LimitOutput,
+    nbgrader.SaveAutoGrades,
+    ours.SettleGrades,
+    nbgrader.AssignLatePenalties,
+    nbgrader.CheckCellMetadata,
+]
+
+# Feedback: what students get back.
+c.GenerateFeedback.preprocessors = [
+    nbgrader.GetGrades,
+    ours.LeaveOutRubric,
+    CSSHTMLHeaderPreprocessor,
+]
+
+# Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly;
+# `nbgrader generate_solution` runs everything, hence the long default.
+c.Execute.timeout = 3600
+c.ExecuteSubmission.timeout = 120
+c.Validator.Execute.timeout = 300
+c.Validator.Execute.skip_cells_with_tag = "experiment"
+
+# The history of a kernel stays in memory, and its log (a warning about TCP on the loopback) out of the way.
+c.Execute.extra_arguments = ["--HistoryManager.hist_file=:memory:", "--log-level=ERROR"]
