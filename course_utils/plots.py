@@ -1,0 +1,340 @@
+"""Pictures: one geometry, one colour-blind-safe palette, a text alternative and a caption on every figure.
+
+Every function draws and shows; none returns anything to keep. Images are tensors in [0, 1], (N, H, W), (N, C, H, W) or
+flat (N, H*W).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import time
+from typing import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from course_utils import notebook
+
+WIDTH = 8.0  # inches, of every figure
+DPI = 100
+# P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
+PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
+INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
+STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
+    "axes.titlelocation": "left", "legend.frameon": False, "lines.linewidth": 1.6,
+}  # fmt: skip
+
+
+def figure(height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
+    """A figure of the course's width and a 2-D array of its axes; ``height`` in inches. Needs no display."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        fig = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+        return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def show(fig: Figure, alt: str, caption: str = "") -> None:
+    """Show a figure with its text alternative (what a reader who cannot see it needs) and, below it, a caption."""
+    if not alt.strip():
+        raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
+    notebook.show_html(_markup(fig, alt, caption), plain=f"[figure] {alt}")
+
+
+def image_rows(
+    rows: Mapping[str, Tensor], alt: str, caption: str = "", *, titles: Sequence[str] | None = None
+) -> None:
+    """Rows of images under each other, each row with its label at the left; ``titles`` stand above the columns."""
+    pictures = {label: to_pictures(images) for label, images in rows.items()}
+    columns = max(len(p) for p in pictures.values())
+    label_width = 1.15
+    side = (WIDTH - label_width) / max(columns, 8)
+    fig, axes = figure(side * len(pictures) + (0.25 if titles else 0.05), len(pictures), columns)
+    for line, (label, images) in zip(axes, pictures.items(), strict=True):
+        for index, ax in enumerate(line):
+            _blank(ax)
+            if index < len(images):
+                ax.imshow(images[index], cmap="gray", vmin=0, vmax=1)
+        line[0].text(-0.12, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=9, wrap=False)
+    for ax, title in zip(axes[0], titles or (), strict=False):
+        ax.set_title(title, loc="center", fontsize=8)
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    show(fig, alt, caption)
+
+
+def image_grid(images: Tensor, alt: str, caption: str = "", *, columns: int = 16) -> None:
+    """Images side by side in one mosaic, row by row."""
+    fig, axes = figure(WIDTH * math.ceil(len(images) / columns) / columns)
+    _blank(axes[0, 0])
+    axes[0, 0].imshow(mosaic(images, columns), cmap="gray", vmin=0, vmax=1)
+    show(fig, alt, caption)
+
+
+def mosaics(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, columns: int = 8) -> None:
+    """Several mosaics beside each other, each under its title: for comparing models sample by sample."""
+    count = len(groups)
+    tallest = max(math.ceil(len(images) / columns) for images in groups.values())
+    fig, axes = figure(WIDTH / count * tallest / columns + 0.3, 1, count)
+    for ax, (title, images) in zip(axes[0], groups.items(), strict=True):
+        _blank(ax)
+        ax.imshow(mosaic(images, columns), cmap="gray", vmin=0, vmax=1)
+        ax.set_title(title)
+    show(fig, alt, caption)
+
+
+def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequence[str], alt: str, caption: str = "") -> None:
+    """One panel per key, one line per history (as ``Run.history``), over the epochs."""
+    fig, axes = figure(2.6, 1, len(keys))
+    for ax, key in zip(axes[0], keys, strict=True):
+        for index, (label, history) in enumerate(histories.items()):
+            _line(ax, [r["epoch"] for r in history], [r[key] for r in history], index, label)
+        ax.set(xlabel="epoch", title=f"{key.replace('test_', 'test ')} [nats per image]")
+    axes[0, -1].legend()
+    show(fig, alt, caption)
+
+
+def code_map(
+    maps: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "", *, prior: bool = True, names: Sequence[str] | None = None,
+    limit: float | None = None,
+) -> None:  # fmt: skip
+    """Scatter of 2-D codes, one panel per map, each code drawn as its digit in its digit's colour.
+
+    Args:
+        maps: title -> (z (N, 2), labels (N,)).
+        prior: draw the circles that hold 39 %, 86 % and 99 % of N(0, I) (radius 1, 2, 3).
+        limit: half-width of the axes; default: what the codes need.
+    """
+    fig, axes = figure(WIDTH / max(len(maps), 2) + 0.3, 1, max(len(maps), 2) if len(maps) < 2 else len(maps))
+    for ax in axes[0][len(maps):]:  # fmt: skip
+        ax.set_axis_off()
+    for ax, (title, (z, labels)) in zip(axes[0], maps.items(), strict=False):
+        points, digits = to_numpy(z), to_numpy(labels).astype(int)
+        for digit in np.unique(digits):
+            chosen = points[digits == digit]
+            name = names[digit] if names else str(digit)
+            ax.scatter(chosen[:, 0], chosen[:, 1], s=26, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2)
+        if prior:
+            turn = np.linspace(0, 2 * np.pi, 200)
+            for radius in (1, 2, 3):
+                ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, lw=0.8, ls=(0, (4, 3)), zorder=3)
+        reach = limit or 1.05 * max(3.0 if prior else 0.0, float(np.abs(points).max()))
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=title, xlabel="$z_1$", ylabel="$z_2$")
+    show(fig, alt, caption)
+
+
+def histograms(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, xlabel: str, bins: int = 60) -> None:
+    """Densities of one quantity in several groups, on common bins."""
+    values = {label: to_numpy(v).ravel() for label, v in groups.items()}
+    low, high = min(v.min() for v in values.values()), max(v.max() for v in values.values())
+    edges = np.linspace(low, high, bins + 1)
+    fig, axes = figure(2.6)
+    for index, (label, v) in enumerate(values.items()):
+        axes[0, 0].hist(v, edges, density=True, histtype="stepfilled", alpha=0.35, color=_colour(index))
+        axes[0, 0].hist(v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), lw=1.6, label=label)
+    axes[0, 0].set(xlabel=xlabel, ylabel="density")
+    axes[0, 0].legend()
+    show(fig, alt, caption)
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
+    xscale: str = "linear", yscale: str = "linear", level: tuple[float, str] | None = None, annotate: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Lines with markers; ``level`` is a horizontal line (value, label) to compare with; ``annotate`` labels the
+    points of every series."""
+    fig, axes = figure(3.0)
+    ax = axes[0, 0]
+    for index, (label, (x, y)) in enumerate(series.items()):
+        _line(ax, x, y, index, label)
+        for note, px, py in zip(annotate or (), x, y, strict=False):
+            ax.annotate(note, (px, py), textcoords="offset points", xytext=(5, 5), fontsize=8)
+    if level:
+        ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+    if len(series) > 1 or level:
+        ax.legend()
+    show(fig, alt, caption)
+
+
+def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
+         ticks: Sequence[str] | None = None) -> None:  # fmt: skip
+    """Bars, one panel per group under a common scale; ``ticks`` name the bars."""
+    fig, axes = figure(2.4, 1, len(groups), sharey=True)
+    for ax, (title, heights) in zip(axes[0], groups.items(), strict=True):
+        places = np.arange(1, len(heights) + 1)
+        ax.bar(places, to_numpy(torch.as_tensor(heights)), color=OTHER, width=0.8)
+        ax.set(title=title, xlabel=xlabel)
+        if ticks:
+            ax.set_xticks(places, ticks)
+    axes[0, 0].set_ylabel(ylabel)
+    show(fig, alt, caption)
+
+
+@torch.no_grad()
+def manifold(
+    decoders: Mapping[str, Callable[[Tensor], Tensor]], alt: str, caption: str = "", *, steps: int = 20, limit: float = 3.0,
+    quantiles: bool = False, device: torch.device | str = "cpu",
+) -> None:  # fmt: skip
+    """What a decoder makes of a 2-D latent space: a steps x steps mosaic per decoder, z_1 to the right, z_2 upwards.
+
+    Args:
+        decoders: title -> function from z (N, 2) to logits.
+        limit: z runs from -limit to limit, evenly.
+        quantiles: instead, let z run over the prior's quantiles, so that every picture has the same prior probability.
+    """
+    axis = latent_axis(steps, limit, quantiles)
+    z2, z1 = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], 1).to(device)
+    fig, axes = figure(WIDTH / max(len(decoders), 1) * (0.98 if len(decoders) > 1 else 0.85) + 0.4, 1, len(decoders))
+    for ax, (title, decode) in zip(axes[0], decoders.items(), strict=True):
+        ax.imshow(mosaic(torch.sigmoid(decode(z)), steps), cmap="gray", vmin=0, vmax=1, extent=(0, steps, 0, steps))
+        marks = [0, steps // 2, steps - 1]
+        labels = [f"{axis[m]:.1f}" for m in marks]
+        ax.set_xticks([m + 0.5 for m in marks], labels)
+        ax.set_yticks([m + 0.5 for m in marks], labels)
+        ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
+    show(fig, alt, caption)
+
+
+def latent_axis(steps: int, limit: float = 3.0, quantiles: bool = False) -> Tensor:
+    """``steps`` coordinates from -limit to limit, or the prior's quantiles (i + 1/2) / steps."""
+    if quantiles:
+        return torch.special.ndtri((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).float()
+    return torch.linspace(-limit, limit, steps)
+
+
+def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> None:
+    """A small table, one record a row; numbers that are not text are shown with three significant digits."""
+    heads = list(rows[0])
+    cells = [[_cell(row[head]) for head in heads] for row in rows]
+    plain = "\n".join("\t".join(line) for line in [heads, *cells])
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in cells)
+    head = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads)
+    title = f"<caption style='caption-side:bottom;text-align:left'>{html.escape(caption)}</caption>" if caption else ""
+    notebook.show_html(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", plain=plain)
+
+
+class LiveCurves:
+    """Loss curves that grow while a model trains, at no more than a twentieth of the training's time."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.handle = epochs, None
+        self.cost, self.last = 0.0, time.perf_counter()
+
+    def update(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Redraw, if drawing has become cheap beside the time since the last picture."""
+        if time.perf_counter() - self.last >= max(1.0, 20 * self.cost):
+            self._draw(history)
+
+    def finish(self, history: Sequence[Mapping[str, float]]) -> None:
+        """The last picture, which stays in the notebook."""
+        if history:
+            self._draw(history)
+
+    def _draw(self, history: Sequence[Mapping[str, float]]) -> None:
+        from IPython.display import HTML, display
+
+        began = time.perf_counter()
+        content = HTML(_markup(self._figure(history), self._alt(history), ""))
+        if self.handle is None:
+            self.handle = display(content, display_id=True)
+        else:
+            self.handle.update(content)
+        self.last = time.perf_counter()
+        self.cost = self.last - began
+
+    def _figure(self, history: Sequence[Mapping[str, float]]) -> Figure:
+        names = self._names(history)
+        fig, axes = figure(2.0, 1, max(len(names), 3))
+        for ax in axes[0][len(names):]:  # fmt: skip
+            ax.set_axis_off()
+        for ax, name in zip(axes[0], names, strict=False):
+            for index, key in enumerate((name, f"test_{name}")):
+                points = [(r["epoch"], r[key]) for r in history if key in r]
+                if points:
+                    _line(ax, *zip(*points, strict=True), index, "test" if index else "training")
+            ax.set(title=name, xlabel="epoch", xlim=(0.5, max(self.epochs, 2) + 0.5))
+        axes[0, 0].legend()
+        return fig
+
+    @staticmethod
+    def _names(history: Sequence[Mapping[str, float]]) -> list[str]:
+        return [key for key in history[0] if key not in ("epoch", "seconds") and not key.startswith("test_")]
+
+    def _alt(self, history: Sequence[Mapping[str, float]]) -> str:
+        ends = ", ".join(f"{name} from {history[0][name]:.4g} to {history[-1][name]:.4g}" for name in self._names(history))
+        return f"Training curves over {len(history)} epochs: {ends}."
+
+
+def to_numpy(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
+    """A NumPy array of a tensor on any device, or of a sequence."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def to_pictures(images: Tensor) -> np.ndarray:
+    """(N, H, W) or (N, H, W, 3) float array for drawing, from flat, grey or colour images; uint8 is scaled."""
+    array = to_numpy(images.float() / 255 if images.dtype == torch.uint8 else images.float())
+    if array.ndim == 2:
+        side = math.isqrt(array.shape[1])
+        if side * side != array.shape[1]:
+            raise ValueError(f"flat images have {array.shape[1]} pixels, which is no square; expected e.g. 784 = 28 * 28.")
+        return array.reshape(-1, side, side)
+    if array.ndim == 4:
+        array = array[:, 0] if array.shape[1] == 1 else array.transpose(0, 2, 3, 1)
+    if array.ndim not in (3, 4):
+        raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, H*W), (N, H, W) or (N, C, H, W).")
+    return array
+
+
+def mosaic(images: Tensor, columns: int) -> np.ndarray:
+    """Images as one large picture, row by row; missing ones at the end are black."""
+    pictures = to_pictures(images)
+    rows = math.ceil(len(pictures) / columns)
+    height, width, *rest = pictures.shape[1:]
+    canvas = np.zeros((rows * columns, height, width, *rest), dtype=pictures.dtype)
+    canvas[: len(pictures)] = pictures
+    canvas = canvas.reshape(rows, columns, height, width, *rest).swapaxes(1, 2)
+    return canvas.reshape(rows * height, columns * width, *rest)
+
+
+def _markup(fig: Figure, alt: str, caption: str) -> str:
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", pil_kwargs={"optimize": True})
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
+    width = int(fig.get_size_inches()[0] * DPI)
+    return (f'<figure style="margin:0.5em 0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '
+            f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
+
+
+def _blank(ax) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _line(ax, x, y, index: int, label: str) -> None:
+    marker = "osD^vP*X"[index % 8] if len(x) < 30 else ""
+    ax.plot(x, y, color=_colour(index), ls=_dash(index), marker=marker, markersize=3.5, label=label)
+
+
+def _colour(index: int) -> str:
+    return (OTHER, ACCENT, "#117733", "#ddaa33", "#88ccee", "#882255", "#888888")[index % 7]
+
+
+def _dash(index: int):
+    return ("-", (0, (5, 2)), (0, (1, 1)), (0, (5, 2, 1, 2)))[index % 4]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, (float, np.floating)) or (isinstance(value, Tensor) and value.is_floating_point()):
+        value = float(value)
+        return "–" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
