@@ -39,6 +39,16 @@ c.GenerateAssignment.preprocessors = [
     nbgrader.CheckCellMetadata,
 ]
 
+# Solutions: the sources executed, for the instructor.
+c.GenerateSolution.preprocessors = [
+    nbgrader.IncludeHeaderFooter,
+    nbgrader.LockCells,
+    nbgrader.ClearOutput,
+    nbgrader.ClearMarkScheme,
+    nbgrader.Execute,
+    ours.CleanMetadata,
+]
+
 # Grading: what happens to a submission.
 c.Autograde.sanitize_preprocessors = [
     ours.KeepExperimentOutputs,
@@ -64,9 +74,10 @@ c.GenerateFeedback.preprocessors = [
     CSSHTMLHeaderPreprocessor,
 ]
 
-# Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly;
-# `nbgrader generate_solution` runs everything, hence the long default.
-c.Execute.timeout = 3600
+# Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly; solutions run
+# everything and take what they take.
+c.Execute.timeout = None
+c.Execute.record_timing = False
 c.ExecuteSubmission.timeout = 120
 c.Validator.Execute.timeout = 300
 c.Validator.Execute.skip_cells_with_tag = "experiment"

@@ -44,6 +44,11 @@ def is_blank_answer(source: str) -> bool:
     return "".join(source.split()) in ("", "".join(ANSWER_STUB.split()))
 
 
+def has_output(cell: NotebookNode) -> bool:
+    """True for a code cell that shows something."""
+    return bool(cell.get("outputs"))
+
+
 def add_error(cell: NotebookNode, name: str, message: str) -> None:
     """Put an error output of our own under a cell; nbgrader reads any error as no points."""
     cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
@@ -71,7 +76,8 @@ class CleanMetadata(NbGraderPreprocessor):
     kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"))
+        widgets = {"widgets": nb.metadata.widgets} if "widgets" in nb.metadata and any(map(has_output, nb.cells)) else {}
+        nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"), **widgets)
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:

@@ -1,0 +1,49 @@
+"""What students get back: their graded notebook as a page, with points, reasons and comments."""
+
+from __future__ import annotations
+
+import glob
+from html import escape
+from pathlib import Path
+
+from nbgrader.converters import GenerateFeedback
+from traitlets.config import Config
+
+from course_utils.errors import CourseError
+from course_utils.handin import course_cells
+from course_utils.tree import Tree
+
+from .grade import all_students, find_problem
+from .nbgrader_course import NbGraderCourse, notebook_path
+
+
+def feedback_unit(
+    tree: Tree, unit: str, student: str | None = None, with_mark_scheme: bool = False, debug: bool = False
+) -> list[Path]:
+    """Write feedback/<student>/<unit>/<unit>.html for everybody who handed the unit in; returns the paths."""
+    course = NbGraderCourse(tree, debug=debug)
+    course.app.update_config(Config(LeaveOutRubric={"enabled": not with_mark_scheme}))
+    units = course_cells(tree)
+    pages = []
+    for name in [student] if student else all_students(tree, course):
+        page = tree.root / "feedback" / name / unit / f"{unit}.html"
+        problem = find_problem(tree, unit, name, units)
+        if problem is None and notebook_path(tree.root / "autograded" / name, unit).is_file():
+            course.convert(GenerateFeedback, unit, student=glob.escape(name))
+            pages.append(page)
+        elif problem is not None and (tree.root / "submitted" / name / unit).is_dir():
+            _explain(page, unit, problem[1])
+            pages.append(page)
+    if not pages:
+        raise CourseError(f"nothing of {unit} is graded{f' for {student}' if student else ''}. Run `course grade {unit[:2]}` first.")
+    return pages
+
+
+def _explain(page: Path, unit: str, reason: str) -> None:
+    """A page for a submission that could not be graded."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(unit)}</title></head>\n'
+        f"<body><h1>{escape(unit)}</h1><p>What was handed in could not be graded: {escape(reason)}</p></body></html>\n",
+        encoding="utf-8",
+    )

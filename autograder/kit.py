@@ -1,0 +1,116 @@
+"""The student kit: one zip with all that a student needs, and nothing that a student must not have.
+
+The zip has the same bytes whenever the course has the same content: fixed times, sorted names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from course_utils.errors import CourseError
+from course_utils.handin import graded_cells
+from course_utils.tree import UNIT_NAME, Tree
+
+from .release import check_release
+
+FOLDER = "course-student-kit"
+OWN_FILES = Path(__file__).parent / "student_kit"
+CHECKOUT = Path(__file__).resolve().parent.parent
+FROM_CHECKOUT = ("LICENSE", "environment.yml", "constraints.txt")
+EXECUTABLE = {"start.sh"}
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def build_kit(tree: Tree) -> Path:
+    """Write dist/course-student-kit.zip from release/ and course_utils; returns its path."""
+    archive = tree.root / "dist" / f"{FOLDER}.zip"
+    archive.parent.mkdir(exist_ok=True)
+    files = kit_files(tree)
+    handle, temporary = tempfile.mkstemp(dir=archive.parent, prefix=".kit-")
+    try:
+        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name in sorted(files):
+                packed.writestr(_entry(name), files[name], compresslevel=9)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, archive)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return archive
+
+
+def kit_files(tree: Tree) -> dict[str, bytes]:
+    """Content of every file of the kit by its path in the kit. Every notebook passes the release gate again."""
+    units = released_units(tree)
+    files = {path.name: path.read_bytes() for path in OWN_FILES.iterdir() if path.is_file()}
+    files["start.bat"] = files["start.bat"].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    files |= {name: (CHECKOUT / name).read_bytes() for name in FROM_CHECKOUT}
+    main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    files["pyproject.toml"] = student_pyproject(main).encode()
+    files["kit.json"] = _kit_json(tree, units, main["project"]["version"]).encode()
+    files |= _tree_files(CHECKOUT / "course_utils", "course_utils")
+    for unit in units:
+        check_release(tree, unit, tree.root / "release")
+        files |= _tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
+    return files
+
+
+def released_units(tree: Tree) -> list[str]:
+    """The units that are in release/."""
+    folder = tree.root / "release"
+    units = [unit for unit in tree.units() if UNIT_NAME.fullmatch(unit) and (folder / unit / f"{unit}.ipynb").is_file()]
+    if not units:
+        raise CourseError("release/ is empty, so there is no student kit to make. Run `course release`.")
+    return units
+
+
+def student_pyproject(main: dict[str, Any]) -> str:
+    """The kit's pyproject.toml: the main one's dependencies and `course` command, without autograder and extras."""
+    project = main["project"]
+    lines = ["# Written by `course release` from the course's own pyproject.toml.", "[build-system]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in main["build-system"].items()]
+    lines += ["", "[project]"]
+    lines += [
+        f"{key} = {json.dumps(project[key], ensure_ascii=False)}"
+        for key in ("name", "version", "description", "license", "requires-python")
+    ]
+    lines += ["dependencies = [", *(f"    {json.dumps(package)}," for package in project["dependencies"]), "]", ""]
+    lines += ["[project.scripts]", f'course = {json.dumps(project["scripts"]["course"])}', ""]
+    lines += ["[tool.setuptools.packages.find]", 'include = ["course_utils*"]', ""]
+    package_data = main.get("tool", {}).get("setuptools", {}).get("package-data")
+    if package_data:
+        lines += ["[tool.setuptools.package-data]"]
+        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in package_data.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _kit_json(tree: Tree, units: list[str], version: str) -> str:
+    """What `course submit` needs to know to tell a unit's notebook from another's."""
+    cells = {}
+    for unit in units:
+        cells[unit] = graded_cells(nbformat.read(tree.root / "release" / unit / f"{unit}.ipynb", as_version=4))
+    return json.dumps({"course": "latent-space-course", "version": version, "units": cells}, indent=1) + "\n"
+
+
+def _tree_files(folder: Path, name: str) -> dict[str, bytes]:
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not {"__pycache__", ".ipynb_checkpoints", "runs"} & set(path.relative_to(folder).parts)
+    }
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(f"{FOLDER}/{name}", date_time=FIXED_TIME)
+    entry.create_system = 3  # POSIX, wherever it is written
+    entry.external_attr = (0o100755 if name in EXECUTABLE else 0o100644) << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry

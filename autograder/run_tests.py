@@ -1,0 +1,39 @@
+"""``course test``: every test of the project in one pytest run, and the executed notebooks with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from course_utils.errors import CourseError
+from course_utils.tree import Tree
+
+
+def run_tests(tree: Tree, arguments: list[str], kill_matrix: bool = False) -> int:
+    """Run the tests; returns 0 when all passed. pytest's summary is the last line printed."""
+    for package in ("pytest", "nbval"):
+        try:
+            __import__(package)
+        except ModuleNotFoundError:
+            raise CourseError(f"{package} is not installed. Run: pip install -c constraints.txt -e '.[test]'") from None
+    status = 0
+    if kill_matrix:
+        from .kill_matrix import run
+
+        status = int(bool(run()))
+        print(flush=True)
+    return max(status, subprocess.call(pytest_command(tree, arguments), cwd=tree.root, env=test_environment()) and 1)
+
+
+def pytest_command(tree: Tree, arguments: list[str]) -> list[str]:
+    """pytest on tests/ and, cell by cell, on solutions/; only the places named by ``arguments``, if any are."""
+    places = [] if any(os.path.exists(tree.root / given.split("::")[0]) for given in arguments) else ["tests"]
+    if places and any((tree.root / "solutions").glob("*/*.ipynb")):
+        places.append("solutions")
+    return [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", *places, *arguments]
+
+
+def test_environment() -> dict[str, str]:
+    """Notebooks run on the embedded digits with little training, whatever this machine has."""
+    return os.environ | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "MPLBACKEND": os.environ.get("MPLBACKEND", "agg")}

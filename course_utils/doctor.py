@@ -1,0 +1,178 @@
+"""``course doctor``: what this machine has, and what to do about what it lacks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .tree import Tree
+
+OK, NOTE, MISSING = "ok", "note", "missing"
+NEEDED_PYTHON = (3, 11)
+NEEDED_GB, NEEDED_MEMORY_GB = 2, 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: ``level`` is ok, note (works without) or missing (does not); ``advice`` what to do."""
+
+    name: str
+    level: str
+    text: str
+    advice: str = ""
+
+
+def diagnose(tree: Tree) -> list[Finding]:
+    """Look at everything the course uses. A probe that fails is itself a finding."""
+    probes: list[Callable[[Tree], Iterator[Finding]]] = [
+        _course, _python, _packages, _device, _memory, _disk, _data, _kernel, _extensions,
+    ]
+    if not tree.is_kit:
+        probes.append(_isolation)
+    findings = []
+    for probe in probes:
+        try:
+            findings += probe(tree)
+        except Exception as error:
+            name = probe.__name__.strip("_")
+            findings.append(Finding(name, MISSING, f"could not be examined: {error}", "Install the course again."))
+    return findings
+
+
+def report(findings: list[Finding]) -> None:
+    """Print the findings, one line each, with the advice below what is not ok."""
+    for finding in findings:
+        print(f"{finding.level:8}{finding.name:12}{finding.text}")
+        if finding.advice:
+            print(f"{'':20}-> {finding.advice}")
+    lacking = sum(finding.level == MISSING for finding in findings)
+    print(f"\n{lacking} necessary thing{'s' if lacking != 1 else ''} missing." if lacking else "\nEverything necessary is here.")
+
+
+def _course(tree: Tree) -> Iterator[Finding]:
+    units = tree.units()
+    kind = "student kit" if tree.is_kit else "instructor's checkout"
+    text = f"{kind} in {tree.root}, {len(units)} units"
+    yield Finding("course", OK if units else MISSING, text, "" if units else "notebooks/ is empty: get the course again.")
+
+
+def _python(tree: Tree) -> Iterator[Finding]:
+    text = f"{platform.python_version()} in {sys.prefix} on {platform.system()} {platform.machine()}"
+    fine = sys.version_info >= NEEDED_PYTHON
+    yield Finding("python", OK if fine else MISSING, text, "" if fine else "Install Python 3.11 or later.")
+
+
+def _packages(tree: Tree) -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found, absent = [], []
+    for name in ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader", "matplotlib", "scikit-learn"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            absent.append(name)
+    if absent:
+        yield Finding("packages", MISSING, f"not installed: {', '.join(absent)}", "Run: pip install -c constraints.txt -e .")
+    else:
+        yield Finding("packages", OK, ", ".join(found))
+
+
+def _device(tree: Tree) -> Iterator[Finding]:
+    import torch
+
+    from .device import describe, get_device
+
+    device = get_device()
+    text = f"{describe(device)}, {os.cpu_count()} cores"
+    if device.type == "cpu" and shutil.which("nvidia-smi") and torch.version.cuda is None:
+        yield Finding("device", NOTE, f"{text}; an NVIDIA GPU is here that this torch cannot use",
+                      "Install torch with CUDA (pytorch.org), or go on: the course needs no GPU.")
+    else:
+        yield Finding("device", OK, text)
+
+
+def _memory(tree: Tree) -> Iterator[Finding]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free"
+    tight = memory.available < NEEDED_MEMORY_GB * 1e9
+    advice = f"Under {NEEDED_MEMORY_GB} GB free: close other programs before training." if tight else ""
+    yield Finding("memory", NOTE if tight else OK, text, advice)
+
+
+def _disk(tree: Tree) -> Iterator[Finding]:
+    free = shutil.disk_usage(tree.root).free
+    tight = free < NEEDED_GB * 1e9
+    advice = f"Free some space: data, models and notebooks need {NEEDED_GB} GB." if tight else ""
+    yield Finding("disk", MISSING if tight else OK, f"{free / 1e9:.1f} GB free where the course lies", advice)
+    if not os.access(tree.root, os.W_OK):
+        yield Finding("disk", MISSING, f"{tree.root} cannot be written to", "Move the course to a folder of your own.")
+
+
+def _data(tree: Tree) -> Iterator[Finding]:
+    from . import datasets
+
+    for name, folder, line in datasets.status():
+        here = folder is not None or "embedded" in line
+        yield Finding("data", OK if here else NOTE, f"{name}: {folder or line}",
+                      "" if here else f"Run: course data fetch {name} (without it the embedded digits are used)")
+
+
+def _kernel(tree: Tree) -> Iterator[Finding]:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
+    except NoSuchKernel:
+        yield Finding("kernel", MISSING, "no Jupyter kernel python3", "Run: pip install ipykernel")
+        return
+    program = spec.argv[0] if spec.argv else ""
+    ours = program in ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}", sys.executable)
+    yield Finding("kernel", OK if ours else NOTE, f"python3, {spec.resource_dir or 'built in'}",
+                  "" if ours else f"It starts {program}, not this Python. Run: {sys.executable} -m ipykernel install --sys-prefix")
+
+
+def _extensions(tree: Tree) -> Iterator[Finding]:
+    from jupyter_core.paths import jupyter_config_path, jupyter_path
+
+    parts = {
+        "Validate button": [f"{folder}/@jupyter/nbgrader" for folder in jupyter_path("labextensions")],
+        "sliders (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in jupyter_path("labextensions")],
+        "nbgrader server": [f"{folder}/jupyter_server_config.d/nbgrader.json" for folder in jupyter_config_path()],
+    }
+    absent = [name for name, places in parts.items() if not any(map(os.path.exists, places))]
+    if absent:
+        yield Finding("extensions", MISSING, f"JupyterLab lacks: {', '.join(absent)}",
+                      "Run: pip install --force-reinstall nbgrader jupyterlab_widgets")
+    else:
+        yield Finding("extensions", OK, f"JupyterLab has: {', '.join(parts)}")
+
+
+def _isolation(tree: Tree) -> Iterator[Finding]:
+    advice = "Student code runs as you when you grade: grade in a container or a virtual machine."
+    if not sys.platform.startswith("linux"):
+        yield Finding("isolation", NOTE, f"none on {platform.system()}", advice)
+        return
+    namespaces, landlock = has_user_namespaces(), landlock_abi()
+    text = f"user namespaces {'yes' if namespaces else 'no'}, Landlock {f'ABI {landlock}' if landlock else 'no'}"
+    available = namespaces or landlock >= 4
+    yield Finding("isolation", OK if available else NOTE, f"available: {text}", "" if available else advice)
+
+
+def has_user_namespaces() -> bool:
+    """True when this user may create a user namespace (tried in a process of its own)."""
+    code = "import ctypes, sys; sys.exit(ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0)"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30).returncode == 0
+
+
+def landlock_abi() -> int:
+    """The version of Landlock that the kernel offers; 0 for none."""
+    create_ruleset, only_version = 444, 1
+    return max(0, ctypes.CDLL(None, use_errno=True).syscall(create_ruleset, None, 0, only_version))
