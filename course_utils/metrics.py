@@ -66,7 +66,7 @@ def codes(model: nn.Module, images: Tensor, batch_size: int = 2000) -> Tensor:
 @torch.no_grad()
 def reconstructions(model: nn.Module, images: Tensor, batch_size: int = 2000) -> Tensor:
     """Images (N, ...) in [0, 1] decoded from the codes (for a VAE: from the posterior means, not from a sample)."""
-    return torch.cat([torch.sigmoid(model.decode(z)) for z in codes(model, images, batch_size).split(batch_size)])
+    return decoded(model, codes(model, images, batch_size), batch_size)
 
 
 @torch.no_grad()
@@ -74,7 +74,13 @@ def samples(model: nn.Module, num_images: int, latent_dim: int, *, seed: int = 0
     """Images in [0, 1] decoded from z ~ N(0, I); the same z for the same seed, whatever the model."""
     device = next(model.parameters()).device
     noise = torch.randn(num_images, latent_dim, generator=torch.Generator().manual_seed(seed)).to(device)
-    return torch.cat([torch.sigmoid(model.decode(z)) for z in noise.split(2000)])
+    return decoded(model, noise)
+
+
+@torch.no_grad()
+def decoded(model: nn.Module, z: Tensor, batch_size: int = 2000) -> Tensor:
+    """Images (N, ...) in [0, 1] that the codes z (N, D) stand for."""
+    return torch.cat([torch.sigmoid(model.decode(part)) for part in z.split(batch_size)])
 
 
 def rate_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from course_utils import reference
@@ -109,9 +108,3 @@ def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
         nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),
     )  # fmt: skip
     return Autoencoder(encoder, decoder)
-
-
-@torch.no_grad()
-def images_of(logits: Tensor) -> Tensor:
-    """Images in [0, 1] that logits stand for: the mean of the Bernoulli distribution, ``sigmoid(logits)``."""
-    return torch.sigmoid(logits)
