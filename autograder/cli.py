@@ -28,7 +28,7 @@ def release(
     all_units: All = False,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if release/ is not current.")] = False,
 ) -> None:
-    """Make the student version of units, and the student kit.
+    """Make the student version and the student kit.
 
     Writes release/<unit> and dist/course-student-kit.zip. Publishes nothing that contains a solution, a mark scheme
     or an output.
@@ -58,9 +58,9 @@ def solutions(
     budget: Annotated[str, typer.Option(help="How much to train: quick, full or original.")] = "full",
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Accept the embedded digits for MNIST.")] = False,
 ) -> None:
-    """Run the sources from top to bottom and keep them, with their figures, in solutions/.
+    """Execute the sources into solutions/.
 
-    An error, a fallback data set or a file of more than 2 MB fails and leaves the old file in place.
+    Runs each notebook from top to bottom without a time limit and keeps it with its figures. An error, a fallback data set or a file of more than 2 MB fails and leaves the old file in place.
 
     Examples: course solutions 02; course solutions --budget quick --allow-fallback
     """
@@ -82,9 +82,9 @@ def grade(
     student: Annotated[Optional[str], typer.Option(help="Only this student (folder name in submitted/).")] = None,
     marks_only: Annotated[bool, typer.Option("--marks-only", help="Run nothing: write out the gradebook again.")] = False,
 ) -> None:
-    """Grade submitted/<student>/<unit>/<unit>.ipynb into the gradebook, grades.csv and grades.json.
+    """Grade what was handed in.
 
-    Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
+    Reads submitted/<student>/<unit>/<unit>.ipynb; writes the gradebook, grades.csv and grades.json. Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
     `course grade UNIT --marks-only` brings the marks into grades.csv. Exit code 1 when an automatic score could not
     be decided; those are listed.
 
@@ -119,7 +119,9 @@ def feedback(
     student: Annotated[Optional[str], typer.Option(help="Only this student.")] = None,
     with_mark_scheme: Annotated[bool, typer.Option("--with-mark-scheme", help="Leave the mark schemes in.")] = False,
 ) -> None:
-    """Make an HTML page for each student of a graded unit, in feedback/<student>/<unit>/.
+    """Make the pages that students get back.
+
+    One HTML page for each student of a graded unit, in feedback/<student>/<unit>/.
 
     Example: course feedback 02
     """
@@ -137,9 +139,9 @@ def demo(
     context: typer.Context,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: remove what an earlier demo left in demo/.")] = False,
 ) -> None:
-    """Release the course and grade a sample class, end to end, in demo/ only.
+    """Grade a sample class, end to end.
 
-    Nothing of your own is touched. Ends with the path of a summary page of the class.
+    Releases the course, grades made-up students, writes feedback and grades: all in demo/. Nothing of your own is touched. Ends with the path of a summary page of the class.
     """
     from .demo import run_demo
 
@@ -150,7 +152,9 @@ def test(
     context: typer.Context,
     kill_matrix: Annotated[bool, typer.Option("--kill-matrix", help="Also run every check on every known wrong answer.")] = False,
 ) -> None:
-    """Run all tests: tests/ and the executed notebooks in solutions/. Further arguments go to pytest.
+    """Run all tests.
+
+    tests/, and cell by cell the executed notebooks in solutions/. Further arguments go to pytest.
 
     Examples: course test; course test -k release; course test --kill-matrix
     """

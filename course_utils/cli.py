@@ -68,9 +68,9 @@ def lab(
 
 @app.command()
 def doctor(context: typer.Context) -> None:
-    """Check this machine: Python, device, memory, disk, data, kernel, extensions, isolation.
+    """Check this machine, and say what to do.
 
-    Says for each thing missing what to do about it. Exit code 1 when something necessary is missing.
+    Looks at Python, device, memory, disk, data sets, kernel, JupyterLab extensions and isolation. Exit code 1 when something necessary is missing.
     """
     from .doctor import diagnose, report
 
@@ -85,7 +85,7 @@ def data(
     action: Annotated[str, typer.Argument(help="list, or fetch.")] = "list",
     name: Annotated[Optional[str], typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
 ) -> None:
-    """List the data sets and where they are, or fetch one.
+    """List the data sets, or fetch one.
 
     Examples: course data list; course data fetch mnist
     """
@@ -106,7 +106,9 @@ def submit(
     notebook: Annotated[Optional[Path], typer.Option(help="The notebook, if not at its usual place.")] = None,
     output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Folder for the zip; default: current.")] = None,
 ) -> None:
-    """Check a unit's notebook and pack it into one zip to hand in.
+    """Check a notebook and pack it to hand in.
+
+    Writes <unit>-submission.zip into the current folder, and says what is still unfinished.
 
     Example: course submit 02
     """

@@ -1,0 +1,129 @@
+"""``course demo``: a small class of sample students, released, graded and reported end to end, in demo/ only."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbgrader import utils
+
+from course_utils.errors import CourseError
+from course_utils.tree import MARKER, Tree
+
+from .feedback import feedback_unit
+from .grade import grade_unit
+from .kit import build_kit
+from .nbgrader_course import notebook_path
+from .preprocessors import is_answer
+from .release import read_source, release_units
+from .sample_answers import ANOTHER_STYLE, MISCONCEPTIONS, WRITTEN_ANSWER
+from .summary import write_summary
+
+GRADED_UNITS = 2
+CONFIG = '''"""nbgrader in the folder of `course demo`: as in the course itself, on this folder."""
+
+import os
+
+c = get_config()  # noqa: F821 (given by traitlets)
+load_subconfig({name!r}, path={folder!r})  # noqa: F821
+c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
+'''
+
+
+def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = lambda line: None) -> Path:
+    """Run the demo below ``tree`` and return the path of the class summary."""
+    if tree.root.name == "demo" and (tree.root.parent / MARKER).is_file():
+        tree = Tree(tree.root.parent)
+    units = tree.units()[:GRADED_UNITS]
+    if not units:
+        raise CourseError(f"{tree.source} holds no units to demonstrate.")
+    demo = prepare(tree, fresh)
+    progress(f"Releasing {len(demo.units())} units to {_shown(demo.root / 'release', tree)} ...")
+    release_units(demo, demo.units())
+    progress(f"Student kit: {_shown(build_kit(demo), tree)}")
+    grades = []
+    for unit in units:
+        students = hand_in_samples(demo, unit)
+        progress(f"Grading {unit}, {len(students)} students:")
+        grades += grade_unit(demo, unit, progress=lambda line: progress(f"  {line}"))
+        feedback_unit(demo, unit)
+    progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
+    return write_summary(demo.root / "summary.html", grades, title="Sample class")
+
+
+def prepare(tree: Tree, fresh: bool) -> Tree:
+    """The demo's own course tree, with the present sources in it."""
+    root = tree.root / "demo"
+    if fresh and root.exists():
+        utils.rmtree(str(root))
+    root.mkdir(exist_ok=True)
+    (root / MARKER).write_text(CONFIG.format(name=MARKER, folder=str(tree.root)), encoding="utf-8")
+    for unit in tree.units():
+        destination = root / "notebooks" / unit
+        if destination.exists():
+            shutil.rmtree(destination)
+        shutil.copytree(tree.source / unit, destination, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs"))
+    for leftover in ("submitted", "autograded", "feedback"):
+        if (root / leftover).exists():
+            utils.rmtree(str(root / leftover))
+    return Tree(root)
+
+
+def hand_in_samples(demo: Tree, unit: str) -> list[str]:
+    """Write the submissions of the sample class for one unit; returns the students' names."""
+    source, release = read_source(demo, unit), notebook_path(demo.root / "release", unit)
+    students = sample_class(source)
+    for student, answers in students.items():
+        notebook = nbformat.read(release, as_version=4)
+        fill_in(notebook, answers)
+        path = notebook_path(demo.root / "submitted" / student, unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
+    damaged = notebook_path(demo.root / "submitted" / "harper_damaged_file", unit)
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    text = release.read_text(encoding="utf-8")
+    damaged.write_text(text[: len(text) // 2], encoding="utf-8")
+    return [*students, "harper_damaged_file"]
+
+
+def sample_class(source: NotebookNode) -> dict[str, dict[str, str]]:
+    """What each sample student writes: cell contents by grade id. The name says what to expect."""
+    solution, written = answers_of(source)
+    half = dict(list(solution.items())[: max(1, len(solution) // 2)])
+    another = {name: ANOTHER_STYLE.get(name, text) for name, text in solution.items()}
+    wrong = [solution | {name: text for name, text in table.items() if name in solution} for table in MISCONCEPTIONS.values()]
+    return {
+        "ada_right": solution | written,
+        "ben_right_another_style": another | dict.fromkeys(written, WRITTEN_ANSWER),
+        "chloe_half_done": half,
+        "dev_averages": wrong[0] | written,
+        "emil_logvar_as_log_sigma": wrong[1] | written,
+        "fatma_typing_error": wrong[2],
+        "gus_untouched": {},
+    }
+
+
+def answers_of(source: NotebookNode) -> tuple[dict[str, str], dict[str, str]]:
+    """The solutions of a source notebook, and its model answers to the written questions."""
+    solution, written = {}, {}
+    for cell in source.cells:
+        if is_answer(cell):
+            written[cell.metadata.nbgrader.grade_id] = cell.source or WRITTEN_ANSWER
+        elif utils.is_solution(cell):
+            solution[cell.metadata.nbgrader.grade_id] = cell.source
+    return solution, written
+
+
+def fill_in(notebook: NotebookNode, answers: dict[str, str]) -> None:
+    """Put answers into the cells of a released notebook."""
+    for cell in notebook.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in answers and utils.is_solution(cell):
+            cell.source = answers[name].strip("\n")
+
+
+def _shown(path: Path, tree: Tree) -> str:
+    return str(path.relative_to(tree.root))

@@ -1,0 +1,157 @@
+"""Answers of the sample class of ``course demo``: right in another style than the solutions, and wrong in named ways.
+
+Each text is the whole content of an exercise's cell. Extend both tables when an exercise is added; an exercise that
+is in neither is answered with the solution by those who are right and left as it was by those who are wrong.
+"""
+
+from __future__ import annotations
+
+ANOTHER_STYLE = {
+    "reconstruction_loss": """
+import torch
+
+def reconstruction_loss(logits, x):
+    pixels = torch.distributions.Bernoulli(logits=logits, validate_args=False)
+    nats = -pixels.log_prob(x)
+    return nats.reshape(len(x), -1).sum(dim=1).mean()
+""",
+    "build_autoencoder": """
+from torch import nn
+
+class Half(nn.Module):
+    def __init__(self, size_in, size_hidden, size_out):
+        super().__init__()
+        self.hidden = nn.Linear(size_in, size_hidden)
+        self.out = nn.Linear(size_hidden, size_out)
+
+    def forward(self, inputs):
+        return self.out(self.hidden(inputs).tanh())
+
+def build_autoencoder(num_pixels, hidden_dim, latent_dim):
+    return Half(num_pixels, hidden_dim, latent_dim), Half(latent_dim, hidden_dim, num_pixels)
+""",
+    "train_step": """
+def train_step(autoencoder, x, optimizer):
+    encoder, decoder = autoencoder
+    loss = reconstruction_loss(decoder(encoder(x)), x)
+    optimizer.zero_grad(set_to_none=False)
+    loss.backward()
+    optimizer.step()
+    return float(loss)
+""",
+    "sample_images": """
+import torch
+
+@torch.no_grad()
+def sample_images(decoder, num_images, latent_dim):
+    was_training = decoder.training
+    decoder.eval()
+    try:
+        device = next((p.device for p in decoder.parameters()), torch.device("cpu"))
+        codes = torch.normal(0.0, 1.0, size=(num_images, latent_dim), device=device)
+        return torch.sigmoid(decoder(codes))
+    finally:
+        decoder.train(was_training)
+""",
+    "reparameterize": """
+import torch
+
+def reparameterize(mu, logvar):
+    posterior = torch.distributions.Normal(mu, logvar.mul(0.5).exp(), validate_args=False)
+    return posterior.rsample()
+""",
+    "kl_divergence": """
+import torch
+from torch.distributions import Normal, kl_divergence as exact_kl
+
+def kl_divergence(mu, logvar):
+    posterior = Normal(mu, torch.exp(logvar / 2), validate_args=False)
+    prior = Normal(torch.zeros_like(mu), torch.ones_like(mu), validate_args=False)
+    return exact_kl(posterior, prior).reshape(len(mu), -1).sum(1).mean(0)
+""",
+    "vae_loss": """
+import torch
+
+def vae_loss(logits, x, mu, logvar, beta):
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    distortion = nats.flatten(1).sum(1).mean()
+    rate = 0.5 * (mu ** 2 + logvar.exp() - logvar - 1).flatten(1).sum(1).mean()
+    return distortion + beta * rate, distortion, rate
+""",
+    "elbo_beta": """
+def elbo_beta(beta_per_pixel, num_pixels):
+    return float(num_pixels * beta_per_pixel)
+""",
+}
+
+# Who believes what: one table per student of the sample class.
+MISCONCEPTIONS = {
+    "averages where the text sums": {
+        "reconstruction_loss": """
+import torch
+
+def reconstruction_loss(logits, x):
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, x)
+""",
+        "kl_divergence": """
+import torch
+
+def kl_divergence(mu, logvar):
+    return 0.5 * (mu ** 2 + logvar.exp() - logvar - 1).mean()
+""",
+        "elbo_beta": """
+def elbo_beta(beta_per_pixel, num_pixels):
+    return beta_per_pixel / num_pixels
+""",
+    },
+    "takes logvar for log sigma": {
+        "reparameterize": """
+import torch
+
+def reparameterize(mu, logvar):
+    return mu + torch.exp(logvar) * torch.randn_like(mu)
+""",
+        "kl_divergence": """
+import torch
+
+def kl_divergence(mu, logvar):
+    return 0.5 * (mu ** 2 + torch.exp(2 * logvar) - 2 * logvar - 1).sum(dim=1).mean()
+""",
+        "train_step": """
+def train_step(autoencoder, x, optimizer):
+    encoder, decoder = autoencoder
+    loss = reconstruction_loss(decoder(encoder(x)), x)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+""",
+        "sample_images": """
+import torch
+
+def sample_images(decoder, num_images, latent_dim):
+    with torch.no_grad():
+        return torch.sigmoid(decoder(torch.rand(num_images, latent_dim)))
+""",
+    },
+    "a typing error and a loop": {
+        "reconstruction_loss": """
+def reconstruction_loss(logits, x)
+    return 0
+""",
+        "reparameterize": """
+import torch
+
+def reparameterize(mu, logvar):
+    with torch.no_grad():
+        return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
+""",
+        "vae_loss": """
+def vae_loss(logits, x, mu, logvar, beta):
+    distortion = reconstruction_loss(logits, x)
+    rate = beta * kl_divergence(mu, logvar)
+    return distortion + rate, distortion, rate
+""",
+    },
+}
+
+WRITTEN_ANSWER = "The codes of the data are not spread like the prior, so most draws land where nothing was trained."

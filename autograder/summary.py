@@ -1,0 +1,105 @@
+"""One plain page about a graded class: scores, exercises, and what is misunderstood by how many."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from html import escape
+from pathlib import Path
+
+from .grades_file import NEEDS_MARKING, Grade, number
+
+LIKELY_CAUSE = "Likely cause: "
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
+table { border-collapse: collapse; margin: 1rem 0 2rem; }
+caption { text-align: left; font-weight: 600; padding: .3rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; }
+.bar { display: inline-block; height: .8em; background: #0072b2; vertical-align: baseline; }
+"""
+
+
+def write_summary(path: Path, grades: list[Grade], title: str) -> Path:
+    """Write the page; returns its path."""
+    path.write_text(summary_page(grades, title), encoding="utf-8")
+    return path
+
+
+def summary_page(grades: list[Grade], title: str) -> str:
+    """The page as HTML, self-contained: no script, nothing loaded from elsewhere."""
+    students = len({grade.student for grade in grades})
+    waiting = sum(grade.status == NEEDS_MARKING for grade in grades)
+    intro = f"{students} students, {len({grade.unit for grade in grades})} units; {waiting} written answers wait to be marked."
+    parts = [
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1><p>{intro}</p>",
+        _students(grades), _exercises(grades), _causes(grades), _failures(grades),
+        "</main></body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def _students(grades: list[Grade]) -> str:
+    """Points per student and unit; what waits for marking is said, not counted."""
+    units = sorted({grade.unit for grade in grades})
+    rows = []
+    for student in sorted({grade.student for grade in grades}):
+        cells = [escape(student)]
+        for unit in units:
+            own = [grade for grade in grades if (grade.student, grade.unit) == (student, unit)]
+            waiting = sum(grade.max_score for grade in own if grade.status == NEEDS_MARKING)
+            text = f"{number(sum(grade.score or 0 for grade in own))} of {number(sum(grade.max_score for grade in own))}"
+            cells.append(text + (f" ({number(waiting)} to be marked)" if waiting else ""))
+        rows.append(cells)
+    return _table("Points of each student", ["student", *units], rows)
+
+
+def _exercises(grades: list[Grade]) -> str:
+    """For each exercise how many have all, some or no points, and the mean."""
+    rows = []
+    by_exercise = defaultdict(list)
+    for grade in grades:
+        by_exercise[grade.unit, grade.exercise].append(grade)
+    for (unit, exercise), own in sorted(by_exercise.items()):
+        known = [grade for grade in own if grade.score is not None]
+        full = sum(grade.score >= grade.max_score for grade in known)
+        none = sum(grade.score == 0 for grade in known)
+        share = sum(grade.score for grade in known) / (sum(grade.max_score for grade in known) or 1)
+        bar = f'<span class="bar" style="width:{share * 8:.1f}em" role="img" aria-label="{share:.0%}"></span> {share:.0%}'
+        rows.append([
+            escape(unit), escape(exercise), str(full), str(len(known) - full - none), str(none), str(len(own) - len(known)),
+            bar if known else "",
+        ])
+    header = ["unit", "exercise", "all points", "some", "none", "not known yet", "mean"]
+    return _table("Points of each exercise", header, rows)
+
+
+def _causes(grades: list[Grade]) -> str:
+    """How many students hold which misconception."""
+    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for grade in grades:
+        if LIKELY_CAUSE in grade.reason:
+            held[grade.exercise, grade.reason.split(LIKELY_CAUSE, 1)[1]].add(grade.student)
+    ordered = sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))
+    rows = [[str(len(who)), escape(exercise), escape(cause)] for (exercise, cause), who in ordered]
+    return _table("What is misunderstood, by how many students", ["students", "exercise", "likely cause"], rows)
+
+
+def _failures(grades: list[Grade]) -> str:
+    """Every other reason for lost points, most frequent first."""
+    reasons = Counter(
+        (grade.exercise, grade.reason)
+        for grade in grades
+        if grade.reason and LIKELY_CAUSE not in grade.reason and (grade.score is None or grade.score < grade.max_score)
+    )
+    rows = [
+        [str(count), escape(exercise), escape(reason)]
+        for (exercise, reason), count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return _table("Other reasons for lost points", ["students", "exercise", "reason"], rows)
+
+
+def _table(caption: str, header: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    none = "" if rows else "<tr><td>none</td></tr>"
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}{none}</tbody></table>"
