@@ -1,0 +1,56 @@
+"""Check your answer to an exercise: `from course_utils import check`, then `check.kl_divergence(kl_divergence, points=4)`.
+
+Each function takes what you wrote and the points it is worth and returns a Score: its value in a notebook is the number
+of points earned, with a table of the laws your function must obey, and where one is broken what was expected, what
+came, and the likely cause. It never raises because of your function, repeats with fresh random inputs at every
+call, and leaves the random generators of the notebook as they were.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .checks import CHECKS, Score
+
+
+def reconstruction_loss(candidate: Any, points: float = 1) -> Score:
+    """Judge `reconstruction_loss(logits, x)`: scalar, Bernoulli negative log-likelihood in nats per image."""
+    return CHECKS["reconstruction_loss"].judge(candidate, points)
+
+
+def build_autoencoder(candidate: Any, points: float = 1) -> Score:
+    """Judge `build_autoencoder(num_pixels, hidden_dim, latent_dim)`: (encoder, decoder)."""
+    return CHECKS["build_autoencoder"].judge(candidate, points)
+
+
+def train_step(candidate: Any, points: float = 1) -> Score:
+    """Judge `train_step(autoencoder, x, optimizer)`: one step; the loss before it, a float.
+
+    While it is judged, the name reconstruction_loss means a correct one, so that a mistake there costs nothing here.
+    """
+    return CHECKS["train_step"].judge(candidate, points)
+
+
+def sample_images(candidate: Any, points: float = 1) -> Score:
+    """Judge `sample_images(decoder, num_images, latent_dim)`: images in [0, 1] decoded from z ~ N(0, I)."""
+    return CHECKS["sample_images"].judge(candidate, points)
+
+
+def reparameterize(candidate: Any, points: float = 1) -> Score:
+    """Judge `reparameterize(mu, logvar)`: z, differentiable in both, with fresh noise at every call."""
+    return CHECKS["reparameterize"].judge(candidate, points)
+
+
+def kl_divergence(candidate: Any, points: float = 1) -> Score:
+    """Judge `kl_divergence(mu, logvar)`: scalar, in closed form, in nats per image."""
+    return CHECKS["kl_divergence"].judge(candidate, points)
+
+
+def vae_loss(candidate: Any, points: float = 1) -> Score:
+    """Judge `vae_loss(logits, x, mu, logvar, beta)`: (loss, distortion, rate)."""
+    return CHECKS["vae_loss"].judge(candidate, points)
+
+
+def elbo_beta(candidate: Any, points: float = 1) -> Score:
+    """Judge `elbo_beta(beta_per_pixel, num_pixels)`: float."""
+    return CHECKS["elbo_beta"].judge(candidate, points)

@@ -1,0 +1,19 @@
+"""Checks: the laws that each exercise must obey, and the misconceptions that break them.
+
+`score` is what a check returns, `law` runs the laws, `candidate` is the seam to the student's code, `demand` and
+`randomness` are what laws ask of values, `causes` and `noise_causes` name misconceptions. One module per exercise.
+"""
+
+from __future__ import annotations
+
+from . import architecture, bernoulli, elbo, gaussian_kl, optimisation, reparameterization, sampling
+from .law import Check
+from .score import Cause, LawResult, Score
+
+CHECKS: dict[str, Check] = {
+    check.exercise: check
+    for check in (bernoulli.CHECK, architecture.CHECK, optimisation.CHECK, sampling.CHECK,
+                  reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA)
+}
+
+__all__ = ["CHECKS", "Cause", "Check", "LawResult", "Score"]

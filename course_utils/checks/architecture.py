@@ -1,0 +1,214 @@
+"""Laws of `build_autoencoder(num_pixels, hidden_dim, latent_dim)`: an encoder and a decoder, judged by what they compute.
+
+Nothing is said about how the modules are written. Parameters are set to random values of the law's own, so that
+what is seen does not depend on how the student initialises: with weights that are as likely positive as negative, the output
+of a linear layer is as likely positive as negative, and as large one way as the other.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .candidate import Candidate
+from .demand import describe, finite, plain64, several, tensor, well_behaved
+from .law import Check, Draw, show
+from .plain import ModuleHandle
+from .score import Cause
+from .verdict import Broken
+
+_CARD = "the picture of the layers on the exercise card: linear, nonlinearity, linear, in encoder and decoder"
+
+
+def _wrong(id: str, sentence: str) -> Cause:
+    return Cause(id, sentence, _CARD)
+
+
+SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
+SIZES_FIXED = _wrong("sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and latent_dim.")
+NO_HIDDEN = _wrong("no_hidden_layer", "There is no hidden layer of width hidden_dim: the network is a single linear map or "
+                   "uses another width.")
+LINEAR = _wrong("no_nonlinearity", "There is no nonlinearity between the layers, so that they collapse into one linear map: the "
+                "result is no better than PCA.")
+SQUASHED = _wrong("bounded_output", "The last layer is followed by a function that bounds its result (sigmoid, tanh, softmax): "
+                  "end with the linear layer.")
+ONE_SIDED = _wrong("one_sided_output", "The last layer is followed by a relu or something like it, so that one sign is lost: end "
+                   "with the linear layer.")
+UNREGISTERED = _wrong("unregistered_layers", "Some layers are not parameters of the module (a plain Python list hides them; they "
+                      "may also be made anew at each call): an optimiser cannot train them. Use nn.Sequential or nn.ModuleList.")
+FROZEN = _wrong("frozen_parameters", "Some parameters get no gradient: requires_grad is off, or the forward pass is detached.")
+SHARED = _wrong("shared_modules", "Two calls return the same layers: build new ones inside the function.")
+
+SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))
+
+CHECK = Check("build_autoencoder", "build_autoencoder(num_pixels, hidden_dim, latent_dim)")
+
+
+def _build(candidate: Candidate, sizes: tuple[int, int, int]) -> tuple[ModuleHandle, ModuleHandle]:
+    """Encoder and decoder, called once (lazy modules make their parameters then), in evaluation mode."""
+    pair = several(candidate(*sizes), ("encoder", "decoder"))
+    for value, name in zip(pair, ("encoder", "decoder")):
+        if not isinstance(value, ModuleHandle):
+            raise Broken(f"{name}, an instance of nn.Module", describe(value))
+    encoder, decoder = pair
+    for handle in pair:
+        handle.train(False)
+    return encoder, decoder
+
+
+def _output(handle: ModuleHandle, x: torch.Tensor, width: int, what: str) -> torch.Tensor:
+    return tensor(handle(x), (x.shape[0], width), what)
+
+
+def _parts(candidate: Candidate, sizes: tuple[int, int, int]) -> list[tuple[str, ModuleHandle, int, int]]:
+    """(name, handle, width of the input, width of the output) of both halves, ready for use."""
+    encoder, decoder = _build(candidate, sizes)
+    pixels, _, latent = sizes
+    parts = [("encoder", encoder, pixels, latent), ("decoder", decoder, latent, pixels)]
+    for name, handle, width_in, width_out in parts:
+        _output(handle, torch.zeros(2, width_in), width_out, f"output of the {name}")
+    return parts
+
+
+def _randomise(handle: ModuleHandle, draw: Draw, scale: float = 0.5) -> None:
+    handle.load([draw.normal(*p.shape, scale=scale, dtype=p.dtype).to(p.device) for p in handle.parameters()])
+
+
+@CHECK.law("returns encoder and decoder with the widths that are asked for", weight=2)
+def _widths(candidate: Candidate, draw: Draw) -> None:
+    """Random only in its inputs."""
+    for sizes in SIZES:
+        pixels, _, latent = sizes
+        encoder, decoder = _build(candidate, sizes)
+        for n in (6, 1):
+            try:
+                codes = _output(encoder, draw.pixels(n, pixels), latent, "codes")
+                _output(decoder, plain64(codes).float(), pixels, "logits")
+            except Exception as error:
+                raise _explain_widths(candidate, error, encoder, decoder, sizes, draw) from None
+
+
+def _explain_widths(candidate: Candidate, error: Exception, encoder: ModuleHandle, decoder: ModuleHandle,
+                    sizes: tuple[int, int, int], draw: Draw) -> Exception:
+    pixels, _, latent = sizes
+    expected = f"images (N, {pixels}) -> codes (N, {latent}) -> logits (N, {pixels})"
+    got = error.got if isinstance(error, Broken) else str(error)
+    try:
+        codes = _output(decoder, draw.pixels(3, pixels), latent, "codes")
+        _output(encoder, plain64(codes).float(), pixels, "logits")
+        return Broken(expected, got, SWAPPED)
+    except Exception:
+        pass
+    for usual in ((784, 400, 20), (784, 128, 64), (784, 256, 64), (784, 512, 64), (784, 400, 64), (784, 64, 2)):
+        if usual == sizes:
+            continue
+        try:
+            _output(encoder, draw.pixels(3, 784), usual[2], "codes")
+            return Broken(expected, got, SIZES_FIXED)
+        except Exception:
+            continue
+    return Broken(expected, got, getattr(error, "cause", None))
+
+
+@CHECK.law("has a hidden layer of width hidden_dim in both", weight=2)
+def _hidden(candidate: Candidate, draw: Draw) -> None:
+    """Not random: some weight has hidden_dim as one of its sides, for every hidden_dim that is asked for."""
+    for sizes in SIZES:
+        for name, handle, _, _ in _parts(candidate, sizes):
+            weights = [tuple(p.shape) for p in handle.parameters() if p.dim() >= 2]
+            if not any(sizes[1] in shape for shape in weights):
+                raise Broken(f"a weight of the {name} with hidden_dim = {sizes[1]} as one of its sides",
+                             f"weights of shape {', '.join(map(str, weights[:6])) or '(none)'}", NO_HIDDEN)
+
+
+@CHECK.law("is not just a linear map: a nonlinearity between the layers", weight=2)
+def _nonlinear(candidate: Candidate, draw: Draw) -> None:
+    """Random weights: the second difference of a nonlinear network vanishes with probability 0."""
+    for name, handle, width_in, _ in _parts(candidate, SIZES[0]):
+        bent = 0.0
+        for _ in range(3):
+            _randomise(handle, draw)
+            a, b = draw.normal(8, width_in, scale=3.0), draw.normal(8, width_in, scale=3.0)
+            ends, middle = plain64(handle(a)) + plain64(handle(b)), plain64(handle((a + b) / 2))
+            bent = max(bent, float((ends / 2 - middle).norm() / (ends.norm() / 2 + 1e-12)))
+        if bent < 0.02:
+            raise Broken(f"a nonlinear {name}", "the image of a midpoint is the midpoint of the images: a linear map", LINEAR)
+
+
+@CHECK.law("ends in linear layers: codes and logits of any size and both signs", weight=3)
+def _unbounded(candidate: Candidate, draw: Draw) -> None:
+    """With random weights each output has either sign with probability 1/2, independently: 120 or more outputs. All of one
+    sign: below 1e-30. Median size of positive and negative outputs more than 2.5 times apart: below 1e-9."""
+    for name, sizes in (("encoder", (20, 31, 160)), ("decoder", (160, 31, 12))):
+        part = next(p for p in _parts(candidate, sizes) if p[0] == name)
+        _, handle, width_in, width_out = part
+        positive, negative = [], []
+        for _ in range(3):
+            _randomise(handle, draw, scale=3.0)
+            out = plain64(finite(_output(handle, draw.normal(1, width_in, scale=3.0), width_out, f"output of the {name}"),
+                                 f"output of the {name}")).flatten()
+            positive.append(out[out > 0]), negative.append(-out[out < 0])
+        up, down = torch.cat(positive), torch.cat(negative)
+        largest = max(float(t.max()) if len(t) else 0.0 for t in (up, down))
+        if largest <= 1.05:
+            raise Broken(f"output of the {name} of any size", f"never beyond {show(largest)}, whatever the weights", SQUASHED)
+        if min(len(up), len(down)) < 30:
+            sign = "negative" if len(down) < len(up) else "positive"
+            raise Broken(f"output of the {name} of both signs", f"hardly ever {sign}", ONE_SIDED)
+        apart = float(up.median() / down.median())
+        if not 0.4 < apart < 2.5:
+            raise Broken(f"output of the {name} as large to one side as to the other",
+                         f"positive ones {show(apart)} times as large as negative ones", ONE_SIDED)
+
+
+@CHECK.law("registers all its layers, and every call builds new ones", weight=2)
+def _registered(candidate: Candidate, draw: Draw) -> None:
+    """Two independent networks with the same parameters compute the same; random layers outside of the parameters would agree
+    with probability 0."""
+    first, second = _parts(candidate, SIZES[0]), _parts(candidate, SIZES[0])
+    for (name, one, width_in, width_out), (_, two, _, _) in zip(first, second):
+        if set(one.identity()) & set(two.identity()):
+            raise Broken("new layers at every call", f"the {name} shares layers with that of an earlier call", SHARED)
+        values = one.parameters()
+        if not values:
+            raise Broken(f"parameters in the {name}", "none", UNREGISTERED)
+        if [v.shape for v in values] != [v.shape for v in two.parameters()]:
+            raise Broken(f"the same layers in the {name} at every call", "layers of other shapes")
+        two.load(values)
+        x = draw.normal(5, width_in)
+        a = plain64(_output(one, x, width_out, f"output of the {name}"))
+        b = plain64(_output(two, x, width_out, f"output of the {name}"))
+        if float((a - b).abs().max()) > 1e-4 * float(a.abs().max()) + 1e-6:
+            raise Broken(f"two {name}s with the same parameters that compute the same", "they differ", UNREGISTERED)
+
+
+@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
+def _trainable(candidate: Candidate, draw: Draw) -> None:
+    """Random weights: a parameter on which the output depends has a vanishing gradient at 16 inputs with probability below
+    1e-9."""
+    for name, handle, width_in, width_out in _parts(candidate, SIZES[0]):
+        _randomise(handle, draw)
+        x, cotangent = draw.normal(16, width_in), draw.normal(16, width_out)
+        before = _output(handle, x, width_out, f"output of the {name}")
+        grads = handle.gradients(x, cotangent.to(before.dtype))
+        values = handle.parameters()
+        for index, grad in enumerate(grads):
+            if grad is not None and float(grad.abs().max()) > 0:
+                continue
+            changed = list(values)
+            changed[index] = values[index] + draw.normal(*values[index].shape, dtype=values[index].dtype)
+            handle.load(changed)
+            after = _output(handle, x, width_out, f"output of the {name}")
+            if float((plain64(after) - plain64(before)).abs().max()) > 1e-6:
+                raise Broken(f"a gradient for every parameter of the {name}",
+                             f"none for parameter {index} of shape {tuple(values[index].shape)}", FROZEN)
+        x.requires_grad_()
+        out = _output(handle, x, width_out, f"output of the {name}")
+        if candidate.gradients(out, (x,), cotangent.to(out.dtype))[0] is None:
+            raise Broken(f"a gradient that passes through the {name}", "none", FROZEN)
+
+
+@CHECK.law("leaves the random generators and torch's settings alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    _parts(candidate, SIZES[0])
+    well_behaved(candidate)

@@ -1,0 +1,157 @@
+"""The seam between laws and the student's code.
+
+A law calls a `Candidate` with tensors, numbers, modules and optimisers, and gets back plain data: tensors that
+carry their graph, numbers, tuples of these, `ModuleHandle`s, `None`, or `Unusable`. It learns about side effects from
+the attributes `reseeded` and `switched`. Whatever needs to live in the student's process (time limit, capturing what
+is printed, putting a correct function in place of the student's, watching the global generators) is in this package's
+`candidate`, `worker` and `surroundings`; a stand-in for code in another process replaces `LocalCandidate` and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .excerpts import failure_of
+from .plain import ModuleCalls, describe, to_plain
+from .surroundings import GlobalState, Printed, replaced
+from .verdict import CallFailed
+from .worker import TooSlow, Worker
+
+
+@dataclass
+class Limits:
+    """Wall-clock seconds that the student's code may take."""
+
+    call: float = 10.0  # for one call
+    after_a_timeout: float = 1.0  # for each later call once one was too slow
+    check: float = 20.0  # for all calls of a check together
+    compiling: float = 120.0  # for both, where the student used torch.compile
+
+
+LIMITS = Limits()
+
+
+class Candidate(ABC):
+    """What a law may do with the student's code."""
+
+    reseeded: set[str]  # names of global generators that a call has reseeded ("torch", "numpy", "random")
+    switched: set[str]  # global switches of torch that a call has left changed
+    printed: str  # the first lines that were printed
+
+    @abstractmethod
+    def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
+        """Call the student's function; functions named in `replacing` take the place of those it knows by that name.
+
+        Raises CallFailed when it does not return.
+        """
+
+    @abstractmethod
+    def gradients(self, output: torch.Tensor, inputs: Sequence[torch.Tensor],
+                  cotangent: torch.Tensor | None = None) -> list[torch.Tensor | None]:
+        """`torch.autograd.grad` of `output`; None for an input that it does not depend on."""
+
+    def devices(self) -> list[torch.device]:
+        """The accelerators on which the student's code is tried as well."""
+        return []
+
+    def open(self) -> None:
+        """Called before the first law."""
+
+    def close(self) -> None:
+        """Called after the last law, in any case."""
+
+
+class LocalCandidate(Candidate):
+    """The student's function in this process."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self._worker = Worker()
+        self._printed = Printed()
+        self._surroundings = GlobalState()
+        self._left = LIMITS.compiling if _is_compiled(function) else LIMITS.check
+        self._per_call = LIMITS.compiling if _is_compiled(function) else LIMITS.call
+        self.reseeded, self.switched = set(), set()
+
+    @property
+    def printed(self) -> str:
+        return self._printed.text
+
+    def open(self) -> None:
+        self._surroundings.save()
+
+    def close(self) -> None:
+        self._worker.close()
+        self._surroundings.restore()
+
+    def devices(self) -> list[torch.device]:
+        return [torch.device("cuda")] if torch.cuda.is_available() else []
+
+    def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
+        if not callable(self._function):
+            raise CallFailed("not callable", f"{describe(to_plain(self._function, None))} instead of a function")
+        with replaced(self._function, replacing or {}):
+            return self._guarded(lambda: self._function(*args))
+
+    def gradients(self, output: torch.Tensor, inputs: Sequence[torch.Tensor],
+                  cotangent: torch.Tensor | None = None) -> list[torch.Tensor | None]:
+        if not output.requires_grad:
+            return [None] * len(inputs)
+        grads = self._guarded(lambda: torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
+        return list(grads)
+
+    def _guarded(self, job: Callable[[], Any]) -> Any:
+        """Run `job` in the worker, watched, and return its result as plain data."""
+        seconds = min(self._per_call, self._left)
+        if seconds <= 0:
+            raise CallFailed("too slow", "not tried: the time for this check is over")
+        self._surroundings.shuffle()
+        started = time.monotonic()
+        try:
+            with self._printed.capturing():
+                return self._worker.run(lambda: self._watched(job), seconds)
+        except TooSlow as error:
+            self._per_call = min(self._per_call, LIMITS.after_a_timeout)
+            hint = "" if error.stopped else " It could not be stopped either: restart the kernel."
+            raise CallFailed("too slow", f"no result after {seconds:g} seconds; is there a loop that never ends?{hint}"
+                             ) from None
+        finally:
+            self._left -= time.monotonic() - started
+            self.reseeded |= self._surroundings.reseeded()
+
+    def _watched(self, job: Callable[[], Any]) -> Any:
+        """Runs in the worker: torch's switches belong to the thread, so they are set and read here."""
+        torch.set_grad_enabled(True)
+        default_dtype = torch.get_default_dtype()
+        try:
+            return to_plain(job(), ModuleCalls(self._guarded))
+        except BaseException as error:
+            failure = failure_of(error)
+            if failure is None:  # our own: time is up
+                raise
+            raise failure from None
+        finally:
+            if not torch.is_grad_enabled():
+                self.switched.add("torch.set_grad_enabled")
+            if torch.get_default_dtype() != default_dtype:
+                self.switched.add("torch.set_default_dtype")
+                torch.set_default_dtype(default_dtype)
+
+
+def _is_compiled(function: Any) -> bool:
+    try:
+        return "_torchdynamo_orig_callable" in vars(function) or "_orig_mod" in vars(function).get("_modules", {})
+    except TypeError:  # no attributes of its own
+        return False
+
+
+def stand_in_for(function: Any) -> Candidate:
+    """`function` itself when it already is a Candidate, else a LocalCandidate around it."""
+    return function if isinstance(function, Candidate) else LocalCandidate(function)
+

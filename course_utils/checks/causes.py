@@ -1,0 +1,113 @@
+"""Name the likely misconception: compare what came with what known misconceptions would have given.
+
+A loss is a formula for each element followed by a reduction. Both have a table of known mistakes, and every pair of
+rows predicts a number for each probe. A cause is named only when its prediction agrees with what came on all probes
+and no other cause does: unknown is better than wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .score import Cause
+
+Formula = tuple["Cause | None", Callable[..., torch.Tensor]]
+Reduction = tuple["Cause | None", Callable[[torch.Tensor], torch.Tensor]]
+_AGREEMENT = 1e-3  # float32 agrees with float64 far better than this; misconceptions differ by far more
+
+_SHAPES = "'shapes' on the exercise card: sum over everything but the first axis, then average over the batch"
+
+MEAN_OF_ALL = Cause("mean_over_everything", "You average over pixels or dimensions as well as over the batch: the terms "
+                    "within one image must be summed, or the weight of the two losses depends on the image size.", _SHAPES)
+SUM_OF_ALL = Cause("sum_over_batch", "You sum over the batch as well: the loss of one image must not depend on how "
+                   "many others are in its batch.", _SHAPES)
+PER_IMAGE = Cause("per_image", "You return one number per image; the average over the batch is missing.", _SHAPES)
+UNREDUCED = Cause("unreduced", "You return one number per element; neither the sum nor the average is taken.", _SHAPES)
+BATCH_SUMMED = Cause("axes_swapped", "You average within an image and sum over the batch: it is the other way round.",
+                     _SHAPES)
+FIRST_AXIS = Cause("averages_first_axis_only", "You average over the batch, but never sum over the rest.", _SHAPES)
+DIVIDED_TWICE = Cause("divided_by_batch_twice", "You divide by the batch size twice.", _SHAPES)
+
+
+def _dims(terms: torch.Tensor) -> torch.Tensor:
+    return terms.flatten(1)
+
+
+REDUCTIONS: list[Reduction] = [
+    (None, lambda t: _dims(t).sum(1).mean()),
+    (MEAN_OF_ALL, lambda t: t.mean()),
+    (SUM_OF_ALL, lambda t: t.sum()),
+    (PER_IMAGE, lambda t: _dims(t).sum(1)),
+    (PER_IMAGE, lambda t: _dims(t).sum(1, keepdim=True)),
+    (MEAN_OF_ALL, lambda t: _dims(t).mean(1)),
+    (UNREDUCED, lambda t: t),
+    (BATCH_SUMMED, lambda t: _dims(t).mean(1).sum()),
+    (FIRST_AXIS, lambda t: t.mean(0)),
+    (SUM_OF_ALL, lambda t: t.sum(0)),
+    (DIVIDED_TWICE, lambda t: _dims(t).sum(1).mean() / t.shape[0]),
+]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Arguments for one call, as float64 tensors, and what came back (a plain tensor, a number, or anything else)."""
+
+    arguments: tuple[torch.Tensor, ...]
+    came: object
+
+
+def match_loss(probes: Sequence[Probe], formulas: Sequence[Formula],
+               reductions: Sequence[Reduction] = REDUCTIONS) -> Cause | None:
+    """The one cause, or pair of causes, that predicts every probe; None when the truth or nothing or too much does."""
+    hits: dict[str, tuple[int, Cause]] = {}
+    for wrong_formula, formula in formulas:
+        terms = [formula(*probe.arguments) for probe in probes]
+        for wrong_reduction, reduction in reductions:
+            if not all(agrees(probe.came, reduction(term)) for probe, term in zip(probes, terms)):
+                continue
+            causes = [cause for cause in (wrong_formula, wrong_reduction) if cause]
+            if not causes:
+                return None
+            cause = causes[0] if len(causes) == 1 else both(*causes)
+            hits.setdefault(cause.id, (len(causes), cause))
+    return simplest(hits.values())
+
+
+def simplest(hits: Sequence[tuple[int, Cause]]) -> Cause | None:
+    """The hit with the fewest mistakes, if it is the only one with so few."""
+    hits = sorted(hits, key=lambda hit: hit[0])
+    if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+        return None
+    return hits[0][1]
+
+
+def both(first: Cause, second: Cause) -> Cause:
+    return Cause(f"{first.id}+{second.id}", f"Two things at once. {first.sentence} {second.sentence}", second.where)
+
+
+def agrees(came: object, predicted: torch.Tensor, agreement: float = _AGREEMENT) -> bool:
+    """Does a returned value have the predicted shape and numbers?"""
+    if isinstance(came, (int, float)):
+        came = torch.tensor(float(came), dtype=torch.float64)
+    if not isinstance(came, torch.Tensor) or came.shape != predicted.shape:
+        return False
+    came = came.detach().cpu().to(torch.float64)
+    if not bool(torch.isfinite(came).all()) or not bool(torch.isfinite(predicted).all()):
+        return False
+    size = float(predicted.abs().max())
+    return float((came - predicted).abs().max()) <= agreement * size + 1e-7
+
+
+def first_agreeing(came: float, predictions: Sequence[tuple[Cause | None, float]],
+                   agreement: float = _AGREEMENT) -> Cause | None:
+    """The only cause whose number agrees; None when the truth (cause None) agrees or several do."""
+    hits = {}
+    for cause, value in predictions:
+        if abs(came - value) <= agreement * abs(value) + 1e-9:
+            if cause is None:
+                return None
+            hits[cause.id] = cause
+    return next(iter(hits.values())) if len(hits) == 1 else None

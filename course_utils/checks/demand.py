@@ -1,0 +1,162 @@
+"""What laws ask of a returned value: its kind, its shape, its numbers, its gradients.
+
+Comparisons are made here in float64 and allow for implementations in lower precision: an error of `ROUNDING` times
+the size of the terms that were added up. A law must therefore look where a misconception changes much more than that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .candidate import Candidate
+from .law import show
+from .plain import describe
+from .score import Cause
+from .verdict import Broken, CallFailed
+
+ROUNDING = 0.02  # bfloat16 has 8 bits: each operation may be off by 0.4 %, and formulas have a few of them
+
+DETACHED = Cause("detached", "Your result carries no gradient: it was computed under torch.no_grad, or passed through "
+                 ".detach(), .item(), .data, float() or NumPy, so that a model could not learn from it.",
+                 "every step between the arguments and the returned tensor")
+
+
+def scalar(value: Any, what: str) -> torch.Tensor:
+    """`value` as a finite 0-dimensional tensor."""
+    if isinstance(value, (int, float)):
+        raise Broken(f"{what} as a scalar tensor that carries gradients", describe(value), Cause(
+            "python_number", "You return a Python number: .item() or float() cuts the gradient, so that nothing "
+            "could be trained with it.", "the last line of your function"))
+    if isinstance(value, torch.Tensor) and value.dim() > 0:
+        raise Broken(f"{what} as one number, a scalar tensor", describe(value), Cause(
+            "not_scalar", "You return several numbers: the sum over everything but the first axis, or the average "
+            "over the batch, is missing.", "'shapes' on the exercise card"))
+    if not isinstance(value, torch.Tensor):
+        raise Broken(f"{what} as a scalar tensor", describe(value), _none(value))
+    return finite(real(value, what), what)
+
+
+def tensor(value: Any, shape: Sequence[int], what: str) -> torch.Tensor:
+    """`value` as a finite floating-point tensor of this shape."""
+    if not isinstance(value, torch.Tensor):
+        raise Broken(f"{what} as a tensor of shape {tuple(shape)}", describe(value), _none(value))
+    if tuple(value.shape) != tuple(shape):
+        raise Broken(f"{what} of shape {tuple(shape)}", describe(value))
+    return finite(real(value, what), what)
+
+
+def number(value: Any, what: str, *, tensor_allowed: bool) -> float:
+    """`value` as a finite Python float."""
+    if tensor_allowed and isinstance(value, torch.Tensor) and value.dim() == 0 and not value.is_complex():
+        value = float(value.detach())
+    if isinstance(value, torch.Tensor):
+        raise Broken(f"{what} as a Python float", describe(value), Cause(
+            "not_a_float", "You return a tensor. A tensor that is kept for a loss curve drags its whole graph "
+            "along; .item() turns it into a float.", "the last line of your function"))
+    if not isinstance(value, (int, float)):
+        raise Broken(f"{what} as a Python float", describe(value), _none(value))
+    if not math.isfinite(value):
+        raise Broken(f"{what} as a finite number", show(value))
+    return float(value)
+
+
+def several(value: Any, names: Sequence[str]) -> tuple:
+    """`value` as a tuple of as many values as there are names."""
+    expected = f"{len(names)} values ({', '.join(names)})"
+    if not isinstance(value, tuple):
+        raise Broken(expected, describe(value), _none(value))
+    if len(value) != len(names):
+        raise Broken(expected, describe(value))
+    return value
+
+
+def _none(value: Any) -> Cause | None:
+    if value is None:
+        return Cause("returns_none", "Your function ends without returning its result.", "the last line of your function")
+    return None
+
+
+def real(value: torch.Tensor, what: str) -> torch.Tensor:
+    if not value.is_floating_point():
+        raise Broken(f"{what} as floating-point numbers", describe(value))
+    return value
+
+
+def finite(value: torch.Tensor, what: str) -> torch.Tensor:
+    bad = (~torch.isfinite(value.detach())).sum().item()
+    if bad:
+        some = value.detach()[~torch.isfinite(value.detach())][0] if value.dim() else value.detach()
+        raise Broken(f"{what}: finite numbers only", show(some) if value.dim() == 0 else
+                     f"{bad} of {value.numel()} numbers are not finite, one of them is {show(some)}")
+    return value
+
+
+def plain64(value: torch.Tensor) -> torch.Tensor:
+    """The numbers alone: float64, on the CPU, without graph."""
+    return value.detach().cpu().to(torch.float64)
+
+
+def same_number(got: torch.Tensor | float, want: float, what: str, *, scale: float | None = None,
+                rounding: float = ROUNDING, floor: float = 1e-5) -> None:
+    """`got` equals `want` up to rounding of terms of size `scale` (default: |want|)."""
+    value = float(got.detach()) if isinstance(got, torch.Tensor) else float(got)
+    allowed = rounding * (abs(want) if scale is None else scale) + floor
+    if not abs(value - want) <= allowed:
+        raise Broken(f"{what} = {show(want)}", show(value))
+
+
+def same_tensor(got: torch.Tensor, want: torch.Tensor, what: str, *, scale: torch.Tensor | float,
+                rounding: float = ROUNDING, floor: float = 1e-6) -> None:
+    """`got` equals `want` element by element, up to rounding of terms of size `scale`; the worst element is shown."""
+    difference = (plain64(got) - want).abs()
+    excess = difference - (rounding * torch.as_tensor(scale, dtype=torch.float64) + floor)
+    worst = int(excess.flatten().argmax())
+    if not float(excess.flatten()[worst]) <= 0:
+        raise Broken(f"{what} = {show(want.flatten()[worst])} at element {worst}",
+                     show(plain64(got).flatten()[worst]))
+
+
+def gradients(candidate: Candidate, output: torch.Tensor, inputs: Sequence[torch.Tensor], names: Sequence[str],
+              cotangent: torch.Tensor | None = None) -> list[torch.Tensor]:
+    """Gradients of `output` with respect to each input; Broken when one is not reached or not finite."""
+    found = candidate.gradients(output, inputs, cotangent)
+    for grad, name in zip(found, names):
+        if grad is None:
+            cut = DETACHED if all(g is None for g in found) else Cause(
+                f"detached_{name}", f"No gradient reaches {name}: it is detached, or not used at all.",
+                f"the places where {name} enters your formula")
+            raise Broken(f"a gradient with respect to {name}", "no gradient at all", cut)
+        finite(grad, f"the gradient with respect to {name}")
+    return list(found)
+
+
+def untouched(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], names: Sequence[str]) -> None:
+    """No argument was changed in place."""
+    for old, new, name in zip(before, after, names):
+        if new.shape != old.shape or not torch.equal(plain64(new).nan_to_num(), plain64(old).nan_to_num()):
+            raise Broken(f"{name} as it was before the call", f"{name} has been changed", Cause(
+                "changes_arguments", f"You change the argument {name} in place (an operation that ends in _ or an "
+                "assignment such as +=), so that whoever called you goes on with other numbers.",
+                "operations such as mul_, exp_, clamp_, += or [...] = in your code"))
+
+
+def well_behaved(candidate: Candidate) -> None:
+    """Neither the global generators nor torch's global switches were touched by any call so far."""
+    if candidate.reseeded:
+        names = ", ".join(sorted(candidate.reseeded))
+        raise Broken("the global random generators go on from where they were", f"reseeded: {names}", Cause(
+            "reseeds", "You seed a global random generator inside the function: every call then repeats the same "
+            "random numbers, here and everywhere else in the notebook.", "calls such as torch.manual_seed"))
+    if candidate.switched:
+        names = ", ".join(sorted(candidate.switched))
+        raise Broken("torch's global settings as they were before the call", f"changed and not put back: {names}", Cause(
+            "leaves_switch", "You switch a global setting of torch and never switch it back; everything after your "
+            "call runs with it. Use it as a `with` block.", "calls such as torch.set_grad_enabled"))
+
+
+__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "number", "plain64", "real",
+           "same_number", "same_tensor", "scalar", "several", "tensor", "untouched", "well_behaved"]

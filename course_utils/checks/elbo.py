@@ -1,0 +1,337 @@
+"""Laws of `vae_loss(logits, x, mu, logvar, beta)` and of `elbo_beta(beta_per_pixel, num_pixels)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from .bernoulli import match_reconstruction
+from .candidate import Candidate
+from .causes import Probe, agrees, first_agreeing
+from .demand import describe, gradients, number, plain64, same_number, same_tensor, scalar, several, untouched, well_behaved
+from .gaussian_kl import match_kl
+from .law import Check, Draw
+from .score import Cause
+from .trusted import bernoulli_size, bernoulli_terms, kl_size, kl_terms, per_image
+from .verdict import Broken
+
+_NAMES = ("loss", "distortion", "rate")
+_CARD = "the formula on the exercise card: loss = distortion + beta * rate"
+
+
+def _wrong(id: str, sentence: str) -> Cause:
+    return Cause(id, sentence, _CARD)
+
+
+PARTS_SWAPPED = _wrong("parts_swapped", "distortion and rate are returned in each other's place: the order is loss, distortion, "
+                       "rate.")
+ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then rate.")
+RATE_WEIGHTED = _wrong("rate_weighted", "You return the rate already multiplied by beta: return it unweighted, so that curves "
+                       "of different beta can be compared.")
+DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted by beta: return it unweighted.")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    logits: torch.Tensor
+    x: torch.Tensor
+    mu: torch.Tensor
+    logvar: torch.Tensor
+
+    def copies(self) -> tuple[torch.Tensor, ...]:
+        return tuple(t.clone() for t in (self.logits, self.x, self.mu, self.logvar))
+
+    @property
+    def distortion(self) -> float:
+        return per_image(bernoulli_terms(plain64(self.logits), plain64(self.x)))
+
+    @property
+    def rate(self) -> float:
+        return per_image(kl_terms(plain64(self.mu), plain64(self.logvar)))
+
+    @property
+    def distortion_size(self) -> float:
+        return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
+
+    @property
+    def rate_size(self) -> float:
+        return per_image(kl_size(plain64(self.mu), plain64(self.logvar)))
+
+
+def _inputs(draw: Draw, n: int, image: tuple[int, ...], d: int, dtype: torch.dtype = torch.float32) -> Inputs:
+    return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype),
+                  draw.normal(n, d, dtype=dtype), draw.normal(n, d, dtype=dtype))
+
+
+def _confident(draw: Draw, n: int = 3) -> Inputs:
+    """Nearly perfect pixels and expensive codes: here even a beta of 0.001 is clearly seen in the loss."""
+    x = (draw.uniform(n, 6) > 0.5).float()
+    return Inputs((2 * x - 1) * 6.0, x, draw.normal(n, 5) + 20.0 * draw.signs(n, 5), draw.normal(n, 5))
+
+
+def _call(candidate: Candidate, inputs: Inputs, beta: float) -> tuple[torch.Tensor, float, float]:
+    loss, distortion, rate = several(candidate(*inputs.copies(), beta), _NAMES)
+    return scalar(loss, "the loss"), _part(distortion, "the distortion"), _part(rate, "the rate")
+
+
+def _part(value: Any, what: str) -> float:
+    """Distortion and rate are for looking at: a detached tensor or a number will do."""
+    if isinstance(value, (int, float)):
+        return number(value, what, tensor_allowed=True)
+    return float(scalar(value, what).detach())
+
+
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    probes = []
+    for n, p, d, beta in ((3, 6, 4, 0.3), (5, 4, 2, 2.5), (2, 5, 3, 0.7)):
+        inputs = _inputs(draw, n, (p,), d)
+        came = candidate(*inputs.copies(), beta)
+        if not isinstance(came, tuple) or len(came) != 3:
+            return None
+        probes.append((inputs, beta, came))
+    return _order_cause(probes) or _weighted_cause(probes) or _parts_cause(probes) or _loss_cause(probes)
+
+
+def _all_agree(probes: list, which: int, predict: Any) -> bool:
+    return all(agrees(came[which], torch.tensor(predict(inputs, beta), dtype=torch.float64)) for inputs, beta, came in probes)
+
+
+def _order_cause(probes: list) -> Cause | None:
+    d_in = [_all_agree(probes, i, lambda inputs, beta: inputs.distortion) for i in range(3)]
+    r_in = [_all_agree(probes, i, lambda inputs, beta: inputs.rate) for i in range(3)]
+    if d_in[2] and r_in[1]:
+        return PARTS_SWAPPED
+    total = [_all_agree(probes, i, lambda inputs, beta: inputs.distortion + beta * inputs.rate) for i in range(3)]
+    return ORDER if any(total) and any(d_in) and any(r_in) and not total[0] else None
+
+
+def _weighted_cause(probes: list) -> Cause | None:
+    if _all_agree(probes, 2, lambda inputs, beta: beta * inputs.rate):
+        return RATE_WEIGHTED
+    if _all_agree(probes, 1, lambda inputs, beta: beta * inputs.distortion) or _all_agree(
+            probes, 1, lambda inputs, beta: (1 - beta) * inputs.distortion):
+        return DISTORTION_WEIGHTED
+    return None
+
+
+def _parts_cause(probes: list) -> Cause | None:
+    """A mistake inside the distortion or the rate, named as in the exercises that they come from."""
+    found = []
+    as_d = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
+    as_r = [Probe((plain64(inputs.mu), plain64(inputs.logvar)), came[2]) for inputs, _, came in probes]
+    for cause, part, source in ((match_reconstruction(as_d), "distortion", "reconstruction_loss"),
+                                (match_kl(as_r), "rate", "kl_divergence")):
+        if cause is not None:
+            found.append(replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): "
+                                                 f"{cause.sentence}"))
+    return found[0] if len(found) == 1 else None
+
+
+_LOSSES = [
+    (None, lambda d, r, b: d + b * r),
+    (_wrong("beta_ignored", "beta is ignored: the loss is distortion + rate."), lambda d, r, b: d + r),
+    (_wrong("beta_on_distortion", "beta multiplies the distortion; it weighs the rate."), lambda d, r, b: b * d + r),
+    (_wrong("beta_on_both", "beta multiplies both terms; it weighs the rate only."), lambda d, r, b: b * (d + r)),
+    (_wrong("beta_squared", "beta enters squared; is the rate weighted twice?"), lambda d, r, b: d + b * b * r),
+    (_wrong("beta_divides", "The rate is divided by beta instead of multiplied."), lambda d, r, b: d + r / b),
+    (_wrong("rate_subtracted", "The rate is subtracted: the ELBO is maximised, its negative, the loss, adds both."),
+     lambda d, r, b: d - b * r),
+    (_wrong("distortion_subtracted", "The distortion is subtracted; the loss adds both."), lambda d, r, b: b * r - d),
+    (_wrong("negative_elbo", "The loss has the wrong sign: it is minimised, so it is minus the ELBO."),
+     lambda d, r, b: -(d + b * r)),
+    (_wrong("mixture", "You weigh the terms (1 - beta) and beta; the distortion has weight 1."),
+     lambda d, r, b: (1 - b) * d + b * r),
+    (_wrong("rate_missing", "The rate is missing from the loss."), lambda d, r, b: d),
+    (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, r, b: b * r),
+    (_wrong("beta_added", "beta is added; it must multiply the rate."), lambda d, r, b: d + b + r),
+    (_wrong("one_plus_beta", "The rate counts 1 + beta times: it is added twice."), lambda d, r, b: d + (1 + b) * r),
+    (_wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
+     lambda d, r, b: (d + b * r) / 2),
+]
+
+
+def _loss_cause(probes: list) -> Cause | None:
+    hits = {}
+    for cause, formula in _LOSSES:
+        if _all_agree(probes, 0, lambda inputs, beta: formula(inputs.distortion, inputs.rate, beta)):
+            if cause is None:
+                return None
+            hits[cause.id] = cause
+    return next(iter(hits.values())) if len(hits) == 1 else None
+
+
+VAE_LOSS = Check("vae_loss", "vae_loss(logits, x, mu, logvar, beta)", _diagnose)
+
+
+@VAE_LOSS.law("returns three scalars: loss, distortion, rate")
+def _three(candidate: Candidate, draw: Draw) -> None:
+    """Random only in its inputs."""
+    for beta in (1.0, 0, 3):
+        _call(candidate, _inputs(draw, 3, (7,), 4), beta)
+
+
+@VAE_LOSS.law("returns the distortion in nats per image, whatever the shape of the images", weight=2)
+def _distortion(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, image in ((1, (9,)), (4, (784,)), (3, (1, 8, 9)), (2, (3, 4, 5))):
+        inputs = _inputs(draw, n, image, 3)
+        same_number(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs.distortion,
+                    f"distortion of {n} images of shape {image}", scale=inputs.distortion_size)
+    sure = torch.tensor([[1e4, -1e4, 1e4, -1e4]])
+    inputs = Inputs(sure, torch.tensor([[1.0, 0.0, 0.0, 0.5]]), torch.zeros(1, 2), torch.zeros(1, 2))
+    same_number(_call(candidate, inputs, 1.0)[1], inputs.distortion, "distortion at logits of +-10000")
+
+
+@VAE_LOSS.law("returns the rate in nats per image", weight=2)
+def _rate(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, d in ((1, 1), (4, 10), (3, 2)):
+        inputs = _inputs(draw, n, (5,), d)
+        same_number(_call(candidate, inputs, draw.number(0.2, 3))[2], inputs.rate, f"rate of {n} codes of {d} dimensions",
+                    scale=inputs.rate_size)
+
+
+@VAE_LOSS.law("returns distortion and rate unweighted: they do not depend on beta")
+def _unweighted(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with itself: a correct function never fails."""
+    inputs = _inputs(draw, 4, (12,), 3)
+    seen = [_call(candidate, inputs, beta)[1:] for beta in (1.0, 0.0, 0.001, 10.0, 0.4)]
+    for name, values in zip(_NAMES[1:], zip(*seen)):
+        if min(map(abs, values)) < 1e-6 < max(map(abs, values)) or max(map(abs, values)) < 1e-6:
+            raise Broken(f"a {name} above 0 whatever beta is", f"{min(values):.4g}")
+        for value in values[1:]:
+            same_number(value, values[0], f"{name}, the same for every beta", rounding=1e-3)
+
+
+@VAE_LOSS.law("adds the rate to the distortion, weighted by beta", weight=3)
+def _sum(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with the parts that the same call returns: a correct function never fails."""
+    for inputs in (_inputs(draw, 4, (12,), 3), _confident(draw)):
+        for beta in (1.0, 0.0, 0.001, 10.0, 10, 1, draw.number(0.05, 0.95), draw.number(1.5, 4.0)):
+            loss, distortion, rate = _call(candidate, inputs, beta)
+            if min(abs(distortion), abs(rate)) < 1e-6:
+                raise Broken("distortion and rate above 0", f"{min(distortion, rate):.4g}")
+            # judged by the true parts where they are right, so that parts weighted in the same way do not hide it
+            same_number(loss, distortion + beta * rate, f"loss at beta = {beta:.4g} (distortion + beta * rate)",
+                        scale=abs(distortion) + abs(beta * rate))
+
+
+@VAE_LOSS.law("has the right gradient in logits, mu and logvar, for every beta", weight=3)
+def _gradient(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, p, d, beta in ((3, 8, 4, 1.0), (2, 6, 3, 0.001), (4, 5, 2, 10.0), (1, 5, 3, draw.number(0.1, 5)), (3, 4, 2, 0.0)):
+        inputs = _inputs(draw, n, (p,), d)
+        a, x, m, v = (plain64(t) for t in inputs.copies())
+        logits, given, mu, logvar = inputs.copies()
+        leaves = (logits.requires_grad_(), mu.requires_grad_(), logvar.requires_grad_())
+        loss = scalar(several(candidate(logits, given, mu, logvar, beta), _NAMES)[0], "the loss")
+        wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
+        sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() + 1) / (2 * n))
+        reached = 3 if beta else 1  # at beta = 0 the codes need not take part
+        names = ("logits", "mu", "logvar")[:reached]
+        found = gradients(candidate, loss, leaves[:reached], names)
+        if not beta:
+            others = candidate.gradients(loss, leaves[1:])
+            found += [torch.zeros_like(m) if g is None else g for g in others]
+        for got, want, size, name in zip(found, wants, sizes, ("logits", "mu", "logvar")):
+            same_tensor(got, want, f"dloss/d{name} at beta = {beta:.4g}", scale=size, floor=1e-5 * min(1.0, beta or 1.0))
+
+
+@VAE_LOSS.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
+def _anywhere(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n in (1, 5):
+        inputs = _inputs(draw, n, (6,), 2, torch.float64)
+        first, second = (float(_call(candidate, inputs, 0.5)[0].detach()) for _ in range(2))
+        same_number(first, inputs.distortion + 0.5 * inputs.rate, f"loss of {n} images in float64",
+                    scale=inputs.distortion_size + inputs.rate_size)
+        same_number(second, first, "loss of the same arguments again", rounding=1e-5)
+    for device in candidate.devices():
+        inputs = _inputs(draw, 3, (6,), 2)
+        there = Inputs(*(t.to(device) for t in inputs.copies()))
+        same_number(_call(candidate, there, 0.5)[0], inputs.distortion + 0.5 * inputs.rate, f"loss on {device}",
+                    scale=inputs.distortion_size + inputs.rate_size)
+
+
+@VAE_LOSS.law("leaves its arguments and the random generators alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    given = _inputs(draw, 3, (5,), 2).copies()
+    kept = [t.clone() for t in given]
+    several(candidate(*given, 0.5), _NAMES)
+    untouched(kept, given, ("logits", "x", "mu", "logvar"))
+    well_behaved(candidate)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+_CONVERSION = "the conversion on the exercise card: a loss averaged over pixels is the summed one divided by num_pixels"
+
+
+def _elbo_wrong(id: str, sentence: str) -> Cause:
+    return Cause(id, sentence, _CONVERSION)
+
+
+_CONVERSIONS = [
+    (None, lambda b, n: b * n),
+    (_elbo_wrong("divided", "You divide by num_pixels; the summed distortion is num_pixels times larger, so beta must grow too."),
+     lambda b, n: b / n),
+    (_elbo_wrong("unconverted", "You return beta unchanged."), lambda b, n: b),
+    (_elbo_wrong("inverse", "You return the inverse, num_pixels / beta."), lambda b, n: n / b),
+    (_elbo_wrong("inverse", "You return the inverse, 1 / (beta * num_pixels)."), lambda b, n: 1 / (b * n)),
+    (_elbo_wrong("fixed_size", "784 is written into your function: images of another size have another number of pixels."),
+     lambda b, n: b * 784),
+    (_elbo_wrong("side_for_pixels", "You multiply by the side of the image instead of its number of pixels."),
+     lambda b, n: b * n**0.5),
+    (_elbo_wrong("squared", "You multiply by num_pixels twice."), lambda b, n: b * n * n),
+    (_elbo_wrong("added", "You add num_pixels; the factor multiplies."), lambda b, n: b + n),
+    (_elbo_wrong("factor_two", "There is a factor of two too much."), lambda b, n: 2 * b * n),
+    (_elbo_wrong("factor_half", "There is a factor of one half too much."), lambda b, n: b * n / 2),
+    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b, n: float(int(b * n))),
+    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b, n: float(round(b * n))),
+    (_elbo_wrong("minus_one", "num_pixels itself is the factor, not num_pixels - 1."), lambda b, n: b * (n - 1)),
+    (_elbo_wrong("wrong_sign", "The sign is wrong."), lambda b, n: -b * n),
+]
+
+
+def _diagnose_beta(candidate: Candidate, draw: Draw) -> Cause | None:
+    named = set()
+    for beta, pixels in ((0.0137, 900), (2.3, 192), (0.31, 12288)):
+        came = number(candidate(beta, pixels), "beta", tensor_allowed=True)
+        named.add(first_agreeing(came, [(cause, formula(beta, pixels)) for cause, formula in _CONVERSIONS], 1e-5))
+    return named.pop() if len(named) == 1 else None
+
+
+ELBO_BETA = Check("elbo_beta", "elbo_beta(beta_per_pixel, num_pixels)", _diagnose_beta)
+
+
+def _converted(candidate: Candidate, beta: float, pixels: int) -> None:
+    came = candidate(beta, pixels)
+    if came is None:
+        raise Broken("beta on the scale of the ELBO, a float", describe(None))
+    same_number(number(came, "beta on the scale of the ELBO", tensor_allowed=True), beta * pixels,
+                f"beta for {beta:.4g} per pixel and {pixels} pixels", rounding=1e-5, floor=1e-9)
+
+
+@ELBO_BETA.law("converts the homework's labels on MNIST", weight=2)
+def _homework(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    for beta in (0.001, 0.01, 10.0, 1 / 784):
+        _converted(candidate, beta, 784)
+
+
+@ELBO_BETA.law("converts for images of every size", weight=2)
+def _sizes(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for pixels in (1, 64, 64 * 64 * 3, draw.integer(2, 9999)):
+        _converted(candidate, draw.number(0.001, 0.1), pixels)
+
+
+@ELBO_BETA.law("converts every beta: none, whole numbers, tiny ones")
+def _betas(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for beta in (0.0, 0, 3, 1e-6, draw.number(5, 50)):
+        _converted(candidate, beta, 784)
+    _converted(candidate, 1.0, 784)

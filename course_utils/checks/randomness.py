@@ -1,0 +1,63 @@
+"""Tests of noise against N(0, I), each with a bound on how often genuine noise fails it.
+
+All bounds are explicit inequalities, not approximations: with T = 22 each one-sided event has a probability of at
+most exp(-22) = 2.8e-10 for genuine noise, so that the dozens of events in a check stay far below 1e-6 together.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+T = 22.0
+_SQRT2 = math.sqrt(2.0)
+
+
+def mean_bound(n: int) -> float:
+    """|mean of n standard normals| exceeds this with probability <= 2 exp(-T) (Chernoff)."""
+    return math.sqrt(2 * T / n)
+
+
+def mean_square_bounds(n: int) -> tuple[float, float]:
+    """The mean of n squared standard normals leaves this interval with probability <= 2 exp(-T) (Laurent, Massart 2000)."""
+    return max(0.0, 1 - 2 * math.sqrt(T / n)), 1 + 2 * math.sqrt(T / n) + 2 * T / n
+
+
+def distance_bound(n: int) -> float:
+    """The Kolmogorov distance exceeds this with probability <= 2 exp(-T) (Dvoretzky-Kiefer-Wolfowitz, Massart's constant)."""
+    return math.sqrt(T / (2 * n))
+
+
+def count_bounds(expected: float) -> tuple[float, float]:
+    """A count of independent rare events leaves this interval with probability <= 2 exp(-T) (Chernoff, Bernstein)."""
+    return expected - math.sqrt(2 * T * expected), expected + math.sqrt(2 * T * expected) + T / 1.5
+
+
+def cosine_bound(n: int, pairs: int) -> float:
+    """Of `pairs` pairs of independent standard normal vectors of length n, one has an absolute cosine above this with
+    probability <= 2 exp(-T) (concentration on the sphere, union over pairs)."""
+    return math.sqrt(2 * (T + math.log(pairs)) / n)
+
+
+def normal_cdf(e: torch.Tensor) -> torch.Tensor:
+    return 0.5 * (1 + torch.erf(e / _SQRT2))
+
+
+def kolmogorov_distance(e: torch.Tensor, cdf=normal_cdf) -> float:
+    """Largest difference between the empirical distribution of `e` and `cdf`."""
+    ordered = torch.sort(e.flatten()).values
+    n = ordered.numel()
+    expected = cdf(ordered)
+    steps = torch.arange(1, n + 1, dtype=torch.float64) / n
+    return float(torch.maximum((steps - expected).max(), (expected - steps + 1 / n).max()))
+
+
+def largest_cosine(rows: torch.Tensor) -> tuple[float, int, int]:
+    """The largest absolute cosine between two rows, and which rows."""
+    unit = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    gram = unit @ unit.T
+    gram.fill_diagonal_(0)
+    index = int(gram.abs().argmax())
+    i, j = divmod(index, rows.shape[0])
+    return float(gram[i, j]), i, j

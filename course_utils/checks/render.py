@@ -1,0 +1,77 @@
+"""How a Score looks: a table in a notebook, a report in plain text.
+
+A law that holds shows no number and no timing, so that the stored output of a solved exercise never changes.
+Colours are left to the theme; a symbol and a word carry the meaning.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .score import Score
+
+_CELL = "text-align:left;vertical-align:top;padding:0.3em 0.6em;white-space:normal"
+_HOLDS, _BROKEN = "\N{CHECK MARK} holds", "\N{BALLOT X} broken"
+
+
+def headline(score: Score) -> str:
+    if score.note:
+        return f"{score.exercise}: {score.note}"
+    held = sum(law.passed for law in score.laws)
+    if score.complete:
+        return f"{score.exercise}: all {held} laws hold"
+    return f"{score.exercise}: {held} of {len(score.laws)} laws hold"
+
+
+def as_text(score: Score) -> str:
+    """The report as plain text, one law per paragraph."""
+    lines = [f"{headline(score)} ({score!r} of {score.points:g} points)"]
+    shown_cause = None
+    for law in () if score.note else score.laws:
+        lines.append(f"  {_HOLDS if law.passed else _BROKEN}: {law.name}")
+        if law.passed:
+            continue
+        lines.append(f"      expected: {law.expected}")
+        lines.append(f"      came:     {law.got}")
+        if law.cause and law.cause != shown_cause:
+            lines.append(f"      likely:   {law.cause}")
+            shown_cause = law.cause
+    if score.printed:
+        lines += ["  Your code printed:"] + ["      " + line for line in score.printed.splitlines()]
+    return "\n".join(lines)
+
+
+def as_html(score: Score) -> str:
+    """The table shown under the test cell."""
+    parts = [f'<div><p><strong>{escape(headline(score))}</strong>: {score!r} of {score.points:g} points</p>']
+    if not score.note:
+        parts.append(_table(score))
+    if score.printed:
+        parts.append(f'<p>Your code printed:</p><pre style="text-align:left">{escape(score.printed)}</pre>')
+    return "".join(parts) + "</div>"
+
+
+def _table(score: Score) -> str:
+    broken_ones = not score.complete
+    columns = ["law", "result"] + (["expected", "what came, and the likely cause"] if broken_ones else [])
+    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in columns)
+    rows, shown_cause = [], None
+    for law in score.laws:
+        cells = [escape(law.name), _HOLDS if law.passed else f"<strong>{_BROKEN}</strong>"]
+        if broken_ones:
+            came = "" if law.passed else _lines(law.got)
+            if not law.passed and law.cause:
+                repeated = law.cause == shown_cause
+                came += "<br>" + ("<em>Same likely cause as above.</em>" if repeated
+                                  else f"<strong>Likely cause:</strong> {_lines(str(law.cause))}")
+                shown_cause = law.cause
+            cells += ["" if law.passed else _lines(law.expected), came]
+        rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
+    return (f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
+            f'<tbody>{"".join(rows)}</tbody></table>')
+
+
+def _lines(text: str) -> str:
+    return escape(text).replace("\n", "<br>")

@@ -1,0 +1,117 @@
+"""The result of a check: points earned, and for every law whether it holds, and if not why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from numbers import Real
+
+_CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A misconception: a stable id, one sentence for the student, and where in the notebook to look."""
+
+    id: str
+    sentence: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.sentence} Look at {self.where}." if self.where else self.sentence
+
+
+@dataclass(frozen=True)
+class LawResult:
+    """One law: its name in words and its weight; where it is broken also what was expected, what came, and why."""
+
+    name: str
+    weight: int
+    passed: bool
+    expected: str = ""
+    got: str = ""
+    cause: Cause | None = None
+
+    def to_dict(self) -> dict:
+        return {
+            "name": self.name,
+            "weight": self.weight,
+            "passed": self.passed,
+            "expected": self.expected,
+            "got": self.got,
+            "cause": str(self.cause) if self.cause else "",
+            "cause_id": self.cause.id if self.cause else "",
+        }
+
+
+def validate_points(points: object) -> float | int:
+    """Return `points` when it is a finite number of at least 0; otherwise raise ValueError saying so."""
+    numeric = isinstance(points, Real) and not isinstance(points, bool)
+    if not numeric or not math.isfinite(points) or points < 0:
+        raise ValueError(f"points is {points!r}; expected a finite number of at least 0, such as points=3")
+    return points if type(points) in (int, float) else float(points)
+
+
+def share_of(points: float | int, kept: int, total: int) -> Decimal:
+    """Points for `kept` of `total` weight: all of them only when nothing is missing, else at most points - 0.01."""
+    whole = Decimal(repr(points))
+    if total > 0 and kept == total:
+        return whole
+    part = whole * kept / total if total > 0 else Decimal(0)
+    cents = min(part, whole - _CENT).quantize(_CENT, ROUND_FLOOR) if whole < Decimal(10) ** 20 else Decimal(0)
+    return max(cents, Decimal(0))
+
+
+class Score:
+    """Points earned in one exercise.
+
+    `repr` is the bare number, because nbgrader reads the text form of a test cell as its points and takes anything
+    that is not a number for full marks. `str` is a report in plain text; notebooks show `_repr_html_`.
+    """
+
+    __slots__ = ("_exercise", "_points", "_laws", "_earned", "_note", "_printed")
+
+    def __init__(self, exercise: str, points: float | int, laws: tuple[LawResult, ...], note: str = "",
+                 printed: str = "") -> None:
+        self._exercise = exercise
+        self._points = validate_points(points)
+        self._laws = tuple(laws)
+        self._note = note
+        self._printed = printed
+        kept = sum(law.weight for law in self._laws if law.passed)
+        self._earned = share_of(self._points, kept, sum(law.weight for law in self._laws))
+
+    exercise = property(lambda self: self._exercise, doc="name of the exercise")
+    points = property(lambda self: self._points, doc="the most that can be earned")
+    earned = property(lambda self: float(self._earned), doc="points earned, 0 <= earned <= points")
+    laws = property(lambda self: self._laws, doc="one LawResult per law, in the order they are taught")
+    note = property(lambda self: self._note, doc="one line about the whole, such as 'not written yet'")
+    printed = property(lambda self: self._printed, doc="the first lines that the student's code printed")
+    complete = property(lambda self: all(law.passed for law in self._laws), doc="True when every law holds")
+
+    def __repr__(self) -> str:
+        text = format(self._earned, "f")
+        return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+
+    def __float__(self) -> float:
+        return self.earned
+
+    def __str__(self) -> str:
+        from .render import as_text
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        from .render import as_html
+        return as_html(self)
+
+    def to_dict(self) -> dict:
+        """The same as plain data (JSON)."""
+        return {
+            "exercise": self._exercise,
+            "points": self._points,
+            "earned": self.earned,
+            "note": self._note,
+            "printed": self._printed,
+            "laws": [law.to_dict() for law in self._laws],
+        }
