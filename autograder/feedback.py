@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from html import escape
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def feedback_unit(
         page = tree.root / "feedback" / name / unit / f"{unit}.html"
         problem = find_problem(tree, unit, name, units)
         if problem is None and notebook_path(tree.root / "autograded" / name, unit).is_file():
-            course.convert(GenerateFeedback, unit, student=glob.escape(name))
+            course.convert(GenerateFeedback, unit, student=name)
             pages.append(page)
         elif problem is not None and (tree.root / "submitted" / name / unit).is_dir():
             _explain(page, unit, problem[1])

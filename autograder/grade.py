@@ -6,7 +6,6 @@ back from nbgrader's gradebook, so that marks given in formgrader count.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def find_problem(tree: Tree, unit: str, student: str, units: dict[str, dict[str,
 def autograde(course: NbGraderCourse, unit: str, student: str) -> Problem | None:
     """Run one submission through nbgrader's autograder; the problem, if it could not."""
     try:
-        course.convert(Autograde, unit, student=glob.escape(student))
+        course.convert(Autograde, unit, student=student)
     except CourseError as error:
         return CRASHED, str(error)
     return None

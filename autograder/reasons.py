@@ -22,9 +22,10 @@ def explain_cell(cell: NotebookNode | None, score: float | None, max_score: floa
         return GRADED, "the graded cell is no longer in the notebook"
     if is_answer(cell):
         return GRADED, "not answered" if is_blank_answer(cell.source) else ""
-    for output in cell.outputs:
-        if output.output_type == "error":
-            return STATUS_OF_ERROR.get(output.ename, GRADED), explain_error(output)
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    if errors:  # a cell that took too long shows a KeyboardInterrupt as well, which would say nothing
+        error = next((error for error in errors if error.ename in STATUS_OF_ERROR), errors[0])
+        return STATUS_OF_ERROR.get(error.ename, GRADED), explain_error(error)
     if score is not None and score >= max_score:
         return GRADED, ""
     return GRADED, shorten(explain_score(cell))
