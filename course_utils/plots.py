@@ -15,6 +15,7 @@ from typing import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -26,18 +27,15 @@ DPI = 100
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
 STYLE = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
-    "axes.titlelocation": "left", "legend.frameon": False, "lines.linewidth": 1.6,
+    "font.size": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
+    "axes.titlelocation": "center", "legend.frameon": False, "lines.linewidth": 1.6,
 }  # fmt: skip
 
 
 def figure(height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
     """A figure of the course's width and a 2-D array of its axes; ``height`` in inches. Needs no display."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        fig = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
-        return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+    fig = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
 
 
 def show(fig: Figure, alt: str, caption: str = "") -> None:
@@ -47,6 +45,7 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
     notebook.show_html(_markup(fig, alt, caption), plain=f"[figure] {alt}")
 
 
+@rc_context(STYLE)
 def image_rows(
     rows: Mapping[str, Tensor], alt: str, caption: str = "", *, titles: Sequence[str] | None = None
 ) -> None:
@@ -68,6 +67,7 @@ def image_rows(
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def image_grid(images: Tensor, alt: str, caption: str = "", *, columns: int = 16) -> None:
     """Images side by side in one mosaic, row by row."""
     fig, axes = figure(WIDTH * math.ceil(len(images) / columns) / columns)
@@ -76,6 +76,7 @@ def image_grid(images: Tensor, alt: str, caption: str = "", *, columns: int = 16
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def mosaics(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, columns: int = 8) -> None:
     """Several mosaics beside each other, each under its title: for comparing models sample by sample."""
     count = len(groups)
@@ -88,6 +89,7 @@ def mosaics(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, column
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequence[str], alt: str, caption: str = "") -> None:
     """One panel per key, one line per history (as ``Run.history``), over the epochs."""
     fig, axes = figure(2.6, 1, len(keys))
@@ -99,6 +101,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequenc
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def code_map(
     maps: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "", *, prior: bool = True, names: Sequence[str] | None = None,
     limit: float | None = None,
@@ -108,11 +111,9 @@ def code_map(
     Args:
         maps: title -> (z (N, 2), labels (N,)).
         prior: draw the circles that hold 39 %, 86 % and 99 % of N(0, I) (radius 1, 2, 3).
-        limit: half-width of the axes; default: what the codes need.
+        limit: half-width of the axes; default: what the codes and the circles need.
     """
-    fig, axes = figure(WIDTH / max(len(maps), 2) + 0.3, 1, max(len(maps), 2) if len(maps) < 2 else len(maps))
-    for ax in axes[0][len(maps):]:  # fmt: skip
-        ax.set_axis_off()
+    fig, axes = figure(WIDTH / max(len(maps), 1.6) + 0.3, 1, len(maps))
     for ax, (title, (z, labels)) in zip(axes[0], maps.items(), strict=False):
         points, digits = to_numpy(z), to_numpy(labels).astype(int)
         for digit in np.unique(digits):
@@ -123,11 +124,12 @@ def code_map(
             turn = np.linspace(0, 2 * np.pi, 200)
             for radius in (1, 2, 3):
                 ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, lw=0.8, ls=(0, (4, 3)), zorder=3)
-        reach = limit or 1.05 * max(3.0 if prior else 0.0, float(np.abs(points).max()))
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title=title, xlabel="$z_1$", ylabel="$z_2$")
+        (left, right), (low, high) = (_span(axis, limit, prior) for axis in points.T)
+        ax.set(xlim=(left, right), ylim=(low, high), aspect="equal", title=title, xlabel="$z_1$", ylabel="$z_2$")
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def histograms(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, xlabel: str, bins: int = 60) -> None:
     """Densities of one quantity in several groups, on common bins."""
     values = {label: to_numpy(v).ravel() for label, v in groups.items()}
@@ -142,6 +144,7 @@ def histograms(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, xla
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def lines(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
     xscale: str = "linear", yscale: str = "linear", level: tuple[float, str] | None = None, annotate: Sequence[str] | None = None,
@@ -162,6 +165,7 @@ def lines(
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
 def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
          ticks: Sequence[str] | None = None) -> None:  # fmt: skip
     """Bars, one panel per group under a common scale; ``ticks`` name the bars."""
@@ -177,6 +181,7 @@ def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, 
 
 
 @torch.no_grad()
+@rc_context(STYLE)
 def manifold(
     decoders: Mapping[str, Callable[[Tensor], Tensor]], alt: str, caption: str = "", *, steps: int = 20, limit: float = 3.0,
     quantiles: bool = False, device: torch.device | str = "cpu",
@@ -249,6 +254,7 @@ class LiveCurves:
         self.last = time.perf_counter()
         self.cost = self.last - began
 
+    @rc_context(STYLE)
     def _figure(self, history: Sequence[Mapping[str, float]]) -> Figure:
         names = self._names(history)
         fig, axes = figure(2.0, 1, max(len(names), 3))
@@ -311,6 +317,17 @@ def _markup(fig: Figure, alt: str, caption: str) -> str:
     width = int(fig.get_size_inches()[0] * DPI)
     return (f'<figure style="margin:0.5em 0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '
             f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
+
+
+def _span(values: np.ndarray, limit: float | None, prior: bool) -> tuple[float, float]:
+    """The range an axis of a code map needs: all codes, and the prior's circles where they are drawn."""
+    if limit:
+        return -limit, limit
+    low, high = float(values.min()), float(values.max())
+    if prior:
+        low, high = min(low, -3.0), max(high, 3.0)
+    margin = 0.04 * (high - low)
+    return low - margin, high + margin
 
 
 def _blank(ax) -> None:

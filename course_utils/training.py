@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import device as device_module
-from course_utils import runs
+from course_utils import notebook, runs
 from course_utils.datasets import batches
 from course_utils.errors import CourseError
 
@@ -92,12 +92,13 @@ def fit(
         run.estimated_seconds = estimate_seconds(model, loss_function, images, epochs, batch_size, test_images)
         print(f"{epochs} epochs of {steps} steps: about {_duration(run.estimated_seconds)} "
               f"on {device_module.describe(device)}.", flush=True)  # fmt: skip
-    _train(run, loss_function, images, test_images, steps, progress, live)
+    line = notebook.Line()
+    _train(run, loss_function, images, test_images, steps, line, progress, live)
     model.eval()
     if run.stopped:
-        print(_stop_message(run, epochs))
+        line.finish(_stop_message(run, epochs))
     elif epochs and progress:
-        print(f"Done in {_duration(run.seconds)}.")
+        line.finish(f"{epochs} epochs in {_duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}.")
     if name is not None:
         runs.save(name, model, {"settings": settings, "history": run.history, "seconds": run.seconds,
                                 "stopped": run.stopped})  # fmt: skip
@@ -157,7 +158,7 @@ def make_optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=lr, fused=fused)
 
 
-def _train(run: Run, loss_function, images, test_images, steps: int, progress: bool, live: bool) -> None:
+def _train(run: Run, loss_function, images, test_images, steps: int, line, progress: bool, live: bool) -> None:
     from tqdm import tqdm
 
     model, settings = run.model, run.settings
@@ -166,7 +167,7 @@ def _train(run: Run, loss_function, images, test_images, steps: int, progress: b
     curves = _live_curves(settings["epochs"]) if live and progress else None
     interactive = sys.stdout.isatty() or curves is not None
     began = time.perf_counter()
-    bar = tqdm(total=settings["epochs"] * steps, disable=not progress, file=sys.stdout, leave=False,
+    bar = tqdm(total=settings["epochs"] * steps, disable=not progress, file=line, leave=False,
                mininterval=0.3 if interactive else 30, unit="step", dynamic_ncols=sys.stdout.isatty())  # fmt: skip
     totals: dict[str, Tensor] = {}
     done = 0
@@ -185,7 +186,7 @@ def _train(run: Run, loss_function, images, test_images, steps: int, progress: b
             if test_images is not None:
                 test = evaluate(model, loss_function, test_images)
                 run.history[-1].update({f"test_{key}": value for key, value in test.items()})
-            bar.set_postfix_str(f"epoch {epoch}, loss {run.history[-1]['loss']:.4g}")
+            bar.set_postfix_str(f"epoch {epoch}, loss {run.history[-1]['loss']:.4g}", refresh=False)
             if curves:
                 curves.update(run.history)
     except KeyboardInterrupt:
@@ -241,8 +242,6 @@ def _stop_message(run: Run, epochs: int) -> str:
 
 
 def _live_curves(epochs: int):
-    from course_utils import notebook
-
     if not notebook.in_notebook():
         return None
     from course_utils.plots import LiveCurves
@@ -252,8 +251,8 @@ def _live_curves(epochs: int):
 
 def _duration(seconds: float) -> str:
     if seconds < 1:
-        return "a second"
-    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+        return "less than a second"
+    return f"{seconds:.1f} seconds" if seconds < 10 else f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
 def _check_arguments(images: Tensor, epochs: int, batch_size: int, lr: float) -> None:
