@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -28,33 +29,43 @@ def folder(unit: str | None = None) -> Path:
         return Path.cwd() / "runs" / unit
 
 
+def check_name(name: str) -> None:
+    """Raises ValueError where ``name`` could not be a file's name on every system."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
+        raise ValueError(f"name is {name!r}; expected letters, digits and . _ + - only: it becomes a file's name.")
+
+
 def save(name: str, model: nn.Module, record: dict, unit: str | None = None) -> Path | None:
     """Keep ``model`` and its ``record`` under ``name``. A disk that is full costs the file, not the trained model."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise ValueError(f"name is {name!r}; expected letters, digits and . _ + - only: it becomes a file's name.")
+    check_name(name)
     path = folder(unit) / f"{name}.safetensors"
     scratch = path.with_suffix(f".{os.getpid()}.tmp")
+    # copies: weights that two layers share are kept twice, which safetensors would refuse
+    weights = {key: value.detach().cpu().clone().contiguous() for key, value in model.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.contiguous().cpu() for key, value in model.state_dict().items()}, scratch)
+        save_file(weights, scratch)
         scratch.replace(path)
         scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
         scratch.replace(path.with_suffix(".json"))
-    except OSError as error:
-        print(f"The model was trained but could not be kept in {path} ({error.strerror or error}).")
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        reason = getattr(error, "strerror", None) or error
+        print(f"The model is trained, but could not be kept in {path} ({reason}). Free some space or correct the place, "
+              "then run the cell again; until then it is in memory only.")  # fmt: skip
         return None
-    finally:
-        scratch.unlink(missing_ok=True)
     return path
 
 
 def load(name: str, model: nn.Module, unit: str | None = None) -> dict:
-    """Fill ``model`` with the weights kept under ``name``; returns the record. The model's shapes must agree.
+    """Fill ``model`` with the weights kept under ``name``, in evaluation mode; returns the record.
 
     Raises:
-        CourseError: there is no such run, or its weights belong to a model of other shapes.
+        CourseError: there is no such run, it is damaged, or its weights belong to a model of other shapes.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -63,7 +74,18 @@ def load(name: str, model: nn.Module, unit: str | None = None) -> dict:
     if not path.is_file():
         raise CourseError(f"There is no run {name!r} in {path.parent}. Train it first: run the cell with name={name!r}.")
     try:
-        model.load_state_dict(load_file(path))
-        return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (RuntimeError, SafetensorError, OSError, ValueError) as error:
-        raise CourseError(f"The run {path} cannot be used ({str(error).splitlines()[0]}). Train it again.") from None
+        record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        weights = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CourseError(f"The run {path} cannot be read ({error}). Train it again.") from None
+    kept = {key: tuple(value.shape) for key, value in weights.items()}
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    if kept != wanted:
+        key = min(key for key in kept.keys() | wanted.keys() if kept.get(key) != wanted.get(key))
+        raise CourseError(
+            f"The run {path} belongs to another model: {key} is {kept.get(key, 'absent')} there and "
+            f"{wanted.get(key, 'absent')} in the given one. Build the model as it was trained, or train it again."
+        )
+    model.load_state_dict(weights)
+    model.eval()
+    return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import sys
 import time
@@ -28,7 +29,8 @@ class Run:
     """A trained model with what happened to it.
 
     ``history`` has one record per epoch: ``epoch``, ``seconds`` since the start, and the mean over the epoch of every
-    number that the loss function returned; with a ``test_`` before the name, the same on the test images.
+    number that the loss function returned; with a ``test_`` before the name, the same on the test images. If training
+    stopped within an epoch, the last record averages over the steps made, and has no test numbers.
     """
 
     model: nn.Module
@@ -39,10 +41,10 @@ class Run:
     stopped: str | None = None  # why training ended early: "interrupted", "not finite"; None if it ran to its end
 
     def curve(self, name: str) -> list[float]:
-        """The values of one number over the epochs, e.g. ``run.curve("test_loss")``."""
-        if self.history and name not in self.history[-1]:
-            raise KeyError(f"no {name!r} in this history; there are {', '.join(self.history[-1])}.")
-        return [record[name] for record in self.history]
+        """The values of one number over the epochs, e.g. ``run.curve("test_loss")``; nan where it was not measured."""
+        if self.history and name not in self.history[0]:
+            raise KeyError(f"no {name!r} in this history; there are {', '.join(self.history[0])}.")
+        return [record.get(name, math.nan) for record in self.history]
 
 
 def fit(
@@ -56,6 +58,7 @@ def fit(
     lr: float = 1e-3,
     seed: int | None = None,
     name: str | None = None,
+    unit: str | None = None,
     progress: bool = True,
     live: bool = True,
 ) -> Run:
@@ -70,16 +73,19 @@ def fit(
         test_images: measured after each epoch, in evaluation mode.
         seed: of the order of the images and of all noise; default: whatever state the generators are in.
         name: keep the model under ``runs/<unit>/<name>``, where later units and the scoreboard find it.
+        unit: by default that of the notebook, told by its folder's name.
         progress: say the cost beforehand and show a progress bar.
         live: in a notebook, draw the loss curves while they grow.
 
     An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far.
-    A loss that is not finite ends it too, with an explanation, before the step that would have spoilt the weights.
+    A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
 
     Returns:
         Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
     """
     _check_arguments(images, epochs, batch_size, lr)
+    if name is not None:
+        runs.check_name(name)  # now, not when the training is done
     if seed is not None:
         device_module.seed_everything(seed)
     device = images.device
@@ -100,8 +106,8 @@ def fit(
     elif epochs and progress:
         line.finish(f"{epochs} epochs in {_duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}.")
     if name is not None:
-        runs.save(name, model, {"settings": settings, "history": run.history, "seconds": run.seconds,
-                                "stopped": run.stopped})  # fmt: skip
+        record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
+        runs.save(name, model, record, unit)
     return run
 
 
@@ -112,7 +118,7 @@ def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batc
     model.eval()
     totals: dict[str, float] = {}
     for x in batches(images, batch_size, shuffle=False):
-        for key, value in loss_function(model, x).items():
+        for key, value in _checked(loss_function(model, x)).items():
             totals[key] = totals.get(key, 0.0) + float(value) * len(x) / len(images)
     model.train(was_training)
     return totals
@@ -123,30 +129,29 @@ def estimate_seconds(
     test_images: Tensor | None = None,
 ) -> float:  # fmt: skip
     """Seconds that ``fit`` will take here, from a few steps of a copy; model and random state stay as they are."""
-    devices = [images.device] if images.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with device_module.random_state_kept():
         twin = copy.deepcopy(model).train()
         optimizer = make_optimizer(twin, 1e-3)
-        durations: list[float] = []
-        began = time.perf_counter()
-        while len(durations) < 4 or (time.perf_counter() - began < PROBE_SECONDS and len(durations) < 50):
-            start = time.perf_counter()
-            x = next(batches(images, batch_size))
-            _step(twin, loss_function, x, optimizer)
-            device_module.synchronize(images.device)
-            durations.append(time.perf_counter() - start)
-        # the copy's batch also draws a whole epoch's order; that is paid once an epoch, not once a step
-        order_start = time.perf_counter()
-        torch.randperm(len(images), device=images.device)
-        order_seconds = time.perf_counter() - order_start
-        step_seconds = max(sorted(durations[1:])[len(durations[1:]) // 2] - order_seconds, 1e-6)
+        # epoch after epoch, so that drawing the order of the images is counted as often as it will happen
+        epochs_of_batches = (batches(images, batch_size) for _ in itertools.count())
+        supply = itertools.chain.from_iterable(epochs_of_batches)
+        _step(twin, loss_function, next(supply), optimizer)  # the first step also allocates memory
+        done, began = 0, _clock(images.device)
+        while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
+            _step(twin, loss_function, next(supply), optimizer)
+            done += 1
+        step_seconds = (_clock(images.device) - began) / done
         test_seconds = 0.0
         if test_images is not None:
-            start = time.perf_counter()
+            began = _clock(images.device)
             evaluate(twin, loss_function, test_images[:1000])
-            device_module.synchronize(images.device)
-            test_seconds = (time.perf_counter() - start) * len(test_images) / min(len(test_images), 1000)
-    return epochs * (max(1, len(images) // batch_size) * step_seconds + order_seconds + test_seconds)
+            test_seconds = (_clock(images.device) - began) * len(test_images) / min(len(test_images), 1000)
+    return epochs * (max(1, len(images) // batch_size) * step_seconds + test_seconds)
+
+
+def _clock(device: torch.device) -> float:
+    device_module.synchronize(device)
+    return time.perf_counter()
 
 
 def make_optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -163,79 +168,102 @@ def _train(run: Run, loss_function, images, test_images, steps: int, line, progr
 
     model, settings = run.model, run.settings
     optimizer = make_optimizer(model, settings["lr"])
-    on_cpu = images.device.type == "cpu"
+    check_every = 1 if images.device.type == "cpu" else CHECK_EVERY_ON_GPU
     curves = _live_curves(settings["epochs"]) if live and progress else None
-    interactive = sys.stdout.isatty() or curves is not None
+    watched = sys.stdout.isatty() or notebook.in_notebook()
+    pause = 0.3 if watched else 30  # a log gets a line every half minute, and none from a short training
+    bar = tqdm(total=settings["epochs"] * steps, disable=not progress, file=line, leave=False, unit="step",
+               mininterval=pause, maxinterval=max(pause, 10), delay=0 if watched else pause,
+               dynamic_ncols=sys.stdout.isatty())  # fmt: skip
     began = time.perf_counter()
-    bar = tqdm(total=settings["epochs"] * steps, disable=not progress, file=line, leave=False,
-               mininterval=0.3 if interactive else 30, unit="step", dynamic_ncols=sys.stdout.isatty())  # fmt: skip
-    totals: dict[str, Tensor] = {}
-    done = 0
+    epoch, done, totals = 0, 0, {}
     try:
         for epoch in range(1, settings["epochs"] + 1):
             model.train()
-            totals, done = {}, 0
+            last_good = {key: value.clone() for key, value in model.state_dict().items()}
+            done, totals = 0, {}
             for x in batches(images, settings["batch_size"]):
-                watch = on_cpu or done % CHECK_EVERY_ON_GPU == 0
-                values = _step(model, loss_function, x, optimizer, watch=watch)
+                values = _step(model, loss_function, x, optimizer, watch=done % check_every == 0)
                 for key, value in values.items():
                     totals[key] = totals[key] + value if key in totals else value
                 done += 1
                 bar.update()
-            _record(run, epoch, totals, done, began)
+            if not _weights_are_finite(model):
+                raise _NotFinite
+            record = _record(epoch, totals, done, began)
             if test_images is not None:
                 test = evaluate(model, loss_function, test_images)
-                run.history[-1].update({f"test_{key}": value for key, value in test.items()})
-            bar.set_postfix_str(f"epoch {epoch}, loss {run.history[-1]['loss']:.4g}", refresh=False)
+                record.update({f"test_{key}": value for key, value in test.items()})
+            run.history.append(record)
+            done = 0
+            bar.set_postfix_str(f"epoch {epoch}, loss {record['loss']:.4g}", refresh=False)
             if curves:
                 curves.update(run.history)
     except KeyboardInterrupt:
         run.stopped = "interrupted"
-        if done:
-            _record(run, len(run.history) + 1, totals, done, began)
     except _NotFinite:
         run.stopped = "not finite"
+        if not _weights_are_finite(model):
+            model.load_state_dict(last_good)
     finally:
         bar.close()
         run.seconds = time.perf_counter() - began
+    if run.stopped and done:
+        run.history.append(_record(epoch, totals, done, began))
     if curves:
         curves.finish(run.history)
 
 
-def _step(model: nn.Module, loss_function, x: Tensor, optimizer, *, watch: bool = False) -> dict[str, Tensor]:
+def _step(model: nn.Module, loss_function, x: Tensor, optimizer, *, watch: bool = False) -> dict[str, Tensor | float]:
     """One optimisation step; the numbers of the loss function, detached."""
-    values = loss_function(model, x)
-    if not isinstance(values, Mapping) or "loss" not in values:
-        raise CourseError(f"The loss function returned {type(values).__name__}; expected a dict with the key 'loss'.")
+    values = _checked(loss_function(model, x))
     loss = values["loss"]
-    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
         raise CourseError(
             "values['loss'] cannot be minimised: expected a scalar tensor that depends on the model's parameters "
             "(was it computed under no_grad, detached, or turned into a float?)."
         )
-    if watch and not math.isfinite(loss.detach().item()):
+    if watch and not math.isfinite(loss.item()):
         raise _NotFinite
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
-    return {key: value.detach() if isinstance(value, Tensor) else torch.tensor(float(value)) for key, value in values.items()}
+    return {key: value.detach() if isinstance(value, Tensor) else value for key, value in values.items()}
+
+
+def _checked(values: object) -> Mapping[str, Tensor | float]:
+    """What a loss function returned, if it is as promised."""
+    if not isinstance(values, Mapping) or "loss" not in values:
+        given = f"a dict with the keys {list(values)}" if isinstance(values, Mapping) else f"a {type(values).__name__}"
+        raise CourseError(f"The loss function returned {given}; expected a dict with the key 'loss'.")
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise CourseError(f"The loss function returned a number under {key!r}; expected a name, such as 'loss'.")
+        if isinstance(value, Tensor) and value.numel() != 1 or not isinstance(value, (Tensor, int, float)):
+            given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r:.40}"
+            raise CourseError(f"The loss function returned {given} under {key!r}; expected one number: take its mean.")
+    return values
+
+
+def _weights_are_finite(model: nn.Module) -> bool:
+    return all(bool(p.detach().isfinite().all()) for p in model.parameters())
 
 
 class _NotFinite(Exception):
-    """The loss became infinite or not a number."""
+    """The loss or a weight became infinite or not a number."""
 
 
-def _record(run: Run, epoch: int, totals: dict[str, Tensor], steps: int, began: float) -> None:
+def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began: float) -> dict[str, float]:
     means = {key: float(value) / steps for key, value in totals.items()}
-    run.history.append({"epoch": epoch, "seconds": time.perf_counter() - began, **means})
+    return {"epoch": epoch, "seconds": time.perf_counter() - began, **means}
 
 
 def _stop_message(run: Run, epochs: int) -> str:
-    where = f"in epoch {min(len(run.history) + (run.stopped == 'not finite'), epochs)} of {epochs}"
+    where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
     if run.stopped == "interrupted":
         return f"Interrupted {where}. The model is usable as it is, and its history is kept."
     return (
-        f"Stopped {where}: the loss is no longer a finite number. The weights are from before that step. "
+        f"Stopped {where}: the loss is no longer a finite number. The weights are from before it was so. "
         "Likely causes: exp of a large logvar, log of 0 (work with logits), or a learning rate that is too high "
         f"(here {run.settings['lr']:g})."
     )
@@ -252,7 +280,9 @@ def _live_curves(epochs: int):
 def _duration(seconds: float) -> str:
     if seconds < 1:
         return "less than a second"
-    return f"{seconds:.1f} seconds" if seconds < 10 else f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+    if seconds < 100:
+        return f"{seconds:.1f} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.1f} minutes"
 
 
 def _check_arguments(images: Tensor, epochs: int, batch_size: int, lr: float) -> None:

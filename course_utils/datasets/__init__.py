@@ -47,9 +47,9 @@ def load(name: str = "auto", *, device: torch.device | str | None = None, train_
     """
     global last_fallback
     if name == "auto":
+        last_fallback = None
         name = os.environ.get("COURSE_DATASET") or "auto"
     if name == "auto":
-        last_fallback = None
         try:
             arrays = _read("mnist")
         except CourseError as error:
@@ -58,7 +58,7 @@ def load(name: str = "auto", *, device: torch.device | str | None = None, train_
             arrays = _read("digits")
     else:
         arrays = _read(name)
-    target = torch.device(device) if device is not None else device_module.get_device()
+    target = device_module.get_device(None if device is None else str(device))
     train_images, train_labels, test_images, test_labels, class_names = arrays
     if train_limit is not None:
         if train_limit < 1:

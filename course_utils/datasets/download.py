@@ -3,6 +3,7 @@ name."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import http.client
@@ -24,8 +25,12 @@ class _Broken(Exception):
     """The connection ended early; what came so far is kept."""
 
 
+class _WrongFile(Exception):
+    """What came is not the file that was asked for; it was thrown away."""
+
+
 def download_file(urls: Sequence[str], path: Path, md5: str, *, progress: bool = True) -> Path:
-    """Download the first of ``urls`` that answers to ``path``, and check it.
+    """Download ``path`` from the first of ``urls`` that serves it whole and unaltered.
 
     What has come so far waits in ``<path>.part``; a later call asks the server for the rest only (HTTP Range), and
     starts again where the server cannot do that. ``path`` appears, whole, when its MD5 is ``md5``.
@@ -41,25 +46,31 @@ def download_file(urls: Sequence[str], path: Path, md5: str, *, progress: bool =
         with FileLock(str(path) + ".lock"):  # two kernels that start at once must not write one file
             if path.exists():
                 return path
-            _fetch_first(urls, part, progress)
-            _verify(part, md5, urls[0])
+            _fetch_first(urls, part, md5, progress)
             part.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise CourseError(f"The disk is full: {part} is kept. Free some space and run this again.") from None
         raise CourseError(f"{path} cannot be written ({error.strerror or error}).") from None
-    Path(str(path) + ".lock").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # on Windows it stays while another process waits for it
+        Path(str(path) + ".lock").unlink()
     return path
 
 
-def _fetch_first(urls: Sequence[str], part: Path, progress: bool) -> None:
+def _fetch_first(urls: Sequence[str], part: Path, md5: str, progress: bool) -> None:
     reasons = []
     for url in urls:
         for _ in range(TRIES):
+            resumed = part.exists()
             try:
-                return _fetch(url, part, progress)
+                _fetch(url, part, progress)
+                return _verify(part, md5)
             except _Broken as error:
                 reason = f"{url}: {error}"
+            except _WrongFile as error:
+                reason = f"{url}: {error}"
+                if not resumed:  # else the part that lay here may be to blame
+                    break
             except urllib.error.HTTPError as error:
                 reason = f"{url}: HTTP {error.code} {error.reason}"
                 break
@@ -100,7 +111,7 @@ def _copy(response, file, have: int, total: int | None, label: str, progress: bo
         while True:
             try:
                 chunk = response.read(CHUNK)
-            except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            except (http.client.HTTPException, OSError) as error:
                 raise _Broken(f"the connection broke after {file.tell():,} bytes ({error})") from None
             if not chunk:
                 break
@@ -110,14 +121,9 @@ def _copy(response, file, have: int, total: int | None, label: str, progress: bo
         raise _Broken(f"the connection ended after {file.tell():,} of {total:,} bytes")
 
 
-def _verify(part: Path, md5: str, url: str) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
+def _verify(part: Path, md5: str) -> None:
     with part.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != md5:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != md5:
         part.unlink()
-        raise CourseError(
-            f"{url} is not the expected file (MD5 {digest.hexdigest()}, expected {md5}); it was thrown away. "
-            "Run this again; if it stays so, the server has changed its file or something on the way alters it."
-        )
+        raise _WrongFile(f"this is not the expected file (MD5 {found}, expected {md5}), it was thrown away")

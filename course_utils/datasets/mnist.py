@@ -93,4 +93,5 @@ def _file(folder: Path, stem: str) -> Path | None:
 
 
 def _damaged(path: Path, how: str) -> CourseError:
-    return CourseError(f"{path} is damaged: {how}. Delete it, then get it again with: course data fetch")
+    again = next((name for name, (family, _) in FAMILIES.items() if family in path.parts), "NAME")
+    return CourseError(f"{path} is damaged: {how}. Delete it, then get it again with: course data fetch {again}")

@@ -9,18 +9,25 @@ from course_utils.errors import CourseError
 from course_utils.tree import find_tree
 
 
-def cache_folder() -> Path:
-    """The folder that downloads go to: ``$COURSE_DATA`` if it can be written to, else the user's cache."""
+def user_cache() -> Path:
+    """The user's cache folder for this course."""
     import platformdirs
 
-    named = os.environ.get("COURSE_DATA")
-    if named and os.access(named, os.W_OK):
-        return Path(named)
     return Path(platformdirs.user_cache_dir("latent-space-course", appauthor=False))
 
 
+def cache_folder() -> Path:
+    """The folder that downloads go to: ``$COURSE_DATA`` if it can be written to, else the user's cache."""
+    named = os.environ.get("COURSE_DATA")
+    return Path(named) if named and os.access(named, os.W_OK) else user_cache()
+
+
 def candidates() -> list[Path]:
-    """The folders to look in, in order: ``$COURSE_DATA``, ``data/`` of the course folder, the user's cache."""
+    """The folders to look in, in order: ``$COURSE_DATA``, ``data/`` of the course folder, the user's cache.
+
+    Raises:
+        CourseError: ``$COURSE_DATA`` is not a folder.
+    """
     folders = []
     if named := os.environ.get("COURSE_DATA"):
         if not Path(named).is_dir():
@@ -30,5 +37,4 @@ def candidates() -> list[Path]:
         folders.append(find_tree().root / "data")
     except CourseError:
         pass
-    folders.append(cache_folder())
-    return folders
+    return [*folders, user_cache()]
