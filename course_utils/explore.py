@@ -86,10 +86,8 @@ class LatentExplorer:
     # What is shown
 
     def _make_widgets(self, name: str, num_sliders: int, num_images: int) -> None:
-        self.picture = ipywidgets.Image(width=SIDE, height=SIDE)
-        self.original = ipywidgets.Image(width=SMALL, height=SMALL)
-        self.reconstruction = ipywidgets.Image(width=SMALL, height=SMALL)
-        self.bars, self.map = ipywidgets.Image(), ipywidgets.Image()
+        self.picture, self.original, self.reconstruction = Picture(SIDE), Picture(SMALL), Picture(SMALL)
+        self.bars, self.map = Picture(latent.BARS_WIDTH), Picture(CodeMap.side)
         self.caption, self.pair_caption = ipywidgets.HTML(), ipywidgets.HTML()
         self.sliders = [self._slider() for _ in range(num_sliders)]
         self.model_slider = ipywidgets.SelectionSlider(
@@ -104,8 +102,9 @@ class LatentExplorer:
 
         box, column = ipywidgets.HBox, ipywidgets.VBox
         pair = column([self.pair_caption, box([self.original, self.reconstruction])])
-        choice = column([self.digit, self.number, self.back_button])
-        left = column([self.caption, self.picture, box([self.sample_button, self.reset_button]), pair, choice])
+        points = box([self.sample_button, self.reset_button])
+        choice = [self.digit, self.number, self.back_button]
+        left = column([self.caption, self.picture, points, pair, *choice], layout=ipywidgets.Layout(width="21em"))
         right = column([self.model_slider, *self.sliders, self.bars, self.map])
         self.box = box([left, right], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="0 2em"))
 
@@ -118,10 +117,10 @@ class LatentExplorer:
         return slider
 
     def _make_image_choice(self, num_images: int) -> None:
-        short = {"layout": ipywidgets.Layout(width="15em"), "style": {"description_width": "7em"}}
+        short = {"layout": {"width": "15em"}, "style": {"description_width": "6em"}}
         digits = sorted(set(self.labels.tolist())) if self.labels is not None else []
         self.digit = ipywidgets.Dropdown(
-            options=[("any", None), *((str(digit), digit) for digit in digits)], description="an image of",
+            options=["any", *digits], description="an image of",
             tooltip="Choose among the images of one digit", **short)  # fmt: skip
         self.digit.layout.display = "" if digits else "none"
         self.number = ipywidgets.BoundedIntText(
@@ -139,8 +138,7 @@ class LatentExplorer:
         self.shown = dict(zip(self.sliders, shown, strict=False))
         for slider in self.sliders:
             slider.layout.display = "" if slider in self.shown else "none"
-        self.bars.value = latent.bars_png(space, len(shown))
-        self.bars.tooltip = latent.bars_title(space)
+        self.bars.show(latent.bars_png(space, len(shown)), latent.bars_title(space))
         self.map.layout.display = "" if space.dim == 2 else "none"
         if space.dim == 2 and space.title not in self._maps:
             self._maps[space.title] = CodeMap(space, self.labels)
@@ -151,10 +149,11 @@ class LatentExplorer:
             self._start_from_image()
 
     def _slide(self, slider: ipywidgets.FloatSlider) -> None:
-        if not self._busy:
-            d = self.shown[slider]
-            self.z[d] = slider.value
-            self._draw(f"{self.start}, then z{d + 1} moved to {slider.value:.2f}")
+        d = self.shown.get(slider)
+        if self._busy or d is None or abs(slider.value - float(self.z[d])) < 0.5 * slider.step:
+            return  # below half a step it is no one's hand: the browser rounds what it shows, and says so
+        self.z[d] = slider.value
+        self._draw(f"{self.start}, then z{d + 1} moved to {slider.value:.2f}")
 
     def _sample(self) -> None:
         self._move_to(torch.randn(self.space.dim, generator=self._noise), "A sample from N(0, I)")
@@ -177,7 +176,7 @@ class LatentExplorer:
         self._move_to(self.space.code(self.index), f"The code of {self._image_name()}")
 
     def _choice(self) -> Sequence[int]:
-        if self.digit.value is None:
+        if self.digit.value == "any":
             return range(len(self.space.images))
         return (self.labels == self.digit.value).nonzero()[:, 0].tolist()
 
@@ -203,21 +202,20 @@ class LatentExplorer:
         self._draw(start)
 
     def _draw(self, words: str) -> None:
-        self.picture.value = latent.image_png(self.space.decode(self.z[None])[0], SIDE)
-        self.picture.tooltip = f"Image decoded by {self.space.title}. {words}."
+        decoded = latent.image_png(self.space.decode(self.z[None])[0])
+        self.picture.show(decoded, f"Image decoded by {self.space.title}. {words}.")
         self.caption.value = f"<strong>Decoded image</strong><br>{html.escape(words)}"
         if self.space.dim == 2:
-            self.map.value = self._maps[self.space.title].png(self.z)
-            self.map.tooltip = f"Map of the codes, cross at z1 = {self.z[0]:.2f}, z2 = {self.z[1]:.2f}"
+            point = f"z1 = {self.z[0]:.2f}, z2 = {self.z[1]:.2f}"
+            self.map.show(self._maps[self.space.title].png(self.z), f"Map of the codes with a cross at {point}")
 
     def _show_pair(self) -> None:
         """The chosen image beside its reconstruction by the model that is shown."""
-        self.original.value = latent.image_png(self.space.original(self.index), SMALL)
+        name = self._image_name()
         decoded = self.space.decode(self.space.code(self.index)[None])[0]
-        self.reconstruction.value = latent.image_png(decoded, SMALL)
-        self.original.tooltip = f"Original: {self._image_name()}"
-        self.reconstruction.tooltip = f"Reconstruction of {self._image_name()} by {self.space.title}"
-        self.pair_caption.value = f"{self._image_name().capitalize()}: original and reconstruction"
+        self.original.show(latent.image_png(self.space.original(self.index)), f"Original: {name}")
+        self.reconstruction.show(latent.image_png(decoded), f"Reconstruction of {name} by {self.space.title}")
+        self.pair_caption.value = f"{name.capitalize()}: original and reconstruction"
 
     def mime_bundle(self) -> dict[str, object]:
         """The widget, and the still picture for where there is no kernel, as one output of a notebook."""
@@ -228,8 +226,29 @@ class LatentExplorer:
                 "image/png": base64.b64encode(still).decode("ascii")}  # fmt: skip
 
 
+class Picture(ipywidgets.HTML):
+    """A picture with a text alternative, which ``ipywidgets.Image`` cannot have; the browser enlarges its pixels.
+
+    Args:
+        width: on the page, in CSS pixels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width, self.png, self.alt = width, b"", ""
+
+    def show(self, png: bytes, alt: str) -> None:
+        """Replace the picture. Decoded before it is painted, so that it does not flicker under a moving slider."""
+        self.png, self.alt = png, alt
+        source = base64.b64encode(png).decode("ascii")
+        self.value = (
+            f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt, quote=True)}" decoding="sync" '
+            f'style="width:{self.width}px;max-width:100%;image-rendering:pixelated;display:block">'
+        )
+
+
 def _button(text: str, tooltip: str, action) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=text, tooltip=tooltip, layout=ipywidgets.Layout(width="auto"))
+    button = ipywidgets.Button(description=text, tooltip=tooltip, layout={"width": "auto", "align_self": "flex-start"})
     button.on_click(lambda _: action())
     return button
 

@@ -23,6 +23,7 @@ from course_utils.datasets import scale
 
 STUDIED = 2000  # images from which rates, spreads and ranges are told
 LEAST_REACH = 3.0  # a slider goes at least this far: 99.7 % of N(0, 1)
+BARS_WIDTH = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +100,14 @@ def study(title: str, model: nn.Module, images: Tensor) -> LatentSpace:
     return space
 
 
-def image_png(picture: np.ndarray, side: int) -> bytes:
-    """A picture enlarged by a whole factor to about ``side`` pixels, every pixel a sharp square."""
-    factor = max(1, side // picture.shape[0])
-    return _encoded(Image.fromarray(_enlarged(picture, factor)))
+def image_png(picture: np.ndarray) -> bytes:
+    """A picture in its own size."""
+    return _encoded(Image.fromarray(picture))
 
 
-def bars_png(space: LatentSpace, highlighted: int, width: int = 300, height: int = 90) -> bytes:
+def bars_png(space: LatentSpace, highlighted: int) -> bytes:
     """What each dimension carries, largest first; the first ``highlighted`` ones, which have a slider, in colour."""
+    width, height = BARS_WIDTH, 90
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
     amounts = space.amounts[space.order].tolist()
@@ -130,7 +131,7 @@ def bars_title(space: LatentSpace) -> str:
 
 
 class CodeMap:
-    """Map of a 2-D latent space: the codes as their digits, circles where N(0, I) has radius 1, 2, 3, and a cross."""
+    """Map of a 2-D latent space: the codes as their digits, circles at radius 1, 2, 3 of N(0, I), a cross."""
 
     side = 300
 
@@ -144,6 +145,8 @@ class CodeMap:
             draw.text(self._place(z), text, fill=plots.PALETTE[digit % 10], font=_font(10), anchor="mm")
         for radius in (1, 2, 3):
             draw.ellipse([*self._place((-radius, radius)), *self._place((radius, -radius))], outline=plots.INK)
+        draw.rectangle([0, 0, self.side - 1, self.side - 1], outline="#888888")
+        draw.text((5, 3), "codes; circles: N(0, I) at radius 1, 2, 3", fill=plots.INK, font=_font(10))
 
     def png(self, z: Tensor) -> bytes:
         """The map with a cross at z (2,), at the border where z lies outside."""
@@ -170,7 +173,7 @@ def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9,
     lines = [(name, space, d) for name, space in shown for d in space.order[: max(1, rows // len(shown))]]
     names = [f"{name}: {space.label(d)}" if len(shown) > 1 else space.label(d) for name, space, d in lines]
     paths = [space.decode(_path(space, d, index, steps)) for _, space, d in lines]
-    strips = [_enlarged(np.concatenate(list(pictures), axis=1), 2) for pictures in paths]
+    strips = [np.concatenate(list(pictures), axis=1).repeat(2, axis=0).repeat(2, axis=1) for pictures in paths]
     margin = 12 + max(int(_font(11).getlength(name)) for name in names)
     tall, wide = strips[0].shape[:2]
     canvas = Image.new("RGB" if strips[0].ndim == 3 else "L", (margin + wide, (tall + 4) * len(strips)), "white")
@@ -251,10 +254,6 @@ def _device(model: nn.Module) -> torch.device:
 
 def _pictures(images: Tensor) -> np.ndarray:
     return (plots.to_pictures(images) * 255).round().clip(0, 255).astype(np.uint8)
-
-
-def _enlarged(picture: np.ndarray, factor: int) -> np.ndarray:
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _encoded(picture: Image.Image, level: int = 1) -> bytes:

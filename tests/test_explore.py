@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 
@@ -60,17 +61,17 @@ def pixels(png: bytes) -> np.ndarray:
 def test_a_slider_changes_the_picture_to_the_decoded_image_at_that_point(images):
     model = vae(3)
     explorer = LatentExplorer(model, images)
-    before = explorer.picture.value
+    before = explorer.picture.png
     explorer.sliders[0].value = 2.5
-    assert explorer.picture.value != before, "the picture stayed the same when a slider moved"
+    assert explorer.picture.png != before, "the picture stayed the same when a slider moved"
     d = explorer.space.order[0]
     assert float(explorer.z[d]) == 2.5
     with torch.no_grad():
         expected = (torch.sigmoid(model.decode(explorer.z[None])).view(28, 28) * 255).round().to(torch.uint8).numpy()
-    shown = pixels(explorer.picture.value)
-    assert shown.shape == (224, 224)
-    assert np.abs(shown[4::8, 4::8].astype(int) - expected).max() <= 1
-    assert f"z{d + 1} moved to 2.50" in explorer.picture.tooltip
+    shown = pixels(explorer.picture.png)
+    assert shown.shape == (28, 28)
+    assert np.abs(shown.astype(int) - expected).max() <= 1
+    assert f"z{d + 1} moved to 2.50" in explorer.picture.alt
 
 
 def test_sliders_are_ordered_by_rate_and_labelled_with_it(images):
@@ -98,20 +99,37 @@ def test_an_autoencoders_sliders_show_the_spread_and_reach_its_codes(images):
     assert explorer.sliders[1].max >= 3
 
 
+def test_the_browsers_rounding_of_a_slider_does_not_move_z(images):
+    explorer = LatentExplorer(vae(3), images)
+    z, picture = explorer.z.clone(), explorer.picture.png
+    slider = explorer.sliders[0]
+    slider.value += 0.4 * slider.step
+    assert torch.equal(explorer.z, z) and explorer.picture.png == picture
+    slider.value += slider.step
+    assert not torch.equal(explorer.z, z), "a step of the slider must move z"
+
+
 def test_a_slider_for_the_models_keeps_z_where_the_latent_dimensions_agree(images):
     explorer = LatentExplorer({"0": vae(3, 1), "1": vae(3, 2), "wide": vae(5, 3)}, images, name="beta")
     assert explorer.model_slider.description == "beta"
     explorer.sliders[0].value = -1.5
-    z, picture = explorer.z.clone(), explorer.picture.value
+    z, picture = explorer.z.clone(), explorer.picture.png
     explorer.model_slider.index = 1
     assert torch.equal(explorer.z, z)
-    assert explorer.picture.value != picture, "another model at the same z shows the same picture"
+    assert explorer.picture.png != picture, "another model at the same z shows the same picture"
     values = {explorer.shown[slider]: slider.value for slider in visible(explorer)}
     assert values == pytest.approx(dict(enumerate(z.tolist()))), "sliders do not stand where z is"
     explorer.model_slider.index = 2
     assert len(explorer.z) == 5 and len(visible(explorer)) == 5
     explorer.model_slider.index = 0
     assert len(visible(explorer)) == 3
+
+
+def test_every_picture_has_a_text_alternative_in_its_markup(images, labels):
+    explorer = LatentExplorer({"<b>": vae(2)}, images, labels)
+    for picture in (explorer.picture, explorer.original, explorer.reconstruction, explorer.bars, explorer.map):
+        assert picture.alt and f'alt="{html.escape(picture.alt, quote=True)}"' in picture.value
+        assert base64.b64encode(picture.png).decode() in picture.value
 
 
 def test_one_model_shows_no_slider_over_models(images):
@@ -147,27 +165,25 @@ def test_choosing_a_digit_shows_its_image_reconstruction_and_code(images, labels
     explorer.number.value = 5
     assert explorer.index == 22 and explorer.number.max == 9
     assert torch.allclose(explorer.z, model.encode(images[22:23].float() / 255)[0][0], atol=1e-6)
-    factor = explore.SMALL // 28
-    assert np.array_equal(pixels(explorer.original.value)[::factor, ::factor], images[22].view(28, 28).numpy())
-    assert explorer.original.tooltip == "Original: image 22, a 2"
-    reconstruction = pixels(explorer.reconstruction.value)[::factor, ::factor]
-    assert np.array_equal(reconstruction, explorer.space.decode(explorer.z[None])[0])
+    assert np.array_equal(pixels(explorer.original.png), images[22].view(28, 28).numpy())
+    assert explorer.original.alt == "Original: image 22, a 2"
+    assert np.array_equal(pixels(explorer.reconstruction.png), explorer.space.decode(explorer.z[None])[0])
     explorer.digit.value = 3
     assert explorer.index == 3 and explorer.number.value == 0
 
 
 def test_a_two_dimensional_model_has_a_map_whose_mark_follows(images, labels):
     explorer = LatentExplorer({"flat": vae(2), "deep": vae(3)}, images, labels)
-    before = explorer.map.value
+    before = explorer.map.png
     explorer.sliders[0].value = 2.0
-    assert explorer.map.value != before and explorer.map.layout.display != "none"
+    assert explorer.map.png != before and explorer.map.layout.display != "none"
     explorer.model_slider.index = 1
     assert explorer.map.layout.display == "none"
 
 
 def test_pictures_for_flat_and_convolutional_models_come_from_the_same_images(images):
     explorer = LatentExplorer({"conv": models.conv_autoencoder(4), "mlp": autoencoder(4)}, images)
-    assert pixels(explorer.picture.value).shape == (224, 224)
+    assert pixels(explorer.picture.png).shape == (28, 28)
     LatentExplorer(models.conv_autoencoder(2), images.view(-1, 1, 28, 28).float() / 255)
 
 
@@ -180,9 +196,9 @@ def test_exploring_leaves_a_model_in_the_mode_it_was_in(images):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_model_on_the_gpu_can_be_explored(images):
     explorer = LatentExplorer(vae(2).cuda(), images)
-    before = explorer.picture.value
+    before = explorer.picture.png
     explorer.sliders[0].value = 2.0
-    assert explorer.picture.value != before and explorer.z.device.type == "cpu"
+    assert explorer.picture.png != before and explorer.z.device.type == "cpu"
 
 
 def test_one_bundle_holds_the_widget_and_a_still_picture_with_its_text(images):
@@ -203,8 +219,8 @@ def test_an_executed_notebook_keeps_the_bundle_and_stays_small():
     source = """
 import torch; torch.set_num_threads(1)
 from course_utils import explore, models
-images = torch.rand(50, 784)
-explore.latent_space({str(b): models.VAE(784, [32], 20) for b in (0, 0.001, 10)}, images, torch.arange(50) % 10, name="beta")
+images, labels = torch.rand(50, 784), torch.arange(50) % 10
+explore.latent_space({str(beta): models.VAE(784, [32], 20) for beta in (0, 0.001, 10)}, images, labels, name="beta")
 """
     notebook = new_notebook(cells=[new_code_cell(source)])
     NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
