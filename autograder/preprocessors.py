@@ -20,9 +20,9 @@ from nbformat.v4 import new_output
 from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.preprocessors import ClearMarkScheme, Execute, NbGraderPreprocessor
-from traitlets import Integer, Unicode
+from traitlets import Integer
 
-EXPERIMENT = "experiment"
+EXPERIMENT, PREDICTION = NOT_RUN = ("experiment", "predict")  # tags of cells that a grader does not run
 ANSWER_STUB = "YOUR ANSWER HERE"
 AS_SUBMITTED = "[Output as submitted; experiments are not run again at grading.]"
 KERNEL_DIED, NOTEBOOK_TIMEOUT = NOT_REACHED = ("KernelDied", "NotebookTimeout")
@@ -86,7 +86,7 @@ class CleanMetadata(NbGraderPreprocessor):
 
 
 class KeepExperimentOutputs(NbGraderPreprocessor):
-    """Clear every output except those of experiments, which stay for whoever marks the written answers.
+    """Clear every output except those of experiments and predictions, which stay for whoever marks the answers.
 
     A cell that is graded or that holds an answer is never an experiment, whatever tags a submission gives it: it is
     run again, so that no score can be typed in by hand.
@@ -97,9 +97,9 @@ class KeepExperimentOutputs(NbGraderPreprocessor):
             return cell, resources
         tags = list(cell.metadata.get("tags", []))
         if cell.metadata.get("nbgrader") and tags:
-            tags = [tag for tag in tags if tag not in (EXPERIMENT, "skip-execution")]
+            tags = [tag for tag in tags if tag not in (*NOT_RUN, "skip-execution")]
             cell.metadata.tags = tags
-        if EXPERIMENT in tags:
+        if not set(tags).isdisjoint(NOT_RUN):
             if cell.outputs:
                 cell.outputs.insert(0, new_output("stream", name="stdout", text=AS_SUBMITTED + "\n"))
         else:
@@ -115,7 +115,6 @@ class ExecuteSubmission(Execute):
     was reached keeps its outputs, and each test cell that was not says why.
     """
 
-    skip_cells_with_tag = Unicode(EXPERIMENT).tag(config=True)
     timeout = Integer(120, allow_none=True, help="Seconds for one cell.").tag(config=True)
     total_timeout = Integer(600, help="Seconds for the whole notebook.").tag(config=True)
     shutdown_kernel = "immediate"  # a graceful shutdown costs a second and gains nothing
@@ -126,7 +125,7 @@ class ExecuteSubmission(Execute):
         return super().preprocess(nb, resources, km)
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
-        if cell.cell_type != "code":
+        if cell.cell_type != "code" or not set(cell.metadata.get("tags", [])).isdisjoint(NOT_RUN):
             return cell, resources
         if self._ended is None and time.monotonic() > self._deadline:
             self._ended = (NOTEBOOK_TIMEOUT, f"the notebook took longer than {self.total_timeout} seconds")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 from nbgrader.converters import GenerateAssignment
+from nbgrader.preprocessors import SaveCells
 
 from course_utils.errors import CourseError
 from course_utils.tree import Tree
@@ -42,19 +43,22 @@ def register_unit(tree: Tree, unit: str) -> None:
 def build(tree: Tree, units: list[str], record: bool = True, debug: bool = False) -> Iterator[Path]:
     """A temporary folder with the student version of the units, checked by the release gate.
 
-    ``record`` says whether the tree's gradebook learns about the cells; otherwise a temporary one does.
+    ``record`` says whether the gradebook learns about the cells.
     """
     course = NbGraderCourse(tree, debug=debug)
     with tempfile.TemporaryDirectory(dir=workspace(tree)) as folder:
         built = Path(folder) / "release"
-        overrides = {"release_directory": str(built)}
-        if not record:
-            overrides["db_url"] = f"sqlite:///{Path(folder) / 'gradebook.db'}"
+        settings = {} if record else {"no_database": True, "preprocessors": steps_without_gradebook(course)}
         for unit in units:
             read_source(tree, unit)
-            course.convert(GenerateAssignment, unit, **overrides)
+            course.convert(GenerateAssignment, unit, settings=settings, release_directory=str(built))
             check_release(tree, unit, built)
         yield built
+
+
+def steps_without_gradebook(course: NbGraderCourse) -> list[type]:
+    """The configured steps of a release, except the one that writes to the gradebook."""
+    return [step for step in course.app.config.GenerateAssignment.preprocessors if step is not SaveCells]
 
 
 def check_release(tree: Tree, unit: str, released: Path) -> None:

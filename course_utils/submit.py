@@ -19,6 +19,8 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
 
     Raises CourseError when the notebook cannot be graded; warns about what is only incomplete.
     """
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
     path = notebook or tree.student_notebooks / unit / f"{unit}.ipynb"
     content = read_notebook(path)
     units = course_cells(tree)
@@ -75,8 +77,6 @@ def written(notebook: Any) -> tuple[int, int]:
 
 def pack(notebook: Path, unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
-    if not folder.is_dir():
-        raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
     archive = folder / f"{unit}-submission.zip"
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".submission-")
     try:
