@@ -98,15 +98,19 @@ def _explain_widths(candidate: Candidate, error: Exception, encoder: ModuleHandl
         return Broken(expected, got, SWAPPED)
     except Exception:
         pass
-    for usual in ((784, 400, 20), (784, 128, 64), (784, 256, 64), (784, 512, 64), (784, 400, 64), (784, 64, 2)):
-        if usual == sizes:
-            continue
-        try:
-            _output(encoder, draw.pixels(3, 784), usual[2], "codes")
-            return Broken(expected, got, SIZES_FIXED)
-        except Exception:
-            continue
-    return Broken(expected, got, getattr(error, "cause", None))
+    other = SIZES[1] if sizes != SIZES[1] else SIZES[2]
+    fixed = SIZES_FIXED if any(_same_widths(candidate, half, sizes, other) for half in (0, 1)) else None
+    return Broken(expected, got, getattr(error, "cause", None) or fixed)
+
+
+def _same_widths(candidate: Candidate, half: int, sizes: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Have the weights at the outer end of the encoder or decoder the same shape although other sizes are asked for?"""
+    shapes = []
+    for asked in (sizes, other):
+        weights = [tuple(p.shape) for p in _build(candidate, asked)[half].parameters() if p.dim() >= 2]
+        shapes.append((weights[0][1], weights[-1][0]) if weights else ())
+    wanted = [(s[0], s[2]) if half == 0 else (s[2], s[0]) for s in (sizes, other)]
+    return any(a == b and w[0] != w[1] for a, b, w in zip(*shapes, zip(*wanted)))
 
 
 @CHECK.law("has a hidden layer of width hidden_dim in both", weight=2)
@@ -147,10 +151,15 @@ def _unbounded(candidate: Candidate, draw: Draw) -> None:
             out = plain64(finite(_output(handle, draw.normal(1, width_in, scale=3.0), width_out, f"output of the {name}"),
                                  f"output of the {name}")).flatten()
             positive.append(out[out > 0]), negative.append(-out[out < 0])
+        handle.load([30 * p for p in handle.parameters()])
+        grown = plain64(_output(handle, draw.normal(1, width_in, scale=3.0), width_out, f"output of the {name}"))
         up, down = torch.cat(positive), torch.cat(negative)
         largest = max(float(t.max()) if len(t) else 0.0 for t in (up, down))
         if largest <= 1.05:
             raise Broken(f"output of the {name} of any size", f"never beyond {show(largest)}, whatever the weights", SQUASHED)
+        if float(grown.abs().max()) < 4 * largest:
+            raise Broken(f"output of the {name} that grows with its weights", f"{show(largest)}, and {show(grown.abs().max())} "
+                         "with weights 30 times as large")
         if min(len(up), len(down)) < 30:
             sign = "negative" if len(down) < len(up) else "positive"
             raise Broken(f"output of the {name} of both signs", f"hardly ever {sign}", ONE_SIDED)

@@ -7,8 +7,8 @@ import math
 import torch
 
 from .candidate import Candidate
-from .causes import Formula, Probe, match_loss
-from .demand import ROUNDING, gradients, plain64, same_number, same_tensor, scalar, untouched, well_behaved
+from .causes import Formula, Probe, agrees, match_loss
+from .demand import gradients, plain64, same_number, same_tensor, scalar, untouched, well_behaved
 from .law import Check, Draw, show
 from .score import Cause
 from .trusted import bernoulli_size, bernoulli_terms, per_image
@@ -20,9 +20,10 @@ _STABLE = "the hint on numerical range under the exercise card (work on logits, 
 OVERFLOW = Cause("overflow", "You take the logarithm of a probability that has been rounded to 0 or 1, or the exponential "
                  "of a large number. Stay with the logits: torch has a loss that does.", _STABLE)
 CLAMPED = Cause("clamped", "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a confident "
-                "pixel is, and its gradient is lost.", _STABLE)
+                "pixel is, and its gradient is lost.", _STABLE, tentative=True)
 PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached, "
-                      "rounded or computed without gradients.", "uses of .detach(), .data, torch.no_grad or .round()")
+                      "rounded or computed without gradients.", "uses of .detach(), .data, torch.no_grad or .round()",
+                      tentative=True)
 LAST_AXIS = Cause("sums_last_axis_only", "You sum over one axis only. Images may have channels, rows and columns: sum over "
                   "everything but the first axis.", "'shapes' on the exercise card; flatten(1) helps")
 
@@ -160,18 +161,14 @@ def _shapes(candidate: Candidate, draw: Draw) -> None:
         try:
             _same(candidate, logits, x, f"loss of images of shape {shape}")
         except Broken as broken:
-            cause = broken.cause if broken.cause and broken.cause.id != "not_scalar" else None
-            if cause is None and len(shape) > 2 and _right_when_flat(candidate, draw):
-                cause = LAST_AXIS
-            raise Broken(broken.expected, broken.got, cause) from None
+            one_axis = len(shape) > 2 and _sums_one_axis(candidate, draw)
+            raise Broken(broken.expected, broken.got, LAST_AXIS if one_axis else broken.cause) from None
 
 
-def _right_when_flat(candidate: Candidate, draw: Draw) -> bool:
-    try:
-        _same(candidate, draw.normal(3, 50), draw.pixels(3, 50), "")
-    except Broken:
-        return False
-    return True
+def _sums_one_axis(candidate: Candidate, draw: Draw) -> bool:
+    logits, x = draw.normal(4, 3, 5, 2), draw.pixels(4, 3, 5, 2)
+    came, terms = candidate(logits.clone(), x.clone()), bernoulli_terms(plain64(logits), plain64(x))
+    return any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
 
 
 @CHECK.law("stays finite and right for logits of +-10000, and so does its gradient", weight=2)
@@ -190,21 +187,30 @@ def _stable_at(candidate: Candidate, logit: float, x: float) -> None:
     try:
         value = scalar(candidate(a, torch.tensor([[x]])), f"the loss {where}")
         same_number(value, right, f"loss {where}", scale=max(abs(right), 0.05))
+    except Broken as broken:
+        raise Broken(broken.expected, broken.got, broken.cause or _range_cause(broken, candidate)) from None
+    want = torch.tensor([[1 / (1 + math.exp(-max(logit, -700.0))) - x]], dtype=torch.float64)
+    try:
         grad, = gradients(candidate, value, (a,), ("logits",))
-        want = torch.tensor([[1 / (1 + math.exp(-max(logit, -700.0))) - x]], dtype=torch.float64)
         same_tensor(grad, want, f"gradient {where}", scale=1.0)
     except Broken as broken:
-        if broken.cause is not None:
-            raise
-        bad = "inf" in broken.got or "nan" in broken.got
-        raise Broken(broken.expected, broken.got, OVERFLOW if bad else _clamp_cause(candidate)) from None
+        raise Broken(broken.expected, broken.got, broken.cause or _range_cause(broken, candidate)) from None
+
+
+def _is_not_finite(broken: Broken) -> bool:
+    return "inf" in broken.got or "nan" in broken.got
+
+
+def _range_cause(broken: Broken, candidate: Candidate) -> Cause | None:
+    return OVERFLOW if _is_not_finite(broken) else _clamp_cause(candidate)
 
 
 def _clamp_cause(candidate: Candidate) -> Cause | None:
-    """Right for small logits and wrong for large ones: something clamps."""
+    """Right for small logits, gradient included, and wrong for large ones: something clamps."""
     try:
         _by_hand(candidate, None)
         _grey(candidate, Draw())
+        _gradient(candidate, Draw())
     except Broken:
         return None
     return CLAMPED
@@ -222,8 +228,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         try:
             same_tensor(by_logits, (a.sigmoid() - t) / n, "dloss/dlogits", scale=1 / n)
         except Broken as broken:
-            right = abs(float(value.detach()) - per_image(bernoulli_terms(a, t))) <= ROUNDING * per_image(
-                bernoulli_size(a, t))
+            right = agrees(value, torch.tensor(per_image(bernoulli_terms(a, t)), dtype=torch.float64))
             raise Broken(broken.expected, broken.got, PART_DETACHED if right else None) from None
 
 

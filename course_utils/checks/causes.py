@@ -99,15 +99,3 @@ def agrees(came: object, predicted: torch.Tensor, agreement: float = _AGREEMENT)
         return False
     size = float(predicted.abs().max())
     return float((came - predicted).abs().max()) <= agreement * size + 1e-7
-
-
-def first_agreeing(came: float, predictions: Sequence[tuple[Cause | None, float]],
-                   agreement: float = _AGREEMENT) -> Cause | None:
-    """The only cause whose number agrees; None when the truth (cause None) agrees or several do."""
-    hits = {}
-    for cause, value in predictions:
-        if abs(came - value) <= agreement * abs(value) + 1e-9:
-            if cause is None:
-                return None
-            hits[cause.id] = cause
-    return next(iter(hits.values())) if len(hits) == 1 else None

@@ -34,7 +34,7 @@ def scalar(value: Any, what: str) -> torch.Tensor:
     if isinstance(value, torch.Tensor) and value.dim() > 0:
         raise Broken(f"{what} as one number, a scalar tensor", describe(value), Cause(
             "not_scalar", "You return several numbers: the sum over everything but the first axis, or the average "
-            "over the batch, is missing.", "'shapes' on the exercise card"))
+            "over the batch, is missing.", "'shapes' on the exercise card", tentative=True))
     if not isinstance(value, torch.Tensor):
         raise Broken(f"{what} as a scalar tensor", describe(value), _none(value))
     return finite(real(value, what), what)
@@ -121,14 +121,16 @@ def same_tensor(got: torch.Tensor, want: torch.Tensor, what: str, *, scale: torc
 
 
 def gradients(candidate: Candidate, output: torch.Tensor, inputs: Sequence[torch.Tensor], names: Sequence[str],
-              cotangent: torch.Tensor | None = None) -> list[torch.Tensor]:
-    """Gradients of `output` with respect to each input; Broken when one is not reached or not finite."""
+              cotangent: torch.Tensor | None = None, may_be_missing: Sequence[str] = ()) -> list[torch.Tensor]:
+    """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not finite."""
     found = candidate.gradients(output, inputs, cotangent)
-    for grad, name in zip(found, names):
+    for index, (grad, name) in enumerate(zip(found, names)):
+        if grad is None and name in may_be_missing:
+            found[index] = grad = torch.zeros_like(inputs[index])
         if grad is None:
             cut = DETACHED if all(g is None for g in found) else Cause(
                 f"detached_{name}", f"No gradient reaches {name}: it is detached, or not used at all.",
-                f"the places where {name} enters your formula")
+                f"the places where {name} enters your formula", tentative=True)
             raise Broken(f"a gradient with respect to {name}", "no gradient at all", cut)
         finite(grad, f"the gradient with respect to {name}")
     return list(found)

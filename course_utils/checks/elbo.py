@@ -9,7 +9,7 @@ import torch
 
 from .bernoulli import match_reconstruction
 from .candidate import Candidate
-from .causes import Probe, agrees, first_agreeing
+from .causes import Probe, agrees
 from .demand import describe, gradients, number, plain64, same_number, same_tensor, scalar, several, untouched, well_behaved
 from .gaussian_kl import match_kl
 from .law import Check, Draw
@@ -229,12 +229,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         loss = scalar(several(candidate(logits, given, mu, logvar, beta), _NAMES)[0], "the loss")
         wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
         sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() + 1) / (2 * n))
-        reached = 3 if beta else 1  # at beta = 0 the codes need not take part
-        names = ("logits", "mu", "logvar")[:reached]
-        found = gradients(candidate, loss, leaves[:reached], names)
-        if not beta:
-            others = candidate.gradients(loss, leaves[1:])
-            found += [torch.zeros_like(m) if g is None else g for g in others]
+        found = gradients(candidate, loss, leaves, ("logits", "mu", "logvar"), may_be_missing=() if beta else ("mu", "logvar"))
         for got, want, size, name in zip(found, wants, sizes, ("logits", "mu", "logvar")):
             same_tensor(got, want, f"dloss/d{name} at beta = {beta:.4g}", scale=size, floor=1e-5 * min(1.0, beta or 1.0))
 
@@ -297,11 +292,15 @@ _CONVERSIONS = [
 
 
 def _diagnose_beta(candidate: Candidate, draw: Draw) -> Cause | None:
-    named = set()
-    for beta, pixels in ((0.0137, 900), (2.3, 192), (0.31, 12288)):
-        came = number(candidate(beta, pixels), "beta", tensor_allowed=True)
-        named.add(first_agreeing(came, [(cause, formula(beta, pixels)) for cause, formula in _CONVERSIONS], 1e-5))
-    return named.pop() if len(named) == 1 else None
+    probes = [(beta, pixels, number(candidate(beta, pixels), "beta", tensor_allowed=True))
+              for beta, pixels in ((0.0137, 900), (2.3, 192), (0.31, 12288))]
+    hits = {}
+    for cause, formula in _CONVERSIONS:
+        if all(abs(came - formula(beta, pixels)) <= 1e-5 * abs(formula(beta, pixels)) for beta, pixels, came in probes):
+            if cause is None:
+                return None
+            hits[cause.id] = cause
+    return next(iter(hits.values())) if len(hits) == 1 else None
 
 
 ELBO_BETA = Check("elbo_beta", "elbo_beta(beta_per_pixel, num_pixels)", _diagnose_beta)

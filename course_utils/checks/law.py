@@ -102,7 +102,7 @@ class Check:
 
     def _cause(self, outcomes: Sequence[Exception | None], candidate: Candidate, draw: Draw) -> Cause | None:
         broken = [error for error in outcomes if error is not None]
-        unexplained = [error for error in broken if isinstance(error, Broken) and error.cause is None]
+        unexplained = [error for error in broken if isinstance(error, Broken) and not _is_certain(error.cause)]
         if not unexplained or self.diagnose is None:
             return None
         try:
@@ -138,12 +138,17 @@ def _result(law: Law, error: Exception | None, cause: Cause | None, signature: s
     if error is None:
         return LawResult(law.name, law.weight, True)
     if isinstance(error, Broken):
-        return LawResult(law.name, law.weight, False, error.expected, error.got, error.cause or cause)
+        named = error.cause if _is_certain(error.cause) else cause or error.cause
+        return LawResult(law.name, law.weight, False, error.expected, error.got, named)
     if isinstance(error, CallFailed):
         got = NOT_WRITTEN if error.kind == "stub" else error.message
         return LawResult(law.name, law.weight, False, f"{signature} returns a result", got, error.cause)
     message = f"a result that cannot be judged ({type(error).__name__}: {str(error)[:200]})"
     return LawResult(law.name, law.weight, False, f"{signature} returns plain tensors or numbers", message)
+
+
+def _is_certain(cause: Cause | None) -> bool:
+    return cause is not None and not cause.tentative
 
 
 def show(number: Any) -> str:

@@ -14,8 +14,9 @@ from .demand import number, plain64, same_number, untouched, well_behaved
 from .law import Check, Draw, show
 from .score import Cause
 from .trusted import reconstruction_loss
-from .verdict import Broken
+from .verdict import Broken, CallFailed
 
+_ROUNDING = 0.08  # relative error of a parameter step: differences of rounded numbers are less accurate than the numbers
 _CARD = "the approach on the exercise card: clear the gradients, forward, loss, backward, step, return loss.item()"
 
 
@@ -27,6 +28,8 @@ LEFT_MODE = _wrong("mode_not_restored", "You change the mode of a module and lea
                    "restore it, or leave the mode alone.")
 EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although the modules were training: dropout is off and "
                    "batch normalisation learns no statistics.")
+STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients of the "
+                        "batch before and changes the parameters that backward() needs.")
 
 
 @dataclass
@@ -39,10 +42,16 @@ class Bench:
     x: torch.Tensor
 
     def copy(self) -> Bench:
-        return Bench(*copy.deepcopy((self.encoder, self.decoder, self.optimizer)), self.x.clone())
+        twin = Bench(*copy.deepcopy((self.encoder, self.decoder, self.optimizer)), self.x.clone())
+        for mine, its in zip(self.parameters(), twin.parameters()):  # deepcopy leaves the gradients behind
+            its.grad = None if mine.grad is None else mine.grad.clone()
+        return twin
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.encoder.parameters(), *self.decoder.parameters()]
 
     def values(self) -> list[torch.Tensor]:
-        return [plain64(p) for module in (self.encoder, self.decoder) for p in module.parameters()]
+        return [plain64(p).clone() for p in self.parameters()]
 
     def loss(self) -> torch.Tensor:
         return reconstruction_loss(self.decoder(self.encoder(self.x)), self.x)
@@ -84,22 +93,39 @@ def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int =
 
 
 def _take(candidate: Candidate, bench: Bench) -> object:
-    return candidate((bench.encoder, bench.decoder), bench.x, bench.optimizer,
-                     replacing={"reconstruction_loss": reconstruction_loss})
+    try:
+        return candidate((bench.encoder, bench.decoder), bench.x, bench.optimizer,
+                         replacing={"reconstruction_loss": reconstruction_loss})
+    except CallFailed as failed:
+        early = "modified by an inplace operation" in failed.message
+        raise CallFailed(failed.kind, failed.message, STEP_TOO_EARLY if early else failed.cause) from None
 
 
-def _compare_step(candidate: Candidate, bench: Bench, what: str, steps: int = 1) -> None:
-    """Take the same step with the candidate and with the trusted step; the changes of every parameter must agree."""
+def _compare_step(candidate: Candidate, make: Callable[[], Bench], what: str, steps: int = 1) -> None:
+    """Take the same steps with the candidate and with the trusted step; what they change must agree.
+
+    In lower precision a step that happens to be small is inaccurate; therefore a step counts as wrong when it is wrong on
+    three benches in a row.
+    """
+    for attempts_left in (2, 1, 0):
+        try:
+            return _compare_once(candidate, make(), what, steps)
+        except Broken:
+            if not attempts_left:
+                raise
+
+
+def _compare_once(candidate: Candidate, bench: Bench, what: str, steps: int) -> None:
     before, trusted = bench.values(), bench.copy()
     for _ in range(steps):
         trusted.step()
         number(_take(candidate, bench), "the loss", tensor_allowed=True)
     rows = list(zip(before, trusted.values(), bench.values()))
-    half = sum(1 for _ in bench.encoder.parameters())
+    half = len(list(bench.encoder.parameters()))
     for part, chunk in (("encoder", rows[:half]), ("decoder", rows[half:])):
         want = torch.cat([(after - start).flatten() for start, after, _ in chunk])
         came = torch.cat([(after - start).flatten() for start, _, after in chunk])
-        if float((came - want).norm()) > 0.05 * float(want.norm()):
+        if not float((came - want).norm()) <= _ROUNDING * float(want.norm()):
             got = "they did not move at all" if float(came.norm()) == 0 else (
                 f"they moved by {show(came.norm())}, in a direction with cosine "
                 f"{show((came @ want) / (came.norm() * want.norm()))} to that")
@@ -131,13 +157,6 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
         b.optimizer.step()
         return float(loss.detach())
 
-    def step_first(b: Bench) -> float:
-        loss = b.loss()
-        b.optimizer.step()
-        b.optimizer.zero_grad()
-        loss.backward()
-        return float(loss.detach())
-
     def nothing(b: Bench) -> float:
         return float(b.loss().detach())
 
@@ -162,7 +181,7 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
             b.optimizer.zero_grad()
             loss = b.loss()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_([*b.encoder.parameters(), *b.decoder.parameters()], limit)
+            torch.nn.utils.clip_grad_norm_(b.parameters(), limit)
             b.optimizer.step()
             return float(loss.detach())
         return run
@@ -183,17 +202,13 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
     plain = Bench.loss
     stale = _wrong("gradients_not_cleared", "Gradients of the step before are still there and are added to: call "
                    "optimizer.zero_grad() before backward().")
-    idle = _wrong("no_step", "The parameters do not move: is optimizer.step() missing, or are the gradients cleared just "
-                  "before it?")
+    idle = _wrong("no_step", "The parameters do not move: optimizer.step() is missing, comes before backward(), or comes when "
+                  "the gradients have just been cleared.")
     return [
         (None, usual(plain)),
         (stale, usual(plain, clear=False)),
         (stale, half_cleared("encoder")), (stale, half_cleared("decoder")),
         (idle, nothing), (idle, cleared_before_step),
-        (_wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients of the batch before."),
-         step_first),
-        (_wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients of the batch before."),
-         _step_after_clear),
         (_wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for."), loss_after),
         (_wrong("encoder_not_trained", "No gradient reaches the encoder: the code is detached or made under torch.no_grad."),
          usual(detached)),
@@ -215,14 +230,6 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
         (_wrong("ascends", "You climb: the loss is maximised, because its sign is turned somewhere."),
          usual(lambda b: -b.loss())),
     ]
-
-
-def _step_after_clear(b: Bench) -> float:
-    b.optimizer.zero_grad()
-    loss = b.loss()
-    b.optimizer.step()
-    loss.backward()
-    return float(loss.detach())
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
@@ -263,21 +270,21 @@ CHECK = Check("train_step", "train_step(autoencoder, x, optimizer)", _diagnose)
 def _plain_step(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n in (6, 1):
-        _compare_step(candidate, _bench(draw, "SGD", n, stale=False), f"SGD, batch of {n}")
+        _compare_step(candidate, lambda: _bench(draw, "SGD", n, stale=False), f"SGD, batch of {n}")
 
 
 @CHECK.law("clears gradients that an earlier step has left behind", weight=3)
 def _clears(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    _compare_step(candidate, _bench(draw, "SGD"), "SGD with old gradients")
-    _compare_step(candidate, _bench(draw, "SGD"), "three steps of SGD", steps=3)
+    _compare_step(candidate, lambda: _bench(draw, "SGD"), "SGD with old gradients")
+    _compare_step(candidate, lambda: _bench(draw, "SGD"), "three steps of SGD", steps=3)
 
 
 @CHECK.law("works with the optimiser it is given: momentum, Adam", weight=2)
 def _optimisers(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for kind in ("SGD with momentum", "Adam"):
-        _compare_step(candidate, _bench(draw, kind, warm=3), f"{kind}, in the middle of a training")
+        _compare_step(candidate, lambda: _bench(draw, kind, warm=3), f"{kind}, in the middle of a training")
 
 
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)

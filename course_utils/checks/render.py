@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .score import Score
+    from .score import LawResult, Score
 
 _CELL = "text-align:left;vertical-align:top;padding:0.3em 0.6em;white-space:normal"
 _HOLDS, _BROKEN = "\N{CHECK MARK} holds", "\N{BALLOT X} broken"
@@ -28,16 +28,18 @@ def headline(score: Score) -> str:
 def as_text(score: Score) -> str:
     """The report as plain text, one law per paragraph."""
     lines = [f"{headline(score)} ({score!r} of {score.points:g} points)"]
-    shown_cause = None
+    last = None
     for law in () if score.note else score.laws:
         lines.append(f"  {_HOLDS if law.passed else _BROKEN}: {law.name}")
         if law.passed:
             continue
-        lines.append(f"      expected: {law.expected}")
-        lines.append(f"      came:     {law.got}")
-        if law.cause and law.cause != shown_cause:
+        if (law.expected, law.got) == (last and (last.expected, last.got)):
+            lines.append("      as above")
+        else:
+            lines += [f"      expected: {law.expected}", f"      came:     {law.got}".replace("\n", "\n" + " " * 16)]
+        if law.cause and law.cause != (last and last.cause):
             lines.append(f"      likely:   {law.cause}")
-            shown_cause = law.cause
+        last = law
     if score.printed:
         lines += ["  Your code printed:"] + ["      " + line for line in score.printed.splitlines()]
     return "\n".join(lines)
@@ -57,20 +59,26 @@ def _table(score: Score) -> str:
     broken_ones = not score.complete
     columns = ["law", "result"] + (["expected", "what came, and the likely cause"] if broken_ones else [])
     head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in columns)
-    rows, shown_cause = [], None
+    rows, last = [], None
     for law in score.laws:
         cells = [escape(law.name), _HOLDS if law.passed else f"<strong>{_BROKEN}</strong>"]
         if broken_ones:
-            came = "" if law.passed else _lines(law.got)
-            if not law.passed and law.cause:
-                repeated = law.cause == shown_cause
-                came += "<br>" + ("<em>Same likely cause as above.</em>" if repeated
-                                  else f"<strong>Likely cause:</strong> {_lines(str(law.cause))}")
-                shown_cause = law.cause
-            cells += ["" if law.passed else _lines(law.expected), came]
+            cells += ["", ""] if law.passed else _failure_cells(law, last)
+        last = last if law.passed else law
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
     return (f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
             f'<tbody>{"".join(rows)}</tbody></table>')
+
+
+def _failure_cells(law: LawResult, last: LawResult | None) -> list[str]:
+    """What was expected, and what came with its likely cause; what the row before said is not said again."""
+    same = last is not None and (law.expected, law.got) == (last.expected, last.got)
+    expected, came = ("as above", "as above") if same else (_lines(law.expected), _lines(law.got))
+    if law.cause and (last is None or law.cause != last.cause):
+        came += f"<br><strong>Likely cause:</strong> {_lines(str(law.cause))}"
+    elif law.cause and not same:
+        came += "<br><em>Same likely cause as above.</em>"
+    return [expected, came]
 
 
 def _lines(text: str) -> str:

@@ -18,7 +18,10 @@ _HINT = "the maths hint under the exercise card: z = mu + sigma * eps, with sigm
 FROZEN = Cause("frozen_noise", "You use the same noise at every call: a fixed seed, a noise tensor that is kept, or no noise "
                "at all. Draw eps anew inside the function.", "the line that makes eps")
 NO_NOISE = Cause("no_noise", "z does not vary at all: no noise is added, so this is a plain autoencoder.",
-                 "the line that makes eps")
+                 "the line that makes eps", tentative=True)
+ONE_NUMBER = Cause("one_number", "A single random number serves all images and dimensions: eps needs the full shape of mu.",
+                   "the shape you draw eps with")
+SOME_DIMS = Cause("some_without_noise", "Some dimensions get no noise: sample all of them.", "the line that makes eps")
 SHARED_BATCH = Cause("noise_shared_over_batch", "All images of a batch get the same noise: eps needs the full shape of mu.",
                      "the shape you draw eps with")
 SHARED_DIMS = Cause("noise_shared_over_dimensions", "All dimensions of a code get the same noise: eps needs the full shape "
@@ -30,7 +33,8 @@ DEPENDENT_COLUMNS = Cause("dependent_columns", "The noise of one dimension deter
 CLIPPED = Cause("clipped_noise", "Large values of eps never come: the noise is clipped or truncated.", "the line that makes eps")
 NO_GRAD = Cause("no_grad", "z carries no gradient at all: it is sampled under torch.no_grad, with .sample() instead of "
                 ".rsample(), or detached. Then the encoder cannot learn; that is what the trick is for.", _HINT)
-MU_DETACHED = Cause("detached_mu", "dz/dmu is not 1: mu is detached, or enters more than once.", _HINT)
+MU_DETACHED = Cause("detached_mu", "No gradient reaches mu: it is detached, so that the encoder never learns where to put "
+                    "its codes.", _HINT, tentative=True)
 SIGMA_DETACHED = Cause("detached_logvar", "No gradient reaches logvar: the standard deviation is detached, so that the encoder "
                        "never learns its uncertainty.", _HINT)
 
@@ -122,18 +126,29 @@ def _is_clipped(e: torch.Tensor) -> bool:
 
 @CHECK.law("draws fresh noise at every call", weight=2)
 def _fresh(candidate: Candidate, draw: Draw) -> None:
-    """Equal draws: genuine float32 noise repeats a tenth of its values with a probability far below 1e-9. Cosine of two
+    """Equal draws: genuine noise repeats half of at least two numbers with a probability far below 1e-9. Cosine of two
     independent vectors of 4096: false alarm below 1e-9."""
-    for n, d in ((1, 2), (3, 4), (1, 2), (64, 64)):
+    for n, d in ((64, 64), (3, 4), (1, 2), (3, 4)):
         mu, logvar = draw.normal(n, d), draw.uniform(n, d, low=-1.0, high=1.0)
-        sigma = plain64(logvar / 2).exp()
-        first, second = ((plain64(_draw_z(candidate, mu, logvar)) - plain64(mu)) / sigma for _ in range(2))
-        if n * d >= 4 and float((first == second).double().mean()) > 0.5 or bool((first == second).all()):
-            raise Broken("another z at the second call with the same arguments", "the same numbers again", FROZEN)
-        if n * d > 1000:
-            cosine = abs(float(torch.nn.functional.cosine_similarity(first.flatten(), second.flatten(), dim=0)))
-            if cosine > cosine_bound(n * d, 1):
-                raise Broken("noise of two calls unrelated", f"correlation {show(cosine)}", FROZEN)
+        first, second = (plain64(_draw_z(candidate, mu, logvar)) for _ in range(2))
+        if float((first == second).double().mean()) > 0.5 or bool((first == second).all()):
+            raise Broken("another z at the second call with the same arguments", "the same numbers again",
+                         _frozen_cause(candidate) if bool((first == second).all()) and n > 1 else None)
+    first, second = _even_noise(candidate, 64, 64), _even_noise(candidate, 64, 64)
+    cosine, _, _ = largest_cosine(torch.stack([first.flatten(), second.flatten()]))
+    if abs(cosine) > cosine_bound(64 * 64, 1):
+        raise Broken("noise of two calls unrelated", f"correlation {show(cosine)}", FROZEN if abs(cosine) > 0.99 else None)
+
+
+def _frozen_cause(candidate: Candidate) -> Cause:
+    """Does z vary within one call at least?"""
+    return FROZEN if float(_even_noise(candidate, 32, 8).std()) > 1e-4 else NO_NOISE
+
+
+def _even_noise(candidate: Candidate, n: int, d: int) -> torch.Tensor:
+    """Centred noise, on a scale that is the same for all elements whatever is made of mu and logvar."""
+    z = plain64(_draw_z(candidate, torch.zeros(n, d), torch.full((n, d), 0.9)))
+    return z - z.mean()
 
 
 @CHECK.law("draws its own noise for every image and every dimension", weight=2)
@@ -141,23 +156,28 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
     """Cosines between all rows and all columns (concentration on the sphere, union over pairs), and the spread of the row
     and column means (Laurent-Massart): false alarm below 1e-8."""
     n, d = 2 * draw.integer(96, 128), 2 * draw.integer(96, 128)
-    e = _standard_noise(candidate, n, d)
-    e = e - e.mean()
+    e = _even_noise(candidate, n, d)
     if float(e.std()) < 1e-6:
-        raise Broken("noise", "every z is the same number", NO_NOISE)
-    _unrelated(e, "images", SHARED_BATCH, DEPENDENT_ROWS)
-    _unrelated(e.T, "dimensions", SHARED_DIMS, DEPENDENT_COLUMNS)
-    small = _standard_noise(candidate, 6, 5)
+        again = plain64(_draw_z(candidate, torch.zeros(1, 1), torch.full((1, 1), 0.9)))
+        once = plain64(_draw_z(candidate, torch.zeros(1, 1), torch.full((1, 1), 0.9)))
+        raise Broken("noise", "every z is the same number", NO_NOISE if bool((again == once).all()) else ONE_NUMBER)
+    spread = e.std(0)
+    if float(spread.min()) < 1e-6 < float(spread.max()):
+        raise Broken("noise in every dimension", f"{int((spread < 1e-6).sum())} of {d} dimensions do not vary", SOME_DIMS)
+    for rows, things, cause in ((e, "images", SHARED_BATCH), (e.T, "dimensions", SHARED_DIMS)):
+        if float((rows - rows[0]).abs().max()) < 1e-6:
+            raise Broken(f"other noise for other {things}", f"all {things} have the same noise", cause)
+    _unrelated(e, "images", DEPENDENT_ROWS)
+    _unrelated(e.T, "dimensions", DEPENDENT_COLUMNS)
+    small = _even_noise(candidate, 6, 5)
     if len(small.unique()) < 16:
         raise Broken("30 different draws for 6 images and 5 dimensions", f"only {len(small.unique())} different ones")
 
 
-def _unrelated(rows: torch.Tensor, things: str, shared: Cause, dependent: Cause) -> None:
+def _unrelated(rows: torch.Tensor, things: str, dependent: Cause) -> None:
     n, d = rows.shape
     cosine, i, j = largest_cosine(rows)
     if abs(cosine) > cosine_bound(d, n * n) + 0.02:
-        if bool((rows - rows[0]).abs().max() < 1e-6):
-            raise Broken(f"other noise for other {things}", f"all {things} have the same noise", shared)
         raise Broken(f"noise of different {things} unrelated", f"correlation {show(cosine)} between {things} {i} and {j}",
                      dependent)
     common = rows.mean(0).square().mean() * n / rows.square().mean()
@@ -183,7 +203,8 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         try:
             same_tensor(by_mu, w, "weighted dz/dmu", scale=w.abs())
         except Broken as broken:
-            raise Broken(broken.expected, broken.got, MU_DETACHED) from None
+            lost = float(by_mu.abs().max()) < 1e-9
+            raise Broken(broken.expected, broken.got, MU_DETACHED if lost else None) from None
         same_tensor(by_logvar, w * shift / 2, "weighted dz/dlogvar",
                     scale=w.abs() * (shift.abs() + 0.2 * m.abs() + 0.2 * sigma))
 

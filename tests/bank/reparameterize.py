@@ -1,0 +1,237 @@
+"""z = mu + exp(logvar / 2) * eps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import distributions as D
+
+from .entries import Bank
+
+BANK = Bank("reparameterize")
+_KEPT: dict = {}
+
+
+def sigma(logvar):
+    return torch.exp(0.5 * logvar)
+
+
+for name, about, cause, f in (
+    ("variance", "exp(logvar) for sigma", "variance_for_sigma", lambda m, v: m + v.exp() * torch.randn_like(m)),
+    ("logvar_as_sigma", "logvar for sigma", "logvar_for_sigma", lambda m, v: m + v * torch.randn_like(m)),
+    ("half_logvar", "exp forgotten", "half_logvar_for_sigma", lambda m, v: m + 0.5 * v * torch.randn_like(m)),
+    ("sqrt_logvar", "sqrt(|logvar|)", "sqrt_logvar_for_sigma", lambda m, v: m + v.abs().sqrt() * torch.randn_like(m)),
+    ("quarter", "half taken twice", "quarter", lambda m, v: m + sigma(v).sqrt() * torch.randn_like(m)),
+    ("doubled", "exp(2 logvar)", "double", lambda m, v: m + (2 * v).exp() * torch.randn_like(m)),
+    ("sign_of_logvar", "exp(-logvar / 2)", "sign_of_logvar", lambda m, v: m + (-v / 2).exp() * torch.randn_like(m)),
+    ("half_outside", "exp(logvar) / 2", "half_outside", lambda m, v: m + v.exp() / 2 * torch.randn_like(m)),
+    ("half_sigma", "sigma / 2", "half_sigma", lambda m, v: m + sigma(v) / 2 * torch.randn_like(m)),
+    ("softplus", "softplus for exp", "softplus", lambda m, v: m + torch.nn.functional.softplus(v) * torch.randn_like(m)),
+    ("unscaled", "sigma forgotten", "unscaled", lambda m, v: m + 0 * v + torch.randn_like(m)),
+    ("no_mu", "mu forgotten", "no_mu", lambda m, v: sigma(v) * torch.randn_like(m)),
+    ("mu_subtracted", "-mu", "mu_subtracted", lambda m, v: sigma(v) * torch.randn_like(m) - m),
+    ("swapped", "arguments exchanged", "arguments_swapped", lambda m, v: v + sigma(m) * torch.randn_like(m)),
+    ("sigma_on_mu", "sigma scales mu, not the noise", "sigma_on_mu", lambda m, v: m * sigma(v) + torch.randn_like(m)),
+    ("sigma_on_both", "sigma scales mu as well", "sigma_on_both", lambda m, v: sigma(v) * (m + torch.randn_like(m))),
+    ("multiplied", "product for sum", "multiplied", lambda m, v: m * sigma(v) * torch.randn_like(m)),
+    ("sigma_added", "sum for product", "sigma_added", lambda m, v: m + sigma(v) + torch.randn_like(m)),
+    ("decodes_mu", "no noise", "no_noise", lambda m, v: m + 0 * v),
+    ("mu_plus_sigma", "noise forgotten", "no_noise", lambda m, v: m + sigma(v)),
+    ("absolute", "|eps|", "absolute_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).abs()),
+    ("uniform", "rand for randn", "uniform_noise", lambda m, v: m + sigma(v) * torch.rand_like(m)),
+    ("uniform_symmetric", "uniform on [-1, 1]", "uniform_noise", lambda m, v: m + sigma(v) * (2 * torch.rand_like(m) - 1)),
+    ("uniform_unit_variance", "uniform with the right variance", "uniform_noise",
+     lambda m, v: m + sigma(v) * math.sqrt(12) * (torch.rand_like(m) - 0.5)),
+    ("rademacher", "random signs", "sign_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).sign()),
+    ("laplace", "Laplace noise", "laplace_noise", lambda m, v: m + sigma(v) * D.Laplace(0.0, 1.0).sample(m.shape).to(m.dtype)),
+    ("laplace_unit", "Laplace noise with unit variance", "laplace_noise",
+     lambda m, v: m + sigma(v) * D.Laplace(0.0, math.sqrt(0.5)).sample(m.shape).to(m.dtype)),
+    ("logistic_unit", "logistic noise with unit variance", None,
+     lambda m, v: m + sigma(v) * torch.logit(torch.rand_like(m).clamp(1e-6, 1 - 1e-6)) * math.sqrt(3) / math.pi),
+    ("student_t", "Student t with 5 degrees of freedom, unit variance", None,
+     lambda m, v: m + sigma(v) * D.StudentT(5.0).sample(m.shape).to(m.dtype) * math.sqrt(3 / 5)),
+    ("triangular", "difference of two uniforms, unit variance", None,
+     lambda m, v: m + sigma(v) * (torch.rand_like(m) - torch.rand_like(m)) * math.sqrt(6)),
+    ("clipped_two", "clipped at 2", "clipped_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-2, 2)),
+    ("clipped_three", "clipped at 3", "clipped_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-3, 3)),
+    ("truncated", "truncated at 2", "clipped_noise",
+     lambda m, v: m + sigma(v) * torch.nn.init.trunc_normal_(torch.empty_like(m), 0.0, 1.0, -2.0, 2.0)),
+    ("shared_over_batch", "one eps for all images", "noise_shared_over_batch", lambda m, v: m + sigma(v) * torch.randn_like(m[:1])),
+    ("shared_over_dims", "one eps for all dimensions", "noise_shared_over_dimensions",
+     lambda m, v: m + sigma(v) * torch.randn_like(m[:, :1])),
+    ("one_number", "one eps for everything", "one_number", lambda m, v: m + sigma(v) * torch.randn(())),
+    ("one_dimension", "only the first dimension is sampled", "some_without_noise",
+     lambda m, v: torch.cat([(m + sigma(v) * torch.randn_like(m))[:, :1], m[:, 1:] + 0 * v[:, 1:]], 1)),
+    ("detached_mu", "mu detached", "detached_mu", lambda m, v: m.detach() + sigma(v) * torch.randn_like(m)),
+    ("detached_sigma", "sigma detached", "detached_logvar", lambda m, v: m + sigma(v).detach() * torch.randn_like(m)),
+    ("sample_for_rsample", "Normal.sample", "no_grad", lambda m, v: D.Normal(m, sigma(v)).sample()),
+    ("torch_normal", "torch.normal carries no gradient to its arguments", "detached_mu", lambda m, v: torch.normal(m, sigma(v))),
+    ("clamp_logvar", "logvar clamped to [-10, 10]", None, lambda m, v: m + sigma(v.clamp(-10, 10)) * torch.randn_like(m)),
+    ("clamp_logvar_narrow", "logvar clamped to [-5, 2]", None, lambda m, v: m + sigma(v.clamp(-5, 2)) * torch.randn_like(m)),
+    ("floor", "sigma + 0.001", None, lambda m, v: m + (sigma(v) + 1e-2) * torch.randn_like(m)),
+    ("tanh", "z squashed", None, lambda m, v: torch.tanh(m + sigma(v) * torch.randn_like(m))),
+    ("mean_of_batch", "mu averaged over the batch", None, lambda m, v: m.mean(0, keepdim=True) + sigma(v) * torch.randn_like(m)),
+    ("shuffled", "codes handed to other images", None,
+     lambda m, v: (m + sigma(v) * torch.randn_like(m))[torch.randperm(len(m))]),
+    ("two_samples", "average of two samples", None,
+     lambda m, v: m + sigma(v) * (torch.randn_like(m) + torch.randn_like(m)) / 2),
+    ("sum_over_dims", "a number for each image", None, lambda m, v: (m + sigma(v) * torch.randn_like(m)).sum(1)),
+    ("tuple_returned", "returns mu as well", None, lambda m, v: (m + sigma(v) * torch.randn_like(m), m)),
+):
+    BANK.formula(name, about, f, cause)
+
+
+@BANK.wrong("samples under no_grad", "no_grad")
+def without_grad(mu, logvar):
+    with torch.no_grad():
+        return mu + sigma(logvar) * torch.randn_like(mu)
+
+
+@BANK.wrong("global seed", "frozen_noise|reseeds")
+def seeded(mu, logvar):
+    torch.manual_seed(0)
+    return mu + sigma(logvar) * torch.randn_like(mu)
+
+
+@BANK.wrong("generator of its own with a fixed seed", "frozen_noise")
+def own_generator(mu, logvar):
+    return mu + sigma(logvar) * torch.randn(mu.shape, generator=torch.Generator().manual_seed(1), dtype=mu.dtype)
+
+
+@BANK.wrong("noise kept for each shape", "frozen_noise")
+def kept_noise(mu, logvar):
+    if mu.shape not in _KEPT:
+        _KEPT[mu.shape] = torch.randn(mu.shape)
+    return mu + sigma(logvar) * _KEPT[mu.shape]
+
+
+@BANK.wrong("seeds, but only NumPy", "reseeds")
+def seeds_numpy(mu, logvar):
+    np.random.seed(0)
+    return mu + sigma(logvar) * torch.randn_like(mu)
+
+
+@BANK.wrong("seeded and restored", "frozen_noise")
+def forked(mu, logvar):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return mu + sigma(logvar) * torch.randn_like(mu)
+
+
+@BANK.wrong("second half of the batch mirrors the first", "dependent_rows")
+def antithetic(mu, logvar):
+    n = len(mu)
+    half = torch.randn((n + 1) // 2, mu.shape[1], dtype=mu.dtype)
+    return mu + sigma(logvar) * torch.cat([half, -half])[:n]
+
+
+@BANK.wrong("even dimensions repeat odd ones", "dependent_columns")
+def repeated_columns(mu, logvar):
+    d = mu.shape[1]
+    half = torch.randn(len(mu), (d + 1) // 2, dtype=mu.dtype)
+    return mu + sigma(logvar) * torch.cat([half, half], 1)[:, :d]
+
+
+@BANK.wrong("noise with a common part over the batch", "dependent_rows")
+def common_part(mu, logvar):
+    eps = math.sqrt(0.7) * torch.randn_like(mu) + math.sqrt(0.3) * torch.randn_like(mu[:1])
+    return mu + sigma(logvar) * eps
+
+
+@BANK.wrong("exp in place on logvar", "changes_arguments")
+def in_place(mu, logvar):
+    logvar.mul_(0.5).exp_()
+    return mu + logvar * torch.randn_like(mu)
+
+
+@BANK.wrong("in place behind autograd's back", "changes_arguments")
+def in_place_data(mu, logvar):
+    z = mu + sigma(logvar) * torch.randn_like(mu)
+    mu.data += 0.1
+    return z
+
+
+@BANK.wrong("NumPy result")
+def with_numpy(mu, logvar):
+    return np.random.normal(mu.detach().numpy(), np.exp(logvar.detach().numpy() / 2))
+
+
+@BANK.wrong("written for one latent dimension count")
+def fixed_shape(mu, logvar):
+    return mu + sigma(logvar) * torch.randn(64, 10)
+
+
+# right
+
+@BANK.right("randn_like")
+def usual(mu, logvar):
+    return mu + torch.exp(logvar / 2) * torch.randn_like(mu)
+
+
+@BANK.right("torch.distributions, rsample")
+def distributions(mu, logvar):
+    return D.Normal(mu, logvar.exp().sqrt()).rsample()
+
+
+@BANK.right("Independent rsample")
+def independent(mu, logvar):
+    return D.Independent(D.Normal(mu, torch.exp(0.5 * logvar)), 1).rsample()
+
+
+@BANK.right("torch.normal for eps, in-place on temporaries")
+def in_place_temporaries(mu, logvar):
+    eps = torch.empty_like(mu).normal_()
+    return eps.mul(logvar.mul(0.5).exp()).add(mu)
+
+
+@BANK.right("loop over images")
+def loop(mu, logvar):
+    return torch.stack([m + v.mul(0.5).exp() * torch.randn(m.shape, dtype=m.dtype, device=m.device) for m, v in zip(mu, logvar)])
+
+
+@BANK.right("einsum")
+def einsum(mu, logvar):
+    return mu + torch.einsum("nd,nd->nd", sigma(logvar), torch.randn_like(mu))
+
+
+@BANK.right("NumPy noise")
+def numpy_noise(mu, logvar):
+    return mu + sigma(logvar) * torch.from_numpy(np.random.randn(*mu.shape)).to(mu)
+
+
+@BANK.right("Box-Muller")
+def box_muller(mu, logvar):
+    u, w = torch.rand_like(mu, dtype=torch.float64), torch.rand_like(mu, dtype=torch.float64)
+    return mu + sigma(logvar) * ((-2 * torch.log(1 - u)).sqrt() * torch.cos(2 * math.pi * w)).to(mu.dtype)
+
+
+@BANK.right("float64 inside")
+def double(mu, logvar):
+    return (mu.double() + sigma(logvar.double()) * torch.randn_like(mu.double())).to(mu.dtype)
+
+
+@BANK.right("float64 out")
+def double_out(mu, logvar):
+    return mu.double() + sigma(logvar.double()) * torch.randn_like(mu.double())
+
+
+@BANK.right("bfloat16 inside")
+def half_precision(mu, logvar):
+    m, v = mu.bfloat16(), logvar.bfloat16()
+    return (m + torch.exp(v / 2) * torch.randn_like(m)).to(mu.dtype)
+
+
+@BANK.right("generator of its own, freshly seeded once")
+def own_generator_once(mu, logvar):
+    return mu + sigma(logvar) * torch.randn(mu.shape, generator=_GENERATOR, dtype=mu.dtype)
+
+
+_GENERATOR = torch.Generator()
+_GENERATOR.seed()
+
+
+@BANK.right("addcmul")
+def addcmul(mu, logvar):
+    return torch.addcmul(mu, (0.5 * logvar).exp(), torch.randn(mu.size(), dtype=mu.dtype, device=mu.device))

@@ -1,0 +1,167 @@
+"""(loss, distortion, rate) with loss = distortion + beta * rate."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import torch
+from torch import distributions as D
+from torch.nn import functional as F
+
+from .entries import Bank
+
+BANK = Bank("vae_loss")
+
+
+def nll(logits, x):
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()
+
+
+def kl(mu, logvar):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
+
+
+# wrong sums of right parts
+for name, about, cause, f in (
+    ("beta_ignored", "beta not used", "beta_ignored", lambda d, r, b: (d + r, d, r)),
+    ("beta_on_distortion", "beta weighs the wrong term", "beta_on_distortion", lambda d, r, b: (b * d + r, d, r)),
+    ("beta_on_both", "beta weighs both", "beta_on_both", lambda d, r, b: (b * (d + r), d, r)),
+    ("beta_squared", "beta twice", "beta_squared", lambda d, r, b: (d + b * b * r, d, r)),
+    ("beta_divides", "division", "beta_divides", lambda d, r, b: (d + r / max(b, 1e-8), d, r)),
+    ("rate_subtracted", "minus", "rate_subtracted", lambda d, r, b: (d - b * r, d, r)),
+    ("distortion_subtracted", "minus the distortion", "distortion_subtracted", lambda d, r, b: (b * r - d, d, r)),
+    ("elbo", "the ELBO itself", "negative_elbo", lambda d, r, b: (-(d + b * r), d, r)),
+    ("mixture", "(1 - beta) d + beta r", "mixture", lambda d, r, b: ((1 - b) * d + b * r, d, r)),
+    ("rate_missing", "no rate", "rate_missing", lambda d, r, b: (d + 0 * r, d, r)),
+    ("distortion_missing", "no distortion", "distortion_missing", lambda d, r, b: (b * r + 0 * d, d, r)),
+    ("beta_added", "beta added", "beta_added", lambda d, r, b: (d + b + r, d, r)),
+    ("rate_twice", "rate added twice", "one_plus_beta", lambda d, r, b: (d + r + b * r, d, r)),
+    ("averaged", "mean of the terms", "averaged", lambda d, r, b: ((d + b * r) / 2, d, r)),
+    ("parts_swapped", "(loss, rate, distortion)", "parts_swapped", lambda d, r, b: (d + b * r, r, d)),
+    ("loss_last", "(distortion, rate, loss)", "wrong_order", lambda d, r, b: (d, r, d + b * r)),
+    ("rate_weighted", "beta * rate returned", "rate_weighted", lambda d, r, b: (d + b * r, d, b * r)),
+    ("rate_weighted_twice", "rate weighted, then weighted again", "rate_weighted", lambda d, r, b: (d + b * (b * r), d, b * r)),
+    ("distortion_weighted", "beta * distortion returned", "distortion_weighted", lambda d, r, b: (b * d + r, b * d, r)),
+    ("loss_only", "one value", None, lambda d, r, b: d + b * r),
+    ("pair", "two values", None, lambda d, r, b: (d + b * r, d)),
+    ("dictionary", "a dictionary", None, lambda d, r, b: {"loss": d + b * r, "distortion": d, "rate": r}),
+    ("loss_number", "loss.item()", "python_number", lambda d, r, b: ((d + b * r).item(), d, r)),
+    ("loss_detached", "loss detached", "detached", lambda d, r, b: ((d + b * r).detach(), d, r)),
+    ("rate_detached", "rate detached in the sum", None, lambda d, r, b: (d + b * r.detach() + 0 * r, d, r)),
+    ("distortion_detached", "distortion detached", None, lambda d, r, b: (d.detach() + 0 * d + b * r, d, r)),
+    ("beta_capped", "beta at most one", None, lambda d, r, b: (d + min(b, 1.0) * r, d, r)),
+    ("beta_truthy", "beta or 1", None, lambda d, r, b: (d + (b or 1.0) * r, d, r)),
+    ("beta_whole", "int(beta)", None, lambda d, r, b: (d + int(b) * r, d, r)),
+    ("product", "product of the terms", None, lambda d, r, b: (d * b * r, d, r)),
+    ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
+    ("capacity", "|rate - 1| penalised", None, lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
+):
+    BANK.formula(name, about, (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause)
+
+# right sum of wrong parts
+for name, about, cause, d, r in (
+    ("distortion_mean", "averaged over pixels", "mean_over_everything",
+     lambda a, x: F.binary_cross_entropy_with_logits(a, x), kl),
+    ("distortion_summed", "summed over the batch", "sum_over_batch",
+     lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="sum"), kl),
+    ("distortion_squared_error", "squared error", "squared_error",
+     lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(), kl),
+    ("distortion_probabilities", "sigmoid twice", "sigmoid_twice", lambda a, x: nll(a.sigmoid(), x), kl),
+    ("distortion_unstable", "log of the sigmoid", None,
+     lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(), kl),
+    ("distortion_rows", "one axis summed", None, lambda a, x: F.binary_cross_entropy_with_logits(
+        a, x, reduction="none").sum(1).mean(), kl),
+    ("rate_mean", "averaged over dimensions", "mean_over_everything", nll,
+     lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).mean()),
+    ("rate_summed", "summed over the batch", "sum_over_batch", nll, lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).sum()),
+    ("rate_no_half", "no half", "no_half", nll, lambda m, v: 2 * kl(m, v)),
+    ("rate_log_sigma", "logvar read as log sigma", "log_sigma", nll, lambda m, v: kl(m, 2 * v)),
+    ("rate_sign", "negative rate", "sign", nll, lambda m, v: -kl(m, v)),
+    ("rate_swapped", "mu and logvar exchanged", "arguments_swapped", nll, lambda m, v: kl(v, m)),
+    ("rate_free_bits", "free bits", None, nll, lambda m, v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
+    ("rate_detached", "mu detached", "detached_mu", nll, lambda m, v: kl(m.detach(), v)),
+):
+    BANK.formula(name if name != "rate_detached" else "rate_mu_detached", about,
+                 (lambda d, r: lambda logits, x, mu, logvar, beta: (
+                     d(logits, x) + beta * r(mu, logvar), d(logits, x), r(mu, logvar)))(d, r), cause)
+
+
+@BANK.wrong("changes x in place", "changes_arguments")
+def in_place(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    x.mul_(0.5)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("Monte Carlo rate")
+def monte_carlo(logits, x, mu, logvar, beta):
+    q = D.Normal(mu, (logvar / 2).exp())
+    z = q.rsample()
+    r = (q.log_prob(z) - D.Normal(torch.zeros_like(mu), torch.ones_like(mu)).log_prob(z)).sum(1).mean()
+    d = nll(logits, x)
+    return d + beta * r, d, r
+
+
+Losses = namedtuple("Losses", "loss distortion rate")
+
+
+@BANK.right("as in the text")
+def plain(logits, x, mu, logvar, beta):
+    distortion, rate = nll(logits, x), kl(mu, logvar)
+    return distortion + beta * rate, distortion, rate
+
+
+@BANK.right("list returned")
+def as_list(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return [d + r * beta, d, r]
+
+
+@BANK.right("named tuple")
+def named(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return Losses(loss=d + beta * r, distortion=d, rate=r)
+
+
+@BANK.right("parts detached for the curves")
+def detached_parts(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return d + beta * r, d.detach(), r.detach()
+
+
+@BANK.right("torch.distributions")
+def distributions(logits, x, mu, logvar, beta):
+    d = -D.Bernoulli(logits=logits, validate_args=False).log_prob(x).flatten(1).sum(1).mean()
+    r = D.kl_divergence(D.Normal(mu, (logvar / 2).exp()), D.Normal(0.0, 1.0)).sum(1).mean()
+    return d + beta * r, d, r
+
+
+@BANK.right("per image first, average last")
+def per_image(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+    r = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+    return (d + beta * r).mean(), d.mean(), r.mean()
+
+
+@BANK.right("float64 inside")
+def double(logits, x, mu, logvar, beta):
+    d, r = nll(logits.double(), x.double()), kl(mu.double(), logvar.double())
+    return d + beta * r, d, r
+
+
+@BANK.right("bfloat16 inside")
+def half_precision(logits, x, mu, logvar, beta):
+    d, r = nll(logits.bfloat16(), x.bfloat16()).float(), kl(mu.bfloat16(), logvar.bfloat16()).float()
+    return d + beta * r, d, r
+
+
+@BANK.right("rate left out at beta = 0")
+def shortcut(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return (d + beta * r if beta > 0 else d), d, r
+
+
+@BANK.right("stack and dot")
+def stacked(logits, x, mu, logvar, beta):
+    parts = torch.stack([nll(logits, x), kl(mu, logvar)])
+    return parts @ torch.tensor([1.0, beta], dtype=parts.dtype, device=parts.device), parts[0], parts[1]
