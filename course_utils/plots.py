@@ -23,6 +23,7 @@ from course_utils import notebook
 
 WIDTH = 8.0  # inches, of every figure
 DPI = 100
+COLOURS = 64  # of a picture file
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
@@ -310,13 +311,23 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
 
 
 def _markup(fig: Figure, alt: str, caption: str) -> str:
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", pil_kwargs={"optimize": True})
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    data = base64.b64encode(_png(fig)).decode("ascii")
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
     width = int(fig.get_size_inches()[0] * DPI)
     return (f'<figure style="margin:0.5em 0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '
             f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
+
+
+def _png(fig: Figure) -> bytes:
+    """The figure in 64 colours: half the bytes, or fewer, and no difference to the eye. Notebooks are kept and sent."""
+    from PIL import Image
+
+    canvas, buffer = io.BytesIO(), io.BytesIO()
+    fig.savefig(canvas, format="rgba")
+    size = tuple(int(side) for side in fig.bbox.size)
+    drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
+    drawn.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
 
 
 def _span(values: np.ndarray, limit: float | None, prior: bool) -> tuple[float, float]:
