@@ -1,0 +1,76 @@
+"""One list of dependencies, installed by pip and conda alike, pinned; and importing the package stays cheap."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _canonical(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement).group()).lower()
+
+
+def _pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    loose = [line for line in pinned if not re.fullmatch(r"[\w.-]+==[\w.+!-]+", line)]
+    assert not loose, f"constraints.txt: not NAME==VERSION: {loose}"
+    return {_canonical(line): line.split("==")[1] for line in pinned}
+
+
+def _project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_every_dependency_is_pinned_at_a_version_it_allows():
+    from packaging.requirements import Requirement
+
+    project, pins = _project(), _pins()
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    for line in wanted:
+        requirement = Requirement(line)
+        pin = pins.get(_canonical(requirement.name))
+        assert pin, f"constraints.txt does not pin {requirement.name}"
+        assert pin in requirement.specifier, f"{requirement.name}=={pin} is pinned, pyproject.toml asks for {line}"
+
+
+def test_the_conda_environment_installs_exactly_this_project():
+    import yaml
+
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    plain = [line for line in environment["dependencies"] if isinstance(line, str)]
+    (through_pip,) = [line["pip"] for line in environment["dependencies"] if isinstance(line, dict)]
+    project = _project()
+    assert environment["name"] == project["name"]
+    assert [_canonical(line) for line in plain] == ["python", "pip"]
+    assert plain[0] == f"python{project['requires-python']}"
+    assert through_pip == ["--constraint constraints.txt", "--editable ."], "the list lives in pyproject.toml alone"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import course_utils",
+        "from course_utils import check, datasets, device, models, training",
+    ],
+)
+def test_importing_the_package_pulls_in_nothing_slow(statement):
+    """benchmarks/import_time.py measures the time; this names the culprits."""
+    slow = ("torchvision", "matplotlib", "sklearn", "scipy", "pandas", "ipywidgets", "nbgrader", "nbformat", "typer")
+    code = f"import sys, torch; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    found = sorted(set(slow) & {name.split(".")[0] for name in result.stdout.split()})
+    assert not found, f"{statement!r} imports {found}"
+
+
+def test_the_package_imports_without_the_autograder():
+    code = "import sys; from course_utils import check, datasets, training; print([m for m in sys.modules if m.startswith('autograder')])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.strip() == "[]"
