@@ -19,6 +19,8 @@ from course_utils.latent import CodeMap, LatentSpace
 
 SIDE = 224  # pixels of the large picture
 SMALL = 84
+CAPTION = '<div style="line-height:1.4;height:4.2em"><strong>Decoded image</strong><br>{}</div>'  # three lines, so
+# that the picture stays where it is when the words change
 WIDE = {"width": "34em", "max_width": "100%"}
 
 
@@ -204,7 +206,7 @@ class LatentExplorer:
     def _draw(self, words: str) -> None:
         decoded = latent.image_png(self.space.decode(self.z[None])[0])
         self.picture.show(decoded, f"Image decoded by {self.space.title}. {words}.")
-        self.caption.value = f"<strong>Decoded image</strong><br>{html.escape(words)}"
+        self.caption.value = CAPTION.format(html.escape(words))
         if self.space.dim == 2:
             point = f"z1 = {self.z[0]:.2f}, z2 = {self.z[1]:.2f}"
             self.map.show(self._maps[self.space.title].png(self.z), f"Map of the codes with a cross at {point}")

@@ -1,0 +1,129 @@
+"""JupyterLab as ``course lab`` starts it, and the system's Chromium looking at it; for tests and for pictures."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+START_SECONDS = 60
+
+
+def find_chromium() -> str | None:
+    """The system's Chromium or a relative of it; None where there is none."""
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@contextmanager
+def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """``course lab`` on the course folder ``root``, on a free port of the loopback: yields (address, token).
+
+    The kernels import ``course_utils`` from ``root``. On leaving, the server stops and takes its kernels with it.
+    """
+    token, port = secrets.token_hex(16), _free_port()
+    command = [sys.executable, "-m", "course_utils.cli", "lab", "--no-browser", "--port", str(port)]
+    settings = {"JUPYTER_TOKEN": token, "PYTHONPATH": str(root), "IPYTHONDIR": str(root / ".ipython"),
+                "JUPYTER_CONFIG_DIR": str(root / ".jupyter"), "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
+                "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings"), "OMP_NUM_THREADS": "2"}  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    with open(root / "lab.log", "wb") as log:
+        server = subprocess.Popen(
+            command, cwd=root, env=os.environ | settings | environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _wait_until_it_answers(server, address, token, root / "lab.log")
+            yield address, token
+        finally:
+            _stop(server)
+
+
+@contextmanager
+def chromium(width: int = 1400, height: int = 1000, scale: float = 1) -> Iterator:
+    """A fresh page (playwright) of the system's Chromium, which keeps nothing when it closes."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_ARGUMENTS))
+        try:
+            yield browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+        finally:
+            browser.close()
+
+
+def open_notebook(page, address: str, token: str, path: str) -> None:
+    """Open a notebook, given by its path in the course folder, and wait until its kernel is idle."""
+    page.goto(f"{address}/lab/tree/{path}?token={token}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    wait_until_idle(page)
+
+
+def wait_until_idle(page, seconds: float = 90) -> None:
+    """Wait until the kernel is there with nothing left to do, and no cell waits for it."""
+    page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=1000 * seconds)
+    page.locator(".jp-InputPrompt", has_text="[*]").first.wait_for(state="detached", timeout=1000 * seconds)
+
+
+def run_all_cells(page, seconds: float = 90) -> None:
+    """Menu Run, Run All Cells; wait until all have run, or one has failed."""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+    page.wait_for_selector(".jp-InputPrompt:text-matches('\\\\[[0-9*]+\\\\]')", state="attached", timeout=20_000)
+    wait_until_idle(page, seconds)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_it_answers(server: subprocess.Popen, address: str, token: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"`course lab` did not answer; its log ends:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _stop(server: subprocess.Popen) -> None:
+    """Stop the server's process group: politely, so that it stops its kernels, and after ten seconds for good."""
+    for stop in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, stop)
+        except ProcessLookupError:
+            break
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            continue
+        if not _group_lives(server.pid, seconds=10):
+            break
+
+
+def _group_lives(group: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.1)
+    return True
