@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -14,7 +16,8 @@ from course_utils.errors import CourseError
 from course_utils.tree import MARKER, Tree
 
 from .feedback import feedback_unit
-from .grade import grade_unit
+from .grade import grade_submissions
+from .grades_file import Grade, replace_unit
 from .kit import build_kit
 from .nbgrader_course import notebook_path
 from .preprocessors import is_answer
@@ -35,8 +38,7 @@ c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 
 def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = lambda line: None) -> Path:
     """Run the demo below ``tree`` and return the path of the class summary."""
-    if tree.root.name == "demo" and (tree.root.parent / MARKER).is_file():
-        tree = Tree(tree.root.parent)
+    tree = course_of(tree)
     units = tree.units()[:GRADED_UNITS]
     if not units:
         raise CourseError(f"{tree.source} holds no units to demonstrate.")
@@ -44,14 +46,29 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     progress(f"Releasing {len(demo.units())} units to {_shown(demo.root / 'release', tree)} ...")
     release_units(demo, demo.units())
     progress(f"Student kit: {_shown(build_kit(demo), tree)}")
+    students = [hand_in_samples(demo, unit) for unit in units][-1]
+    progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     grades = []
-    for unit in units:
-        students = hand_in_samples(demo, unit)
-        progress(f"Grading {unit}, {len(students)} students:")
-        grades += grade_unit(demo, unit, progress=lambda line: progress(f"  {line}"))
-        feedback_unit(demo, unit)
+    # Two units at a time, each in a process of its own: most of the time is each kernel importing torch.
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+        for unit, rows in zip(units, pool.map(grade_and_return, [demo] * len(units), units)):
+            replace_unit(demo.root, unit, rows)
+            grades += rows
     progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
     return write_summary(demo.root / "summary.html", grades, title="Sample class")
+
+
+def course_of(tree: Tree) -> Tree:
+    """The course itself, also when the command was given inside the demo's folder."""
+    inside = tree.root.name == "demo" and (tree.root.parent / MARKER).is_file()
+    return Tree(tree.root.parent) if inside else tree
+
+
+def grade_and_return(demo: Tree, unit: str) -> list[Grade]:
+    """Grade one unit, print how it goes, and make the feedback."""
+    rows = grade_submissions(demo, unit, progress=lambda line: print(f"  {unit[:2]} {line}", flush=True))
+    feedback_unit(demo, unit)
+    return rows
 
 
 def prepare(tree: Tree, fresh: bool) -> Tree:

@@ -34,6 +34,16 @@ def grade_unit(
     With ``run=False`` nothing is executed: the marks of the gradebook are written out again. Returns the rows.
     """
     register_unit(tree, unit)
+    grades = grade_submissions(tree, unit, student=student, run=run, debug=debug, progress=progress)
+    replace_unit(tree.root, unit, grades, students={student} if student else None)
+    return grades
+
+
+def grade_submissions(
+    tree: Tree, unit: str, student: str | None = None, run: bool = True, debug: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
+) -> list[Grade]:
+    """Grade the submissions of a registered unit into the gradebook, one after the other; returns their rows."""
     course = NbGraderCourse(tree, debug=debug)
     students = [student] if student else all_students(tree, course)
     if student and not (tree.root / "submitted" / student).is_dir():
@@ -49,7 +59,6 @@ def grade_unit(
         note = f" ({problem[1]})" if problem else ""
         progress(f"[{position}/{len(students)}] {name}: {points:g} of {most:g} points{note}")
         grades += rows
-    replace_unit(tree.root, unit, grades, students={student} if student else None)
     return grades
 
 
@@ -116,7 +125,7 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
         return Grade(student, unit, name, None, cell.max_score, CRASHED, "not graded yet; run `course grade` on this unit")
     if grade.manual_score is not None:
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand")
-    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score)
+    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name))
     if grade.auto_score is None and status == GRADED:
         status = NEEDS_MARKING
     return Grade(student, unit, name, None if grade.auto_score is None else grade.score, cell.max_score, status, reason)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader import utils
@@ -116,6 +116,7 @@ class ExecuteSubmission(Execute):
     """
 
     timeout = Integer(120, allow_none=True, help="Seconds for one cell.").tag(config=True)
+    iopub_timeout = Integer(60, help="Seconds to wait for the last output of a cell, on a busy machine too.").tag(config=True)
     total_timeout = Integer(600, help="Seconds for the whole notebook.").tag(config=True)
     shutdown_kernel = "immediate"  # a graceful shutdown costs a second and gains nothing
 
@@ -137,6 +138,10 @@ class ExecuteSubmission(Execute):
             return super().preprocess_cell(cell, resources, index)
         except DeadKernelError:
             self._ended = (KERNEL_DIED, "the notebook's Python process ended before this cell was done")
+            add_error(cell, *self._ended)
+            return cell, resources
+        except CellTimeoutError:  # the kernel no longer answers, not even to an interrupt
+            self._ended = (NOTEBOOK_TIMEOUT, "the notebook's Python process no longer answered")
             add_error(cell, *self._ended)
             return cell, resources
 

@@ -11,13 +11,19 @@ from .grades_file import CRASHED, GRADED, TIMED_OUT
 from .preprocessors import KERNEL_DIED, NOTEBOOK_TIMEOUT, is_answer, is_blank_answer
 
 NOT_WRITTEN = "not written yet"
-LONGEST = 400
+LONGEST = 1000
+LIKELY_CAUSE, ALSO = "Likely cause: ", " Also: "
 STATUS_OF_ERROR = {KERNEL_DIED: CRASHED, NOTEBOOK_TIMEOUT: TIMED_OUT, "CellTimeoutError": TIMED_OUT}
 OUR_ERRORS = (KERNEL_DIED, NOTEBOOK_TIMEOUT, "NoVerdict")
 
 
-def explain_cell(cell: NotebookNode | None, score: float | None, max_score: float) -> tuple[str, str]:
-    """Status and reason of a graded cell. The reason is empty for full marks."""
+def explain_cell(
+    cell: NotebookNode | None, score: float | None, max_score: float, exercise: NotebookNode | None = None
+) -> tuple[str, str]:
+    """Status and reason of a graded cell. The reason is empty for full marks.
+
+    ``exercise`` is the cell that the graded one tests: where it failed itself, that is the reason.
+    """
     if cell is None:
         return GRADED, "the graded cell is no longer in the notebook"
     if is_answer(cell):
@@ -25,6 +31,10 @@ def explain_cell(cell: NotebookNode | None, score: float | None, max_score: floa
     errors = [output for output in cell.outputs if output.output_type == "error"]
     if errors:  # a cell that took too long shows a KeyboardInterrupt as well, which would say nothing
         error = next((error for error in errors if error.ename in STATUS_OF_ERROR), errors[0])
+        if error.ename == "NameError" and exercise is not None:
+            own = next((output for output in exercise.get("outputs", []) if output.output_type == "error"), None)
+            if own is not None:
+                return GRADED, f"the cell of the exercise does not run: {explain_error(own)}"
         return STATUS_OF_ERROR.get(error.ename, GRADED), explain_error(error)
     if score is not None and score >= max_score:
         return GRADED, ""
@@ -77,13 +87,13 @@ class CheckResult(HTMLParser):
         laws = "; ".join(row[0] for row in broken)
         causes = self.causes()
         if causes:
-            return f"{laws}. Likely cause: {' '.join(causes)}"
+            return f"{laws}. {LIKELY_CAUSE}{ALSO.join(causes)}"
         expected, came = (broken[0] + ["", ""])[2:4]
         return f"{laws}. Expected {expected}, came {came}" if expected or came else laws
 
     def causes(self) -> list[str]:
         """The likely causes named, each once."""
-        named = [row[3].partition("Likely cause:")[2].strip() for row in self.rows if len(row) > 3]
+        named = [row[3].partition(LIKELY_CAUSE.strip())[2].strip() for row in self.rows if len(row) > 3]
         return list(dict.fromkeys(filter(None, named)))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:

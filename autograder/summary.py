@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from .grades_file import NEEDS_MARKING, Grade, number
+from .reasons import ALSO, LIKELY_CAUSE
 
-LIKELY_CAUSE = "Likely cause: "
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
 table { border-collapse: collapse; margin: 1rem 0 2rem; }
@@ -78,7 +78,8 @@ def _causes(grades: list[Grade]) -> str:
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
     for grade in grades:
         if LIKELY_CAUSE in grade.reason:
-            held[grade.exercise, grade.reason.split(LIKELY_CAUSE, 1)[1]].add(grade.student)
+            for cause in grade.reason.split(LIKELY_CAUSE, 1)[1].split(ALSO):
+                held[grade.exercise, cause].add(grade.student)
     ordered = sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [[str(len(who)), escape(exercise), escape(cause)] for (exercise, cause), who in ordered]
     return _table("What is misunderstood, by how many students", ["students", "exercise", "likely cause"], rows)

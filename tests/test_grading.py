@@ -55,7 +55,7 @@ def graded(tmp_path_factory):
     """One class, graded once; several tests look at it."""
     tree = Tree(make_tree(tmp_path_factory.mktemp("grading") / "course"))
     config = tree.root / "nbgrader_config.py"
-    config.write_text(config.read_text() + "\nc.ExecuteSubmission.timeout = 3\n")
+    config.write_text(config.read_text() + "\nc.ExecuteSubmission.timeout = 5\n")
     release_units(tree, tree.units())
     for student, (edits, _) in CLASS.items():
         hand_in(tree.root, student, UNIT, edits)
@@ -123,7 +123,7 @@ def test_what_is_not_this_units_notebook_scores_0_with_the_reason(graded, studen
     ("bob", "double", "graded", "not written yet"),
     ("bob", "q_double", "graded", "not answered"),
     ("cleo", "double", "graded", "Likely cause: you added where the text multiplies."),
-    ("syntax", "double", "graded", "NameError"),
+    ("syntax", "double", "graded", "the cell of the exercise does not run: SyntaxError: expected ':'"),
     ("looper", "triple", "timed_out", "did not finish in time"),
     ("killer", "triple", "crashed", "process ended"),
     ("ada", "q_double", "needs_marking", ""),
