@@ -84,11 +84,7 @@ def student_pyproject(main: dict[str, Any]) -> str:
     ]
     lines += ["dependencies = [", *(f"    {json.dumps(package)}," for package in project["dependencies"]), "]", ""]
     lines += ["[project.scripts]", f'course = {json.dumps(project["scripts"]["course"])}', ""]
-    lines += ["[tool.setuptools.packages.find]", 'include = ["course_utils*"]', ""]
-    package_data = main.get("tool", {}).get("setuptools", {}).get("package-data")
-    if package_data:
-        lines += ["[tool.setuptools.package-data]"]
-        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in package_data.items()]
+    lines += ["[tool.hatch.build.targets.wheel]", 'packages = ["course_utils"]']
     return "\n".join(lines) + "\n"
 
 

@@ -61,7 +61,8 @@ def test_kit_installs_the_same_packages_without_autograder_and_extras(unpacked):
     assert own["project"]["dependencies"] == main["project"]["dependencies"]
     assert own["project"]["scripts"] == {"course": "course_utils.cli:main"}
     assert "entry-points" not in own["project"] and "optional-dependencies" not in own["project"]
-    assert own["tool"]["setuptools"]["packages"]["find"]["include"] == ["course_utils*"]
+    assert own["build-system"] == main["build-system"]
+    assert own["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["course_utils"]
 
 
 def test_kit_is_the_same_bytes_when_made_again(kit):
