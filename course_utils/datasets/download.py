@@ -110,7 +110,7 @@ def _copy(response, file, have: int, total: int | None, label: str, progress: bo
     with bar:
         while True:
             try:
-                chunk = response.read(CHUNK)
+                chunk = response.read1(CHUNK)  # what is there: waiting for a whole chunk could lose it
             except (http.client.HTTPException, OSError) as error:
                 raise _Broken(f"the connection broke after {file.tell():,} bytes ({error})") from None
             if not chunk:

@@ -1,0 +1,275 @@
+"""Downloads against a server on the loopback address that breaks in all the usual ways."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from file_server import FileServer
+from idx import family, md5, write
+
+from course_utils import datasets
+from course_utils.datasets import download, mnist
+from course_utils.datasets.download import download_file
+from course_utils.errors import CourseError
+
+CONTENT = bytes(range(256)) * 4000  # a megabyte: several chunks
+MD5 = md5(CONTENT)
+
+
+@pytest.fixture
+def server():
+    with FileServer({"file": CONTENT}) as running:
+        yield running
+
+
+def fetch(server: FileServer, path: Path, **kwargs) -> Path:
+    return download_file([server.url + "file"], path, MD5, progress=False, **kwargs)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_download_arrives_whole_and_leaves_nothing_beside_it(server, tmp_path):
+    path = fetch(server, tmp_path / "new" / "folder" / "file")
+    assert path.read_bytes() == CONTENT
+    assert leftovers(path.parent) == ["file"]
+
+
+def test_a_file_that_is_there_is_not_asked_for_again(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"mine")
+    assert fetch(server, tmp_path / "file").read_bytes() == b"mine"
+    assert server.requests == []
+
+
+def test_resume_asks_for_the_rest_only(server, tmp_path):
+    (tmp_path / "file.part").write_bytes(CONTENT[:900_000])
+    fetch(server, tmp_path / "file")
+    assert server.requests == [("/file", "bytes=900000-")]
+    assert server.sent == len(CONTENT) - 900_000, f"the server sent {server.sent} bytes"
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_server_that_ignores_range_is_read_from_the_start(server, tmp_path):
+    server.ranges = False
+    (tmp_path / "file.part").write_bytes(CONTENT[:900_000])
+    fetch(server, tmp_path / "file")
+    assert server.sent == len(CONTENT)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_already_whole_needs_no_more_bytes(server, tmp_path):
+    (tmp_path / "file.part").write_bytes(CONTENT)
+    fetch(server, tmp_path / "file")  # the server answers 416
+    assert server.sent == 0 and (tmp_path / "file").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["ended early", "connection reset"])
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(server, tmp_path, reset):
+    server.break_after, server.reset = [300_000, 300_000], reset
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [asked is not None for _, asked in server.requests] == [False, True, True]
+    assert server.sent <= len(CONTENT) + 2 * 300_000
+
+
+def test_a_connection_that_keeps_breaking_keeps_what_came(server, tmp_path):
+    server.break_after = [100_000] * 50
+    with pytest.raises(CourseError, match=r"Could not download file .*ended after 300,000 of 1,024,000 bytes.* 300,000 "
+                                          r"bytes are kept for the next try\. Check the network"):  # fmt: skip
+        fetch(server, tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+    server.break_after = []
+    fetch(server, tmp_path / "file")
+    assert server.requests[-1] == ("/file", "bytes=300000-")
+
+
+def test_half_a_file_without_a_length_is_caught_by_its_checksum(server, tmp_path):
+    server.length, server.break_after = False, [500_000]
+    with pytest.raises(CourseError, match="not the expected file"):
+        fetch(server, tmp_path / "file")
+    assert not (tmp_path / "file").exists() and not (tmp_path / "file.part").exists()
+
+
+def test_a_wrong_checksum_is_thrown_away_with_a_clear_error(server, tmp_path):
+    server.files["file"] = b"<html>please log in to the hotel's network</html>"
+    with pytest.raises(CourseError, match=f"not the expected file .MD5 {md5(server.files['file'])}, expected {MD5}.*thrown away"):
+        fetch(server, tmp_path / "file")
+    assert not {"file", "file.part"} & set(leftovers(tmp_path))
+    assert len(server.requests) == 1, "the same wrong file was fetched again"
+
+
+def test_a_stale_part_does_not_spoil_the_download(server, tmp_path):
+    (tmp_path / "file.part").write_bytes(b"x" * 1000)
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_part_longer_than_the_file_does_not_spoil_the_download(server, tmp_path):
+    (tmp_path / "file.part").write_bytes(CONTENT + b"more")
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def _refused() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}/file"
+
+
+@pytest.mark.parametrize("first", ["missing", "wrong", "refused", "nowhere"])
+def test_the_next_mirror_is_tried(server, tmp_path, first):
+    server.files["wrong"] = b"something else"
+    bad = {"refused": _refused(), "nowhere": "http://no-such-host.invalid/file"}.get(first, server.url + first)
+    download_file([bad, server.url + "file"], tmp_path / "file", MD5, progress=False)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_when_every_mirror_fails_each_gets_its_reason(server, tmp_path):
+    urls = [server.url + "gone", _refused()]
+    with pytest.raises(CourseError) as caught:
+        download_file(urls, tmp_path / "file", MD5, progress=False)
+    message = str(caught.value)
+    assert "HTTP 404 Not Found" in message and "refused" in message.lower() and "Check the network" in message
+    assert all(url in message for url in urls) and "\n" not in message
+
+
+def test_a_server_that_does_not_answer_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.05)
+    server.slow_s = 0.4
+    with pytest.raises(CourseError, match="timed out"):
+        fetch(server, tmp_path / "file")
+
+
+def test_a_disk_that_is_full_before_the_download_is_told_before_it(server, tmp_path, monkeypatch):
+    (tmp_path / "file.part").write_bytes(CONTENT[:1000])
+    usage = download.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage._replace(free=10))
+    with pytest.raises(CourseError, match=r"The disk is full: .*file\.part is kept\. Free some space"):
+        fetch(server, tmp_path / "file")
+    assert (tmp_path / "file.part").read_bytes() == CONTENT[:1000]
+
+
+def test_a_disk_that_fills_up_keeps_the_part(server, tmp_path, monkeypatch):
+    real_open = Path.open
+
+    class Filling:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def tell(self):
+            return self.file.tell()
+
+        def write(self, chunk):
+            if self.file.tell() + len(chunk) > 600_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(chunk)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode="r", *a, **k: Filling(real_open(self, mode)) if self.suffix == ".part" else real_open(self, mode, *a, **k))
+        with pytest.raises(CourseError, match="The disk is full"):
+            fetch(server, tmp_path / "file")
+    kept = (tmp_path / "file.part").stat().st_size
+    assert 0 < kept <= 600_000
+    fetch(server, tmp_path / "file")
+    assert server.requests[-1] == ("/file", f"bytes={kept}-")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_place_that_cannot_be_written_to_is_one_clear_error(server, tmp_path):
+    (tmp_path / "folder").write_text("a file, not a folder")
+    with pytest.raises(CourseError, match=r"folder.file cannot be written \("):
+        fetch(server, tmp_path / "folder" / "file")
+
+
+def test_two_at_once_download_it_once(server, tmp_path):
+    server.slow_s = 0.2
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            assert fetch(server, tmp_path / "file").read_bytes() == CONTENT
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert errors == []
+    assert len(server.requests) == 1, f"{len(server.requests)} downloads of one file"
+    assert "file.part" not in leftovers(tmp_path)
+
+
+@pytest.fixture
+def tiny_mnist(monkeypatch):
+    """torchvision's MNIST, with few images, on a server of our own."""
+    import torchvision
+
+    files = family()
+    with FileServer(files) as server:
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [server.url + "gone/", server.url])
+        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", [(name, md5(content)) for name, content in files.items()])
+        monkeypatch.setattr(mnist, "FILES", tuple((stem, 40 if "train" in stem else 10) for stem, _ in mnist.FILES))
+        monkeypatch.delenv("COURSE_DATASET", raising=False)
+        monkeypatch.setattr(datasets.places, "candidates", lambda: [datasets.places.cache_folder()])
+        yield server
+
+
+def test_mnist_is_downloaded_once_and_then_found(tiny_mnist, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    data = datasets.load("auto", device="cpu")
+    assert datasets.last_fallback is None
+    assert data.train_images.shape == (40, 1, 28, 28) and data.test_labels.shape == (10,)
+    asked = len(tiny_mnist.requests)
+    assert asked == 8, "four files, each first from a mirror that has them not"
+    again = datasets.load("mnist", device="cpu")
+    assert len(tiny_mnist.requests) == asked and torch.equal(again.train_images, data.train_images)
+    assert leftovers(tmp_path / "MNIST" / "raw") == sorted(tiny_mnist.files)
+
+
+def test_fetch_goes_on_after_the_files_that_are_there(tiny_mnist, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    names = sorted(tiny_mnist.files)
+    write(tmp_path / "MNIST" / "raw", {name: tiny_mnist.files[name] for name in names[:3]})
+    folder = datasets.fetch("mnist", progress=False)
+    assert folder == tmp_path / "MNIST" / "raw"
+    assert {path for path, _ in tiny_mnist.requests} == {f"/{names[3]}", f"/gone/{names[3]}"}
+
+
+def test_without_a_network_auto_goes_on_with_digits_and_says_so(tiny_mnist, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    tiny_mnist.files.clear()
+    data = datasets.load("auto", device="cpu")
+    shown = capsys.readouterr().out
+    assert len(data.train_images) == 1500
+    assert datasets.FALLBACK_MARKER in shown and "HTTP 404" in shown and "1,797 images" in shown
+    assert "HTTP 404" in datasets.last_fallback
+    monkeypatch.setenv("COURSE_DATASET", "digits")
+    datasets.load("auto", device="cpu")
+    assert datasets.last_fallback is None and capsys.readouterr().out == ""
+
+
+def test_the_genuine_files_pass_the_checksums_that_torchvision_lists(shared_data):
+    import torchvision
+
+    for family_name, dataset in (("MNIST", torchvision.datasets.MNIST), ("FashionMNIST", torchvision.datasets.FashionMNIST)):
+        for filename, expected in dataset.resources:
+            assert md5((shared_data / family_name / "raw" / filename).read_bytes()) == expected, filename
+
+
+def test_progress_is_silent_when_told(server, tmp_path, capsys):
+    fetch(server, tmp_path / "file")
+    assert capsys.readouterr().out == ""
