@@ -18,7 +18,7 @@ from .randomness import kolmogorov_distance, normal_cdf
 from .score import Cause
 
 _NOISE = "the line that makes eps: torch.randn_like"
-_SIGMA = "the maths hint under the exercise card: sigma = exp(logvar / 2), because logvar is the log of sigma^2"
+_SIGMA = "the maths hint under the card of reparameterize: sigma = exp(logvar / 2), because logvar is the log of sigma^2"
 _ROWS = 8192
 
 

@@ -17,7 +17,7 @@ from .trusted import reconstruction_loss
 from .verdict import Broken, CallFailed
 
 _ROUNDING = 0.08  # relative error of a parameter step: differences of rounded numbers are less accurate than the numbers
-_CARD = "the approach on the exercise card: clear the gradients, forward, loss, backward, step, return loss.item()"
+_CARD = "the order in the hints under the card of train_step: clear the gradients, forward, loss, backward, step, return loss.item()"
 
 
 def _wrong(id: str, sentence: str) -> Cause:
@@ -28,6 +28,7 @@ LEFT_MODE = _wrong("mode_not_restored", "You change the mode of a module and lea
                    "restore it, or leave the mode alone.")
 EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although the modules were training: dropout is off and "
                    "batch normalisation learns no statistics.")
+RANDOM_STEP = _wrong("random_step", "Your step has randomness of its own: noise or shuffling that changes the loss does not belong here.")
 STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients of the "
                         "batch before and changes the parameters that backward() needs.")
 
@@ -284,7 +285,7 @@ def _clears(candidate: Candidate, draw: Draw) -> None:
 def _optimisers(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for kind in ("SGD with momentum", "Adam"):
-        _compare_step(candidate, lambda: _bench(draw, kind, warm=3), f"{kind}, in the middle of a training")
+        _compare_step(candidate, lambda: _bench(draw, kind, warm=3), f"two steps of {kind}, in the middle of a training", steps=2)
 
 
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)
@@ -292,10 +293,14 @@ def _returns(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n in (6, 1):
         bench = _bench(draw, "SGD", n)
+        twin = bench.copy()
         with torch.no_grad():
             want = float(bench.loss())
         came = number(_take(candidate, bench), "the loss", tensor_allowed=False)
         after = float(bench.loss().detach())
+        again = number(_take(candidate, twin), "the loss", tensor_allowed=False)
+        if abs(again - came) > 1e-5 * abs(came):
+            raise Broken(f"the same loss from the same start, {show(came)}", show(again), RANDOM_STEP)
         try:
             same_number(came, want, f"loss before the step, batch of {n}")
         except Broken as broken:
@@ -332,11 +337,13 @@ def _restores(candidate: Candidate, draw: Draw) -> None:
 def _trains(candidate: Candidate, draw: Draw) -> None:
     """Not random: batch normalisation counts the batches that it has seen in training mode."""
     bench = _with_modes(draw)
+    before = bench.values()
     _take(candidate, bench)
+    moved = not all(torch.equal(a, b) for a, b in zip(before, bench.values()))
     for name, module in (("encoder", bench.encoder), ("decoder", bench.decoder)):
         if int(module[1].num_batches_tracked) == 0:
-            raise Broken(f"batch normalisation of the {name} in training mode", "it was in evaluation mode during the step",
-                         EVAL_MODE)
+            raise Broken(f"batch normalisation of the {name} in training mode", "it was in evaluation mode during the step, or took no part",
+                         EVAL_MODE if moved else None)
 
 
 def _with_modes(draw: Draw) -> Bench:

@@ -98,7 +98,7 @@ def to_plain(value: Any, calls: ModuleCalls | None, depth: int = 0) -> Any:
         items = tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value)
         return tuple(to_plain(item, calls, depth + 1) for item in items)
     if isinstance(value, numbers.Integral):
-        return int(value)
+        return int(value) if abs(int(value)) < 10**300 else Unusable("a whole number with hundreds of digits")
     if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, numbers.Complex):

@@ -29,9 +29,18 @@ def distance_bound(n: int) -> float:
     return math.sqrt(T / (2 * n))
 
 
-def count_bounds(expected: float) -> tuple[float, float]:
-    """A count of independent rare events leaves this interval with probability <= 2 exp(-T) (Chernoff, Bernstein)."""
-    return expected - math.sqrt(2 * T * expected), expected + math.sqrt(2 * T * expected) + T / 1.5
+def count_bounds(expected: float) -> tuple[int, int]:
+    """A count of independent events leaves this closed interval with probability <= 2 exp(-T) (Chernoff)."""
+    def exponent(count: int) -> float:
+        return expected - count + (count * math.log(count / expected) if count else 0.0)
+
+    low = 0
+    while low < expected and exponent(low) >= T:
+        low += 1
+    high = math.ceil(expected)
+    while exponent(high) < T:
+        high += 1
+    return low, high
 
 
 def cosine_bound(n: int, pairs: int) -> float:
@@ -61,3 +70,13 @@ def largest_cosine(rows: torch.Tensor) -> tuple[float, int, int]:
     index = int(gram.abs().argmax())
     i, j = divmod(index, rows.shape[0])
     return float(gram[i, j]), i, j
+
+
+def is_clipped(e: torch.Tensor) -> bool:
+    """Nothing far out, but inside its range the noise is distributed as a normal one."""
+    limit = 0.99 * float(e.abs().max())
+    inside = e[e.abs() < limit]
+    if limit > 3.3 or len(inside) < 10_000:
+        return False
+    edge = normal_cdf(torch.tensor(-limit, dtype=torch.float64))
+    return kolmogorov_distance(inside, lambda t: (normal_cdf(t) - edge) / (1 - 2 * edge)) < distance_bound(len(inside))

@@ -64,8 +64,8 @@ for name, about, cause, reduce in (
     ("detached", "detach at the end", "detached", lambda t: per_image(t).detach()),
     ("median", "median over the batch", None, lambda t: t.sum(1).median()),
     ("mean_times_fixed", "mean times a dimension written in", None, lambda t: t.mean() * 20),
-    ("unbiased", "divides by n - 1", None, lambda t: t.sum() / max(t.shape[0] - 1, 1)),
-    ("max_batch", "worst image of the batch", None, lambda t: t.sum(1).max()),
+    ("unbiased", "divides by n - 1", "divides_by_n_minus_one", lambda t: t.sum() / max(t.shape[0] - 1, 1)),
+    ("max_batch", "worst image of the batch", "worst_image_only", lambda t: t.sum(1).max()),
 ):
     BANK.formula(name, about, (lambda r: lambda mu, logvar: r(terms(mu, logvar)))(reduce), cause)
 
@@ -191,7 +191,7 @@ def float32_only(mu, logvar):
     return per_image(terms(mu, logvar)) + (mu @ torch.zeros(mu.shape[1], 1)).sum()
 
 
-@BANK.wrong("sums to two images only")
+@BANK.wrong("only the first image counts", "first_image_only")
 def first_image(mu, logvar):
     return terms(mu, logvar)[0].sum()
 

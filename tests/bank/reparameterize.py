@@ -68,17 +68,17 @@ for name, about, cause, f in (
     ("detached_sigma", "sigma detached", "detached_logvar", lambda m, v: m + sigma(v).detach() * torch.randn_like(m)),
     ("sample_for_rsample", "Normal.sample", "no_grad", lambda m, v: D.Normal(m, sigma(v)).sample()),
     ("torch_normal", "torch.normal carries no gradient to its arguments", "detached_mu", lambda m, v: torch.normal(m, sigma(v))),
-    ("clamp_logvar", "logvar clamped to [-10, 10]", None, lambda m, v: m + sigma(v.clamp(-10, 10)) * torch.randn_like(m)),
-    ("clamp_logvar_narrow", "logvar clamped to [-5, 2]", None, lambda m, v: m + sigma(v.clamp(-5, 2)) * torch.randn_like(m)),
-    ("floor", "sigma + 0.001", None, lambda m, v: m + (sigma(v) + 1e-2) * torch.randn_like(m)),
+    ("clamp_logvar", "logvar clamped to [-10, 10]", "clamped", lambda m, v: m + sigma(v.clamp(-10, 10)) * torch.randn_like(m)),
+    ("clamp_logvar_narrow", "logvar clamped to [-5, 2]", "clamped", lambda m, v: m + sigma(v.clamp(-5, 2)) * torch.randn_like(m)),
+    ("floor", "sigma + 0.001", "clamped", lambda m, v: m + (sigma(v) + 1e-2) * torch.randn_like(m)),
     ("tanh", "z squashed", None, lambda m, v: torch.tanh(m + sigma(v) * torch.randn_like(m))),
     ("mean_of_batch", "mu averaged over the batch", None, lambda m, v: m.mean(0, keepdim=True) + sigma(v) * torch.randn_like(m)),
     ("shuffled", "codes handed to other images", None,
      lambda m, v: (m + sigma(v) * torch.randn_like(m))[torch.randperm(len(m))]),
     ("two_samples", "average of two samples", None,
      lambda m, v: m + sigma(v) * (torch.randn_like(m) + torch.randn_like(m)) / 2),
-    ("sum_over_dims", "a number for each image", None, lambda m, v: (m + sigma(v) * torch.randn_like(m)).sum(1)),
-    ("tuple_returned", "returns mu as well", None, lambda m, v: (m + sigma(v) * torch.randn_like(m), m)),
+    ("sum_over_dims", "a number for each image", "wrong_shape", lambda m, v: (m + sigma(v) * torch.randn_like(m)).sum(1)),
+    ("tuple_returned", "returns mu as well", "wrong_number_of_values", lambda m, v: (m + sigma(v) * torch.randn_like(m), m)),
 ):
     BANK.formula(name, about, f, cause)
 
@@ -153,12 +153,12 @@ def in_place_data(mu, logvar):
     return z
 
 
-@BANK.wrong("NumPy result")
+@BANK.wrong("NumPy result", "numpy_result")
 def with_numpy(mu, logvar):
     return np.random.normal(mu.detach().numpy(), np.exp(logvar.detach().numpy() / 2))
 
 
-@BANK.wrong("written for one latent dimension count")
+@BANK.wrong("written for one batch size and dimension", "wrong_shape")
 def fixed_shape(mu, logvar):
     return mu + sigma(logvar) * torch.randn(64, 10)
 

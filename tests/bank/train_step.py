@@ -58,7 +58,7 @@ for name, about, cause, function in (
     ("returns_nothing", "return forgotten", "returns_none", step(usual, value=lambda loss: None)),
     ("returns_per_pixel", "loss per pixel returned", "mean_over_everything", step(usual, value=lambda loss: loss.item() / 12)),
     ("returns_zero", "constant", None, step(usual, value=lambda loss: 0.0)),
-    ("denoising", "noise on the input", None,
+    ("denoising", "noise on the input", "random_step",
      step(lambda ae, x: reconstruction_loss(forward(ae, (x + 0.3 * torch.randn_like(x))), x))),
     ("regularised", "weight decay added", None,
      step(lambda ae, x: usual(ae, x) + 0.1 * sum(p.square().sum() for p in ae[0].parameters()))),
