@@ -41,7 +41,8 @@ def timings(runs: int) -> list[tuple[str, float, float]]:
 def import_seconds(statement: str) -> float:
     """CPU seconds of a fresh interpreter that runs `statement`; the best of three."""
     code = f"import time; {statement}; print(time.process_time())"
-    return min(float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    return min(float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                                    check=True).stdout)
                for _ in range(3))
 
 

@@ -64,13 +64,18 @@ class Weird:
 
 
 BAD = {
-    "none": None, "text": "kl_divergence", "number": 3, "ellipsis": ..., "type": dict, "class": AlwaysEqual, "module": torch,
+    "none": None, "text": "kl_divergence", "number": 3, "ellipsis": ..., "type": dict, "class": AlwaysEqual,
+    "module": torch,
     "always equal": AlwaysEqual(), "returns none": lambda *a: None, "returns text": lambda *a: "3",
-    "returns numpy": lambda *a: np.zeros((2, 2)), "returns tuple": lambda *a: (1, 2, 3, 4, 5), "returns nested": lambda *a: [[[[1]]]],
-    "returns nan": nan_like, "returns inf": lambda *a: torch.tensor(float("inf")), "returns complex": lambda *a: torch.tensor(1 + 2j),
-    "returns complex number": lambda *a: 1 + 2j, "returns bool": lambda *a: True, "returns integers": lambda *a: torch.ones(2, 3).long(),
+    "returns numpy": lambda *a: np.zeros((2, 2)), "returns tuple": lambda *a: (1, 2, 3, 4, 5),
+    "returns nested": lambda *a: [[[[1]]]],
+    "returns nan": nan_like, "returns inf": lambda *a: torch.tensor(float("inf")),
+    "returns complex": lambda *a: torch.tensor(1 + 2j),
+    "returns complex number": lambda *a: 1 + 2j, "returns bool": lambda *a: True,
+    "returns integers": lambda *a: torch.ones(2, 3).long(),
     "returns sparse": lambda *a: torch.eye(3).to_sparse(), "returns meta": lambda *a: torch.empty(2, device="meta"),
-    "returns always equal": lambda *a: AlwaysEqual(), "returns liar": lambda *a: torch.zeros(()).as_subclass(LyingTensor),
+    "returns always equal": lambda *a: AlwaysEqual(),
+    "returns liar": lambda *a: torch.zeros(()).as_subclass(LyingTensor),
     "returns empty": lambda *a: torch.empty(0), "returns generator": lambda *a: (i for i in range(3)),
     "returns argument": lambda *a: a[0], "returns huge": lambda *a: 10**400, "raises": raises, "odd error": Weird(),
     "exits": lambda *a: sys.exit(3), "interrupts": lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()),
@@ -110,7 +115,8 @@ def test_stub_is_told_briefly_that_it_is_not_written_yet(exercise):
 def test_error_in_student_code_shows_the_students_own_line():
     def kl_divergence(mu, logvar):
         return mu @ logvar.exp() @ mu
-    got = check.kl_divergence(kl_divergence, points=4).laws[2].got + check.kl_divergence(kl_divergence, points=4).laws[5].got
+    got = check.kl_divergence(kl_divergence, points=4).laws[2].got + check.kl_divergence(kl_divergence,
+                                                                                         points=4).laws[5].got
     assert "RuntimeError" in got and "return mu @ logvar.exp() @ mu" in got and "in kl_divergence, line" in got
 
 
@@ -269,7 +275,8 @@ def in_a_closure():
 
 
 @pytest.mark.parametrize("style", [Learner(), Learner().train_step, functools.partial(Learner.train_step, None),
-                                   functools.wraps(Learner.train_step)(lambda *a: Learner().train_step(*a)), in_a_closure()],
+                                   functools.wraps(Learner.train_step)(lambda *a: Learner().train_step(*a)),
+                                   in_a_closure()],
                          ids=["object", "method", "partial", "decorated", "closure"])
 def test_train_step_is_judged_with_a_correct_reconstruction_loss(style):
     own = reconstruction_loss
@@ -280,18 +287,17 @@ def test_train_step_is_judged_with_a_correct_reconstruction_loss(style):
 
 def test_train_step_is_judged_when_reconstruction_loss_is_missing():
     names = {"__name__": "notebook"}
-    exec("def train_step(autoencoder, x, optimizer):\n"
-         "    optimizer.zero_grad()\n"
-         "    loss = reconstruction_loss(autoencoder[1](autoencoder[0](x)), x)\n"
-         "    loss.backward(); optimizer.step()\n"
-         "    return loss.item()\n", names)
+    exec("def train_step(autoencoder, x, optimizer):\n    optimizer.zero_grad()\n    loss = "
+         "reconstruction_loss(autoencoder[1](autoencoder[0](x)), x)\n    loss.backward(); optimizer.step()\n    return "
+         "loss.item()\n", names)
     assert check.train_step(names["train_step"], points=3).earned == 3
     assert "reconstruction_loss" not in names
 
 
 def test_mistake_in_kl_divergence_is_named_in_vae_loss():
     def vae_loss(logits, x, mu, logvar, beta):
-        distortion = torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()
+        distortion = torch.nn.functional.binary_cross_entropy_with_logits(logits, x,
+                                                                          reduction="none").flatten(1).sum(1).mean()
         rate = 2 * right_kl(mu, logvar)
         return distortion + beta * rate, distortion, rate
     score = check.vae_loss(vae_loss, points=4)
@@ -308,5 +314,6 @@ def test_html_of_a_right_answer_is_the_same_every_time(exercise):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_function_that_stays_on_the_cpu_is_caught_where_there_is_a_gpu():
-    score = check.reparameterize(lambda mu, logvar: mu + (logvar / 2).exp() * torch.randn(mu.shape, dtype=mu.dtype), points=4)
+    score = check.reparameterize(lambda mu, logvar: mu + (logvar / 2).exp() * torch.randn(mu.shape, dtype=mu.dtype),
+                                 points=4)
     assert score.earned < 4

@@ -59,7 +59,8 @@ def test_every_exercise_has_a_check_a_bank_and_a_public_function():
 def test_every_law_says_how_often_it_is_wrong_by_chance(exercise):
     for law in CHECKS[exercise].laws:
         assert law.test.__doc__, f"{exercise}: {law.name}"
-        assert re.search(r"[Nn]ot random|never fails|false alarm|andom only|below 1e-|probability", law.test.__doc__), law.test.__doc__
+        assert re.search(r"[Nn]ot random|never fails|false alarm|andom only|below 1e-|probability",
+                         law.test.__doc__), law.test.__doc__
 
 
 def test_likely_cause_is_expected_for_four_fifths_of_the_wrong_ones():
@@ -77,7 +78,8 @@ def test_kill_matrix_page_lists_exactly_todays_laws_and_bank():
         bank = BANKS[exercise]
         for table, entries in ((wrong.split("| wrong implementation |")[1], bank.wrong_ones), (right, bank.right_ones)):
             rows = re.findall(r"^\| (\S+) \|", table, re.MULTILINE)
-            assert [row for row in rows if row != "---"] == [entry.name for entry in entries], "run `course test --kill-matrix`"
+            assert [row for row in rows if row != "---"] == [entry.name
+                                                             for entry in entries], "run `course test --kill-matrix`"
 
 
 def test_kill_matrix_page_reports_no_survivor_and_no_refusal():

@@ -1,4 +1,5 @@
-"""Laws of `build_autoencoder(num_pixels, hidden_dim, latent_dim)`: an encoder and a decoder, judged by what they compute.
+"""Laws of `build_autoencoder(num_pixels, hidden_dim, latent_dim)`: an encoder and a decoder, judged by what they
+compute.
 
 Nothing is said about how the modules are written. Parameters are set to random values of the law's own, so that
 what is seen does not depend on how the student initialises.
@@ -23,18 +24,21 @@ def _wrong(id: str, sentence: str) -> Cause:
 
 
 SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
-SIZES_FIXED = _wrong("sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and latent_dim.")
-NO_HIDDEN = _wrong("no_hidden_layer", "There is no hidden layer of width hidden_dim: the network is a single linear map or "
-                   "uses another width.")
-LINEAR = _wrong("no_nonlinearity", "There is no nonlinearity between the layers, so that they collapse into one linear map: the "
-                "result is no better than PCA.")
-SQUASHED = _wrong("bounded_output", "The last layer is followed by a function that bounds its result (sigmoid, tanh, softmax): "
-                  "end with the linear layer.")
-ONE_SIDED = _wrong("one_sided_output", "The last layer is followed by a relu or something like it, so that one sign is lost: end "
-                   "with the linear layer.")
-UNREGISTERED = _wrong("unregistered_layers", "Some layers are not parameters of the module (a plain Python list hides them; they "
-                      "may also be made anew at each call): an optimiser cannot train them. Use nn.Sequential or nn.ModuleList.")
-FROZEN = _wrong("frozen_parameters", "Some parameters get no gradient: requires_grad is off, or the forward pass is detached.")
+SIZES_FIXED = _wrong("sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and "
+                     "latent_dim.")
+NO_HIDDEN = _wrong("no_hidden_layer", "There is no hidden layer of width hidden_dim: the network is a single linear "
+                   "map or uses another width.")
+LINEAR = _wrong("no_nonlinearity", "There is no nonlinearity between the layers, so that they collapse into one linear "
+                "map: the result is no better than PCA.")
+SQUASHED = _wrong("bounded_output", "The last layer is followed by a function that bounds its result (sigmoid, tanh, "
+                  "softmax): end with the linear layer.")
+ONE_SIDED = _wrong("one_sided_output", "The last layer is followed by a relu or something like it, so that one sign is "
+                   "lost: end with the linear layer.")
+UNREGISTERED = _wrong("unregistered_layers", "Some layers are not parameters of the module (a plain Python list hides "
+                      "them; they may also be made anew at each call): an optimiser cannot train them. Use "
+                      "nn.Sequential or nn.ModuleList.")
+FROZEN = _wrong("frozen_parameters", "Some parameters get no gradient: requires_grad is off, or the forward pass is "
+                "detached.")
 SHARED = _wrong("shared_modules", "Two calls return the same layers: build new ones inside the function.")
 
 SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))
@@ -130,17 +134,20 @@ def _nonlinear(candidate: Candidate, draw: Draw) -> None:
         bent = 0.0
         for _ in range(3):
             _randomise(handle, draw)
-            a, b = (draw.uniform(8, width_in) if name == "encoder" else draw.normal(8, width_in, scale=3.0) for _ in range(2))
+            a, b = (draw.uniform(8, width_in) if name == "encoder" else draw.normal(8, width_in,
+                                                                                    scale=3.0) for _ in range(2))
             ends, middle = plain64(handle(a)) + plain64(handle(b)), plain64(handle((a + b) / 2))
             bent = max(bent, float((ends / 2 - middle).norm() / (ends.norm() / 2 + 1e-12)))
         if bent < 0.02:
-            raise Broken(f"a nonlinear {name}", "the image of a midpoint is the midpoint of the images: a linear map", LINEAR)
+            raise Broken(f"a nonlinear {name}", "the image of a midpoint is the midpoint of the images: a linear map",
+                         LINEAR)
 
 
 @CHECK.law("ends in linear layers: codes and logits of any size and both signs", weight=3)
 def _unbounded(candidate: Candidate, draw: Draw) -> None:
-    """An identity: where the last layer is linear, the output is affine in its weight. A correct network never fails; one that
-    ends in something else passes only if nothing bends at 160 x 4 outputs of random weights, far below 1e-9."""
+    """An identity: where the last layer is linear, the output is affine in its weight. A correct network never fails;
+    one that ends in something else passes only if nothing bends at 160 x 4 outputs of random weights, far below
+    1e-9."""
     for name, sizes in (("encoder", (20, 31, 160)), ("decoder", (160, 31, 12))):
         _, handle, width_in, width_out = next(part for part in _parts(candidate, sizes) if part[0] == name)
         for scale in (2.0, 50.0):
@@ -183,8 +190,8 @@ def _explain_end(name: str, handle: ModuleHandle, width_in: int, draw: Draw) -> 
 
 @CHECK.law("registers all its layers, and every call builds new ones", weight=2)
 def _registered(candidate: Candidate, draw: Draw) -> None:
-    """Two independent networks with the same parameters compute the same; random layers outside of the parameters would agree
-    with probability 0."""
+    """Two independent networks with the same parameters compute the same; random layers outside of the parameters
+    would agree with probability 0."""
     first, second = _parts(candidate, SIZES[0]), _parts(candidate, SIZES[0])
     for (name, one, width_in, width_out), (_, two, _, _) in zip(first, second):
         if set(one.identity()) & set(two.identity()):
@@ -204,8 +211,8 @@ def _registered(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
 def _trainable(candidate: Candidate, draw: Draw) -> None:
-    """Random weights: a parameter on which the output depends has a vanishing gradient at 16 inputs with probability below
-    1e-9."""
+    """Random weights: a parameter on which the output depends has a vanishing gradient at 16 inputs with probability
+    below 1e-9."""
     for name, handle, width_in, width_out in _parts(candidate, SIZES[0]):
         _randomise(handle, draw)
         x, cotangent = draw.normal(16, width_in), draw.normal(16, width_out)

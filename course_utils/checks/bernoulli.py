@@ -14,22 +14,24 @@ from .score import Cause
 from .trusted import bernoulli_size, bernoulli_terms, per_image
 from .verdict import Broken, CallFailed
 
-_FORMULA = "the maths hint under the card of reconstruction_loss: -x log p - (1 - x) log(1 - p) with p = sigmoid(logits)"
+_FORMULA = ("the maths hint under the card of reconstruction_loss: -x log p - (1 - x) log(1 - p) with p = "
+            "sigmoid(logits)")
 _STABLE = "the first hint under the card of reconstruction_loss (work on logits, not on probabilities)"
 
-OVERFLOW = Cause("overflow", "You take the logarithm of a probability that has been rounded to 0 or 1, or the exponential "
-                 "of a large number. Stay with the logits: torch has a loss that does.", _STABLE)
-CLAMPED = Cause("clamped", "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a confident "
-                "pixel is, and its gradient is lost.", _STABLE, tentative=True)
+OVERFLOW = Cause("overflow", "You take the logarithm of a probability that has been rounded to 0 or 1, or the "
+                 "exponential of a large number. Stay with the logits: torch has a loss that does.", _STABLE)
+CLAMPED = Cause("clamped", "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a "
+                "confident pixel is, and its gradient is lost.", _STABLE, tentative=True)
 PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached, "
                       "rounded or computed without gradients.", "uses of .detach(), .data, torch.no_grad or .round()",
                       tentative=True)
-RANDOM = Cause("random_loss", "Your loss changes from call to call: there is noise or dropout in it, which does not belong there.",
+RANDOM = Cause("random_loss", "Your loss changes from call to call: there is noise or dropout in it, which does not "
+               "belong there.",
                "random functions in your code")
-GREY_REFUSED = Cause("grey_refused", "The distribution that you use accepts 0 and 1 only; grey pixels lie between. Use the "
-                     "cross-entropy itself, or switch the validation of arguments off.", _FORMULA)
-LAST_AXIS = Cause("sums_last_axis_only", "You sum over one axis only. Images may have channels, rows and columns: sum over "
-                  "everything but the first axis.", "'Shapes' on the exercise card; flatten(1) helps")
+GREY_REFUSED = Cause("grey_refused", "The distribution that you use accepts 0 and 1 only; grey pixels lie between. Use "
+                     "the cross-entropy itself, or switch the validation of arguments off.", _FORMULA)
+LAST_AXIS = Cause("sums_last_axis_only", "You sum over one axis only. Images may have channels, rows and columns: sum "
+                  "over everything but the first axis.", "'Shapes' on the exercise card; flatten(1) helps")
 
 
 def _wrong(id: str, sentence: str) -> Cause:
@@ -48,7 +50,8 @@ FORMULAS: list[Formula] = [
             "likelihood is asked for."), lambda a, x: (a.sigmoid() - x) ** 2),
     (_wrong("squared_error", "This is half the squared error of the probabilities, a Gaussian likelihood; a Bernoulli "
             "likelihood is asked for."), lambda a, x: (a.sigmoid() - x) ** 2 / 2),
-    (_wrong("squared_error_on_logits", "This is the squared error between logits and x; a Bernoulli likelihood is asked for."),
+    (_wrong("squared_error_on_logits", "This is the squared error between logits and x; a Bernoulli likelihood is "
+            "asked for."),
      lambda a, x: (a - x) ** 2),
     (_wrong("absolute_error", "This is the absolute error; a Bernoulli likelihood is asked for."),
      lambda a, x: (a.sigmoid() - x).abs()),
@@ -75,8 +78,8 @@ FORMULAS: list[Formula] = [
     (_wrong("tanh_for_sigmoid", "Probabilities come from the sigmoid of the logits, not from tanh."),
      lambda a, x: _nll_of((a.tanh() + 1) / 2, x)),
     (_wrong("softplus_only", "The term x * logits is missing."), lambda a, x: torch.nn.functional.softplus(a)),
-    (_wrong("continuous_bernoulli", "This is the continuous Bernoulli, which adds a normalising constant; the course uses "
-            "the plain cross-entropy."), lambda a, x: bernoulli_terms(a, x) - _log_constant(a)),
+    (_wrong("continuous_bernoulli", "This is the continuous Bernoulli, which adds a normalising constant; the course "
+            "uses the plain cross-entropy."), lambda a, x: bernoulli_terms(a, x) - _log_constant(a)),
     (_wrong("clamped_logits", "Negative logits are cut off: a relu or clamp does not belong here."),
      lambda a, x: bernoulli_terms(a.clamp_min(0), x)),
 ]
@@ -115,7 +118,8 @@ def _same(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor, what: str
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     for logit, x in ((0.0, 0.0), (0.0, 1.0), (2.0, 1.0), (2.0, 0.0), (-3.0, 0.0), (-1.0, 1.0)):
-        _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]), f"loss of one pixel x = {x:g} at logit {logit:g}")
+        _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]),
+              f"loss of one pixel x = {x:g} at logit {logit:g}")
 
 
 @CHECK.law("is right for grey pixels, not only for black and white", weight=2)
@@ -123,7 +127,8 @@ def _grey(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for logit, x in ((2.0, 0.5), (-2.0, 0.25), (3.0, 0.7), (1.0, 0.1)):
         try:
-            _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]), f"loss of one pixel x = {x:g} at logit {logit:g}")
+            _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]),
+                  f"loss of one pixel x = {x:g} at logit {logit:g}")
         except CallFailed as failed:
             refused = "within the support" in failed.message
             raise CallFailed(failed.kind, failed.message, GREY_REFUSED if refused else failed.cause) from None
@@ -155,7 +160,8 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     whole = _value(candidate, logits, x)
     same_number(whole, sum(singles) / n, f"loss of a batch of {n} (average of its images)", scale=size)
     order = draw.permutation(n)
-    same_number(_value(candidate, logits[order], x[order]), float(whole.detach()), "loss of the same batch in another order",
+    same_number(_value(candidate, logits[order], x[order]), float(whole.detach()),
+                "loss of the same batch in another order",
                 scale=size)
     same_number(_value(candidate, logits.repeat(40, 1), x.repeat(40, 1)), float(whole.detach()),
                 "loss of the same batch 40 times over", scale=size)

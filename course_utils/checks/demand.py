@@ -29,12 +29,12 @@ def scalar(value: Any, what: str) -> torch.Tensor:
     """`value` as a finite 0-dimensional tensor."""
     if isinstance(value, (int, float)):
         raise Broken(f"{what} as a scalar tensor that carries gradients", describe(value), Cause(
-            "python_number", "You return a Python number: .item() or float() cuts the gradient, so that nothing "
-            "could be trained with it.", "the last line of your function"))
+            "python_number", "You return a Python number: .item() or float() cuts the gradient, so that nothing could "
+            "be trained with it.", "the last line of your function"))
     if isinstance(value, torch.Tensor) and value.dim() > 0:
         raise Broken(f"{what} as one number, a scalar tensor", describe(value), Cause(
-            "not_scalar", "You return several numbers: the sum over everything but the first axis, or the average "
-            "over the batch, is missing.", "'Shapes' on the exercise card", tentative=True))
+            "not_scalar", "You return several numbers: the sum over everything but the first axis, or the average over "
+            "the batch, is missing.", "'Shapes' on the exercise card", tentative=True))
     if not isinstance(value, torch.Tensor):
         raise Broken(f"{what} as a scalar tensor", describe(value), _other_kind(value))
     return finite(real(value, what), what)
@@ -57,8 +57,8 @@ def number(value: Any, what: str, *, tensor_allowed: bool) -> float:
         value = float(value.detach())
     if isinstance(value, torch.Tensor):
         raise Broken(f"{what} as a Python float", describe(value), Cause(
-            "not_a_float", "You return a tensor. A tensor that is kept for a loss curve drags its whole graph "
-            "along; .item() turns it into a float.", "the last line of your function"))
+            "not_a_float", "You return a tensor. A tensor that is kept for a loss curve drags its whole graph along; "
+            ".item() turns it into a float.", "the last line of your function"))
     if not isinstance(value, (int, float)):
         raise Broken(f"{what} as a Python float", describe(value), _other_kind(value))
     if not math.isfinite(value):
@@ -83,7 +83,8 @@ def _other_kind(value: Any, asked: int = 1) -> Cause | None:
     if isinstance(value, tuple):
         return _number_of_values(len(value), asked)
     if "NumPy" in describe(value):
-        return Cause("numpy_result", "You return a NumPy array: NumPy knows nothing of gradients or devices. Stay with torch.",
+        return Cause("numpy_result", "You return a NumPy array: NumPy knows nothing of gradients or devices. Stay with "
+                     "torch.",
                      "calls of .numpy() and np.")
     if asked > 1:
         return _number_of_values(1, asked)
@@ -91,7 +92,8 @@ def _other_kind(value: Any, asked: int = 1) -> Cause | None:
 
 
 def _number_of_values(came: int, asked: int) -> Cause:
-    return Cause("wrong_number_of_values", f"You return {came} value{'s' * (came != 1)}; the exercise asks for {asked}.",
+    return Cause("wrong_number_of_values",
+                 f"You return {came} value{'s' * (came != 1)}; the exercise asks for {asked}.",
                  "the return line, and 'Shapes' on the exercise card")
 
 
@@ -140,7 +142,8 @@ def same_tensor(got: torch.Tensor, want: torch.Tensor, what: str, *, scale: torc
 
 def gradients(candidate: Candidate, output: torch.Tensor, inputs: Sequence[torch.Tensor], names: Sequence[str],
               cotangent: torch.Tensor | None = None, may_be_missing: Sequence[str] = ()) -> list[torch.Tensor]:
-    """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not finite."""
+    """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not
+    finite."""
     found = candidate.gradients(output, inputs, cotangent)
     for index, (grad, name) in enumerate(zip(found, names)):
         if grad is None and name in may_be_missing:
@@ -173,10 +176,12 @@ def well_behaved(candidate: Candidate) -> None:
             "random numbers, here and everywhere else in the notebook.", "calls such as torch.manual_seed"))
     if candidate.switched:
         names = ", ".join(sorted(candidate.switched))
-        raise Broken("torch's global settings as they were before the call", f"changed and not put back: {names}", Cause(
+        raise Broken("torch's global settings as they were before the call", f"changed and not put back: {names}",
+                     Cause(
             "leaves_switch", "You switch a global setting of torch and never switch it back; everything after your "
             "call runs with it. Use it as a `with` block.", "calls such as torch.set_grad_enabled"))
 
 
-__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "number", "plain64", "real",
+__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "number", "plain64",
+           "real",
            "same_number", "same_tensor", "scalar", "several", "tensor", "untouched", "well_behaved"]

@@ -25,12 +25,13 @@ def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
 
-PARTS_SWAPPED = _wrong("parts_swapped", "distortion and rate are returned in each other's place: the order is loss, distortion, "
-                       "rate.")
+PARTS_SWAPPED = _wrong("parts_swapped", "distortion and rate are returned in each other's place: the order is loss, "
+                       "distortion, rate.")
 ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then rate.")
-RATE_WEIGHTED = _wrong("rate_weighted", "You return the rate already multiplied by beta: return it unweighted, so that curves "
-                       "of different beta can be compared.")
-DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted by beta: return it unweighted.")
+RATE_WEIGHTED = _wrong("rate_weighted", "You return the rate already multiplied by beta: return it unweighted, so that "
+                       "curves of different beta can be compared.")
+DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted by beta: return it "
+                             "unweighted.")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
 
 
 def _all_agree(probes: list, which: int, predict: Any) -> bool:
-    return all(agrees(came[which], torch.tensor(predict(inputs, beta), dtype=torch.float64)) for inputs, beta, came in probes)
+    return all(agrees(came[which], torch.tensor(predict(inputs, beta), dtype=torch.float64)) for inputs, beta,
+               came in probes)
 
 
 def _order_cause(probes: list) -> Cause | None:
@@ -125,7 +127,7 @@ def _parts_cause(probes: list) -> Cause | None:
                                 (match_kl(as_r), "rate", "kl_divergence")):
         if cause is not None:
             found.append(replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): "
-                                                 f"{cause.sentence}"))
+                                 f"{cause.sentence}"))
     return found[0] if len(found) == 1 else None
 
 
@@ -145,7 +147,8 @@ _LOSSES = [
      lambda d, r, b: (1 - b) * d + b * r),
     (_wrong("rate_missing", "The rate is missing from the loss."), lambda d, r, b: d),
     (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, r, b: b * r),
-    (_wrong("beta_capped", "beta is cut off at 1: larger values are asked for as well."), lambda d, r, b: d + min(b, 1.0) * r),
+    (_wrong("beta_capped", "beta is cut off at 1: larger values are asked for as well."), lambda d, r,
+     b: d + min(b, 1.0) * r),
     (_wrong("beta_rounded", "beta is rounded to a whole number."), lambda d, r, b: d + int(b) * r),
     (_wrong("product", "You multiply distortion and rate; the loss is their weighted sum."), lambda d, r, b: d * b * r),
     (_wrong("beta_added", "beta is added; it must multiply the rate."), lambda d, r, b: d + b + r),
@@ -182,7 +185,8 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
         inputs = _inputs(draw, n, image, 3)
         came = _call(candidate, inputs, draw.number(0.2, 3))[1]
         try:
-            same_number(came, inputs.distortion, f"distortion of {n} images of shape {image}", scale=inputs.distortion_size)
+            same_number(came, inputs.distortion, f"distortion of {n} images of shape {image}",
+                        scale=inputs.distortion_size)
         except Broken as broken:
             terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
             one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
@@ -201,12 +205,14 @@ def _rate(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, d in ((1, 1), (4, 10), (3, 2)):
         inputs = _inputs(draw, n, (5,), d)
-        same_number(_call(candidate, inputs, draw.number(0.2, 3))[2], inputs.rate, f"rate of {n} codes of {d} dimensions",
+        same_number(_call(candidate, inputs, draw.number(0.2, 3))[2], inputs.rate,
+                    f"rate of {n} codes of {d} dimensions",
                     scale=inputs.rate_size)
     for mu, logvar in ((0.0, 0.0), (20.0, 0.0), (0.0, -12.0), (0.0, 8.0)):
         inputs = Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
         try:
-            same_number(_call(candidate, inputs, 1.0)[2], inputs.rate, f"rate where mu = {mu:g} and logvar = {logvar:g}", floor=1e-3)
+            same_number(_call(candidate, inputs, 1.0)[2], inputs.rate,
+                        f"rate where mu = {mu:g} and logvar = {logvar:g}", floor=1e-3)
         except Broken as broken:  # the random codes above were right
             raise Broken(broken.expected, broken.got, broken.cause or CLAMPED) from None
 
@@ -248,9 +254,11 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         loss = scalar(several(candidate(logits, given, mu, logvar, beta), _NAMES)[0], "the loss")
         wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
         sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() + 1) / (2 * n))
-        found = gradients(candidate, loss, leaves, ("logits", "mu", "logvar"), may_be_missing=() if beta else ("mu", "logvar"))
+        found = gradients(candidate, loss, leaves, ("logits", "mu", "logvar"),
+                          may_be_missing=() if beta else ("mu", "logvar"))
         for got, want, size, name in zip(found, wants, sizes, ("logits", "mu", "logvar")):
-            same_tensor(got, want, f"dloss/d{name} at beta = {beta:.4g}", scale=size, floor=1e-5 * min(1.0, beta or 1.0))
+            same_tensor(got, want, f"dloss/d{name} at beta = {beta:.4g}", scale=size,
+                        floor=1e-5 * min(1.0, beta or 1.0))
 
 
 @VAE_LOSS.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
@@ -284,7 +292,8 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_CONVERSION = "the paragraph above the card of elbo_beta: a loss averaged over pixels is the summed one divided by num_pixels"
+_CONVERSION = ("the paragraph above the card of elbo_beta: a loss averaged over pixels is the summed one divided by "
+               "num_pixels")
 
 
 def _elbo_wrong(id: str, sentence: str) -> Cause:
@@ -293,12 +302,14 @@ def _elbo_wrong(id: str, sentence: str) -> Cause:
 
 _CONVERSIONS = [
     (None, lambda b, n: b * n),
-    (_elbo_wrong("divided", "You divide by num_pixels; the summed distortion is num_pixels times larger, so beta must grow too."),
+    (_elbo_wrong("divided", "You divide by num_pixels; the summed distortion is num_pixels times larger, so beta must "
+                 "grow too."),
      lambda b, n: b / n),
     (_elbo_wrong("unconverted", "You return beta unchanged."), lambda b, n: b),
     (_elbo_wrong("inverse", "You return the inverse, num_pixels / beta."), lambda b, n: n / b),
     (_elbo_wrong("inverse", "You return the inverse, 1 / (beta * num_pixels)."), lambda b, n: 1 / (b * n)),
-    (_elbo_wrong("fixed_size", "784 is written into your function: images of another size have another number of pixels."),
+    (_elbo_wrong("fixed_size", "784 is written into your function: images of another size have another number of "
+                 "pixels."),
      lambda b, n: b * 784),
     (_elbo_wrong("side_for_pixels", "You multiply by the side of the image instead of its number of pixels."),
      lambda b, n: b * n**0.5),
@@ -306,9 +317,12 @@ _CONVERSIONS = [
     (_elbo_wrong("added", "You add num_pixels; the factor multiplies."), lambda b, n: b + n),
     (_elbo_wrong("factor_two", "There is a factor of two too much."), lambda b, n: 2 * b * n),
     (_elbo_wrong("factor_half", "There is a factor of one half too much."), lambda b, n: b * n / 2),
-    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b, n: float(int(b * n))),
-    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b, n: float(round(b * n))),
-    (_elbo_wrong("capped", "You cut the result off at 1; beta = 10 per pixel is 7840 on MNIST."), lambda b, n: min(b * n, 1.0)),
+    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b,
+     n: float(int(b * n))),
+    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b,
+     n: float(round(b * n))),
+    (_elbo_wrong("capped", "You cut the result off at 1; beta = 10 per pixel is 7840 on MNIST."), lambda b,
+     n: min(b * n, 1.0)),
     (_elbo_wrong("minus_one", "num_pixels itself is the factor, not num_pixels - 1."), lambda b, n: b * (n - 1)),
     (_elbo_wrong("wrong_sign", "The sign is wrong."), lambda b, n: -b * n),
 ]

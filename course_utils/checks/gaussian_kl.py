@@ -16,10 +16,11 @@ _FORMULA = "the maths hint under the card of kl_divergence: one half of the sum 
 
 MONTE_CARLO = Cause("monte_carlo", "Your KL changes from call to call: it is estimated from samples. For two Gaussians "
                     "the exact value is known and needs no samples.", _FORMULA)
-CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu): where the clamp acts, the value is wrong and the "
-                "gradient is zero, so that these dimensions stop learning.", "calls of clamp, max, min or relu", tentative=True)
-PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached "
-                      "or computed without gradients.", "uses of .detach(), .data, torch.no_grad or torch.tensor(...)",
+CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu): where the clamp acts, the value is wrong "
+                "and the gradient is zero, so that these dimensions stop learning.", "calls of clamp, max, min or relu",
+                tentative=True)
+PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached or "
+                      "computed without gradients.", "uses of .detach(), .data, torch.no_grad or torch.tensor(...)",
                       tentative=True)
 
 
@@ -31,7 +32,8 @@ FORMULAS: list[Formula] = [
     (None, kl_terms),
     (_wrong("no_half", "The factor one half is missing."), lambda m, v: 2 * kl_terms(m, v)),
     (_wrong("half_twice", "You multiply by one half twice."), lambda m, v: kl_terms(m, v) / 2),
-    (_wrong("sign", "The sign is the wrong way round: a KL divergence is never negative."), lambda m, v: -kl_terms(m, v)),
+    (_wrong("sign", "The sign is the wrong way round: a KL divergence is never negative."), lambda m,
+     v: -kl_terms(m, v)),
     (_wrong("sign", "The sign is the wrong way round, and the factor one half is missing."),
      lambda m, v: -2 * kl_terms(m, v)),
     (_wrong("plus_one", "You add 1 where it is subtracted: at mu = 0, logvar = 0 the KL must be 0."),
@@ -77,7 +79,8 @@ FORMULAS: list[Formula] = [
     (_wrong("arguments_swapped", "Your formula has mu and logvar in each other's place."), lambda m, v: kl_terms(v, m)),
     (_wrong("bits", "You measure in bits (log2); the course measures in nats (natural logarithm)."),
      lambda m, v: kl_terms(m, v) / 0.6931471805599453),
-    (_wrong("absolute", "You take absolute values: each term keeps its sign."), lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v.abs())),
+    (_wrong("absolute", "You take absolute values: each term keeps its sign."), lambda m,
+     v: 0.5 * (m**2 + v.exp() - 1 - v.abs())),
 ]
 
 
@@ -175,7 +178,8 @@ def _adds_up(candidate: Candidate, draw: Draw) -> None:
     size = max(per_image(kl_size(plain64(mu), plain64(logvar))), sum(map(abs, singles)))
     if sum(map(abs, singles)) < 1e-6:
         raise Broken("a KL above 0", "0")
-    same_number(_value(candidate, mu, logvar), sum(singles), f"KL of {d} dimensions (sum of its dimensions)", scale=size)
+    same_number(_value(candidate, mu, logvar), sum(singles), f"KL of {d} dimensions (sum of its dimensions)",
+                scale=size)
 
 
 @CHECK.law("is the average over the images of the batch", weight=2)
@@ -190,14 +194,16 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     whole = _value(candidate, mu, logvar)
     same_number(whole, sum(singles) / n, f"KL of a batch of {n} (average of its images)", scale=size)
     order = draw.permutation(n)
-    same_number(_value(candidate, mu[order], logvar[order]), float(whole.detach()), "KL of the same batch in another order",
+    same_number(_value(candidate, mu[order], logvar[order]), float(whole.detach()),
+                "KL of the same batch in another order",
                 scale=size)
     same_number(_value(candidate, mu.repeat(40, 1), logvar.repeat(40, 1)), float(whole.detach()),
                 "KL of the same batch 40 times over", scale=size)
     spread = torch.linspace(0, 3, 500)[:, None]  # codes unlike one another: all of a large batch must count
     for shift in (-5.0, 5.0):
         mu, logvar = draw.normal(500, 2) * spread, draw.normal(500, 2) + shift
-        halves = [float(_value(candidate, mu[part], logvar[part]).detach()) for part in (slice(0, 250), slice(250, 500))]
+        halves = [float(_value(candidate, mu[part], logvar[part]).detach()) for part in (slice(0, 250),
+                                                                                         slice(250, 500))]
         same_number(_value(candidate, mu, logvar), sum(halves) / 2, "KL of a batch of 500 (average of its halves)",
                     scale=sum(map(abs, halves)) / 2)
 

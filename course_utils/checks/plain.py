@@ -35,7 +35,8 @@ class ModuleCalls:
 
 
 class ModuleHandle:
-    """A module that the student returned. Laws call it, set its mode, and read, replace or differentiate its parameters."""
+    """A module that the student returned. Laws call it, set its mode, and read, replace or differentiate its
+    parameters."""
 
     def __init__(self, module: nn.Module, calls: ModuleCalls) -> None:
         self._module, self._guarded = module, calls.guarded
@@ -64,7 +65,8 @@ class ModuleHandle:
                 parameter.copy_(value)
 
     def gradients(self, x: torch.Tensor, cotangent: torch.Tensor) -> list[torch.Tensor | None]:
-        """Vector-Jacobian products of the output at `x` with respect to the parameters; None where it does not depend."""
+        """Vector-Jacobian products of the output at `x` with respect to the parameters; None where it does not
+        depend."""
         def job() -> list[torch.Tensor | None]:
             wanted = [p for p in self._module.parameters() if p.requires_grad]
             output = self._module(x)

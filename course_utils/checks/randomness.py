@@ -20,12 +20,14 @@ def mean_bound(n: int) -> float:
 
 
 def mean_square_bounds(n: int) -> tuple[float, float]:
-    """The mean of n squared standard normals leaves this interval with probability <= 2 exp(-T) (Laurent, Massart 2000)."""
+    """The mean of n squared standard normals leaves this interval with probability <= 2 exp(-T) (Laurent, Massart
+    2000)."""
     return max(0.0, 1 - 2 * math.sqrt(T / n)), 1 + 2 * math.sqrt(T / n) + 2 * T / n
 
 
 def distance_bound(n: int) -> float:
-    """The Kolmogorov distance exceeds this with probability <= 2 exp(-T) (Dvoretzky-Kiefer-Wolfowitz, Massart's constant)."""
+    """The Kolmogorov distance exceeds this with probability <= 2 exp(-T) (Dvoretzky-Kiefer-Wolfowitz, Massart's
+    constant)."""
     return math.sqrt(T / (2 * n))
 
 

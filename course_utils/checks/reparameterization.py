@@ -15,30 +15,34 @@ from .verdict import Broken
 
 _HINT = "the maths hint under the card of reparameterize: z = mu + sigma * eps, with sigma = exp(logvar / 2)"
 
-FROZEN = Cause("frozen_noise", "You use the same noise at every call: a fixed seed, a noise tensor that is kept, or no noise "
-               "at all. Draw eps anew inside the function.", "the line that makes eps")
+FROZEN = Cause("frozen_noise", "You use the same noise at every call: a fixed seed, a noise tensor that is kept, or no "
+               "noise at all. Draw eps anew inside the function.", "the line that makes eps")
 NO_NOISE = Cause("no_noise", "z does not vary at all: no noise is added, so this is a plain autoencoder.",
                  "the line that makes eps", tentative=True)
-ONE_NUMBER = Cause("one_number", "A single random number serves all images and dimensions: eps needs the full shape of mu.",
+ONE_NUMBER = Cause("one_number", "A single random number serves all images and dimensions: eps needs the full shape of "
+                   "mu.",
                    "the shape you draw eps with")
 SOME_DIMS = Cause("some_without_noise", "Some dimensions get no noise: sample all of them.", "the line that makes eps")
-SHARED_BATCH = Cause("noise_shared_over_batch", "All images of a batch get the same noise: eps needs the full shape of mu.",
+SHARED_BATCH = Cause("noise_shared_over_batch", "All images of a batch get the same noise: eps needs the full shape of "
+                     "mu.",
                      "the shape you draw eps with")
-SHARED_DIMS = Cause("noise_shared_over_dimensions", "All dimensions of a code get the same noise: eps needs the full shape "
-                    "of mu.", "the shape you draw eps with")
-DEPENDENT_ROWS = Cause("dependent_rows", "The noise of one image determines that of another (repeated, mirrored or shuffled "
-                       "copies): draw all of eps independently.", "the line that makes eps")
-DEPENDENT_COLUMNS = Cause("dependent_columns", "The noise of one dimension determines that of another (repeated, mirrored or "
-                          "shuffled copies): draw all of eps independently.", "the line that makes eps")
-CLIPPED = Cause("clipped_noise", "Large values of eps never come: the noise is clipped or truncated.", "the line that makes eps")
-CLAMPED = Cause("clamped", "The spread is right near logvar = 0 and wrong far from it: something is clamped, or a constant is added "
-                "to sigma.", "calls of clamp, min, max, and constants in your line for sigma", tentative=True)
+SHARED_DIMS = Cause("noise_shared_over_dimensions", "All dimensions of a code get the same noise: eps needs the full "
+                    "shape of mu.", "the shape you draw eps with")
+DEPENDENT_ROWS = Cause("dependent_rows", "The noise of one image determines that of another (repeated, mirrored or "
+                       "shuffled copies): draw all of eps independently.", "the line that makes eps")
+DEPENDENT_COLUMNS = Cause("dependent_columns", "The noise of one dimension determines that of another (repeated, "
+                          "mirrored or shuffled copies): draw all of eps independently.", "the line that makes eps")
+CLIPPED = Cause("clipped_noise", "Large values of eps never come: the noise is clipped or truncated.",
+                "the line that makes eps")
+CLAMPED = Cause("clamped", "The spread is right near logvar = 0 and wrong far from it: something is clamped, or a "
+                "constant is added to sigma.", "calls of clamp, min, max, and constants in your line for sigma",
+                tentative=True)
 NO_GRAD = Cause("no_grad", "z carries no gradient at all: it is sampled under torch.no_grad, with .sample() instead of "
                 ".rsample(), or detached. Then the encoder cannot learn; that is what the trick is for.", _HINT)
-MU_DETACHED = Cause("detached_mu", "No gradient reaches mu: it is detached, so that the encoder never learns where to put "
-                    "its codes.", _HINT, tentative=True)
-SIGMA_DETACHED = Cause("detached_logvar", "No gradient reaches logvar: the standard deviation is detached, so that the encoder "
-                       "never learns its uncertainty.", _HINT)
+MU_DETACHED = Cause("detached_mu", "No gradient reaches mu: it is detached, so that the encoder never learns where to "
+                    "put its codes.", _HINT, tentative=True)
+SIGMA_DETACHED = Cause("detached_logvar", "No gradient reaches logvar: the standard deviation is detached, so that the "
+                       "encoder never learns its uncertainty.", _HINT)
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
@@ -66,8 +70,8 @@ def _shape(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("is centred on mu", weight=2)
 def _mean(candidate: Candidate, draw: Draw) -> None:
-    """Chernoff bound for the mean of 4096 normals, 12 columns; Laurent-Massart bound for the mean square of 8000 normals, each
-    with a centre of its own: false alarm below 1e-8."""
+    """Chernoff bound for the mean of 4096 normals, 12 columns; Laurent-Massart bound for the mean square of 8000
+    normals, each with a centre of its own: false alarm below 1e-8."""
     n = 4096
     centres = torch.tensor([0.0, 0.4, -0.7, 3.0, -8.0, 25.0])
     centres = torch.cat([centres, draw.normal(6, scale=3.0)])
@@ -105,8 +109,8 @@ def _spread(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("uses standard normal noise", weight=3)
 def _normal(candidate: Candidate, draw: Draw) -> None:
-    """73728 draws: Dvoretzky-Kiefer-Wolfowitz bound for the distribution function, Chernoff bounds for the number of draws
-    beyond 2, 3 and 3.5: false alarm below 1e-8."""
+    """73728 draws: Dvoretzky-Kiefer-Wolfowitz bound for the distribution function, Chernoff bounds for the number of
+    draws beyond 2, 3 and 3.5: false alarm below 1e-8."""
     for n, d in ((512, 128), (4096, 2)):
         _is_standard_normal(_standard_noise(candidate, n, d).flatten())
     small = [_standard_noise(candidate, 3, 4) for _ in range(4)]
@@ -118,10 +122,11 @@ def _is_standard_normal(e: torch.Tensor) -> None:
     n = e.numel()
     distance = kolmogorov_distance(e)
     if distance > distance_bound(n):
-        raise Broken(f"noise distributed as N(0, 1): largest difference of distribution functions at most "
+        raise Broken("noise distributed as N(0, 1): largest difference of distribution functions at most "
                      f"{show(distance_bound(n))}", show(distance), CLIPPED if is_clipped(e) else None)
     for limit, probability in ((2.0, 0.0455003), (3.0, 0.0026998), (3.5, 0.00046526)):
-        for share, count in ((probability, (e.abs() > limit)), (probability / 2, e > limit), (probability / 2, e < -limit)):
+        for share, count in ((probability, (e.abs() > limit)), (probability / 2, e > limit),
+                             (probability / 2, e < -limit)):
             low, high = count_bounds(share * n)
             came = int(count.sum())
             if not low <= came <= high:
@@ -142,7 +147,8 @@ def _fresh(candidate: Candidate, draw: Draw) -> None:
     first, second = _even_noise(candidate, 64, 64), _even_noise(candidate, 64, 64)
     cosine, _, _ = largest_cosine(torch.stack([first.flatten(), second.flatten()]))
     if abs(cosine) > cosine_bound(64 * 64, 1):
-        raise Broken("noise of two calls unrelated", f"correlation {show(cosine)}", FROZEN if abs(cosine) > 0.99 else None)
+        raise Broken("noise of two calls unrelated", f"correlation {show(cosine)}",
+                     FROZEN if abs(cosine) > 0.99 else None)
 
 
 def _frozen_cause(candidate: Candidate) -> Cause:
@@ -158,8 +164,8 @@ def _even_noise(candidate: Candidate, n: int, d: int) -> torch.Tensor:
 
 @CHECK.law("draws its own noise for every image and every dimension", weight=2)
 def _independent(candidate: Candidate, draw: Draw) -> None:
-    """Cosines between all rows and all columns (concentration on the sphere, union over pairs), and the spread of the row
-    and column means (Laurent-Massart): false alarm below 1e-8."""
+    """Cosines between all rows and all columns (concentration on the sphere, union over pairs), and the spread of the
+    row and column means (Laurent-Massart): false alarm below 1e-8."""
     n, d = 2 * draw.integer(96, 128), 2 * draw.integer(96, 128)
     e = _even_noise(candidate, n, d)
     if float(e.std()) < 1e-6:
@@ -168,7 +174,8 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
         raise Broken("noise", "every z is the same number", NO_NOISE if bool((again == once).all()) else ONE_NUMBER)
     spread = e.std(0)
     if float(spread.min()) < 1e-6 < float(spread.max()):
-        raise Broken("noise in every dimension", f"{int((spread < 1e-6).sum())} of {d} dimensions do not vary", SOME_DIMS)
+        raise Broken("noise in every dimension", f"{int((spread < 1e-6).sum())} of {d} dimensions do not vary",
+                     SOME_DIMS)
     for rows, things, cause in ((e, "images", SHARED_BATCH), (e.T, "dimensions", SHARED_DIMS)):
         if float((rows - rows[0]).abs().max()) < 1e-6:
             raise Broken(f"other noise for other {things}", f"all {things} have the same noise", cause)
@@ -183,7 +190,8 @@ def _unrelated(rows: torch.Tensor, things: str, dependent: Cause) -> None:
     n, d = rows.shape
     cosine, i, j = largest_cosine(rows)
     if abs(cosine) > cosine_bound(d, n * n) + 0.02:
-        raise Broken(f"noise of different {things} unrelated", f"correlation {show(cosine)} between {things} {i} and {j}",
+        raise Broken(f"noise of different {things} unrelated",
+                     f"correlation {show(cosine)} between {things} {i} and {j}",
                      dependent)
     common = rows.mean(0).square().mean() * n / rows.square().mean()
     low, high = mean_square_bounds(d)
@@ -226,7 +234,8 @@ def _both_gradients(candidate: Candidate, z: torch.Tensor, mu: torch.Tensor, log
 
 @CHECK.law("works in double precision, for a batch of one, and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
-    """Chernoff bound: a standard normal number beyond 8 has probability 1e-15; a spread of 40 numbers below 1e-3 has less."""
+    """Chernoff bound: a standard normal number beyond 8 has probability 1e-15; a spread of 40 numbers below 1e-3 has
+    less."""
     shapes = [(1, 40, torch.float64, None), (3, 2, torch.float64, None)]
     shapes += [(4, 40, torch.float32, device) for device in candidate.devices()]
     for n, d, dtype, device in shapes:

@@ -17,7 +17,8 @@ class Cause:
     id: str
     sentence: str
     where: str = ""
-    tentative: bool = False  # a law's guess from what it alone sees; gives way to one that explains the function as a whole
+    # a law's guess from what it alone sees; gives way to one that explains the function as a whole
+    tentative: bool = False
 
     def __str__(self) -> str:
         return f"{self.sentence} Look at {self.where}." if self.where else self.sentence

@@ -39,7 +39,8 @@ def usual(autoencoder, x):
 for name, about, cause, function in (
     ("not_cleared", "zero_grad forgotten", "gradients_not_cleared", step(usual, before="")),
     ("cleared_too_late", "zero_grad after the step", "gradients_not_cleared", step(usual, "", "backward step clear")),
-    ("cleared_before_step", "zero_grad between backward and step", "no_step", step(usual, "clear", "backward clear step")),
+    ("cleared_before_step", "zero_grad between backward and step", "no_step",
+     step(usual, "clear", "backward clear step")),
     ("step_before_backward", "step before backward", "no_step", step(usual, "clear", "step backward")),
     ("no_backward", "backward forgotten", "no_step", step(usual, "clear", "step")),
     ("no_step", "step forgotten", "no_step", step(usual, "clear", "backward")),
@@ -56,7 +57,8 @@ for name, about, cause, function in (
     ("returns_tensor", "loss with its graph", "not_a_float", step(usual, value=lambda loss: loss)),
     ("returns_detached", "detached tensor", "not_a_float", step(usual, value=lambda loss: loss.detach())),
     ("returns_nothing", "return forgotten", "returns_none", step(usual, value=lambda loss: None)),
-    ("returns_per_pixel", "loss per pixel returned", "mean_over_everything", step(usual, value=lambda loss: loss.item() / 12)),
+    ("returns_per_pixel", "loss per pixel returned", "mean_over_everything",
+     step(usual, value=lambda loss: loss.item() / 12)),
     ("returns_zero", "constant", None, step(usual, value=lambda loss: 0.0)),
     ("denoising", "noise on the input", "random_step",
      step(lambda ae, x: reconstruction_loss(forward(ae, (x + 0.3 * torch.randn_like(x))), x))),
@@ -64,7 +66,8 @@ for name, about, cause, function in (
      step(lambda ae, x: usual(ae, x) + 0.1 * sum(p.square().sum() for p in ae[0].parameters()))),
     ("code_penalty", "codes pulled to zero", None,
      step(lambda ae, x: usual(ae, x) + ae[0](x).square().sum(1).mean())),
-    ("binarised", "batch binarised", None, step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float()))),
+    ("binarised", "batch binarised", None,
+     step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float()))),
     ("first_image", "only the first image", None, step(lambda ae, x: reconstruction_loss(forward(ae, x[:1]), x[:1]))),
 ):
     BANK.formula(name, about, function, cause)

@@ -40,11 +40,13 @@ for name, about, cause, f in (
     ("parts_swapped", "(loss, rate, distortion)", "parts_swapped", lambda d, r, b: (d + b * r, r, d)),
     ("loss_last", "(distortion, rate, loss)", "wrong_order", lambda d, r, b: (d, r, d + b * r)),
     ("rate_weighted", "beta * rate returned", "rate_weighted", lambda d, r, b: (d + b * r, d, b * r)),
-    ("rate_weighted_twice", "rate weighted, then weighted again", "rate_weighted", lambda d, r, b: (d + b * (b * r), d, b * r)),
+    ("rate_weighted_twice", "rate weighted, then weighted again", "rate_weighted", lambda d, r,
+     b: (d + b * (b * r), d, b * r)),
     ("distortion_weighted", "beta * distortion returned", "distortion_weighted", lambda d, r, b: (b * d + r, b * d, r)),
     ("loss_only", "one value", "wrong_number_of_values", lambda d, r, b: d + b * r),
     ("pair", "two values", "wrong_number_of_values", lambda d, r, b: (d + b * r, d)),
-    ("dictionary", "a dictionary", "wrong_number_of_values", lambda d, r, b: {"loss": d + b * r, "distortion": d, "rate": r}),
+    ("dictionary", "a dictionary", "wrong_number_of_values", lambda d, r,
+     b: {"loss": d + b * r, "distortion": d, "rate": r}),
     ("loss_number", "loss.item()", "python_number", lambda d, r, b: ((d + b * r).item(), d, r)),
     ("loss_detached", "loss detached", "detached", lambda d, r, b: ((d + b * r).detach(), d, r)),
     ("rate_detached", "rate detached in the sum", None, lambda d, r, b: (d + b * r.detach() + 0 * r, d, r)),
@@ -56,7 +58,8 @@ for name, about, cause, f in (
     ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
     ("capacity", "|rate - 1| penalised", None, lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
 ):
-    BANK.formula(name, about, (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause)
+    BANK.formula(name, about,
+                 (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause)
 
 # right sum of wrong parts
 for name, about, cause, d, r in (
@@ -78,7 +81,8 @@ for name, about, cause, d, r in (
     ("rate_log_sigma", "logvar read as log sigma", "log_sigma", nll, lambda m, v: kl(m, 2 * v)),
     ("rate_sign", "negative rate", "sign", nll, lambda m, v: -kl(m, v)),
     ("rate_swapped", "mu and logvar exchanged", "arguments_swapped", nll, lambda m, v: kl(v, m)),
-    ("rate_free_bits", "free bits", None, nll, lambda m, v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
+    ("rate_free_bits", "free bits", None, nll, lambda m,
+     v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
     ("rate_detached", "mu detached", "detached_mu", nll, lambda m, v: kl(m.detach(), v)),
 ):
     BANK.formula(name if name != "rate_detached" else "rate_mu_detached", about,
