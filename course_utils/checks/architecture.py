@@ -39,6 +39,8 @@ UNREGISTERED = _wrong("unregistered_layers", "Some layers are not parameters of 
                       "nn.Sequential or nn.ModuleList.")
 FROZEN = _wrong("frozen_parameters", "Some parameters get no gradient: requires_grad is off, or the forward pass is "
                 "detached.")
+RANDOM = _wrong("random_output", "The same input gives another output at every call, even in evaluation mode: there is "
+                "noise in it, or a layer made anew at each call.")
 SHARED = _wrong("shared_modules", "Two calls return the same layers: build new ones inside the function.")
 
 SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))
@@ -204,6 +206,9 @@ def _registered(candidate: Candidate, draw: Draw) -> None:
         two.load(values)
         x = draw.normal(5, width_in)
         a = plain64(_output(one, x, width_out, f"output of the {name}"))
+        again = plain64(_output(one, x, width_out, f"output of the {name}"))
+        if float((again - a).abs().max()) > 1e-4 * float(a.abs().max()) + 1e-6:
+            raise Broken(f"the same output of the {name} for the same input in evaluation mode", "another one", RANDOM)
         b = plain64(_output(two, x, width_out, f"output of the {name}"))
         if float((a - b).abs().max()) > 1e-4 * float(a.abs().max()) + 1e-6:
             raise Broken(f"two {name}s with the same parameters that compute the same", "they differ", UNREGISTERED)

@@ -125,7 +125,7 @@ def same_number(got: torch.Tensor | float, want: float, what: str, *, scale: flo
     value = float(got.detach()) if isinstance(got, torch.Tensor) else float(got)
     allowed = rounding * (abs(want) if scale is None else scale) + floor
     if not abs(value - want) <= allowed:
-        raise Broken(f"{what} = {show(want)}", show(value))
+        raise Broken(f"{what}: {show(want)}", show(value))
 
 
 def same_tensor(got: torch.Tensor, want: torch.Tensor, what: str, *, scale: torch.Tensor | float,
@@ -136,7 +136,7 @@ def same_tensor(got: torch.Tensor, want: torch.Tensor, what: str, *, scale: torc
     excess = difference - (rounding * torch.as_tensor(scale, dtype=torch.float64) + floor)
     worst = int(excess.flatten().argmax())
     if not float(excess.flatten()[worst]) <= 0:
-        raise Broken(f"{what} = {show(want.flatten()[worst])} at element {worst}",
+        raise Broken(f"{what}, element {worst}: {show(want.flatten()[worst])}",
                      show(plain64(got).flatten()[worst]))
 
 

@@ -76,7 +76,8 @@ _OPTIMISERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
 }
 
 
-def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0) -> Bench:
+def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0,
+           scale: float = 0.6) -> Bench:
     """A small deterministic autoencoder; `stale` leaves gradients of another loss behind, `warm` steps fill the
     optimiser."""
     pixels, hidden, latent = 12, 7, 3
@@ -85,7 +86,7 @@ def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int =
     parameters = [*encoder.parameters(), *decoder.parameters()]
     with torch.no_grad():
         for p in parameters:
-            p.copy_(draw.normal(*p.shape, scale=0.6))
+            p.copy_(draw.normal(*p.shape, scale=scale))
     bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), draw.pixels(n, pixels))
     for _ in range(warm):
         bench.step()
@@ -301,8 +302,8 @@ def _optimisers(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)
 def _returns(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n in (6, 1):
-        bench = _bench(draw, "SGD", n)
+    for n, scale in ((6, 0.6), (1, 0.6), (3, 2.0)):
+        bench = _bench(draw, "SGD", n, scale=scale)
         twin = bench.copy()
         with torch.no_grad():
             want = float(bench.loss())

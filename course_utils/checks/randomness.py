@@ -51,6 +51,11 @@ def cosine_bound(n: int, pairs: int) -> float:
     return math.sqrt(2 * (T + math.log(pairs)) / n)
 
 
+def tail_probability(limit: float) -> float:
+    """Probability that a standard normal number is above `limit`."""
+    return 0.5 * math.erfc(limit / _SQRT2)
+
+
 def normal_cdf(e: torch.Tensor) -> torch.Tensor:
     return 0.5 * (1 + torch.erf(e / _SQRT2))
 

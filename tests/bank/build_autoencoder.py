@@ -124,7 +124,7 @@ for name, about, cause, f in (
      l: (Hidden(p, h, l), Hidden(l, h, p))),
     ("half_list", "first layer in a Python list", "unregistered_layers", lambda p, h,
      l: (HalfHidden(p, h, l), HalfHidden(l, h, p))),
-    ("fresh_layers", "layers made in forward", "unregistered_layers", lambda p, h, l: (Fresh(p, h, l), two(l, h, p))),
+    ("fresh_layers", "layers made in forward", "random_output", lambda p, h, l: (Fresh(p, h, l), two(l, h, p))),
     ("detached", "detach in the forward pass", "frozen_parameters", lambda p, h, l: (Detached(p, h, l), two(l, h, p))),
     ("frozen", "requires_grad off", "frozen_parameters", lambda p, h, l: (frozen(two(p, h, l)), two(l, h, p))),
     ("expects_images", "flattening of 28 x 28", None,
@@ -136,6 +136,32 @@ for name, about, cause, f in (
     ("seeds", "seeds torch", "reseeds", lambda p, h, l: (torch.manual_seed(0), (two(p, h, l), two(l, h, p)))[1]),
 ):
     BANK.formula(name, about, f, cause)
+
+
+@BANK.wrong("relu on the pixels, then two linear layers", "no_nonlinearity")
+def relu_first(num_pixels, hidden_dim, latent_dim):
+    encoder = mlp(nn.ReLU(), nn.Linear(num_pixels, hidden_dim), nn.Linear(hidden_dim, latent_dim))
+    return encoder, two(latent_dim, hidden_dim, num_pixels)
+
+
+@BANK.wrong("nonlinearity after the last layer instead of between", "no_nonlinearity|one_sided_output|")
+def prelu_last(num_pixels, hidden_dim, latent_dim):
+    decoder = mlp(nn.Linear(latent_dim, hidden_dim), nn.Linear(hidden_dim, num_pixels), nn.PReLU())
+    return two(num_pixels, hidden_dim, latent_dim), decoder
+
+
+@BANK.wrong("codes cut at +-5")
+def hardtanh(num_pixels, hidden_dim, latent_dim):
+    return two(num_pixels, hidden_dim, latent_dim, end=[nn.Hardtanh(-5, 5)]), two(latent_dim, hidden_dim, num_pixels)
+
+
+@BANK.wrong("random codes", "random_output")
+def random_codes(num_pixels, hidden_dim, latent_dim):
+    class Noisy(Half):
+        def forward(self, x):
+            out = super().forward(x)
+            return out + 0.1 * torch.randn_like(out)
+    return Noisy(num_pixels, hidden_dim, latent_dim), two(latent_dim, hidden_dim, num_pixels)
 
 
 @BANK.right("nn.Sequential with ReLU")

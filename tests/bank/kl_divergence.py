@@ -210,6 +210,23 @@ def zero(mu, logvar):
     return (mu * 0 + logvar * 0).sum()
 
 
+@BANK.wrong("a floor of a thousandth of a nat", "clamped|")
+def small_floor(mu, logvar):
+    return torch.relu(terms(mu, logvar) - 0.001).sum(1).mean()
+
+
+@BANK.wrong("KL of the batch as a whole")
+def aggregate(mu, logvar):
+    mean, variance = mu.mean(0), mu.var(0, unbiased=False) + logvar.exp().mean(0)
+    return 0.5 * (mean**2 + variance - 1 - variance.log()).sum()
+
+
+@BANK.wrong("right value, gradient ten times too small", "detached_part")
+def small_gradient(mu, logvar):
+    value = per_image(terms(mu, logvar))
+    return 0.1 * value + 0.9 * value.detach()
+
+
 # right
 
 @BANK.right("as in the paper")

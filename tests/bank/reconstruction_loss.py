@@ -165,6 +165,21 @@ def nothing(logits, x):
     per_image(terms(logits, x))
 
 
+@BANK.wrong("only the first 64 images count")
+def first_images(logits, x):
+    return per_image(terms(logits[:64], x[:64]))
+
+
+@BANK.wrong("grey pixels left out")
+def grey_ignored(logits, x):
+    return per_image(terms(logits, x) * ((x == 0) | (x == 1)))
+
+
+@BANK.wrong("logits bent by tanh(a / 30)")
+def bent_logits(logits, x):
+    return per_image(terms(30 * torch.tanh(logits / 30), x))
+
+
 # right
 
 @BANK.right("functional")

@@ -173,6 +173,35 @@ def fixed_shape(mu, logvar):
     return mu + sigma(logvar) * torch.randn(64, 10)
 
 
+@BANK.wrong("noise put on the sphere")
+def sphere(mu, logvar):
+    eps = torch.nn.functional.normalize(torch.randn_like(mu), dim=1) * math.sqrt(mu.shape[1])
+    return mu + sigma(logvar) * eps
+
+
+@BANK.wrong("noise centred over the batch", "dependent_rows|")
+def centred(mu, logvar):
+    eps = torch.randn_like(mu)
+    return mu + sigma(logvar) * (eps - eps.mean(0) if len(mu) > 1 else eps)
+
+
+@BANK.wrong("clipped at 3.4")
+def clipped_far(mu, logvar):
+    return mu + sigma(logvar) * torch.randn_like(mu).clamp(-3.4, 3.4)
+
+
+@BANK.wrong("one of four seeds", "reseeds|frozen_noise|")
+def few_seeds(mu, logvar):
+    torch.manual_seed(int(torch.randint(4, ())))
+    return mu + sigma(logvar) * torch.randn_like(mu)
+
+
+@BANK.wrong("right value, wrong gradient")
+def scaled_gradient(mu, logvar):
+    z = mu + sigma(logvar) * torch.randn_like(mu)
+    return z.detach() + 1.5 * (z - z.detach())
+
+
 # right
 
 @BANK.right("randn_like")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -121,6 +122,25 @@ def freezes(decoder, num_images, latent_dim):
 @BANK.wrong("nothing returned", "returns_none")
 def nothing(decoder, num_images, latent_dim):
     sampler()(decoder, num_images, latent_dim)
+
+
+@BANK.wrong("z centred over the batch")
+def centred(decoder, num_images, latent_dim):
+    def centred_z(n, d):
+        z = torch.randn(n, d)
+        return z - z.mean(0) if n > 1 else z
+    return sampler(centred_z)(decoder, num_images, latent_dim)
+
+
+@BANK.wrong("pixels kept away from 0 and 1")
+def cautious(decoder, num_images, latent_dim):
+    return sampler(finish=lambda a: a.sigmoid().clamp(0.05, 0.95))(decoder, num_images, latent_dim)
+
+
+@BANK.wrong("a copy in training mode", "training_mode")
+def training_copy(decoder, num_images, latent_dim):
+    with torch.no_grad():
+        return copy.deepcopy(decoder).train()(torch.randn(num_images, latent_dim)).sigmoid()
 
 
 @BANK.right("as in the text")

@@ -205,6 +205,26 @@ def decays(autoencoder, x, optimizer):
     return step(usual)(autoencoder, x, optimizer)
 
 
+@BANK.wrong("forgets what the optimiser remembers")
+def forgets(autoencoder, x, optimizer):
+    value = step(usual)(autoencoder, x, optimizer)
+    optimizer.state.clear()
+    return value
+
+
+@BANK.wrong("noise on the codes", "random_step")
+def noisy_codes(autoencoder, x, optimizer):
+    def loss(pair, batch):
+        z = pair[0](batch)
+        return reconstruction_loss(pair[1](z + 0.1 * torch.randn_like(z)), batch)
+    return step(loss)(autoencoder, x, optimizer)
+
+
+@BANK.wrong("one image of the batch left out")
+def one_left_out(autoencoder, x, optimizer):
+    return step(usual)(autoencoder, x[1:] if len(x) > 1 else x, optimizer)
+
+
 @BANK.right("as in the text")
 def plain(autoencoder, x, optimizer):
     encoder, decoder = autoencoder

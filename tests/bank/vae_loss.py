@@ -109,6 +109,31 @@ def monte_carlo(logits, x, mu, logvar, beta):
 Losses = namedtuple("Losses", "loss distortion rate")
 
 
+@BANK.wrong("beta of at least 0.01")
+def beta_floor(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return d + max(beta, 0.01) * r, d, r
+
+
+@BANK.wrong("rate of at most 50 nats", "clamped")
+def rate_capped(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar).clamp_max(50.0)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("binary_cross_entropy after the sigmoid", None)
+def distortion_clamped(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy(logits.sigmoid(), x, reduction="none").flatten(1).sum(1).mean()
+    r = kl(mu, logvar)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("loss divided by 1 + beta")
+def renormalised(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return (d + beta * r) / (1 + beta), d, r
+
+
 @BANK.right("as in the text")
 def plain(logits, x, mu, logvar, beta):
     distortion, rate = nll(logits, x), kl(mu, logvar)
