@@ -47,7 +47,8 @@ def grade_submissions(
     course = NbGraderCourse(tree, debug=debug)
     students = [student] if student else all_students(tree, course)
     if student and not (tree.root / "submitted" / student).is_dir():
-        raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {_listed(all_students(tree, course))}.")
+        known = _listed(all_students(tree, course))
+        raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {known}.")
     units = course_cells(tree)
     grades: list[Grade] = []
     for position, name in enumerate(students, start=1):
@@ -65,7 +66,8 @@ def grade_submissions(
 def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
     """Everybody who has a folder in submitted/ or is entered in the gradebook."""
     folder = tree.root / "submitted"
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."} if folder.is_dir() else set()
+    folders = folder.iterdir() if folder.is_dir() else ()
+    found = {path.name for path in folders if path.is_dir() and not path.name.startswith(".")}
     with course.gradebook() as gradebook:
         found |= {student.id for student in gradebook.students}
     return sorted(found)
@@ -122,10 +124,12 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
     try:
         grade = gradebook.find_grade(cell.name, unit, unit, student)
     except MissingEntry:
-        return Grade(student, unit, name, None, cell.max_score, CRASHED, "not graded yet; run `course grade` on this unit")
+        reason = "not graded yet; run `course grade` on this unit"
+        return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand")
-    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name))
+    graded_cell, exercise = notebook.get(cell.name), notebook.get(name)
+    status, reason = explain_cell(graded_cell, grade.auto_score, cell.max_score, exercise=exercise)
     if grade.auto_score is None and status == GRADED:
         status = NEEDS_MARKING
     return Grade(student, unit, name, None if grade.auto_score is None else grade.score, cell.max_score, status, reason)
@@ -137,7 +141,8 @@ def _graded_notebook(root: Path, unit: str, student: str) -> dict[str, nbformat.
     if not path.is_file():
         return {}
     cells = nbformat.read(path, as_version=4).cells
-    return {cell.metadata.nbgrader.grade_id: cell for cell in cells if cell.metadata.get("nbgrader", {}).get("grade_id")}
+    named = [(cell.metadata.get("nbgrader", {}).get("grade_id"), cell) for cell in cells]
+    return {name: cell for name, cell in named if name}
 
 
 def _listed(names: list[str]) -> str:

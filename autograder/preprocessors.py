@@ -76,7 +76,8 @@ class CleanMetadata(NbGraderPreprocessor):
     kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        widgets = {"widgets": nb.metadata.widgets} if "widgets" in nb.metadata and any(map(has_output, nb.cells)) else {}
+        keep_widgets = "widgets" in nb.metadata and any(map(has_output, nb.cells))
+        widgets = {"widgets": nb.metadata.widgets} if keep_widgets else {}
         nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"), **widgets)
         return super().preprocess(nb, resources)
 
@@ -116,7 +117,7 @@ class ExecuteSubmission(Execute):
     """
 
     timeout = Integer(120, allow_none=True, help="Seconds for one cell.").tag(config=True)
-    iopub_timeout = Integer(60, help="Seconds to wait for the last output of a cell, on a busy machine too.").tag(config=True)
+    iopub_timeout = Integer(60, help="Seconds to wait for the last output of a cell.").tag(config=True)
     total_timeout = Integer(600, help="Seconds for the whole notebook.").tag(config=True)
     shutdown_kernel = "immediate"  # a graceful shutdown costs a second and gains nothing
 
