@@ -83,7 +83,7 @@ def graded(tmp_path_factory):
 
 
 def grade_with_short_timeout(tree, student):
-    """Grade a submission that never ends; the others keep the long timeout, so that a busy machine costs nobody points."""
+    """Grade a submission that never ends; the others keep the long timeout, which a busy machine needs."""
     hand_in(tree.root, student, UNIT, CLASS[student][0])
     config = tree.root / "nbgrader_config.py"
     text = config.read_text()
