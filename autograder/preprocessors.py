@@ -44,11 +44,6 @@ def is_blank_answer(source: str) -> bool:
     return "".join(source.split()) in ("", "".join(ANSWER_STUB.split()))
 
 
-def has_output(cell: NotebookNode) -> bool:
-    """True for a code cell that shows something."""
-    return bool(cell.get("outputs"))
-
-
 def add_error(cell: NotebookNode, name: str, message: str) -> None:
     """Put an error output of our own under a cell; nbgrader reads any error as no points."""
     cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
@@ -70,15 +65,16 @@ class NameStub(NbGraderPreprocessor):
 
 
 class CleanMetadata(NbGraderPreprocessor):
-    """Keep only the metadata that the course uses, so that a release is the same bytes wherever it is made."""
+    """Keep only the metadata that the course uses, so that a release is the same bytes wherever it is made.
+
+    Widgets' state goes too: without it, a page that has no kernel shows an explorer's still picture.
+    """
 
     cell_keys = ("nbgrader", "tags", "deletable", "editable", "jupyter")
     kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        keep_widgets = "widgets" in nb.metadata and any(map(has_output, nb.cells))
-        widgets = {"widgets": nb.metadata.widgets} if keep_widgets else {}
-        nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"), **widgets)
+        nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"))
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:

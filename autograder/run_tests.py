@@ -35,5 +35,8 @@ def pytest_command(tree: Tree, arguments: list[str]) -> list[str]:
 
 
 def test_environment() -> dict[str, str]:
-    """Notebooks run on the embedded digits with little training, whatever this machine has."""
-    return {"MPLBACKEND": "agg"} | os.environ | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits"}
+    """Notebooks run on the embedded digits with little training, whatever this machine has.
+
+    One thread each: beside a busy neighbour two threads can be ten times slower than one.
+    """
+    return {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"} | os.environ | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits"}

@@ -15,8 +15,14 @@ CONFIG = Path(__file__).parent / "lab_config"
 
 
 def open_lab(tree: Tree, unit: str | None, browser: bool = True, port: int | None = None) -> int:
-    """Run JupyterLab until it is stopped; returns its exit code."""
+    """Run JupyterLab until it is stopped; returns its exit code. On POSIX it takes this process's place, so that
+    whoever stops `course lab` stops JupyterLab."""
     try:
+        if os.name == "posix":
+            os.chdir(tree.root)
+            command = lab_command(tree, unit, browser, port)
+            sys.stdout.flush()
+            os.execve(command[0], command, lab_environment(tree))
         return subprocess.call(lab_command(tree, unit, browser, port), env=lab_environment(tree), cwd=tree.root)
     except KeyboardInterrupt:
         return 0
