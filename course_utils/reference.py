@@ -19,13 +19,15 @@ from course_utils.errors import CourseError
 OWN_PACKAGES = ("course_utils", "autograder")
 
 
-def _not_for_submissions(function: Callable) -> Callable:
+def not_for_submissions(function: Callable) -> Callable:
+    """Mark a function that answers an exercise: while a submission is graded, only the course's own code may call it."""
+
     @functools.wraps(function)
     def guarded(*args, **kwargs):
         caller = sys._getframe(1).f_globals.get("__name__", "")
         if os.environ.get("NBGRADER_EXECUTION") == "autograde" and caller.split(".")[0] not in OWN_PACKAGES:
             raise CourseError(
-                f"course_utils.reference.{function.__name__} answers an exercise and is not available while a "
+                f"{function.__module__}.{function.__name__} answers an exercise and is not available while a "
                 "submission is graded. Write the function yourself."
             )
         return function(*args, **kwargs)
@@ -33,7 +35,7 @@ def _not_for_submissions(function: Callable) -> Callable:
     return guarded
 
 
-@_not_for_submissions
+@not_for_submissions
 def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     """Bernoulli negative log-likelihood -log p(x | z) of each image, in nats.
 
@@ -47,7 +49,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
 
-@_not_for_submissions
+@not_for_submissions
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) of each dimension, in nats: (N, D), never summed.
 
@@ -56,13 +58,13 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
 
 
-@_not_for_submissions
+@not_for_submissions
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
     """z = mu + sigma * eps with fresh standard normal eps (Kingma and Welling 2013, section 2.4); shape of ``mu``."""
     return torch.addcmul(mu, torch.exp(0.5 * logvar), torch.randn_like(mu))
 
 
-@_not_for_submissions
+@not_for_submissions
 def gaussian_log_density(z: Tensor, mu: Tensor | float = 0.0, logvar: Tensor | float = 0.0) -> Tensor:
     """log N(z; mu, exp(logvar)) in nats, summed over the last axis: (..., D) -> (...)."""
     logvar = torch.as_tensor(logvar, dtype=z.dtype, device=z.device)

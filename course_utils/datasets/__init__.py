@@ -93,7 +93,7 @@ def batches(
 def scale(images: torch.Tensor) -> torch.Tensor:
     """uint8 images in 0..255 as float32 in [0, 1]; float images unchanged."""
     if images.dtype == torch.uint8:
-        return images.to(torch.float32).mul_(1 / 255)
+        return images.to(torch.float32).div_(255)  # divided: 1 / 255 rounds twice
     if images.is_floating_point():
         return images
     raise TypeError(f"images have dtype {images.dtype}; expected uint8 in 0..255, or floats in [0, 1].")

@@ -52,6 +52,8 @@ def read(name: str, folder: Path) -> tuple:
         expected = (count, 28, 28) if "images" in stem else (count,)
         if array.shape != expected:
             raise _damaged(path, f"it holds an array of shape {array.shape}, expected {expected}")
+        if "labels" in stem and array.max() > 9:
+            raise _damaged(path, f"it holds the label {array.max()}, expected 0 to 9")
         tensor = torch.from_numpy(array.copy())
         tensors.append(tensor[:, None] if "images" in stem else tensor.long())
     return (*tensors, FAMILIES[name][1])
@@ -66,8 +68,8 @@ def read_idx(path: Path) -> np.ndarray:
         raise _damaged(path, str(error)) from None
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror or error}).") from None
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise _damaged(path, "it does not begin like an IDX file of bytes")
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or content[3] > 3:
+        raise _damaged(path, "it does not begin like an IDX file of images or labels")
     num_dims = content[3]
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(num_dims))
     body = np.frombuffer(content, dtype=np.uint8, offset=min(4 + 4 * num_dims, len(content)))

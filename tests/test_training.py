@@ -1,0 +1,408 @@
+"""The training loop: that it learns, what it records, and that nothing is lost when it ends early."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_utils import device, runs, training
+from course_utils.errors import CourseError
+
+UNIT = "01_autoencoders"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
+    monkeypatch.setattr(training, "PROBE_SECONDS", 0.01)
+    for name in ("COURSE_BUDGET", "NBGRADER_EXECUTION"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / UNIT
+
+
+def toy_images(count: int = 256) -> torch.Tensor:
+    """Bytes on a line in 6-D: an autoencoder with one latent dimension can learn them."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(count, 1, generator=generator) * torch.tensor([[255.0, 200, 150, 100, 50, 0]])).to(torch.uint8)
+
+
+def toy_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1), nn.Linear(1, 6))
+
+
+def squared_error(model: nn.Module, x: torch.Tensor) -> dict:
+    return {"loss": (model(x) - x).square().sum(1).mean(), "noise": torch.rand(())}
+
+
+def fit(model=None, loss_function=squared_error, images=None, **kwargs) -> training.Run:
+    options = {"epochs": 2, "batch_size": 32, "lr": 1e-2, "progress": False, **kwargs}
+    return training.fit(model or toy_model(), loss_function, toy_images() if images is None else images, **options)
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+class AtStep:
+    """A loss function that does something else at its k-th call, counted from 1."""
+
+    def __init__(self, step: int, action) -> None:
+        self.step, self.action, self.calls = step, action, 0
+
+    def __call__(self, model, x):
+        self.calls += 1
+        return self.action(model, x) if self.calls == self.step else squared_error(model, x)
+
+
+def interrupt(model, x):
+    raise KeyboardInterrupt
+
+
+def nan_loss(model, x):
+    return {"loss": squared_error(model, x)["loss"] * math.nan}
+
+
+# --- learning and recording --------------------------------------------------------------------------------------
+
+
+def test_a_toy_is_learnt():
+    """False alarm: none, the seed is fixed and the machine's rounding moves the loss by far less than the margin."""
+    run = fit(epochs=60, seed=1, test_images=toy_images(64))
+    assert run.curve("loss")[-1] < 0.1 * run.curve("loss")[0], run.curve("loss")
+    assert run.curve("test_loss")[-1] < 0.1 * run.curve("test_loss")[0]
+    assert not run.model.training and run.stopped is None
+
+
+def test_the_history_has_one_record_per_epoch_with_every_number():
+    run = fit(epochs=3, test_images=toy_images(40))
+    assert [list(record) for record in run.history] == [["epoch", "seconds", "loss", "noise", "test_loss", "test_noise"]] * 3
+    assert run.curve("epoch") == [1, 2, 3] and run.curve("seconds") == sorted(run.curve("seconds"))
+    assert all(type(value) in (int, float) for record in run.history for value in record.values())
+
+
+def test_an_unknown_curve_names_those_there_are():
+    with pytest.raises(KeyError, match="no 'kl' in this history; there are epoch, seconds, loss, noise"):
+        fit().curve("kl")
+
+
+def test_a_record_is_the_mean_over_the_steps_of_its_epoch():
+    seen = []
+
+    def constant(model, x):
+        seen.append(float(len(seen)))
+        return {"loss": squared_error(model, x)["loss"], "count": torch.tensor(seen[-1]), "plain": seen[-1]}
+
+    run = fit(loss_function=constant, epochs=2)
+    assert run.curve("count") == run.curve("plain") == [np.mean(range(8)), np.mean(range(8, 16))]
+
+
+def test_the_loop_is_adam_as_torch_has_it():
+    """Weights after three full-batch epochs equal those of a loop written out by hand."""
+    images = toy_images(32)
+    model, by_hand = toy_model(), toy_model()
+    fit(model, images=images, epochs=3, lr=0.05)
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr=0.05)
+    for _ in range(3):
+        optimizer.zero_grad()
+        squared_error(by_hand, images.float() / 255)["loss"].backward()
+        optimizer.step()
+    for (name, ours), theirs in zip(model.named_parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_seed_gives_the_same_history_with_and_without_progress(capsys):
+    def numbers(run):
+        return [{key: value for key, value in record.items() if key != "seconds"} for record in run.history]
+
+    first = numbers(fit(seed=7))
+    assert numbers(fit(seed=7, progress=True)) == first
+    assert numbers(fit(seed=8)) != first
+
+
+def test_evaluation_averages_over_images_and_restores_the_mode():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.9)).train()
+    images = toy_images(70)
+    in_parts = training.evaluate(model, squared_error, images, batch_size=32)["loss"]
+    assert model.training
+    whole = squared_error(model.eval(), images.float() / 255)["loss"].item()
+    assert in_parts == pytest.approx(whole, rel=1e-5)
+
+
+def test_no_epochs_leave_the_model_as_it_was():
+    model = toy_model()
+    before = weights(model)
+    run = fit(model, epochs=0, progress=True)
+    assert same(weights(model), before) and run.history == [] and run.curve("loss") == []
+
+
+def test_float_images_and_frozen_layers_are_trained_too():
+    model = toy_model().double()
+    model[0].requires_grad_(False)
+    before = weights(model)
+    fit(model, images=toy_images().double() / 255)
+    assert torch.equal(model[0].weight, before["0.weight"]) and not torch.equal(model[2].weight, before["2.weight"])
+
+
+# --- the estimate ------------------------------------------------------------------------------------------------
+
+
+def test_the_estimate_leaves_model_gradients_and_random_state_as_they_were():
+    def noisy(model, x):
+        return {"loss": squared_error(model, x)["loss"] + np.random.rand() + random.random()}
+
+    model = nn.Sequential(toy_model(), nn.BatchNorm1d(6))
+    before = weights(model)
+    device.seed_everything(11)
+    expected = random.random(), np.random.rand(), torch.rand(3).tolist()
+    device.seed_everything(11)
+    training.estimate_seconds(model, noisy, toy_images(), 3, 32, toy_images(10))
+    assert (random.random(), np.random.rand(), torch.rand(3).tolist()) == expected
+    assert same(weights(model), before)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_estimate_is_within_a_factor_of_two():
+    """The loss function sleeps, so that the truth is known and the machine's own speed hardly matters."""
+
+    def slow(model, x):
+        time.sleep(0.01 if torch.is_grad_enabled() else 0.05)
+        return squared_error(model, x)
+
+    images, test_images = toy_images(320), toy_images(100)
+    estimate = training.estimate_seconds(toy_model(), slow, images, 2, 32, test_images)
+    taken = fit(loss_function=slow, images=images, test_images=test_images, epochs=2).seconds
+    assert 0.5 < estimate / taken < 2, f"estimated {estimate:.2f} s, took {taken:.2f} s"
+
+
+def test_the_cost_is_told_before_training_starts(capsys):
+    def first_sight(model, x):
+        if model is trained:
+            shown.append(capsys.readouterr().out)
+        return squared_error(model, x)
+
+    shown, trained = [], toy_model()
+    run = fit(trained, first_sight, progress=True)
+    assert shown[0] == f"2 epochs of 8 steps: about less than a second on {device.describe(torch.device('cpu'))}.\n"
+    assert 0 < run.estimated_seconds < 1
+
+
+# --- ending early ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 5, 8, 9, 13])
+def test_an_interrupt_leaves_a_usable_model_its_history_and_a_kept_run(place, capsys, step):
+    model = toy_model()
+    run = fit(model, AtStep(step, interrupt), epochs=5, name="early", unit=UNIT)
+    assert run.stopped == "interrupted" and not model.training
+    # eight steps an epoch: whole epochs, then the one that was cut short
+    assert run.curve("epoch") == list(range(1, math.ceil((step - 1) / 8) + 1))
+    assert all(math.isfinite(loss) for loss in run.curve("loss"))
+    assert model(toy_images().float()).isfinite().all()
+    shown = capsys.readouterr().out
+    assert "Interrupted in epoch" in shown and "usable" in shown
+    fresh = toy_model(seed=3)
+    record = runs.load("early", fresh, UNIT)
+    assert record["stopped"] == "interrupted" and record["history"] == run.history
+    assert same(weights(fresh), weights(model))
+
+
+def test_an_interrupt_while_testing_records_the_epoch_once():
+    def interrupted_test(model, x):
+        if not torch.is_grad_enabled() and len(seen) == 1:
+            raise KeyboardInterrupt
+        if not torch.is_grad_enabled():
+            seen.append(x)
+        return squared_error(model, x)
+
+    seen = []
+    run = fit(loss_function=interrupted_test, epochs=4, test_images=toy_images(20))
+    assert run.curve("epoch") == [1, 2]
+    test_loss = run.curve("test_loss")
+    assert math.isfinite(test_loss[0]) and math.isnan(test_loss[1]), "no test number, but still a curve to draw"
+
+
+@pytest.mark.parametrize("step", [1, 4, 12])
+def test_a_loss_that_is_nan_stops_before_the_weights_are_spoilt(capsys, step):
+    model, twin = toy_model(), toy_model()
+    run = fit(model, AtStep(step, nan_loss), epochs=3, seed=2)
+    assert run.stopped == "not finite"
+    shown = capsys.readouterr().out
+    assert "no longer a finite number" in shown and "learning rate" in shown and "here 0.01" in shown
+    fit(twin, AtStep(step, interrupt), epochs=3, seed=2)
+    assert same(weights(model), weights(twin)), "the weights are not those of the last good step"
+
+
+def test_a_nan_gradient_of_a_finite_loss_stops_with_the_last_good_weights(capsys):
+    """sqrt at 0: the loss is finite, its gradient is not; the loss shows it one step later."""
+
+    def root_at_zero(model, x):
+        return {"loss": squared_error(model, x)["loss"] + (0 * model[0].weight).sum().sqrt()}
+
+    for step in (9 + 3, 9 + 7):  # within the second epoch, and at its very last step
+        model, after_one_epoch = toy_model(), toy_model()
+        run = fit(model, AtStep(step, root_at_zero), epochs=4, seed=2)
+        fit(after_one_epoch, epochs=1, seed=2)
+        assert run.stopped == "not finite", f"step {step}"
+        assert same(weights(model), weights(after_one_epoch)), f"step {step}: not the weights of the last good epoch"
+    assert "no longer a finite number" in capsys.readouterr().out
+
+
+def test_a_huge_learning_rate_is_explained_not_raised(capsys):
+    def steep(model, x):
+        return {"loss": model(x).square().sum().exp()}
+
+    run = fit(loss_function=steep, epochs=20, lr=1e6)
+    assert run.stopped == "not finite" and all(p.isfinite().all() for p in run.model.parameters())
+    assert "here 1e+06" in capsys.readouterr().out
+
+
+def test_a_full_disk_does_not_lose_the_model(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.Path, "mkdir", full)
+    run = fit(name="vae", unit=UNIT)
+    assert len(run.history) == 2 and run.model(toy_images().float()).isfinite().all()
+    assert "No space left on device" in capsys.readouterr().out
+
+
+def test_an_error_of_the_loss_function_is_passed_on_and_the_bar_closed(capsys):
+    def broken(model, x):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        fit(loss_function=AtStep(20, broken), epochs=5, progress=True)
+
+
+# --- wrong use ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda loss: loss, "returned a Tensor; expected a dict with the key 'loss'"),
+        (lambda loss: (loss, 1), "returned a tuple; expected a dict"),
+        (lambda loss: None, "returned a NoneType; expected a dict"),
+        (lambda loss: {"total": loss}, r"returned a dict with the keys \['total'\]; expected a dict with the key 'loss'"),
+        (lambda loss: {"loss": loss.item()}, "cannot be minimised.*turned into a float"),
+        (lambda loss: {"loss": loss.detach()}, "cannot be minimised.*detached"),
+        (lambda loss: {"loss": loss * torch.ones(3)}, r"a tensor of shape \(3,\) under 'loss'; expected one number"),
+        (lambda loss: {"loss": loss, "mu": torch.zeros(5, 2)}, r"a tensor of shape \(5, 2\) under 'mu'; expected one number"),
+        (lambda loss: {"loss": loss, "kl": None}, "None under 'kl'; expected one number"),
+        (lambda loss: {"loss": loss, "kl": "0.3"}, "'0.3' under 'kl'; expected one number"),
+        (lambda loss: {"loss": loss, 3: loss}, "under 3; expected a name"),
+    ],
+)
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_loss_function_that_returns_something_else_is_one_clear_error(returned, message, progress):
+    with pytest.raises(CourseError, match=message):
+        fit(loss_function=lambda model, x: returned(squared_error(model, x)["loss"]), progress=progress)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"images": [1, 2]}, "images is list; expected a tensor"),
+        ({"images": torch.rand(4)}, r"images is \(4,\); expected a tensor \(N, ...\)"),
+        ({"images": torch.zeros(0, 6)}, "images is empty"),
+        ({"epochs": -1}, "epochs is -1; expected a whole number from 0 up"),
+        ({"epochs": 1.5}, "epochs is 1.5; expected a whole number"),
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number from 1 up"),
+        ({"lr": 0}, "lr is 0; expected a number above 0"),
+        ({"lr": math.nan}, "lr is nan; expected a number above 0"),
+        ({"seed": -3}, "seed is -3"),
+        ({"name": "a/b"}, "becomes a file's name"),
+        ({"name": "a b", "epochs": 1}, "becomes a file's name"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_trained(wrong, message):
+    model = toy_model()
+    before = weights(model)
+    with pytest.raises(ValueError, match=message):
+        fit(model, **wrong)
+    assert same(weights(model), before)
+
+
+def test_whole_number_images_are_refused():
+    with pytest.raises(TypeError, match="images have dtype torch.int64; expected uint8"):
+        fit(images=toy_images().long())
+
+
+def test_a_model_without_parameters_is_one_clear_error():
+    with pytest.raises(CourseError, match="The model has no parameters to train"):
+        fit(nn.Identity())
+
+
+# --- where it runs -----------------------------------------------------------------------------------------------
+
+
+def test_the_run_is_kept_with_its_settings(place):
+    run = fit(seed=4, name="vae", unit=UNIT)
+    record = runs.load("vae", toy_model(), UNIT)
+    assert record["history"] == run.history and record["stopped"] is None
+    assert record["settings"] == {"epochs": 2, "batch_size": 32, "lr": 0.01, "seed": 4, "images": 256, "device": "cpu", "budget": "full"}
+
+
+def test_output_in_a_log_is_two_lines_whatever_the_number_of_epochs(capsys):
+    fit(epochs=40, progress=True)
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert [line.split(":")[0].split(";")[0].split(" in ")[0] for line in shown.out.splitlines()] == ["40 epochs of 8 steps", "40 epochs"]
+    assert "\r" not in shown.out
+
+
+def test_silence_when_told(capsys):
+    fit(progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_a_bar_that_moves_and_clears(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def slow(model, x):
+        time.sleep(0.02)
+        return squared_error(model, x)
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    fit(loss_function=slow, epochs=4, progress=True)
+    frames = terminal.getvalue().split("\r")
+    assert sum("/32 [" in frame for frame in frames) >= 2, frames
+    assert frames[-1].startswith("4 epochs in "), "the bar is wiped before the last line"
+
+
+def test_it_runs_without_display_notebook_or_terminal(tmp_path):
+    code = (
+        "import sys, torch\n"
+        "from torch import nn\n"
+        "from course_utils import training\n"
+        "loss = lambda model, x: {'loss': (model(x) - x).square().mean()}\n"
+        "run = training.fit(nn.Linear(4, 4), loss, torch.rand(64, 4), epochs=2, batch_size=16, name='bare')\n"
+        "assert len(run.history) == 2\n"
+        "drawn = [m for m in sys.modules if m.split('.')[0] in ('IPython', 'matplotlib', 'ipywidgets')]\n"
+        "assert not drawn, drawn\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
+    environment |= {"COURSE_RUNS": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path,
+                            stdin=subprocess.DEVNULL, timeout=120)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "" and len(result.stdout.splitlines()) == 2, (result.stdout, result.stderr)
+    assert sorted(path.name for path in (tmp_path / "scratch").iterdir()) == ["bare.json", "bare.safetensors"]
