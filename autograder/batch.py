@@ -12,11 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, w
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from typing import Any
 
 from course_utils.errors import CourseError, WrongUsage
 
+from .examiner.job import examine
 from .sandbox.client import WarmProcess
 
 _ATTEMPTS = 2
@@ -94,7 +95,6 @@ def _alone(new_executor: Callable[[], Executor], make: Make, address: str | None
 def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> Iterator[tuple[str, Any]]:
     """One attempt at every job: results, or the exceptions in their place. Few jobs are made before they are needed."""
     left, running = list(makers.items()), {}
-    from .examiner.job import examine
     while left or running:
         while left and len(running) < 2 * _MOST_JOBS:
             key, make = left.pop(0)
@@ -116,7 +116,8 @@ def _stop(executor: Executor) -> None:
 def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
     workers = options.workers()
     context = get_context("forkserver")  # workers share the pages of what is imported once
-    context.set_forkserver_preload(["autograder.examiner.job", "course_utils.check"])
+    context.set_forkserver_preload(["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check"])
+    forkserver.ensure_running()  # imports while the warm process does
     with WarmProcess(options.unsafe) as warm:
         yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker), warm.address
 

@@ -14,13 +14,14 @@ from collections.abc import Callable
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import MissingEntry
+from nbgrader.api import Gradebook, MissingEntry
 
 from course_utils.errors import CourseError, WrongUsage
 from course_utils.handin import course_cells, exercise_name
 from course_utils.tree import Tree
 
 from .batch import Failed, Options, run_batch
+from .examiner.job import make_job
 from .examiner.settings import RECORD, Settings
 from .gradebook import read_graded, save_graded, settle
 from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
@@ -49,15 +50,15 @@ def grade_unit(
     if student and not (tree.root / "submitted" / student).is_dir():
         raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {_listed(all_students(tree, course))}.")
     students = [student] if student else all_students(tree, course)
-    rows: list[Grade] = []
-    try:
-        rows = _Grading(tree, unit, course, options).of(students, run, progress)
-    except BaseException:  # also Ctrl-C: what is done stays done
-        done = [name for name in students if read_graded(tree.root, unit, name) is not None]
-        replace_unit(tree.root, unit, [row for name in done for row in student_rows(course, unit, name, None)], students=set(done))
-        raise
-    replace_unit(tree.root, unit, rows, students={student} if student else None)
-    return rows
+    with course.gradebook() as gradebook:
+        grading = _Grading(tree, unit, course, gradebook, options)
+        try:
+            grading.of(students, run, progress)
+        except BaseException:  # also Ctrl-C: what is done stays done
+            replace_unit(tree.root, unit, grading.rows(), students=set(grading.done))
+            raise
+    replace_unit(tree.root, unit, grading.rows(), students={student} if student else None)
+    return grading.rows()
 
 
 def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
@@ -90,8 +91,9 @@ def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
 class _Grading:
     """One run over the submissions of a unit."""
 
-    def __init__(self, tree: Tree, unit: str, course: NbGraderCourse, options: Options) -> None:
-        self._tree, self._unit, self._course, self._options = tree, unit, course, options
+    def __init__(self, tree: Tree, unit: str, course: NbGraderCourse, gradebook: Gradebook, options: Options) -> None:
+        self._tree, self._unit, self._course, self._gradebook, self._options = tree, unit, course, gradebook, options
+        self.done: dict[str, list[Grade]] = {}
         executor = ExecuteSubmission(parent=course.app)
         self._unsafe = options.unsafe or executor.unsafe
         self._settings: Settings = executor.settings()
@@ -99,9 +101,11 @@ class _Grading:
         basis = json.dumps([version(), self._template.digest(), self._settings.to_dict()])
         self._basis = hashlib.sha256(basis.encode()).hexdigest()
 
-    def of(self, students: list[str], run: bool, progress: Progress) -> list[Grade]:
-        """Grade what has changed, in parallel; the rows of all students."""
-        self._rows: dict[str, list[Grade]] = {}
+    def rows(self) -> list[Grade]:
+        return [row for student in sorted(self.done) for row in self.done[student]]
+
+    def of(self, students: list[str], run: bool, progress: Progress) -> None:
+        """Grade what has changed, in parallel."""
         self._total, self._started, self._progress = len(students), time.monotonic(), progress
         found = {student: find_submission(self._tree, self._unit, student) for student in students}
         jobs: dict[str, Submission] = {}
@@ -117,11 +121,8 @@ class _Grading:
         results = run_batch(makers, Options(**{**vars(self._options), "unsafe": self._unsafe}))
         for number, (student, result) in enumerate(results, start=1):
             self._finish(student, self._keep(student, jobs[student], result), self._time_left(number))
-        return [row for student in students for row in self._rows[student]]
 
     def _maker(self, student: str, submission: Submission) -> Callable[[str | None], bytes]:
-        from .examiner.job import make_job
-
         return lambda address: make_job(
             submission.name, submission.notebook, submission.files, self._template, self._settings, address, self._unsafe)
 
@@ -145,38 +146,36 @@ class _Grading:
         record = notebook.metadata[RECORD]
         record["repairs"] = submission.notes + record["repairs"]
         record["key"] = self._key(submission)
-        save_graded(self._course, self._unit, student, notebook)
+        save_graded(self._course, self._gradebook, self._unit, student, notebook)
         return None
 
     def _finish(self, student: str, problem: Problem | None, note: str = "") -> None:
-        rows = self._rows[student] = student_rows(self._course, self._unit, student, problem)
+        rows = self.done[student] = student_rows(self._tree, self._gradebook, self._unit, student, problem)
         points, most = sum(row.score or 0 for row in rows), sum(row.max_score for row in rows)
         reason = f" ({problem[1]})" if problem else ""
-        self._progress(f"[{len(self._rows)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}")
+        self._progress(f"[{len(self.done)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}")
 
     def _time_left(self, done: int) -> str:
         left = (time.monotonic() - self._started) / done * (self._expected - done)
         return f", about {left:.0f} s left" if left >= 5 else ""
 
 
-def student_rows(course: NbGraderCourse, unit: str, student: str, problem: Problem | None) -> list[Grade]:
+def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, problem: Problem | None) -> list[Grade]:
     """The rows of one student, from the gradebook and the graded notebook."""
-    with course.gradebook() as gradebook:
-        cells = sorted(gradebook.find_notebook(unit, unit).grade_cells, key=lambda cell: cell.name)
-        if problem is not None:
-            status, reason = problem
-            score = None if status == CRASHED else 0.0  # a crash of a whole grading may be our own fault
-            if status != MISSING:
-                for cell in cells:
-                    settle(gradebook, cell, unit, student, score)
-            return [Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason) for cell in cells]
-        notebook = read_graded(course.tree.root, unit, student)
-        by_name = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells
-                   if cell.metadata.get("nbgrader", {}).get("grade_id")} if notebook else {}
-        return [_row(gradebook, cell, unit, student, by_name) for cell in cells]
+    cells = sorted(gradebook.find_notebook(unit, unit).grade_cells, key=lambda cell: cell.name)
+    if problem is not None:
+        status, reason = problem
+        score = None if status == CRASHED else 0.0  # a crash of a whole grading may be our own fault
+        if status != MISSING:
+            settle(gradebook, cells, unit, student, score)
+        return [Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason) for cell in cells]
+    notebook = read_graded(tree.root, unit, student)
+    by_name = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells
+               if cell.metadata.get("nbgrader", {}).get("grade_id")} if notebook else {}
+    return [_row(gradebook, cell, unit, student, by_name) for cell in cells]
 
 
-def _row(gradebook, cell, unit: str, student: str, notebook: dict[str, NotebookNode]) -> Grade:
+def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str, NotebookNode]) -> Grade:
     name = exercise_name(cell.name)
     try:
         grade = gradebook.find_grade(cell.name, unit, unit, student)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -16,16 +19,11 @@ from .preprocessors import RequireVerdict, SettleGrades
 SUBMITTED = "submitted"
 
 
-def save_graded(course: NbGraderCourse, unit: str, student: str, notebook: NotebookNode) -> None:
+def save_graded(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode) -> None:
     """Enter a graded notebook, as nbgrader's autograder does, and keep it in autograded/."""
-    directory = course.directory()
-    enter_submission(course, unit, student)
-    resources = {
-        "nbgrader": {"notebook": unit, "assignment": unit, "student": student, "db_url": directory.db_url},
-        "unique_key": unit, "output_files_dir": "",
-    }
-    for step in (RequireVerdict, SaveAutoGrades, SettleGrades, AssignLatePenalties, CheckCellMetadata):
-        notebook, resources = step(parent=course.app).preprocess(notebook, resources)
+    timestamp = course.directory().get_existing_timestamp(str(course.tree.root / SUBMITTED / student / unit))
+    with one_commit(gradebook):
+        notebook = _enter(course, gradebook, unit, student, notebook, timestamp)
     path = graded_path(course.tree.root, unit, student)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
@@ -33,21 +31,58 @@ def save_graded(course: NbGraderCourse, unit: str, student: str, notebook: Noteb
     os.replace(temporary, path)
 
 
-def enter_submission(course: NbGraderCourse, unit: str, student: str) -> None:
-    """The student and the submission, with the time at which it was handed in where that is known (timestamp.txt)."""
-    timestamp = course.directory().get_existing_timestamp(str(course.tree.root / SUBMITTED / student / unit))
-    with course.gradebook() as gradebook:
-        gradebook.update_or_create_student(student)
-        gradebook.update_or_create_submission(unit, student, **({"timestamp": timestamp} if timestamp else {}))
-
-
-def settle(gradebook: Gradebook, cell, unit: str, student: str, score: float | None) -> None:
-    """Enter the score of a cell of a submission that could not be graded; None when nobody can tell."""
+def _enter(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode,
+           timestamp: Any) -> NotebookNode:
     gradebook.update_or_create_student(student)
-    gradebook.update_or_create_submission(unit, student)
-    grade = gradebook.find_grade(cell.name, unit, unit, student)
-    grade.auto_score, grade.needs_manual_grade = score, score is None
-    gradebook.db.commit()
+    submission = gradebook.update_or_create_submission(unit, student, **({"timestamp": timestamp} if timestamp else {}))
+    resources = {
+        "nbgrader": {"notebook": unit, "assignment": unit, "student": student, "db_url": course.directory().db_url},
+        "gradebook": gradebook,
+    }
+    for step in (RequireVerdict, SaveInOpenGradebook, SettleGrades, CheckCellMetadata):
+        notebook, resources = step(parent=course.app).preprocess(notebook, resources)
+    if submission.total_seconds_late > 0:
+        gradebook.db.really_commit()  # nbgrader's step opens the gradebook for itself
+        notebook, resources = AssignLatePenalties(parent=course.app).preprocess(notebook, resources)
+    return notebook
+
+
+@contextmanager
+def one_commit(gradebook: Gradebook) -> Iterator[None]:
+    """nbgrader commits after every cell, and each commit waits for the disk: here one at the end takes their place."""
+    session = gradebook.db
+    session.really_commit = session.commit
+    session.commit = session.flush
+    try:
+        yield
+        session.really_commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        del session.commit, session.really_commit
+
+
+class SaveInOpenGradebook(SaveAutoGrades):
+    """nbgrader's own step, on a gradebook that is open already: opening it costs more than all the rest."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
+        place = resources["nbgrader"]
+        self.notebook_id, self.assignment_id, self.student_id = place["notebook"], place["assignment"], place["student"]
+        self.gradebook = resources["gradebook"]
+        for index, cell in enumerate(nb.cells):
+            nb.cells[index], resources = self.preprocess_cell(cell, resources, index)
+        return nb, resources
+
+
+def settle(gradebook: Gradebook, cells: list, unit: str, student: str, score: float | None) -> None:
+    """Enter the score of each cell of a submission that could not be graded; None when nobody can tell."""
+    with one_commit(gradebook):
+        gradebook.update_or_create_student(student)
+        gradebook.update_or_create_submission(unit, student)
+        for cell in cells:
+            grade = gradebook.find_grade(cell.name, unit, unit, student)
+            grade.auto_score, grade.needs_manual_grade = score, score is None
 
 
 def graded_path(root: Path, unit: str, student: str) -> Path:

@@ -174,20 +174,26 @@ class SettleGrades(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
         place = resources["nbgrader"]
-        present = {cell.metadata.nbgrader.get("grade_id"): cell for cell in nb.cells if "nbgrader" in cell.metadata}
-        with Gradebook(place["db_url"]) as gradebook:
-            try:
-                notebook = gradebook.find_submission_notebook(place["notebook"], place["assignment"], place["student"])
-            except MissingEntry:
-                return nb, resources
-            for grade in notebook.grades:
-                cell = present.get(grade.name)
-                blank = cell is not None and is_answer(cell) and is_blank(cell.source)
-                if grade.max_score == 0 or cell is None or blank:
-                    grade.auto_score = 0
-                    grade.needs_manual_grade = grade.manual_score is not None
-            gradebook.db.commit()
+        if "gradebook" in resources:
+            self._settle(nb, place, resources["gradebook"])
+        else:
+            with Gradebook(place["db_url"]) as gradebook:
+                self._settle(nb, place, gradebook)
         return nb, resources
+
+    def _settle(self, nb: NotebookNode, place: dict[str, str], gradebook: Gradebook) -> None:
+        present = {cell.metadata.nbgrader.get("grade_id"): cell for cell in nb.cells if "nbgrader" in cell.metadata}
+        try:
+            notebook = gradebook.find_submission_notebook(place["notebook"], place["assignment"], place["student"])
+        except MissingEntry:
+            return
+        for grade in notebook.grades:
+            cell = present.get(grade.name)
+            blank = cell is not None and is_answer(cell) and is_blank(cell.source)
+            if grade.max_score == 0 or cell is None or blank:
+                grade.auto_score = 0
+                grade.needs_manual_grade = grade.manual_score is not None
+        gradebook.db.commit()
 
 
 class LeaveOutRubric(NbGraderPreprocessor):

@@ -16,7 +16,6 @@ from autograder.sanitise import sanitise
 from autograder.template import TASK, TEST, Template, kind_of
 from course_utils.errors import CourseError
 
-from .exam import Exam
 from .settings import RECORD, Settings
 
 EXAMINED, UNREADABLE = "examined", "unreadable"
@@ -57,6 +56,8 @@ def examine(job: bytes) -> bytes:
 def sit(notebook: NotebookNode, template: Template, address: str, settings: Settings, files: dict[str, bytes],
         repaired: Repaired | None = None) -> str:
     """Examine a repaired notebook in place and make it safe to look at; returns the level of isolation."""
+    from .exam import Exam  # imports torch, which whoever makes jobs does not need
+
     if repaired is not None:
         record_repairs(notebook, repaired)
     prepare(notebook)
