@@ -1,6 +1,7 @@
 """Measure the checks on the bank of implementations and publish the result as a page.
 
-- every wrong implementation is judged again and again: is it below full marks each time, by which laws, with which cause?
+- every wrong implementation is judged again and again: is it below full marks each time, by which laws, with which
+cause?
 - every right implementation is judged again and again: does it get full marks each time?
 - the page docs/kill-matrix.md lists both, and is compared with today's bank and laws by the tests.
 """
@@ -78,7 +79,8 @@ def measure(exercise: str, index: int, right: bool, runs: int) -> Measured:
         causes = dict.fromkeys(law.cause for _, law in broken if law.cause)
         measured.causes["|".join(sorted(cause.id for cause in causes))] += 1
         measured.message = " / ".join(cause.sentence for cause in causes)
-        measured.trouble = next((f"{law.name}: expected {law.expected}, got {law.got}" for _, law in broken), measured.trouble)
+        measured.trouble = next((f"{law.name}: expected {law.expected}, got {law.got}" for _, law in broken),
+                                measured.trouble)
     return measured
 
 
@@ -120,24 +122,27 @@ def render(results: list[Measured]) -> str:
         "How the checks fare on the bank of implementations under `tests/bank`. Made by `course test --kill-matrix`; "
         "do not edit.",
         "",
-        f"- {len(wrong)} wrong implementations, {wrong[0].runs} runs each: "
-        f"{sum(r.as_it_should for r in wrong)} below full marks in every run.",
-        f"- {len(right)} right implementations, {right[0].runs} runs each: "
-        f"{sum(r.as_it_should for r in right)} at full marks in every run.",
+        f"- {len(wrong)} wrong implementations, {wrong[0].runs} runs each: {sum(r.as_it_should for r in wrong)} below "
+        "full marks in every run.",
+        f"- {len(right)} right implementations, {right[0].runs} runs each: {sum(r.as_it_should for r in right)} at "
+        "full marks in every run.",
         f"- Likely cause named in every run for {sum(r.well_explained for r in named)} wrong implementations "
-        f"({100 * sum(r.well_explained for r in named) / len(wrong):.0f} % of all); {explained - sum(r.well_explained for r in named)} "
-        f"more rightly get none; a false cause in any run: {false}.",
+        f"({100 * sum(r.well_explained for r in named) / len(wrong):.0f} % of all); "
+        f"{explained - sum(r.well_explained for r in named)} more rightly get none; a false cause in any run: {false}.",
         "",
     ]
     for exercise, check in CHECKS.items():
         mine = [r for r in results if r.exercise == exercise]
         lines += [f"## {exercise}", "", "Laws (weight):", ""]
         lines += [f"{number}. {law.name} ({law.weight})" for number, law in enumerate(check.laws, 1)]
-        lines += ["", "| wrong implementation | what it stands for | below full marks | broken laws | likely cause named |",
+        lines += ["", "| wrong implementation | what it stands for | below full marks | broken laws | likely cause "
+                  "named |",
                   "| --- | --- | --- | --- | --- |"]
         for r in (r for r in mine if not r.right):
-            laws = ", ".join(str(n) if count == r.runs else f"{n} ({100 * count // r.runs} %)" for n, count in sorted(r.broken.items()))
-            lines.append(f"| {r.name} | {_cell(r.about)} | {r.runs - r.full} of {r.runs} | {laws} | {_cell(r.message) or 'unknown'} |")
+            laws = ", ".join(str(n) if count == r.runs else f"{n} ({100 * count // r.runs} %)" for n,
+                             count in sorted(r.broken.items()))
+            lines.append(f"| {r.name} | {_cell(r.about)} | {r.runs - r.full} of {r.runs} | {laws} | "
+                         f"{_cell(r.message) or 'unknown'} |")
         lines += ["", "| right implementation | style | full marks |", "| --- | --- | --- |"]
         lines += [f"| {r.name} | {_cell(r.about)} | {r.full} of {r.runs} |" for r in mine if r.right]
         lines.append("")
@@ -149,8 +154,8 @@ def _cell(text: str) -> str:
 
 
 def run(write: bool = True, runs_wrong: int = 50, runs_right: int = 200, workers: int = 2) -> int:
-    """Measure the whole bank and write the page. Exit code 0 when every wrong implementation is caught every time and every
-    right one passes every time, else 1."""
+    """Measure the whole bank and write the page. Exit code 0 when every wrong implementation is caught every time and
+    every right one passes every time, else 1."""
     results = measure_all(runs_wrong, runs_right, workers=workers, tell=print)
     page = render(results)
     if write:

@@ -1,4 +1,5 @@
-"""Check your answer to an exercise: `from course_utils import check`, then `check.kl_divergence(kl_divergence, points=4)`.
+"""Check your answer to an exercise: `from course_utils import check`, then `check.kl_divergence(kl_divergence,
+points=4)`.
 
 Each function takes what you wrote and the points it is worth and returns a Score: its value in a notebook is the number
 of points earned, with a table of the laws your function must obey, and where one is broken what was expected, what

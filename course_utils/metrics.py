@@ -7,15 +7,28 @@ uint8 or floats in [0, 1] on the model's device.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from course_utils import reference
+from course_utils.aggregate import aggregate_covariance, aggregate_variance, distance_to_prior, mutual_information
 from course_utils.classifier import Classifier
 from course_utils.datasets import batches
+from course_utils.distances import precision_recall, sliced_wasserstein, wasserstein
+from course_utils.probes import linear_probe, nearest_neighbours
+
+__all__ = [
+    "Bound", "Estimate", "SampleQuality", "active_units", "across_image_variance", "aggregate_covariance",
+    "aggregate_variance", "binarize", "bound", "codes", "decoded", "distance_to_prior", "frechet_distance",
+    "importance_weighted_nll", "linear_probe", "mutual_information", "nearest_neighbours", "per_class", "posterior",
+    "precision_recall", "rate_per_dimension", "reconstructions", "sample_quality", "samples", "sliced_wasserstein",
+    "wasserstein",
+]  # fmt: skip
+
+NegativeLogLikelihood = Callable[[Tensor, Tensor], Tensor]  # (what the decoder returns, x) -> (N,) nats
 
 
 class Bound(NamedTuple):
@@ -31,19 +44,30 @@ class Bound(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean over images with its standard error (of the choice of images)."""
+    """A mean over images, in nats per image, with what may be wrong with it.
+
+    ``standard_error`` is that of the choice of images. On these very images, ``monte_carlo_error`` is the standard
+    error from the draws of z, and ``bias`` how much too high the mean is expected to be.
+    """
 
     mean: float
     standard_error: float
+    monte_carlo_error: float = math.nan
+    bias: float = math.nan
 
 
 @torch.no_grad()
-def bound(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Bound:
-    """Distortion and rate, one sample of q(z | x) an image (Kingma and Welling 2013, equation 3)."""
+def bound(
+    model: nn.Module, images: Tensor, batch_size: int = 1000, *, nll: NegativeLogLikelihood = reference.bernoulli_nll
+) -> Bound:
+    """Distortion and rate, one sample of q(z | x) an image (Kingma and Welling 2013, equation 3).
+
+    ``nll`` is -log p(x | z) of each image, from what the decoder returns and x; Bernoulli logits by default.
+    """
     distortion = rate = 0.0
     for x in batches(images, batch_size, shuffle=False):
         logits, mu, logvar = model(x)
-        distortion += float(reference.bernoulli_nll(logits, x).double().sum())
+        distortion += float(nll(logits, x).double().sum())
         rate += float(reference.gaussian_kl(mu, logvar).double().sum())
     return Bound(distortion / len(images), rate / len(images))
 
@@ -99,32 +123,52 @@ def across_image_variance(images: Tensor) -> float:
 
 
 @torch.no_grad()
-def importance_weighted_nll(model: nn.Module, images: Tensor, num_samples: int, *, batch_size: int = 100,
-                            chunk: int = 50) -> Estimate:  # fmt: skip
+def importance_weighted_nll(
+    model: nn.Module, images: Tensor, num_samples: int, *, batch_size: int = 100, chunk: int = 50,
+    nll: NegativeLogLikelihood = reference.bernoulli_nll,
+) -> Estimate:  # fmt: skip
     """-log p(x) by importance weighting (Burda et al. 2015, equation 8): log mean_k p(x, z_k) / q(z_k | x).
 
     An upper bound in expectation, tighter with more samples, and the negative ELBO at one. A likelihood only on
-    binarised images. The standard error is that of the mean over images.
+    binarised images. ``monte_carlo_error`` and ``bias`` follow from the spread of the weights w to first order: with
+    v = var(w) / (K mean(w)^2) for an image, its value has variance v and is v / 2 too high. Where a few weights carry
+    all the mass, both are themselves too small.
+
+    Args:
+        nll: -log p(x | z) of each image, (N,), from what the decoder returns and x; Bernoulli logits by default.
     """
     if num_samples < 1:
         raise ValueError(f"num_samples is {num_samples}; expected at least 1.")
-    values = []
+    values, variances = [], []
     for x in batches(images, batch_size, shuffle=False):
         mu, logvar = model.encode(x)
-        total = torch.full((len(x),), -math.inf, device=x.device)
+        first, second = (torch.full((len(x),), -math.inf, device=x.device) for _ in range(2))  # log sums of w and w^2
         for start in range(0, num_samples, chunk):
-            k = min(chunk, num_samples - start)
-            m, s = mu.repeat(k, 1), logvar.repeat(k, 1)
-            z = reference.reparameterize(m, s)
-            weight = (
-                reference.gaussian_log_density(z)
-                - reference.gaussian_log_density(z, m, s)
-                - reference.bernoulli_nll(model.decode(z), x.repeat(k, *[1] * (x.ndim - 1)))
-            )
-            total = torch.logaddexp(total, torch.logsumexp(weight.view(k, len(x)), 0))
-        values.append(math.log(num_samples) - total.double())
-    nll = torch.cat(values)
-    return Estimate(float(nll.mean()), float(nll.std() / math.sqrt(len(nll))) if len(nll) > 1 else math.nan)
+            weight = _log_weights(model, x, mu, logvar, min(chunk, num_samples - start), nll)
+            first = torch.logaddexp(first, torch.logsumexp(weight, 0))
+            second = torch.logaddexp(second, torch.logsumexp(2 * weight, 0))
+        values.append(math.log(num_samples) - first.double())
+        variances.append((num_samples * (second.double() - 2 * first.double()).exp() - 1) / max(num_samples - 1, 1))
+    value, variance = torch.cat(values), torch.cat(variances).clamp_min(0)
+    count = len(value)
+    error = float(value.std() / math.sqrt(count)) if count > 1 else math.nan
+    if num_samples == 1:
+        return Estimate(float(value.mean()), error)
+    return Estimate(float(value.mean()), error, float(variance.sum().sqrt() / count), float(variance.mean() / 2))
+
+
+def _log_weights(
+    model: nn.Module, x: Tensor, mu: Tensor, logvar: Tensor, count: int, nll: NegativeLogLikelihood
+) -> Tensor:  # fmt: skip
+    """log p(x, z) / q(z | x) of ``count`` draws of z for each image: (count, N)."""
+    m, s = mu.repeat(count, 1), logvar.repeat(count, 1)
+    z = reference.reparameterize(m, s)
+    weight = (
+        reference.gaussian_log_density(z)
+        - reference.gaussian_log_density(z, m, s)
+        - nll(model.decode(z), x.repeat(count, *[1] * (x.ndim - 1)))
+    )
+    return weight.view(count, len(x))
 
 
 def binarize(images: Tensor, *, seed: int = 0) -> Tensor:

@@ -39,7 +39,7 @@ def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
     command = [sys.executable, "-m", "course_utils.cli", "lab", "--no-browser", "--port", str(port)]
     settings = {"JUPYTER_TOKEN": token, "PYTHONPATH": str(root), "IPYTHONDIR": str(root / ".ipython"),
                 "JUPYTER_CONFIG_DIR": str(root / ".jupyter"), "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
-                "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings"), "OMP_NUM_THREADS": "2"}  # fmt: skip
+                "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings")}  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     with open(root / "lab.log", "wb") as log:
         server = subprocess.Popen(

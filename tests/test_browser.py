@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
-import zipfile
 from pathlib import Path
 
 import nbformat
@@ -16,10 +14,7 @@ import pytest
 from lab_in_chromium import chromium, find_chromium, lab, open_notebook, run_all_cells
 from miniature import CHECKOUT
 from nbformat.v4 import new_code_cell
-
-from autograder.kit import FOLDER, build_kit
-from autograder.release import release_units
-from course_utils.tree import Tree
+from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
 
 UNIT = "02_variational_autoencoders"
 SCREENSHOTS = CHECKOUT / "test-artifacts"
@@ -39,6 +34,8 @@ def train(beta):
 beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
 '''
 
+IS_ANOTHER_PICTURE = """before => document.querySelector("img[alt^='Image decoded by']").src !== before"""
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine (Debian: apt install chromium)"),
@@ -47,25 +44,22 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def instructors_tree(tmp_path_factory) -> Path:
-    """The configuration and unit 02, released, in a folder of its own."""
-    root = tmp_path_factory.mktemp("instructor") / "course"
-    shutil.copytree(CHECKOUT / "notebooks" / UNIT, root / "notebooks" / UNIT)
-    shutil.copy(CHECKOUT / "nbgrader_config.py", root)
-    release_units(Tree(root), [UNIT])
-    return root
+    return make_instructors_tree(tmp_path_factory.mktemp("instructor"), UNIT)
 
 
 @pytest.fixture(scope="module")
 def kit(instructors_tree, tmp_path_factory) -> Path:
-    """The student kit, unpacked; beside the released notebook of unit 02 lies a solved one."""
-    folder = tmp_path_factory.mktemp("student")
-    with zipfile.ZipFile(build_kit(Tree(instructors_tree))) as packed:
-        packed.extractall(folder)
-    unit = folder / FOLDER / "notebooks" / UNIT
-    released = nbformat.read(unit / f"{UNIT}.ipynb", as_version=4)
-    source = nbformat.read(instructors_tree / "notebooks" / UNIT / f"{UNIT}.ipynb", as_version=4)
-    nbformat.write(solve(released, source), unit / "solved.ipynb")
-    return folder / FOLDER
+    """The unpacked student kit; beside its notebook lies a solved one that ends at its first explorer, with quickly
+    trained models in place of the experiments before it."""
+    kit = unpack_kit(instructors_tree, tmp_path_factory.mktemp("student"))
+    notebook = read_unit(kit, UNIT)
+    solve(notebook, read_unit(instructors_tree, UNIT))
+    end_at_first_explorer(notebook)
+    *before, explorer = notebook.cells
+    kept = [cell for cell in before if not {"experiment", "predict"} & set(cell.metadata.get("tags", []))]
+    notebook.cells = [*kept, new_code_cell(QUICK_MODELS, metadata={"tags": ["experiment"]}), explorer]
+    nbformat.write(notebook, kit / "notebooks" / UNIT / "solved.ipynb")
+    return kit
 
 
 @pytest.fixture(scope="module")
@@ -86,35 +80,13 @@ def page():
         assert not errors, f"the browser's console shows errors: {errors}"
 
 
-def solve(released: nbformat.NotebookNode, source: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The released notebook with every exercise solved, up to its first explorer, which gets quickly trained models."""
-    solutions = {grade_id(cell): cell.source for cell in source.cells if grade_id(cell) and cell.cell_type == "code"}
-    cells = []
-    for cell in released.cells:
-        tags = cell.metadata.get("tags", [])
-        if "explore.latent_space" in cell.source and cell.cell_type == "code":
-            cells += [new_code_cell(QUICK_MODELS, metadata={"tags": ["experiment"]}), cell]
-            break
-        if "experiment" in tags or "predict" in tags:
-            continue
-        cell.source = re.sub(r"^ *### (BEGIN|END) SOLUTION\n", "", solutions.get(grade_id(cell), cell.source), flags=re.M)
-        cells.append(cell)
-    return nbformat.v4.new_notebook(cells=cells, metadata=released.metadata)
-
-
-def grade_id(cell: nbformat.NotebookNode) -> str | None:
-    """The name of a cell that is graded or to be filled in."""
-    return cell.metadata.get("nbgrader", {}).get("grade_id")
-
-
 def keep_screenshot(page, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def test_a_fresh_unit_runs_up_to_the_first_use_of_a_stub_which_names_the_exercise(students_lab, kit, page):
-    released = nbformat.read(kit / "notebooks" / UNIT / f"{UNIT}.ipynb", as_version=4)
-    exercises = {grade_id(cell) for cell in released.cells if cell.cell_type == "code" and grade_id(cell)}
+    exercises = {grade_id(cell) for cell in read_unit(kit, UNIT).cells if cell.cell_type == "code" and grade_id(cell)}
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/{UNIT}.ipynb")
     run_all_cells(page)
     error = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error'], "
@@ -152,7 +124,7 @@ def test_arrow_keys_on_a_slider_of_the_explorer_change_the_picture(students_lab,
     page.locator(".widget-slider:visible [role=slider]").nth(1).focus()  # the first is the one over beta
     for _ in range(8):
         page.keyboard.press("ArrowLeft")
-    page.wait_for_function("before => document.querySelector(\"img[alt^='Image decoded by']\").src !== before", arg=before)
+    page.wait_for_function(IS_ANOTHER_PICTURE, arg=before)
     page.wait_for_timeout(300)
     keep_screenshot(page, "explorer-moved")
     after = picture.get_attribute("src")
@@ -161,7 +133,7 @@ def test_arrow_keys_on_a_slider_of_the_explorer_change_the_picture(students_lab,
 
     page.locator(".widget-slider:visible [role=slider]").first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("after => document.querySelector(\"img[alt^='Image decoded by']\").src !== after", arg=after)
+    page.wait_for_function(IS_ANOTHER_PICTURE, arg=after)
     assert "decoded by 0.001" in picture.get_attribute("alt")
 
 

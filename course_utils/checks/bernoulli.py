@@ -12,20 +12,26 @@ from .demand import gradients, plain64, same_number, same_tensor, scalar, untouc
 from .law import Check, Draw, show
 from .score import Cause
 from .trusted import bernoulli_size, bernoulli_terms, per_image
-from .verdict import Broken
+from .verdict import Broken, CallFailed
 
-_FORMULA = "the maths hint under the exercise card: -x log p - (1 - x) log(1 - p) with p = sigmoid(logits)"
-_STABLE = "the hint on numerical range under the exercise card (work on logits, not on probabilities)"
+_FORMULA = ("the maths hint under the card of reconstruction_loss: -x log p - (1 - x) log(1 - p) with p = "
+            "sigmoid(logits)")
+_STABLE = "the first hint under the card of reconstruction_loss (work on logits, not on probabilities)"
 
-OVERFLOW = Cause("overflow", "You take the logarithm of a probability that has been rounded to 0 or 1, or the exponential "
-                 "of a large number. Stay with the logits: torch has a loss that does.", _STABLE)
-CLAMPED = Cause("clamped", "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a confident "
-                "pixel is, and its gradient is lost.", _STABLE, tentative=True)
+OVERFLOW = Cause("overflow", "You take the logarithm of a probability that has been rounded to 0 or 1, or the "
+                 "exponential of a large number. Stay with the logits: torch has a loss that does.", _STABLE)
+CLAMPED = Cause("clamped", "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a "
+                "confident pixel is, and its gradient is lost.", _STABLE, tentative=True)
 PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached, "
                       "rounded or computed without gradients.", "uses of .detach(), .data, torch.no_grad or .round()",
                       tentative=True)
-LAST_AXIS = Cause("sums_last_axis_only", "You sum over one axis only. Images may have channels, rows and columns: sum over "
-                  "everything but the first axis.", "'shapes' on the exercise card; flatten(1) helps")
+RANDOM = Cause("random_loss", "Your loss changes from call to call: there is noise or dropout in it, which does not "
+               "belong there.",
+               "random functions in your code")
+GREY_REFUSED = Cause("grey_refused", "The distribution that you use accepts 0 and 1 only; grey pixels lie between. Use "
+                     "the cross-entropy itself, or switch the validation of arguments off.", _FORMULA)
+LAST_AXIS = Cause("sums_last_axis_only", "You sum over one axis only. Images may have channels, rows and columns: sum "
+                  "over everything but the first axis.", "'Shapes' on the exercise card; flatten(1) helps")
 
 
 def _wrong(id: str, sentence: str) -> Cause:
@@ -44,7 +50,8 @@ FORMULAS: list[Formula] = [
             "likelihood is asked for."), lambda a, x: (a.sigmoid() - x) ** 2),
     (_wrong("squared_error", "This is half the squared error of the probabilities, a Gaussian likelihood; a Bernoulli "
             "likelihood is asked for."), lambda a, x: (a.sigmoid() - x) ** 2 / 2),
-    (_wrong("squared_error_on_logits", "This is the squared error between logits and x; a Bernoulli likelihood is asked for."),
+    (_wrong("squared_error_on_logits", "This is the squared error between logits and x; a Bernoulli likelihood is "
+            "asked for."),
      lambda a, x: (a - x) ** 2),
     (_wrong("absolute_error", "This is the absolute error; a Bernoulli likelihood is asked for."),
      lambda a, x: (a.sigmoid() - x).abs()),
@@ -71,8 +78,8 @@ FORMULAS: list[Formula] = [
     (_wrong("tanh_for_sigmoid", "Probabilities come from the sigmoid of the logits, not from tanh."),
      lambda a, x: _nll_of((a.tanh() + 1) / 2, x)),
     (_wrong("softplus_only", "The term x * logits is missing."), lambda a, x: torch.nn.functional.softplus(a)),
-    (_wrong("continuous_bernoulli", "This is the continuous Bernoulli, which adds a normalising constant; the course uses "
-            "the plain cross-entropy."), lambda a, x: bernoulli_terms(a, x) - _log_constant(a)),
+    (_wrong("continuous_bernoulli", "This is the continuous Bernoulli, which adds a normalising constant; the course "
+            "uses the plain cross-entropy."), lambda a, x: bernoulli_terms(a, x) - _log_constant(a)),
     (_wrong("clamped_logits", "Negative logits are cut off: a relu or clamp does not belong here."),
      lambda a, x: bernoulli_terms(a.clamp_min(0), x)),
 ]
@@ -111,14 +118,20 @@ def _same(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor, what: str
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     for logit, x in ((0.0, 0.0), (0.0, 1.0), (2.0, 1.0), (2.0, 0.0), (-3.0, 0.0), (-1.0, 1.0)):
-        _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]), f"loss of one pixel x = {x:g} at logit {logit:g}")
+        _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]),
+              f"loss of one pixel x = {x:g} at logit {logit:g}")
 
 
 @CHECK.law("is right for grey pixels, not only for black and white", weight=2)
 def _grey(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for logit, x in ((2.0, 0.5), (-2.0, 0.25), (3.0, 0.7), (1.0, 0.1)):
-        _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]), f"loss of one pixel x = {x:g} at logit {logit:g}")
+        try:
+            _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]),
+                  f"loss of one pixel x = {x:g} at logit {logit:g}")
+        except CallFailed as failed:
+            refused = "within the support" in failed.message
+            raise CallFailed(failed.kind, failed.message, GREY_REFUSED if refused else failed.cause) from None
     n, p = draw.integer(3, 6), draw.integer(20, 40)
     _same(candidate, draw.normal(n, p, scale=2.0), draw.uniform(n, p), f"loss of {n} grey images of {p} pixels")
 
@@ -147,10 +160,20 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     whole = _value(candidate, logits, x)
     same_number(whole, sum(singles) / n, f"loss of a batch of {n} (average of its images)", scale=size)
     order = draw.permutation(n)
-    same_number(_value(candidate, logits[order], x[order]), float(whole.detach()), "loss of the same batch in another order",
+    same_number(_value(candidate, logits[order], x[order]), float(whole.detach()),
+                "loss of the same batch in another order",
                 scale=size)
     same_number(_value(candidate, logits.repeat(40, 1), x.repeat(40, 1)), float(whole.detach()),
                 "loss of the same batch 40 times over", scale=size)
+    spread = torch.linspace(0, 3, 500)[:, None]  # images unlike one another: all of a large batch must count
+    _proportional(candidate, draw.normal(500, 2) * spread, draw.pixels(500, 2))
+
+
+def _proportional(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor) -> None:
+    """The batch is the average of its halves."""
+    halves = [float(_value(candidate, logits[part], x[part]).detach()) for part in (slice(0, 250), slice(250, 500))]
+    same_number(_value(candidate, logits, x), sum(halves) / 2, "loss of a batch of 500 (average of its halves)",
+                scale=sum(map(abs, halves)) / 2)
 
 
 @CHECK.law("sums over every axis but the first, whatever the shape of the images", weight=2)
@@ -207,10 +230,13 @@ def _range_cause(broken: Broken, candidate: Candidate) -> Cause | None:
 
 def _clamp_cause(candidate: Candidate) -> Cause | None:
     """Right for small logits, gradient included, and wrong for large ones: something clamps."""
+    draw = Draw()
+    logits, x = draw.normal(4, 5), draw.pixels(4, 5)
+    right = torch.tensor(per_image(bernoulli_terms(plain64(logits), plain64(x))), dtype=torch.float64)
+    if not agrees(candidate(logits.clone(), x), right, 1e-4):
+        return None
     try:
-        _by_hand(candidate, None)
-        _grey(candidate, Draw())
-        _gradient(candidate, Draw())
+        _gradient(candidate, draw)
     except Broken:
         return None
     return CLAMPED
@@ -228,7 +254,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         try:
             same_tensor(by_logits, (a.sigmoid() - t) / n, "dloss/dlogits", scale=1 / n)
         except Broken as broken:
-            right = agrees(value, torch.tensor(per_image(bernoulli_terms(a, t)), dtype=torch.float64))
+            right = agrees(value, torch.tensor(per_image(bernoulli_terms(a, t)), dtype=torch.float64), 1e-5)
             raise Broken(broken.expected, broken.got, PART_DETACHED if right else None) from None
 
 
@@ -240,7 +266,7 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
         _same(candidate, logits, x, f"loss of {n} x {p} in float64")
         first, second = (float(_value(candidate, logits, x).detach()) for _ in range(2))
         if abs(first - second) > 1e-5 * abs(first):
-            raise Broken(f"the same number again, {show(first)}", show(second))
+            raise Broken(f"the same number again, {show(first)}", show(second), RANDOM)
     for device in candidate.devices():
         _same(candidate, draw.normal(4, 3).to(device), draw.pixels(4, 3).to(device), f"loss on {device}")
 

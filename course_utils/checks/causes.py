@@ -18,10 +18,11 @@ Formula = tuple["Cause | None", Callable[..., torch.Tensor]]
 Reduction = tuple["Cause | None", Callable[[torch.Tensor], torch.Tensor]]
 _AGREEMENT = 1e-3  # float32 agrees with float64 far better than this; misconceptions differ by far more
 
-_SHAPES = "'shapes' on the exercise card: sum over everything but the first axis, then average over the batch"
+_SHAPES = "'Shapes' on the exercise card: sum over everything but the first axis, then average over the batch"
 
-MEAN_OF_ALL = Cause("mean_over_everything", "You average over pixels or dimensions as well as over the batch: the terms "
-                    "within one image must be summed, or the weight of the two losses depends on the image size.", _SHAPES)
+MEAN_OF_ALL = Cause("mean_over_everything", "You average over pixels or dimensions as well as over the batch: the "
+                    "terms within one image must be summed, or the weight of the two losses depends on the image size.",
+                    _SHAPES)
 SUM_OF_ALL = Cause("sum_over_batch", "You sum over the batch as well: the loss of one image must not depend on how "
                    "many others are in its batch.", _SHAPES)
 PER_IMAGE = Cause("per_image", "You return one number per image; the average over the batch is missing.", _SHAPES)
@@ -30,6 +31,13 @@ BATCH_SUMMED = Cause("axes_swapped", "You average within an image and sum over t
                      _SHAPES)
 FIRST_AXIS = Cause("averages_first_axis_only", "You average over the batch, but never sum over the rest.", _SHAPES)
 DIVIDED_TWICE = Cause("divided_by_batch_twice", "You divide by the batch size twice.", _SHAPES)
+FIXED_SIZE = Cause("fixed_size", "784 is written into your function: other images have another number of pixels. Sum "
+                   "instead.",
+                   _SHAPES)
+UNBIASED = Cause("divides_by_n_minus_one", "You divide by the batch size minus one: the average divides by the batch "
+                 "size.", _SHAPES)
+FIRST_IMAGE = Cause("first_image_only", "Only the first image of the batch counts.", _SHAPES)
+WORST_IMAGE = Cause("worst_image_only", "You take the largest loss of the batch; the average is asked for.", _SHAPES)
 
 
 def _dims(terms: torch.Tensor) -> torch.Tensor:
@@ -47,6 +55,10 @@ REDUCTIONS: list[Reduction] = [
     (BATCH_SUMMED, lambda t: _dims(t).mean(1).sum()),
     (FIRST_AXIS, lambda t: t.mean(0)),
     (SUM_OF_ALL, lambda t: t.sum(0)),
+    (FIXED_SIZE, lambda t: t.mean() * 784),
+    (UNBIASED, lambda t: t.sum() / max(t.shape[0] - 1, 1)),
+    (FIRST_IMAGE, lambda t: t[0].sum()),
+    (WORST_IMAGE, lambda t: _dims(t).sum(1).max()),
     (DIVIDED_TWICE, lambda t: _dims(t).sum(1).mean() / t.shape[0]),
 ]
 
@@ -92,7 +104,7 @@ def agrees(came: object, predicted: torch.Tensor, agreement: float = _AGREEMENT)
     """Does a returned value have the predicted shape and numbers?"""
     if isinstance(came, (int, float)):
         came = torch.tensor(float(came), dtype=torch.float64)
-    if not isinstance(came, torch.Tensor) or came.shape != predicted.shape:
+    if not isinstance(came, torch.Tensor) or came.is_complex() or came.shape != predicted.shape:
         return False
     came = came.detach().cpu().to(torch.float64)
     if not bool(torch.isfinite(came).all()) or not bool(torch.isfinite(predicted).all()):

@@ -29,23 +29,25 @@ def scalar(value: Any, what: str) -> torch.Tensor:
     """`value` as a finite 0-dimensional tensor."""
     if isinstance(value, (int, float)):
         raise Broken(f"{what} as a scalar tensor that carries gradients", describe(value), Cause(
-            "python_number", "You return a Python number: .item() or float() cuts the gradient, so that nothing "
-            "could be trained with it.", "the last line of your function"))
+            "python_number", "You return a Python number: .item() or float() cuts the gradient, so that nothing could "
+            "be trained with it.", "the last line of your function"))
     if isinstance(value, torch.Tensor) and value.dim() > 0:
         raise Broken(f"{what} as one number, a scalar tensor", describe(value), Cause(
-            "not_scalar", "You return several numbers: the sum over everything but the first axis, or the average "
-            "over the batch, is missing.", "'shapes' on the exercise card", tentative=True))
+            "not_scalar", "You return several numbers: the sum over everything but the first axis, or the average over "
+            "the batch, is missing.", "'Shapes' on the exercise card", tentative=True))
     if not isinstance(value, torch.Tensor):
-        raise Broken(f"{what} as a scalar tensor", describe(value), _none(value))
+        raise Broken(f"{what} as a scalar tensor", describe(value), _other_kind(value))
     return finite(real(value, what), what)
 
 
 def tensor(value: Any, shape: Sequence[int], what: str) -> torch.Tensor:
     """`value` as a finite floating-point tensor of this shape."""
     if not isinstance(value, torch.Tensor):
-        raise Broken(f"{what} as a tensor of shape {tuple(shape)}", describe(value), _none(value))
+        raise Broken(f"{what} as a tensor of shape {tuple(shape)}", describe(value), _other_kind(value))
     if tuple(value.shape) != tuple(shape):
-        raise Broken(f"{what} of shape {tuple(shape)}", describe(value))
+        raise Broken(f"{what} of shape {tuple(shape)}", describe(value), Cause(
+            "wrong_shape", "Your result has another shape than the exercise asks for.", "'Shapes' on the exercise card",
+            tentative=True))
     return finite(real(value, what), what)
 
 
@@ -55,10 +57,10 @@ def number(value: Any, what: str, *, tensor_allowed: bool) -> float:
         value = float(value.detach())
     if isinstance(value, torch.Tensor):
         raise Broken(f"{what} as a Python float", describe(value), Cause(
-            "not_a_float", "You return a tensor. A tensor that is kept for a loss curve drags its whole graph "
-            "along; .item() turns it into a float.", "the last line of your function"))
+            "not_a_float", "You return a tensor. A tensor that is kept for a loss curve drags its whole graph along; "
+            ".item() turns it into a float.", "the last line of your function"))
     if not isinstance(value, (int, float)):
-        raise Broken(f"{what} as a Python float", describe(value), _none(value))
+        raise Broken(f"{what} as a Python float", describe(value), _other_kind(value))
     if not math.isfinite(value):
         raise Broken(f"{what} as a finite number", show(value))
     return float(value)
@@ -68,21 +70,37 @@ def several(value: Any, names: Sequence[str]) -> tuple:
     """`value` as a tuple of as many values as there are names."""
     expected = f"{len(names)} values ({', '.join(names)})"
     if not isinstance(value, tuple):
-        raise Broken(expected, describe(value), _none(value))
+        raise Broken(expected, describe(value), _other_kind(value, len(names)))
     if len(value) != len(names):
-        raise Broken(expected, describe(value))
+        raise Broken(expected, describe(value), _number_of_values(len(value), len(names)))
     return value
 
 
-def _none(value: Any) -> Cause | None:
+def _other_kind(value: Any, asked: int = 1) -> Cause | None:
+    last = "the last line of your function"
     if value is None:
-        return Cause("returns_none", "Your function ends without returning its result.", "the last line of your function")
-    return None
+        return Cause("returns_none", "Your function ends without returning its result.", last)
+    if isinstance(value, tuple):
+        return _number_of_values(len(value), asked)
+    if "NumPy" in describe(value):
+        return Cause("numpy_result", "You return a NumPy array: NumPy knows nothing of gradients or devices. Stay with "
+                     "torch.",
+                     "calls of .numpy() and np.")
+    if asked > 1:
+        return _number_of_values(1, asked)
+    return Cause("wrong_kind", "Your function returns another kind of thing than the exercise asks for.", last)
+
+
+def _number_of_values(came: int, asked: int) -> Cause:
+    return Cause("wrong_number_of_values",
+                 f"You return {came} value{'s' * (came != 1)}; the exercise asks for {asked}.",
+                 "the return line, and 'Shapes' on the exercise card")
 
 
 def real(value: torch.Tensor, what: str) -> torch.Tensor:
     if not value.is_floating_point():
-        raise Broken(f"{what} as floating-point numbers", describe(value))
+        raise Broken(f"{what} as floating-point numbers", describe(value), Cause(
+            "not_floating", "Your result is not made of floating-point numbers.", "conversions in your function"))
     return value
 
 
@@ -103,26 +121,29 @@ def plain64(value: torch.Tensor) -> torch.Tensor:
 def same_number(got: torch.Tensor | float, want: float, what: str, *, scale: float | None = None,
                 rounding: float = ROUNDING, floor: float = 1e-5) -> None:
     """`got` equals `want` up to rounding of terms of size `scale` (default: |want|)."""
+    assert math.isfinite(want), f"the law itself expects {want}: {what}"
     value = float(got.detach()) if isinstance(got, torch.Tensor) else float(got)
     allowed = rounding * (abs(want) if scale is None else scale) + floor
     if not abs(value - want) <= allowed:
-        raise Broken(f"{what} = {show(want)}", show(value))
+        raise Broken(f"{what}: {show(want)}", show(value))
 
 
 def same_tensor(got: torch.Tensor, want: torch.Tensor, what: str, *, scale: torch.Tensor | float,
                 rounding: float = ROUNDING, floor: float = 1e-6) -> None:
     """`got` equals `want` element by element, up to rounding of terms of size `scale`; the worst element is shown."""
+    assert bool(torch.isfinite(want).all()), f"the law itself expects numbers that are not finite: {what}"
     difference = (plain64(got) - want).abs()
     excess = difference - (rounding * torch.as_tensor(scale, dtype=torch.float64) + floor)
     worst = int(excess.flatten().argmax())
     if not float(excess.flatten()[worst]) <= 0:
-        raise Broken(f"{what} = {show(want.flatten()[worst])} at element {worst}",
+        raise Broken(f"{what}, element {worst}: {show(want.flatten()[worst])}",
                      show(plain64(got).flatten()[worst]))
 
 
 def gradients(candidate: Candidate, output: torch.Tensor, inputs: Sequence[torch.Tensor], names: Sequence[str],
               cotangent: torch.Tensor | None = None, may_be_missing: Sequence[str] = ()) -> list[torch.Tensor]:
-    """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not finite."""
+    """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not
+    finite."""
     found = candidate.gradients(output, inputs, cotangent)
     for index, (grad, name) in enumerate(zip(found, names)):
         if grad is None and name in may_be_missing:
@@ -155,10 +176,12 @@ def well_behaved(candidate: Candidate) -> None:
             "random numbers, here and everywhere else in the notebook.", "calls such as torch.manual_seed"))
     if candidate.switched:
         names = ", ".join(sorted(candidate.switched))
-        raise Broken("torch's global settings as they were before the call", f"changed and not put back: {names}", Cause(
+        raise Broken("torch's global settings as they were before the call", f"changed and not put back: {names}",
+                     Cause(
             "leaves_switch", "You switch a global setting of torch and never switch it back; everything after your "
             "call runs with it. Use it as a `with` block.", "calls such as torch.set_grad_enabled"))
 
 
-__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "number", "plain64", "real",
+__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "number", "plain64",
+           "real",
            "same_number", "same_tensor", "scalar", "several", "tensor", "untouched", "well_behaved"]

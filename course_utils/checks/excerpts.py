@@ -13,7 +13,8 @@ from .worker import TimeIsUp
 
 _OURS = os.path.dirname(os.path.abspath(__file__))
 _LIBRARIES = tuple({os.path.abspath(path) for path in sysconfig.get_paths().values() if path}
-                   - {os.path.abspath(sysconfig.get_paths()["data"]), os.path.abspath(sysconfig.get_paths()["scripts"])})
+                   - {os.path.abspath(sysconfig.get_paths()["data"]),
+                      os.path.abspath(sysconfig.get_paths()["scripts"])})
 _MOST_FRAMES, _MOST_CHARACTERS = 3, 400
 
 

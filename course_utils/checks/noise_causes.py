@@ -1,7 +1,7 @@
 """Tell what a wrong sampler does, from its draws: which noise, scaled how, centred where.
 
-The family of the noise is read off at mu = 0, logvar = 0; then centre and spread at planted points are compared with what
-each known confusion of mu, sigma and logvar would give.
+The family of the noise is read off at mu = 0, logvar = 0; then centre and spread at planted points are compared with
+what each known confusion of mu, sigma and logvar would give.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .randomness import kolmogorov_distance, normal_cdf
 from .score import Cause
 
 _NOISE = "the line that makes eps: torch.randn_like"
-_SIGMA = "the maths hint under the exercise card: sigma = exp(logvar / 2), because logvar is the log of sigma^2"
+_SIGMA = ("the maths hint under the card of reparameterize: sigma = exp(logvar / 2), because logvar is the log of "
+          "sigma^2")
 _ROWS = 8192
 
 
@@ -70,15 +71,18 @@ def _models() -> list[_Model]:
 
     return [
         (None, mu, sigma),
-        (wrong("variance_for_sigma", "You scale the noise by exp(logvar), the variance: the factor one half is missing."),
+        (wrong("variance_for_sigma",
+               "You scale the noise by exp(logvar), the variance: the factor one half is missing."),
          mu, lambda m, v: v.exp()),
         (wrong("logvar_for_sigma", "You scale the noise by logvar itself; sigma is exp(logvar / 2)."),
          mu, lambda m, v: v.abs()),
         (wrong("half_logvar_for_sigma", "You scale the noise by logvar / 2; the exponential is missing."),
          mu, lambda m, v: v.abs() / 2),
-        (wrong("sqrt_logvar_for_sigma", "You scale the noise by the root of logvar; logvar is a logarithm: exponentiate it."),
+        (wrong("sqrt_logvar_for_sigma", "You scale the noise by the root of logvar; logvar is a logarithm: "
+               "exponentiate it."),
          mu, lambda m, v: v.abs().sqrt()),
-        (wrong("quarter", "You take the half twice: the noise is scaled by exp(logvar / 4)."), mu, lambda m, v: (v / 4).exp()),
+        (wrong("quarter", "You take the half twice: the noise is scaled by exp(logvar / 4)."), mu, lambda m,
+         v: (v / 4).exp()),
         (wrong("double", "You scale the noise by exp(2 logvar): the factor should be one half."),
          mu, lambda m, v: (2 * v).exp()),
         (wrong("sign_of_logvar", "The exponent has the wrong sign: the noise is scaled by exp(-logvar / 2)."),
@@ -88,22 +92,26 @@ def _models() -> list[_Model]:
         (wrong("half_sigma", "You divide sigma by two."), mu, lambda m, v: (v / 2).exp() / 2),
         (wrong("softplus", "You take softplus(logvar) for sigma; logvar is a logarithm: exponentiate half of it."),
          mu, lambda m, v: torch.nn.functional.softplus(v)),
-        (wrong("unscaled", "You do not scale the noise: sigma = exp(logvar / 2) is missing."), mu, lambda m, v: 0 * v + 1),
+        (wrong("unscaled", "You do not scale the noise: sigma = exp(logvar / 2) is missing."), mu, lambda m,
+         v: 0 * v + 1),
         (wrong("no_mu", "mu is missing: z must be centred on it."), nothing, sigma),
         (wrong("mu_subtracted", "mu has the wrong sign."), lambda m, v: -m, sigma),
-        (wrong("arguments_swapped", "mu and logvar are in each other's place."), lambda m, v: v, lambda m, v: (m / 2).exp()),
+        (wrong("arguments_swapped", "mu and logvar are in each other's place."), lambda m, v: v, lambda m,
+         v: (m / 2).exp()),
         (wrong("sigma_on_mu", "You scale mu by sigma and leave the noise unscaled: it is the noise that is scaled."),
          lambda m, v: m * (v / 2).exp(), lambda m, v: 0 * v + 1),
         (wrong("sigma_on_both", "You scale mu as well: only the noise is multiplied by sigma."),
          lambda m, v: m * (v / 2).exp(), sigma),
-        (wrong("multiplied", "You multiply mu by the noise: it must be added."), nothing, lambda m, v: (m * (v / 2).exp()).abs()),
+        (wrong("multiplied", "You multiply mu by the noise: it must be added."), nothing, lambda m,
+         v: (m * (v / 2).exp()).abs()),
         (wrong("sigma_added", "You add sigma instead of multiplying the noise by it."),
          lambda m, v: m + (v / 2).exp(), lambda m, v: 0 * v + 1),
     ]
 
 
 def name_the_noise(sample: Callable[[torch.Tensor, torch.Tensor], object], draw: Draw) -> Cause | None:
-    """The one cause that explains centre, spread and family of what `sample(mu, logvar)` draws; None if none or several."""
+    """The one cause that explains centre, spread and family of what `sample(mu, logvar)` draws; None if none or
+    several."""
     family = _family(_draws(sample, torch.zeros(8), torch.zeros(8)))
     mu = torch.tensor([0.0, 1.5, -2.0, 0.8, 3.0, -1.2, 2.2, 0.0])
     logvar = torch.tensor([0.7, -1.5, 1.0, -0.6, 2.0, 0.4, -2.5, -1.0]) + draw.number(-0.1, 0.1)

@@ -16,20 +16,24 @@ from .score import Cause
 from .trusted import reconstruction_loss
 from .verdict import Broken, CallFailed
 
-_ROUNDING = 0.08  # relative error of a parameter step: differences of rounded numbers are less accurate than the numbers
-_CARD = "the approach on the exercise card: clear the gradients, forward, loss, backward, step, return loss.item()"
+# relative error of a parameter step: differences of rounded numbers are less accurate than the numbers
+_ROUNDING = 0.08
+_CARD = ("the order in the hints under the card of train_step: clear the gradients, forward, loss, backward, step, "
+         "return loss.item()")
 
 
 def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
 
-LEFT_MODE = _wrong("mode_not_restored", "You change the mode of a module and leave it changed: remember module.training and "
-                   "restore it, or leave the mode alone.")
-EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although the modules were training: dropout is off and "
-                   "batch normalisation learns no statistics.")
-STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients of the "
-                        "batch before and changes the parameters that backward() needs.")
+LEFT_MODE = _wrong("mode_not_restored", "You change the mode of a module and leave it changed: remember "
+                   "module.training and restore it, or leave the mode alone.")
+EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although the modules were training: dropout is "
+                   "off and batch normalisation learns no statistics.")
+RANDOM_STEP = _wrong("random_step", "Your step has randomness of its own: noise or shuffling that changes the loss "
+                     "does not belong here.")
+STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients "
+                        "of the batch before and changes the parameters that backward() needs.")
 
 
 @dataclass
@@ -72,15 +76,17 @@ _OPTIMISERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
 }
 
 
-def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0) -> Bench:
-    """A small deterministic autoencoder; `stale` leaves gradients of another loss behind, `warm` steps fill the optimiser."""
+def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0,
+           scale: float = 0.6) -> Bench:
+    """A small deterministic autoencoder; `stale` leaves gradients of another loss behind, `warm` steps fill the
+    optimiser."""
     pixels, hidden, latent = 12, 7, 3
     encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.Tanh(), nn.Linear(hidden, latent))
     decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, pixels))
     parameters = [*encoder.parameters(), *decoder.parameters()]
     with torch.no_grad():
         for p in parameters:
-            p.copy_(draw.normal(*p.shape, scale=0.6))
+            p.copy_(draw.normal(*p.shape, scale=scale))
     bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), draw.pixels(n, pixels))
     for _ in range(warm):
         bench.step()
@@ -104,8 +110,8 @@ def _take(candidate: Candidate, bench: Bench) -> object:
 def _compare_step(candidate: Candidate, make: Callable[[], Bench], what: str, steps: int = 1) -> None:
     """Take the same steps with the candidate and with the trusted step; what they change must agree.
 
-    In lower precision a step that happens to be small is inaccurate; therefore a step counts as wrong when it is wrong on
-    three benches in a row.
+    In lower precision a step that happens to be small is inaccurate; therefore a step counts as wrong when it is wrong
+    on three benches in a row.
     """
     for attempts_left in (2, 1, 0):
         try:
@@ -129,7 +135,8 @@ def _compare_once(candidate: Candidate, bench: Bench, what: str, steps: int) -> 
             got = "they did not move at all" if float(came.norm()) == 0 else (
                 f"they moved by {show(came.norm())}, in a direction with cosine "
                 f"{show((came @ want) / (came.norm() * want.norm()))} to that")
-            raise Broken(f"{what}: parameters of the {part} move by {show(want.norm())} along the optimiser's step", got)
+            raise Broken(f"{what}: parameters of the {part} move by {show(want.norm())} along the optimiser's step",
+                         got)
 
 
 # ------------------------------------------------------------------------------------------------ likely causes
@@ -202,19 +209,21 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
     plain = Bench.loss
     stale = _wrong("gradients_not_cleared", "Gradients of the step before are still there and are added to: call "
                    "optimizer.zero_grad() before backward().")
-    idle = _wrong("no_step", "The parameters do not move: optimizer.step() is missing, comes before backward(), or comes when "
-                  "the gradients have just been cleared.")
+    idle = _wrong("no_step", "The parameters do not move: optimizer.step() is missing, comes before backward(), or "
+                  "comes when the gradients have just been cleared.")
     return [
         (None, usual(plain)),
         (stale, usual(plain, clear=False)),
         (stale, half_cleared("encoder")), (stale, half_cleared("decoder")),
         (idle, nothing), (idle, cleared_before_step),
         (_wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for."), loss_after),
-        (_wrong("encoder_not_trained", "No gradient reaches the encoder: the code is detached or made under torch.no_grad."),
+        (_wrong("encoder_not_trained", "No gradient reaches the encoder: the code is detached or made under "
+                "torch.no_grad."),
          usual(detached)),
         (_wrong("decoder_not_trained", "The decoder does not learn: its gradients never arrive."), frozen_decoder),
         (_wrong("two_steps", "You take two steps; one is asked for."), usual(plain, times=2)),
-        (_wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's."), clipped(1.0)),
+        (_wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's."),
+         clipped(1.0)),
         (_wrong("mean_over_everything", "You average over pixels: reconstruction_loss sums over them."),
          usual(lambda b: b.loss() / b.x[0].numel())),
         (_wrong("sum_over_batch", "You sum over the batch: reconstruction_loss averages over it."),
@@ -223,9 +232,11 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
          usual(lambda b: squared_error(b, "mean"))),
         (_wrong("squared_error", "You minimise a squared error; use reconstruction_loss."),
          usual(lambda b: squared_error(b, "sum"))),
-        (_wrong("sigmoid_twice", "You give probabilities to reconstruction_loss, which expects logits: no sigmoid here."),
+        (_wrong("sigmoid_twice",
+                "You give probabilities to reconstruction_loss, which expects logits: no sigmoid here."),
          usual(lambda b: reconstruction_loss(b.decoder(b.encoder(b.x)).sigmoid(), b.x))),
-        (_wrong("arguments_swapped", "The arguments of reconstruction_loss are in each other's place: logits first, then x."),
+        (_wrong("arguments_swapped", "The arguments of reconstruction_loss are in each other's place: logits first, "
+                "then x."),
          usual(lambda b: reconstruction_loss(b.x, b.decoder(b.encoder(b.x))))),
         (_wrong("ascends", "You climb: the loss is maximised, because its sign is turned somewhere."),
          usual(lambda b: -b.loss())),
@@ -233,8 +244,8 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    """The only mistake that leaves the same parameters and returns the same number, on two benches; if none does, the only
-    one that leaves the same parameters."""
+    """The only mistake that leaves the same parameters and returns the same number, on two benches; if none does, the
+    only one that leaves the same parameters."""
     exact: set[str] | None = None
     moved: set[str] | None = None
     table = _mistakes()
@@ -284,18 +295,23 @@ def _clears(candidate: Candidate, draw: Draw) -> None:
 def _optimisers(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for kind in ("SGD with momentum", "Adam"):
-        _compare_step(candidate, lambda: _bench(draw, kind, warm=3), f"{kind}, in the middle of a training")
+        _compare_step(candidate, lambda: _bench(draw, kind, warm=3),
+                      f"two steps of {kind}, in the middle of a training", steps=2)
 
 
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)
 def _returns(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n in (6, 1):
-        bench = _bench(draw, "SGD", n)
+    for n, scale in ((6, 0.6), (1, 0.6), (3, 2.0)):
+        bench = _bench(draw, "SGD", n, scale=scale)
+        twin = bench.copy()
         with torch.no_grad():
             want = float(bench.loss())
         came = number(_take(candidate, bench), "the loss", tensor_allowed=False)
         after = float(bench.loss().detach())
+        again = number(_take(candidate, twin), "the loss", tensor_allowed=False)
+        if abs(again - came) > 1e-5 * abs(came):
+            raise Broken(f"the same loss from the same start, {show(came)}", show(again), RANDOM_STEP)
         try:
             same_number(came, want, f"loss before the step, batch of {n}")
         except Broken as broken:
@@ -305,8 +321,10 @@ def _returns(candidate: Candidate, draw: Draw) -> None:
 
 def _value_cause(came: float, want: float, after: float, n: int, pixels: int) -> Cause | None:
     known = ((_wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for."), after),
-             (_wrong("mean_over_everything", "You return the loss per pixel; nats per image are asked for."), want / pixels),
-             (_wrong("sum_over_batch", "You return the loss of the whole batch; the average per image is asked for."), want * n))
+             (_wrong("mean_over_everything", "You return the loss per pixel; nats per image are asked for."),
+              want / pixels),
+             (_wrong("sum_over_batch", "You return the loss of the whole batch; the average per image is asked for."),
+              want * n))
     hits = [cause for cause, value in known if abs(came - value) <= 1e-3 * abs(value)]
     return hits[0] if len(hits) == 1 else None
 
@@ -332,11 +350,14 @@ def _restores(candidate: Candidate, draw: Draw) -> None:
 def _trains(candidate: Candidate, draw: Draw) -> None:
     """Not random: batch normalisation counts the batches that it has seen in training mode."""
     bench = _with_modes(draw)
+    before = bench.values()
     _take(candidate, bench)
+    moved = not all(torch.equal(a, b) for a, b in zip(before, bench.values()))
     for name, module in (("encoder", bench.encoder), ("decoder", bench.decoder)):
         if int(module[1].num_batches_tracked) == 0:
-            raise Broken(f"batch normalisation of the {name} in training mode", "it was in evaluation mode during the step",
-                         EVAL_MODE)
+            raise Broken(f"batch normalisation of the {name} in training mode",
+                         "it was in evaluation mode during the step, or took no part",
+                         EVAL_MODE if moved else None)
 
 
 def _with_modes(draw: Draw) -> Bench:

@@ -35,7 +35,8 @@ class ModuleCalls:
 
 
 class ModuleHandle:
-    """A module that the student returned. Laws call it, set its mode, and read, replace or differentiate its parameters."""
+    """A module that the student returned. Laws call it, set its mode, and read, replace or differentiate its
+    parameters."""
 
     def __init__(self, module: nn.Module, calls: ModuleCalls) -> None:
         self._module, self._guarded = module, calls.guarded
@@ -64,7 +65,8 @@ class ModuleHandle:
                 parameter.copy_(value)
 
     def gradients(self, x: torch.Tensor, cotangent: torch.Tensor) -> list[torch.Tensor | None]:
-        """Vector-Jacobian products of the output at `x` with respect to the parameters; None where it does not depend."""
+        """Vector-Jacobian products of the output at `x` with respect to the parameters; None where it does not
+        depend."""
         def job() -> list[torch.Tensor | None]:
             wanted = [p for p in self._module.parameters() if p.requires_grad]
             output = self._module(x)
@@ -98,7 +100,7 @@ def to_plain(value: Any, calls: ModuleCalls | None, depth: int = 0) -> Any:
         items = tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value)
         return tuple(to_plain(item, calls, depth + 1) for item in items)
     if isinstance(value, numbers.Integral):
-        return int(value)
+        return int(value) if abs(int(value)) < 10**300 else Unusable("a whole number with hundreds of digits")
     if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, numbers.Complex):

@@ -20,24 +20,40 @@ def mean_bound(n: int) -> float:
 
 
 def mean_square_bounds(n: int) -> tuple[float, float]:
-    """The mean of n squared standard normals leaves this interval with probability <= 2 exp(-T) (Laurent, Massart 2000)."""
+    """The mean of n squared standard normals leaves this interval with probability <= 2 exp(-T) (Laurent, Massart
+    2000)."""
     return max(0.0, 1 - 2 * math.sqrt(T / n)), 1 + 2 * math.sqrt(T / n) + 2 * T / n
 
 
 def distance_bound(n: int) -> float:
-    """The Kolmogorov distance exceeds this with probability <= 2 exp(-T) (Dvoretzky-Kiefer-Wolfowitz, Massart's constant)."""
+    """The Kolmogorov distance exceeds this with probability <= 2 exp(-T) (Dvoretzky-Kiefer-Wolfowitz, Massart's
+    constant)."""
     return math.sqrt(T / (2 * n))
 
 
-def count_bounds(expected: float) -> tuple[float, float]:
-    """A count of independent rare events leaves this interval with probability <= 2 exp(-T) (Chernoff, Bernstein)."""
-    return expected - math.sqrt(2 * T * expected), expected + math.sqrt(2 * T * expected) + T / 1.5
+def count_bounds(expected: float) -> tuple[int, int]:
+    """A count of independent events leaves this closed interval with probability <= 2 exp(-T) (Chernoff)."""
+    def exponent(count: int) -> float:
+        return expected - count + (count * math.log(count / expected) if count else 0.0)
+
+    low = 0
+    while low < expected and exponent(low) >= T:
+        low += 1
+    high = math.ceil(expected)
+    while exponent(high) < T:
+        high += 1
+    return low, high
 
 
 def cosine_bound(n: int, pairs: int) -> float:
     """Of `pairs` pairs of independent standard normal vectors of length n, one has an absolute cosine above this with
     probability <= 2 exp(-T) (concentration on the sphere, union over pairs)."""
     return math.sqrt(2 * (T + math.log(pairs)) / n)
+
+
+def tail_probability(limit: float) -> float:
+    """Probability that a standard normal number is above `limit`."""
+    return 0.5 * math.erfc(limit / _SQRT2)
 
 
 def normal_cdf(e: torch.Tensor) -> torch.Tensor:
@@ -61,3 +77,13 @@ def largest_cosine(rows: torch.Tensor) -> tuple[float, int, int]:
     index = int(gram.abs().argmax())
     i, j = divmod(index, rows.shape[0])
     return float(gram[i, j]), i, j
+
+
+def is_clipped(e: torch.Tensor) -> bool:
+    """Nothing far out, but inside its range the noise is distributed as a normal one."""
+    limit = 0.99 * float(e.abs().max())
+    inside = e[e.abs() < limit]
+    if limit > 3.3 or len(inside) < 10_000:
+        return False
+    edge = normal_cdf(torch.tensor(-limit, dtype=torch.float64))
+    return kolmogorov_distance(inside, lambda t: (normal_cdf(t) - edge) / (1 - 2 * edge)) < distance_bound(len(inside))

@@ -65,8 +65,9 @@ def _table(score: Score) -> str:
         if broken_ones:
             cells += ["", ""] if law.passed else _failure_cells(law, last)
         last = last if law.passed else law
+        cells[1] = f'<span style="white-space:nowrap">{cells[1]}</span>'
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
-    return (f'<table style="border-collapse:collapse"><thead><tr>{head}</tr></thead>'
+    return (f'<table style="border-collapse:collapse;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead>'
             f'<tbody>{"".join(rows)}</tbody></table>')
 
 

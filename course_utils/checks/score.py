@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from numbers import Real
 
 _CENT = Decimal("0.01")
+_MOST = 1e300
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Cause:
     id: str
     sentence: str
     where: str = ""
-    tentative: bool = False  # a law's guess from what it alone sees; gives way to one that explains the function as a whole
+    # a law's guess from what it alone sees; gives way to one that explains the function as a whole
+    tentative: bool = False
 
     def __str__(self) -> str:
         return f"{self.sentence} Look at {self.where}." if self.where else self.sentence
@@ -49,7 +50,7 @@ class LawResult:
 def validate_points(points: object) -> float | int:
     """Return `points` when it is a finite number of at least 0; otherwise raise ValueError saying so."""
     numeric = isinstance(points, Real) and not isinstance(points, bool)
-    if not numeric or not math.isfinite(points) or points < 0:
+    if not numeric or not 0 <= points <= _MOST:  # false for nan as well
         raise ValueError(f"points is {points!r}; expected a finite number of at least 0, such as points=3")
     return points if type(points) in (int, float) else float(points)
 

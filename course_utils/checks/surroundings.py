@@ -1,4 +1,5 @@
-"""What surrounds a call of student code in this process: global generators, printed text, and functions it refers to."""
+"""What surrounds a call of student code in this process: global generators, printed text, and functions it refers
+to."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 
 def bernoulli_terms(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """-log p(x | logits) of every pixel: softplus(logits) - x * logits."""
-    return F.softplus(logits, threshold=1e6) - x * logits
+    """-log p(x | logits) of every pixel: softplus(logits) - x * logits, without overflow."""
+    return logits.clamp_min(0) + torch.log1p(torch.exp(-logits.abs())) - x * logits
 
 
 def bernoulli_size(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,8 @@ where it should name none. `BANKS` maps the exercise to its `Bank`.
 
 from __future__ import annotations
 
-from . import (build_autoencoder, elbo_beta, kl_divergence, reconstruction_loss, reparameterize, sample_images, train_step,
-               vae_loss)
+from . import (build_autoencoder, elbo_beta, kl_divergence, reconstruction_loss, reparameterize, sample_images,
+               train_step, vae_loss)
 from .entries import Bank, Entry
 
 BANKS: dict[str, Bank] = {

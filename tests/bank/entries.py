@@ -9,7 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One implementation: what it is called, what it stands for, and the cause that should be named (wrong ones only)."""
+    """One implementation: what it is called, what it stands for, and the cause that should be named (wrong ones
+    only)."""
 
     name: str
     about: str

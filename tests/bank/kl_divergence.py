@@ -30,11 +30,14 @@ for name, about, cause, t in (
     ("missing_one", "constant forgotten", "missing_one", lambda m, v: 0.5 * (m**2 + v.exp() - v)),
     ("reverse", "KL(p || q) for KL(q || p)", "reverse", lambda m, v: 0.5 * ((1 + m**2) / v.exp() - 1 + v)),
     ("log_sigma", "logvar read as log sigma", "log_sigma", lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - 2 * v)),
-    ("sigma_for_variance", "sigma in place of sigma^2", "sigma_for_variance", lambda m, v: 0.5 * (m**2 + (v / 2).exp() - 1 - v)),
-    ("half_log_sigma", "std and log std throughout", "half_log_sigma", lambda m, v: 0.5 * (m**2 + (v / 2).exp() - 1 - v / 2)),
+    ("sigma_for_variance", "sigma in place of sigma^2", "sigma_for_variance", lambda m,
+     v: 0.5 * (m**2 + (v / 2).exp() - 1 - v)),
+    ("half_log_sigma", "std and log std throughout", "half_log_sigma", lambda m,
+     v: 0.5 * (m**2 + (v / 2).exp() - 1 - v / 2)),
     ("logvar_is_variance", "logvar read as the variance", "logvar_is_variance",
      lambda m, v: 0.5 * (m**2 + v - 1 - torch.log(v.abs() + 1e-8))),
-    ("logvar_is_sigma", "logvar read as sigma", "logvar_is_sigma", lambda m, v: 0.5 * (m**2 + v**2 - 1 - (v**2 + 1e-10).log())),
+    ("logvar_is_sigma", "logvar read as sigma", "logvar_is_sigma", lambda m,
+     v: 0.5 * (m**2 + v**2 - 1 - (v**2 + 1e-10).log())),
     ("mu_not_squared", "mu for mu^2", "mu_not_squared", lambda m, v: 0.5 * (m + v.exp() - 1 - v)),
     ("mu_absolute", "|mu| for mu^2", "mu_not_squared", lambda m, v: 0.5 * (m.abs() + v.exp() - 1 - v)),
     ("no_mu", "mean ignored", "no_mu", lambda m, v: 0.5 * (v.exp() - 1 - v)),
@@ -64,8 +67,8 @@ for name, about, cause, reduce in (
     ("detached", "detach at the end", "detached", lambda t: per_image(t).detach()),
     ("median", "median over the batch", None, lambda t: t.sum(1).median()),
     ("mean_times_fixed", "mean times a dimension written in", None, lambda t: t.mean() * 20),
-    ("unbiased", "divides by n - 1", None, lambda t: t.sum() / max(t.shape[0] - 1, 1)),
-    ("max_batch", "worst image of the batch", None, lambda t: t.sum(1).max()),
+    ("unbiased", "divides by n - 1", "divides_by_n_minus_one", lambda t: t.sum() / max(t.shape[0] - 1, 1)),
+    ("max_batch", "worst image of the batch", "worst_image_only", lambda t: t.sum(1).max()),
 ):
     BANK.formula(name, about, (lambda r: lambda mu, logvar: r(terms(mu, logvar)))(reduce), cause)
 
@@ -191,7 +194,7 @@ def float32_only(mu, logvar):
     return per_image(terms(mu, logvar)) + (mu @ torch.zeros(mu.shape[1], 1)).sum()
 
 
-@BANK.wrong("sums to two images only")
+@BANK.wrong("only the first image counts", "first_image_only")
 def first_image(mu, logvar):
     return terms(mu, logvar)[0].sum()
 
@@ -205,6 +208,23 @@ def wide_prior(mu, logvar):
 @BANK.wrong("zero")
 def zero(mu, logvar):
     return (mu * 0 + logvar * 0).sum()
+
+
+@BANK.wrong("a floor of a thousandth of a nat", "clamped|")
+def small_floor(mu, logvar):
+    return torch.relu(terms(mu, logvar) - 0.001).sum(1).mean()
+
+
+@BANK.wrong("KL of the batch as a whole")
+def aggregate(mu, logvar):
+    mean, variance = mu.mean(0), mu.var(0, unbiased=False) + logvar.exp().mean(0)
+    return 0.5 * (mean**2 + variance - 1 - variance.log()).sum()
+
+
+@BANK.wrong("right value, gradient ten times too small", "detached_part")
+def small_gradient(mu, logvar):
+    value = per_image(terms(mu, logvar))
+    return 0.1 * value + 0.9 * value.detach()
 
 
 # right

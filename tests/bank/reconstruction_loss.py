@@ -59,7 +59,7 @@ for name, about, cause, reduce in (
     ("axes_swapped", "mean over pixels, sum over images", "axes_swapped", lambda t: t.flatten(1).mean(1).sum()),
     ("dim_one", "sum over axis 1 only", "sums_last_axis_only", lambda t: t.sum(1).mean()),
     ("last_axis", "sum over the last axis only", "sums_last_axis_only", lambda t: t.sum(-1).mean()),
-    ("fixed_784", "mean times 784", None, lambda t: t.mean() * 784),
+    ("fixed_784", "mean times 784", "fixed_size", lambda t: t.mean() * 784),
     ("divided_twice", "divided by the batch twice", "divided_by_batch_twice", lambda t: t.sum() / len(t) ** 2),
     ("python_float", ".item()", "python_number", lambda t: per_image(t).item()),
     ("detached", "detach at the end", "detached", lambda t: per_image(t).detach()),
@@ -109,7 +109,7 @@ def hidden_overflow(logits, x):
     return per_image(torch.nan_to_num(-(x * torch.log(p) + (1 - x) * torch.log(1 - p)), nan=0.0, posinf=100.0))
 
 
-@BANK.wrong("Bernoulli insists on 0 and 1")
+@BANK.wrong("Bernoulli insists on 0 and 1", "grey_refused")
 def strict_bernoulli(logits, x):
     return -D.Bernoulli(logits=logits, validate_args=True).log_prob(x).flatten(1).sum(1).mean()
 
@@ -155,7 +155,7 @@ def reseeds(logits, x):
     return per_image(terms(logits, x))
 
 
-@BANK.wrong("adds noise to x")
+@BANK.wrong("adds noise to x", "random_loss")
 def noisy(logits, x):
     return per_image(terms(logits, (x + 0.05 * torch.randn_like(x)).clamp(0, 1)))
 
@@ -163,6 +163,21 @@ def noisy(logits, x):
 @BANK.wrong("returns nothing", "returns_none")
 def nothing(logits, x):
     per_image(terms(logits, x))
+
+
+@BANK.wrong("only the first 64 images count")
+def first_images(logits, x):
+    return per_image(terms(logits[:64], x[:64]))
+
+
+@BANK.wrong("grey pixels left out")
+def grey_ignored(logits, x):
+    return per_image(terms(logits, x) * ((x == 0) | (x == 1)))
+
+
+@BANK.wrong("logits bent by tanh(a / 30)")
+def bent_logits(logits, x):
+    return per_image(terms(30 * torch.tanh(logits / 30), x))
 
 
 # right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -42,25 +43,27 @@ for name, about, cause, function in (
     ("min_max", "stretched to [0, 1]", None, sampler(finish=lambda a: (a - a.min()) / (a.max() - a.min() + 1e-9))),
     ("bernoulli", "pixels drawn", "samples_pixels", sampler(finish=lambda a: torch.bernoulli(a.sigmoid()))),
     ("rounded", "pixels rounded", "samples_pixels", sampler(finish=lambda a: a.sigmoid().round())),
-    ("uint8", "bytes", None, sampler(finish=lambda a: (a.sigmoid() * 255).to(torch.uint8))),
-    ("inverted", "1 - sigmoid", None, sampler(finish=lambda a: 1 - a.sigmoid())),
-    ("flattened", "shape lost", None, sampler(finish=lambda a: a.sigmoid().flatten())),
-    ("viewed", "shape written in", None, sampler(finish=lambda a: a.sigmoid().view(-1, 1, 28, 28))),
-    ("numpy", "NumPy array", None, sampler(finish=lambda a: a.sigmoid().numpy())),
+    ("uint8", "bytes", "not_floating", sampler(finish=lambda a: (a.sigmoid() * 255).to(torch.uint8))),
+    ("inverted", "1 - sigmoid", "inverted", sampler(finish=lambda a: 1 - a.sigmoid())),
+    ("flattened", "shape lost", "wrong_shape", sampler(finish=lambda a: a.sigmoid().flatten())),
+    ("viewed", "shape written in", "wrong_shape", sampler(finish=lambda a: a.sigmoid().view(-1, 1, 28, 28))),
+    ("numpy", "NumPy array", "numpy_result", sampler(finish=lambda a: a.sigmoid().numpy())),
     ("uniform", "rand for randn", "uniform_noise", sampler(lambda n, d: torch.rand(n, d))),
     ("uniform_symmetric", "uniform on [-1, 1]", "uniform_noise", sampler(lambda n, d: 2 * torch.rand(n, d) - 1)),
     ("uniform_unit_variance", "uniform of unit variance", "uniform_noise",
      sampler(lambda n, d: (torch.rand(n, d) - 0.5) * math.sqrt(12))),
     ("wide", "standard deviation 2", "wrong_prior_scale", sampler(lambda n, d: 2 * torch.randn(n, d))),
     ("narrow", "standard deviation 0.7", "wrong_prior_scale", sampler(lambda n, d: 0.7 * torch.randn(n, d))),
-    ("shifted", "mean 0.3", None, sampler(lambda n, d: 0.3 + torch.randn(n, d))),
+    ("shifted", "mean 0.3", "wrong_prior_mean", sampler(lambda n, d: 0.3 + torch.randn(n, d))),
     ("absolute", "|z|", "absolute_noise", sampler(lambda n, d: torch.randn(n, d).abs())),
-    ("clipped", "z clipped at 2", None, sampler(lambda n, d: torch.randn(n, d).clamp(-2, 2))),
-    ("normalised", "z on the sphere", "wrong_prior_scale", sampler(lambda n, d: torch.nn.functional.normalize(torch.randn(n, d), dim=1))),
+    ("clipped", "z clipped at 2", "clipped_noise", sampler(lambda n, d: torch.randn(n, d).clamp(-2, 2))),
+    ("normalised", "z on the sphere", "wrong_prior_scale",
+     sampler(lambda n, d: torch.nn.functional.normalize(torch.randn(n, d), dim=1))),
     ("zeros", "z = 0", "frozen_noise", sampler(lambda n, d: torch.zeros(n, d))),
     ("same_image", "one z", "same_image", sampler(lambda n, d: torch.randn(1, d).expand(n, d))),
-    ("same_dims", "one number per image", "noise_shared_over_dimensions", sampler(lambda n, d: torch.randn(n, 1).expand(n, d))),
-    ("mirrored", "half of the batch mirrored", None,
+    ("same_dims", "one number per image", "noise_shared_over_dimensions",
+     sampler(lambda n, d: torch.randn(n, 1).expand(n, d))),
+    ("mirrored", "half of the batch mirrored", "dependent_rows",
      sampler(lambda n, d: torch.cat([h := torch.randn((n + 1) // 2, d), -h])[:n])),
     ("seeded", "fixed seed", "frozen_noise",
      sampler(lambda n, d: torch.randn(n, d, generator=torch.Generator().manual_seed(0)))),
@@ -68,8 +71,8 @@ for name, about, cause, function in (
     ("left_in_eval", "mode not restored", "left_in_eval", sampler(mode="leave")),
     ("always_train", "set to training afterwards", "left_in_train", sampler(mode="to_train")),
     ("keeps_graph", "no_grad forgotten", "keeps_graph", sampler(grad=True)),
-    ("one_more", "one image too many", None, sampler(lambda n, d: torch.randn(n + 1, d))),
-    ("one_image", "a single image", None, sampler(lambda n, d: torch.randn(1, d))),
+    ("one_more", "one image too many", "wrong_shape", sampler(lambda n, d: torch.randn(n + 1, d))),
+    ("one_image", "a single image", "wrong_shape", sampler(lambda n, d: torch.randn(1, d))),
     ("axes_swapped", "(latent_dim, num_images)", None, sampler(lambda n, d: torch.randn(d, n))),
 ):
     BANK.formula(name, about, function, cause)
@@ -119,6 +122,25 @@ def freezes(decoder, num_images, latent_dim):
 @BANK.wrong("nothing returned", "returns_none")
 def nothing(decoder, num_images, latent_dim):
     sampler()(decoder, num_images, latent_dim)
+
+
+@BANK.wrong("z centred over the batch")
+def centred(decoder, num_images, latent_dim):
+    def centred_z(n, d):
+        z = torch.randn(n, d)
+        return z - z.mean(0) if n > 1 else z
+    return sampler(centred_z)(decoder, num_images, latent_dim)
+
+
+@BANK.wrong("pixels kept away from 0 and 1")
+def cautious(decoder, num_images, latent_dim):
+    return sampler(finish=lambda a: a.sigmoid().clamp(0.05, 0.95))(decoder, num_images, latent_dim)
+
+
+@BANK.wrong("a copy in training mode", "training_mode")
+def training_copy(decoder, num_images, latent_dim):
+    with torch.no_grad():
+        return copy.deepcopy(decoder).train()(torch.randn(num_images, latent_dim)).sigmoid()
 
 
 @BANK.right("as in the text")

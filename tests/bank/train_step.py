@@ -39,7 +39,8 @@ def usual(autoencoder, x):
 for name, about, cause, function in (
     ("not_cleared", "zero_grad forgotten", "gradients_not_cleared", step(usual, before="")),
     ("cleared_too_late", "zero_grad after the step", "gradients_not_cleared", step(usual, "", "backward step clear")),
-    ("cleared_before_step", "zero_grad between backward and step", "no_step", step(usual, "clear", "backward clear step")),
+    ("cleared_before_step", "zero_grad between backward and step", "no_step",
+     step(usual, "clear", "backward clear step")),
     ("step_before_backward", "step before backward", "no_step", step(usual, "clear", "step backward")),
     ("no_backward", "backward forgotten", "no_step", step(usual, "clear", "step")),
     ("no_step", "step forgotten", "no_step", step(usual, "clear", "backward")),
@@ -56,15 +57,17 @@ for name, about, cause, function in (
     ("returns_tensor", "loss with its graph", "not_a_float", step(usual, value=lambda loss: loss)),
     ("returns_detached", "detached tensor", "not_a_float", step(usual, value=lambda loss: loss.detach())),
     ("returns_nothing", "return forgotten", "returns_none", step(usual, value=lambda loss: None)),
-    ("returns_per_pixel", "loss per pixel returned", "mean_over_everything", step(usual, value=lambda loss: loss.item() / 12)),
+    ("returns_per_pixel", "loss per pixel returned", "mean_over_everything",
+     step(usual, value=lambda loss: loss.item() / 12)),
     ("returns_zero", "constant", None, step(usual, value=lambda loss: 0.0)),
-    ("denoising", "noise on the input", None,
+    ("denoising", "noise on the input", "random_step",
      step(lambda ae, x: reconstruction_loss(forward(ae, (x + 0.3 * torch.randn_like(x))), x))),
     ("regularised", "weight decay added", None,
      step(lambda ae, x: usual(ae, x) + 0.1 * sum(p.square().sum() for p in ae[0].parameters()))),
     ("code_penalty", "codes pulled to zero", None,
      step(lambda ae, x: usual(ae, x) + ae[0](x).square().sum(1).mean())),
-    ("binarised", "batch binarised", None, step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float()))),
+    ("binarised", "batch binarised", None,
+     step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float()))),
     ("first_image", "only the first image", None, step(lambda ae, x: reconstruction_loss(forward(ae, x[:1]), x[:1]))),
 ):
     BANK.formula(name, about, function, cause)
@@ -200,6 +203,26 @@ def decays(autoencoder, x, optimizer):
     for group in optimizer.param_groups:
         group["lr"] *= 0.5
     return step(usual)(autoencoder, x, optimizer)
+
+
+@BANK.wrong("forgets what the optimiser remembers")
+def forgets(autoencoder, x, optimizer):
+    value = step(usual)(autoencoder, x, optimizer)
+    optimizer.state.clear()
+    return value
+
+
+@BANK.wrong("noise on the codes", "random_step")
+def noisy_codes(autoencoder, x, optimizer):
+    def loss(pair, batch):
+        z = pair[0](batch)
+        return reconstruction_loss(pair[1](z + 0.1 * torch.randn_like(z)), batch)
+    return step(loss)(autoencoder, x, optimizer)
+
+
+@BANK.wrong("one image of the batch left out")
+def one_left_out(autoencoder, x, optimizer):
+    return step(usual)(autoencoder, x[1:] if len(x) > 1 else x, optimizer)
 
 
 @BANK.right("as in the text")

@@ -40,23 +40,26 @@ for name, about, cause, f in (
     ("parts_swapped", "(loss, rate, distortion)", "parts_swapped", lambda d, r, b: (d + b * r, r, d)),
     ("loss_last", "(distortion, rate, loss)", "wrong_order", lambda d, r, b: (d, r, d + b * r)),
     ("rate_weighted", "beta * rate returned", "rate_weighted", lambda d, r, b: (d + b * r, d, b * r)),
-    ("rate_weighted_twice", "rate weighted, then weighted again", "rate_weighted", lambda d, r, b: (d + b * (b * r), d, b * r)),
+    ("rate_weighted_twice", "rate weighted, then weighted again", "rate_weighted", lambda d, r,
+     b: (d + b * (b * r), d, b * r)),
     ("distortion_weighted", "beta * distortion returned", "distortion_weighted", lambda d, r, b: (b * d + r, b * d, r)),
-    ("loss_only", "one value", None, lambda d, r, b: d + b * r),
-    ("pair", "two values", None, lambda d, r, b: (d + b * r, d)),
-    ("dictionary", "a dictionary", None, lambda d, r, b: {"loss": d + b * r, "distortion": d, "rate": r}),
+    ("loss_only", "one value", "wrong_number_of_values", lambda d, r, b: d + b * r),
+    ("pair", "two values", "wrong_number_of_values", lambda d, r, b: (d + b * r, d)),
+    ("dictionary", "a dictionary", "wrong_number_of_values", lambda d, r,
+     b: {"loss": d + b * r, "distortion": d, "rate": r}),
     ("loss_number", "loss.item()", "python_number", lambda d, r, b: ((d + b * r).item(), d, r)),
     ("loss_detached", "loss detached", "detached", lambda d, r, b: ((d + b * r).detach(), d, r)),
     ("rate_detached", "rate detached in the sum", None, lambda d, r, b: (d + b * r.detach() + 0 * r, d, r)),
     ("distortion_detached", "distortion detached", None, lambda d, r, b: (d.detach() + 0 * d + b * r, d, r)),
-    ("beta_capped", "beta at most one", None, lambda d, r, b: (d + min(b, 1.0) * r, d, r)),
+    ("beta_capped", "beta at most one", "beta_capped", lambda d, r, b: (d + min(b, 1.0) * r, d, r)),
     ("beta_truthy", "beta or 1", None, lambda d, r, b: (d + (b or 1.0) * r, d, r)),
-    ("beta_whole", "int(beta)", None, lambda d, r, b: (d + int(b) * r, d, r)),
-    ("product", "product of the terms", None, lambda d, r, b: (d * b * r, d, r)),
+    ("beta_whole", "int(beta)", "beta_rounded", lambda d, r, b: (d + int(b) * r, d, r)),
+    ("product", "product of the terms", "product", lambda d, r, b: (d * b * r, d, r)),
     ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
     ("capacity", "|rate - 1| penalised", None, lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
 ):
-    BANK.formula(name, about, (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause)
+    BANK.formula(name, about,
+                 (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause)
 
 # right sum of wrong parts
 for name, about, cause, d, r in (
@@ -67,9 +70,9 @@ for name, about, cause, d, r in (
     ("distortion_squared_error", "squared error", "squared_error",
      lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(), kl),
     ("distortion_probabilities", "sigmoid twice", "sigmoid_twice", lambda a, x: nll(a.sigmoid(), x), kl),
-    ("distortion_unstable", "log of the sigmoid", None,
+    ("distortion_unstable", "log of the sigmoid", "overflow",
      lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(), kl),
-    ("distortion_rows", "one axis summed", None, lambda a, x: F.binary_cross_entropy_with_logits(
+    ("distortion_rows", "one axis summed", "sums_last_axis_only", lambda a, x: F.binary_cross_entropy_with_logits(
         a, x, reduction="none").sum(1).mean(), kl),
     ("rate_mean", "averaged over dimensions", "mean_over_everything", nll,
      lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).mean()),
@@ -78,7 +81,8 @@ for name, about, cause, d, r in (
     ("rate_log_sigma", "logvar read as log sigma", "log_sigma", nll, lambda m, v: kl(m, 2 * v)),
     ("rate_sign", "negative rate", "sign", nll, lambda m, v: -kl(m, v)),
     ("rate_swapped", "mu and logvar exchanged", "arguments_swapped", nll, lambda m, v: kl(v, m)),
-    ("rate_free_bits", "free bits", None, nll, lambda m, v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
+    ("rate_free_bits", "free bits", None, nll, lambda m,
+     v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
     ("rate_detached", "mu detached", "detached_mu", nll, lambda m, v: kl(m.detach(), v)),
 ):
     BANK.formula(name if name != "rate_detached" else "rate_mu_detached", about,
@@ -93,7 +97,7 @@ def in_place(logits, x, mu, logvar, beta):
     return d + beta * r, d, r
 
 
-@BANK.wrong("Monte Carlo rate")
+@BANK.wrong("Monte Carlo rate", "monte_carlo")
 def monte_carlo(logits, x, mu, logvar, beta):
     q = D.Normal(mu, (logvar / 2).exp())
     z = q.rsample()
@@ -103,6 +107,31 @@ def monte_carlo(logits, x, mu, logvar, beta):
 
 
 Losses = namedtuple("Losses", "loss distortion rate")
+
+
+@BANK.wrong("beta of at least 0.01")
+def beta_floor(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return d + max(beta, 0.01) * r, d, r
+
+
+@BANK.wrong("rate of at most 50 nats", "clamped")
+def rate_capped(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar).clamp_max(50.0)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("binary_cross_entropy after the sigmoid", None)
+def distortion_clamped(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy(logits.sigmoid(), x, reduction="none").flatten(1).sum(1).mean()
+    r = kl(mu, logvar)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("loss divided by 1 + beta")
+def renormalised(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return (d + beta * r) / (1 + beta), d, r
 
 
 @BANK.right("as in the text")

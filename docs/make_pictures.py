@@ -1,0 +1,123 @@
+"""Make the pictures in docs/pictures/ from real runs: python docs/make_pictures.py [check manifold explorer]
+
+- check.png     what a check says about a KL divergence that takes logvar for the log of the standard deviation
+- manifold.png  a 2-D latent space of MNIST, decoded on a 20x20 grid
+- explorer.png  unit 02, solved in the student kit, with its explorer in JupyterLab
+
+Needs MNIST (course data fetch mnist) and Chromium; takes a few minutes, most of them for unit 02 in the budget `quick`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import torch
+from PIL import Image
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
+
+from lab_in_chromium import chromium, lab, open_notebook, run_all_cells  # noqa: E402
+from student_tree import end_at_first_explorer, make_instructors_tree, read_unit, solve, unpack_kit  # noqa: E402
+
+from course_utils import check, datasets, metrics, models, plots, reference, training  # noqa: E402
+
+PICTURES = CHECKOUT / "docs" / "pictures"
+UNIT = "02_variational_autoencoders"
+MOST_BYTES = 300_000
+WRONG_ANSWER = """def kl_divergence(mu, logvar):
+    return 0.5 * (mu**2 + (2 * logvar).exp() - 1 - 2 * logvar).sum(dim=1).mean()
+
+check.kl_divergence(kl_divergence, points=4)"""
+PAGE = """<body style="font:14px sans-serif;margin:16px;background:white">
+<pre style="background:#f5f5f5;border:1px solid #ccc;padding:10px;font-size:14px">{}</pre>{}
+<style>tbody tr:nth-child(odd) {{ background: #f5f5f5 }} td, th {{ font-size: 13px }}</style></body>"""
+
+
+def make_check() -> None:
+    """The table under a wrong answer, as the notebook shows it."""
+    torch.manual_seed(0)
+    names = {"check": check}
+    definition, call = WRONG_ANSWER.rsplit("\n", 1)
+    exec(definition, names)
+    with chromium(width=1000, height=100, scale=1.5) as page:
+        page.set_content(PAGE.format(WRONG_ANSWER, eval(call, names)._repr_html_()))
+        keep("check", page.screenshot(full_page=True))
+
+
+def make_manifold() -> None:
+    """The 20x20 grid over [-3, 3]^2, z1 to the right, z2 upwards."""
+
+    def loss_function(model, x):
+        logits, mu, logvar = model(x)
+        distortion = reference.bernoulli_nll(logits, x).mean()
+        return {"loss": distortion + reference.gaussian_kl(mu, logvar).sum(1).mean()}
+
+    images = datasets.load("mnist").train_images.flatten(1)
+    torch.manual_seed(0)
+    model = training.fit(models.VAE(784, [400], 2), loss_function, images, epochs=8, seed=0).model
+    axis = plots.latent_axis(20)
+    z2, z1 = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], dim=1).to(images.device)
+    picture = plots.mosaic(metrics.decoded(model, z), columns=20)
+    keep("manifold", png(Image.fromarray((picture * 255).astype("uint8"))))
+
+
+def make_explorer() -> None:
+    """Unit 02 in JupyterLab, run up to its first explorer."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = make_instructors_tree(Path(folder, "course"), UNIT)
+        kit = unpack_kit(source, Path(folder))
+        notebook = read_unit(kit, UNIT)
+        solve(notebook, read_unit(source, UNIT))
+        end_at_first_explorer(notebook)
+        path = f"notebooks/{UNIT}/{UNIT}.ipynb"
+        nbformat.write(notebook, kit / path)
+        with lab(kit, {"COURSE_DATASET": "mnist", "COURSE_BUDGET": "quick"}) as server, chromium(1300, 900) as page:
+            open_notebook(page, *server, path)
+            run_all_cells(page, seconds=500)
+            picture = page.get_by_role("img", name=re.compile("^Image decoded by"))
+            picture.wait_for(timeout=60_000)
+            sliders = page.locator(".widget-slider:visible [role=slider]")
+            sliders.first.focus()
+            page.keyboard.press("ArrowRight")  # beta = 0.001
+            page.get_by_role("button", name="Back to this image").click()
+            sliders.nth(1).focus()
+            for _ in range(9):
+                page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(1000)
+            picture.evaluate("image => image.closest('.jp-Cell').scrollIntoView({block: 'end'})")
+            page.wait_for_timeout(500)
+            keep("explorer", page.screenshot())
+
+
+def keep(name: str, content: bytes) -> None:
+    """Write a picture with at most 256 colours, if it is small enough to live in the repository."""
+    image = Image.open(io.BytesIO(content))
+    small = image if image.mode == "L" else image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    content = png(small)
+    if len(content) > MOST_BYTES:
+        raise SystemExit(f"{name}.png has {len(content):,} bytes; at most {MOST_BYTES:,} are kept.")
+    PICTURES.mkdir(exist_ok=True)
+    (PICTURES / f"{name}.png").write_bytes(content)
+    print(f"docs/pictures/{name}.png: {image.width} x {image.height}, {len(content):,} bytes")
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    makers = {"check": make_check, "manifold": make_manifold, "explorer": make_explorer}
+    unknown = set(sys.argv[1:]) - set(makers)
+    if unknown:
+        raise SystemExit(f"unknown picture {', '.join(unknown)}; known: {', '.join(makers)}")
+    for name in sys.argv[1:] or makers:
+        makers[name]()

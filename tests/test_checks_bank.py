@@ -1,0 +1,88 @@
+"""The checks against the bank: every wrong implementation is caught, every right one passes, and the page says so.
+
+A right implementation fails here by chance with a probability below 1e-6 for each run (see the laws' docstrings).
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from autograder.kill_matrix import PAGE
+from bank import BANKS
+
+from course_utils import check
+from course_utils.checks import CHECKS
+
+WRONG = [(name, entry) for name, bank in BANKS.items() for entry in bank.wrong_ones]
+RIGHT = [(name, entry) for name, bank in BANKS.items() for entry in bank.right_ones]
+
+
+def label(case):
+    return case.name if hasattr(case, "name") else case
+
+
+@pytest.mark.parametrize(("exercise", "entry"), WRONG, ids=label)
+def test_wrong_implementation_is_below_full_marks_with_a_reason(exercise, entry):
+    for _ in range(2):
+        score = getattr(check, exercise)(entry.function, points=3)
+        assert 0 <= score.earned < 3, f"{exercise}.{entry.name} ({entry.about}) gets full marks"
+        broken = [law for law in score.laws if not law.passed]
+        assert all(law.expected and law.got for law in broken)
+        assert not any("cannot be judged" in law.got for law in broken), str(score)
+        named = {law.cause.id for law in broken if law.cause}
+        allowed = set((entry.cause or "").split("|"))
+        assert named <= allowed, f"{exercise}.{entry.name}: expected cause {entry.cause}, named {named}"
+
+
+@pytest.mark.parametrize(("exercise", "entry"), RIGHT, ids=label)
+def test_right_implementation_gets_full_marks(exercise, entry):
+    for _ in range(5):
+        score = getattr(check, exercise)(entry.function, points=3)
+        assert score.earned == 3, f"{exercise}.{entry.name} ({entry.about}) is refused:\n{score}"
+
+
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_bank_is_large_enough_and_names_are_unique(exercise):
+    bank = BANKS[exercise]
+    assert len(bank.wrong_ones) >= 10 and len(bank.right_ones) >= 5
+    names = [entry.name for entry in bank.wrong_ones + bank.right_ones]
+    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
+
+
+def test_every_exercise_has_a_check_a_bank_and_a_public_function():
+    assert set(CHECKS) == set(BANKS)
+    assert all(callable(getattr(check, name)) and getattr(check, name).__doc__ for name in CHECKS)
+
+
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_every_law_says_how_often_it_is_wrong_by_chance(exercise):
+    for law in CHECKS[exercise].laws:
+        assert law.test.__doc__, f"{exercise}: {law.name}"
+        assert re.search(r"[Nn]ot random|never fails|false alarm|andom only|below 1e-|probability",
+                         law.test.__doc__), law.test.__doc__
+
+
+def test_likely_cause_is_expected_for_four_fifths_of_the_wrong_ones():
+    told = [entry for _, entry in WRONG if entry.cause]
+    assert len(told) >= 0.8 * len(WRONG)
+
+
+def test_kill_matrix_page_lists_exactly_todays_laws_and_bank():
+    page = PAGE.read_text(encoding="utf-8")
+    for exercise, section in zip(CHECKS, page.split("\n## ")[1:], strict=True):
+        assert section.splitlines()[0] == exercise
+        laws = re.findall(r"^\d+\. (.*) \((\d+)\)$", section, re.MULTILINE)
+        assert laws == [(law.name, str(law.weight)) for law in CHECKS[exercise].laws], "run `course test --kill-matrix`"
+        wrong, right = section.split("| right implementation |")
+        bank = BANKS[exercise]
+        for table, entries in ((wrong.split("| wrong implementation |")[1], bank.wrong_ones), (right, bank.right_ones)):
+            rows = re.findall(r"^\| (\S+) \|", table, re.MULTILINE)
+            assert [row for row in rows if row != "---"] == [entry.name
+                                                             for entry in entries], "run `course test --kill-matrix`"
+
+
+def test_kill_matrix_page_reports_no_survivor_and_no_refusal():
+    page = PAGE.read_text(encoding="utf-8")
+    counts = re.findall(r"(\d+) (?:wrong|right) implementations, (\d+) runs each: (\d+) ", page)
+    assert [(len(WRONG), 50, len(WRONG)), (len(RIGHT), 200, len(RIGHT))] == [tuple(map(int, row)) for row in counts]

@@ -1,0 +1,143 @@
+"""Score: points that nbgrader cannot misread, and reports that are safe and stable."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from course_utils.checks.law import Check
+from course_utils.checks.render import as_html
+from course_utils.checks.score import Cause, LawResult, Score, validate_points
+from course_utils.checks.verdict import Broken
+
+
+def score(points, kept, total, **kwargs):
+    laws = [LawResult(f"law {i}", 1, i < kept, "" if i < kept else "1", "" if i < kept else "2") for i in range(total)]
+    return Score("exercise", points, tuple(laws), **kwargs)
+
+
+def nbgraders_reading(shown, max_points):
+    """What nbgrader 0.9.6 makes of the text of a result."""
+    from nbgrader.utils import get_partial_grade
+    return get_partial_grade({"data": {"text/plain": shown}}, max_points)
+
+
+@pytest.mark.parametrize("points",
+                         [0, 0.005, 0.01, 0.5, 1, 1 / 3, 2.5, 3, 3.0, 4, 10, 99.99, 1e6, 1e22, np.float64(3),
+                          np.int64(4)])
+@pytest.mark.parametrize("total", [1, 3, 7, 30])
+def test_text_is_a_number_that_nbgrader_reads_as_the_points_earned(points, total):
+    for kept in range(total + 1):
+        result = score(points, kept, total)
+        assert re.fullmatch(r"\d+(\.\d+)?", repr(result)), f"repr {result!r} is not a bare number"
+        read = nbgraders_reading(repr(result), float(points))
+        assert read == result.earned, f"nbgrader reads {read}, earned {result.earned}"
+        if kept == total:
+            assert result.earned == points
+        else:
+            assert 0 <= result.earned <= max(0.0, points - 0.01) + 1e-12
+            assert result.earned < points or points == 0
+            assert round(result.earned, 2) == result.earned
+
+
+def test_whole_points_are_shown_without_decimals():
+    assert [repr(score(p, 1, 1)) for p in (3, 3.0, 2.25, 10, 100)] == ["3", "3", "2.25", "10", "100"]
+
+
+def test_more_laws_kept_never_means_fewer_points():
+    earned = [score(3, kept, 11).earned for kept in range(12)]
+    assert earned == sorted(earned)
+
+
+@pytest.mark.parametrize("points", [-1, -0.0001, math.nan, math.inf, -math.inf, "3", None, True, 1j, [3], 10**400],
+                         ids=lambda points: repr(points)[:12])
+def test_unusable_points_are_refused_with_what_was_given(points):
+    with pytest.raises(ValueError, match="points"):
+        validate_points(points)
+
+
+def test_score_without_laws_earns_nothing_above_zero():
+    assert Score("exercise", 3, ()).earned == 0
+
+
+def test_weights_share_the_points():
+    laws = (LawResult("a", 3, True), LawResult("b", 1, False, "x", "y"))
+    assert Score("exercise", 4, laws).earned == 3
+
+
+def test_result_cannot_be_changed_afterwards():
+    result = score(3, 1, 2)
+    with pytest.raises(AttributeError):
+        result.earned = 3
+    with pytest.raises(AttributeError):
+        result.extra = 3
+
+
+def test_html_escapes_everything_that_comes_from_the_student():
+    evil = "<script>alert(1)</script>"
+    laws = (LawResult("law", 1, False, "1", evil, Cause("id", evil, evil)),)
+    html = as_html(Score("exercise", 3, laws, printed=evil))
+    assert "<script" not in html and html.count("&lt;script&gt;") == 4
+
+
+def test_html_says_in_words_and_signs_what_holds_and_names_no_colour():
+    html = as_html(score(3, 1, 2))
+    assert "✓ holds" in html and "✗ broken" in html
+    assert "background" not in html and html.replace("color:inherit", "").count("color") == 0
+
+
+def test_html_of_a_complete_score_shows_no_number_but_the_points():
+    assert as_html(score(3, 4, 4)) == as_html(score(3, 4, 4))
+    text = re.sub(r"<[^>]*>", " ", as_html(Score("exercise", 3, (LawResult("some law", 1, True, "77", "88"),))))
+    assert "77" not in text and "88" not in text and "expected" not in text
+
+
+def test_report_in_plain_text_names_every_law_and_the_cause():
+    laws = (LawResult("first law", 1, True), LawResult("second law", 1, False, "0.5", "1", Cause("id", "The half is "
+                                                                                                 "missing.",
+                                                                                                       "the card")))
+    text = str(Score("exercise", 3, laws))
+    for part in ("first law", "second law", "expected: 0.5", "came:     1", "The half is missing. Look at the card.",
+                 "1.5 of 3"):
+        assert part in text
+
+
+def test_dictionary_holds_what_the_class_report_needs():
+    laws = (LawResult("law", 2, False, "0.5", "1", Cause("no_half", "The half is missing.")),)
+    assert Score("exercise", 3, laws).to_dict() == {
+        "exercise": "exercise", "points": 3, "earned": 0.0, "note": "", "printed": "",
+        "laws": [{"name": "law", "weight": 2, "passed": False, "expected": "0.5", "got": "1",
+                  "cause": "The half is missing.", "cause_id": "no_half"}]}
+
+
+def test_all_laws_run_after_the_first_is_broken():
+    check, ran = Check("exercise", "exercise()"), []
+    for number in range(3):
+        @check.law(f"law {number}")
+        def _law(candidate, draw, number=number):
+            ran.append(number)
+            raise Broken("a", "b")
+    assert check.judge(lambda: None, 3).earned == 0
+    assert ran == [0, 1, 2]
+
+
+def test_a_law_about_manners_earns_nothing_on_its_own():
+    check = Check("exercise", "exercise()")
+
+    @check.law("result")
+    def _result(candidate, draw):
+        raise Broken("a", "b")
+
+    @check.law("manners", manners=True)
+    def _manners(candidate, draw):
+        pass
+    assert check.judge(lambda: None, 3).earned == 0
+
+
+def test_weight_of_a_law_is_a_positive_integer():
+    for weight in (0, -1, 1.5):
+        with pytest.raises(ValueError, match="weight"):
+            Check("exercise", "exercise()").law("law", weight=weight)
