@@ -181,6 +181,20 @@ def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, 
     show(fig, alt, caption)
 
 
+@rc_context(STYLE)
+def intervals(rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str) -> None:
+    """One line per row: a value with the interval (value, low, high) around it."""
+    fig, axes = figure(0.32 * len(rows) + 0.7)
+    ax = axes[0, 0]
+    for place, (value, low, high) in enumerate(rows.values()):
+        ax.plot([low, high], [place, place], color=OTHER, lw=2)
+        ax.plot([value], [place], "o", color=OTHER, markersize=5)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+    ax.grid(axis="x", color="#dddddd", lw=0.6)
+    show(fig, alt, caption)
+
+
 @torch.no_grad()
 @rc_context(STYLE)
 def manifold(
