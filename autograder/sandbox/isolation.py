@@ -79,6 +79,7 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
         linux.map_ids(_INSIDE_ID, own_user, own_user)
     _try(linux.forbid_user_namespaces)
     linux.set_dumpable(False)
+    linux.die_with_parent()  # again: the kernel forgets it when the user changes
     child = os.fork()
     if child == 0:
         linux.set_dumpable(True)

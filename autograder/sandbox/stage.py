@@ -12,7 +12,7 @@ import course_utils
 _PACKAGE = Path(course_utils.__file__).resolve().parent
 _AGENT = Path(__file__).resolve().parent.parent
 _SEAM = "candidate.py"  # what judges a function in the process it lives in; it knows no law and no formula
-_LEFT_OUT = ("checks", "check.py", "reference.py", "cli.py", "doctor.py", "submit.py", "handin.py", "lab.py",
+_LEFT_OUT = ("checks", "check.py", "cli.py", "doctor.py", "submit.py", "handin.py", "lab.py",
              "data_command.py", "__pycache__")
 
 CHECK = '''"""Checks are run outside while a submission is graded; here they only say so."""
@@ -32,19 +32,10 @@ def __getattr__(name):
     return lambda candidate=None, points=1: _JudgedOutside()
 '''
 
-REFERENCE = '''"""Closed forms that would answer an exercise: not available while a submission is graded."""
-
-from course_utils.errors import CourseError
-
-
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-
-    def refused(*args, **kwargs):
-        raise CourseError(f"course_utils.reference.{name} answers an exercise and is not available while a submission is graded.")
-    return refused
-'''
+_MARK = "not_for_submissions"  # decorator of functions that answer an exercise
+_REFUSAL = ("from course_utils.errors import CourseError\n"
+            "raise CourseError('{name} answers an exercise and is not available while a submission is graded. '\n"
+            "                  'Write the function yourself.')")
 
 
 def stage(folder: Path) -> Path:
@@ -53,7 +44,10 @@ def stage(folder: Path) -> Path:
     package = folder / "course_utils"
     shutil.copytree(_PACKAGE, package, ignore=shutil.ignore_patterns(*_LEFT_OUT))
     (package / "check.py").write_text(CHECK, encoding="utf-8")
-    (package / "reference.py").write_text(REFERENCE, encoding="utf-8")
+    for path in package.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if f"@{_MARK}" in text:
+            path.write_text(without_answers(text), encoding="utf-8")
     (package / "checks").mkdir()
     (package / "checks" / "__init__.py").write_text('"""What calls a function and watches it; the laws are elsewhere."""\n')
     for name in seam_files():
@@ -66,6 +60,16 @@ def stage(folder: Path) -> Path:
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
+
+
+def without_answers(text: str) -> str:
+    """A module with every function that answers an exercise emptied: nothing of it is in the sandbox's memory."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and any(isinstance(d, ast.Name) and d.id == _MARK for d in node.decorator_list):
+            node.decorator_list = []
+            node.body = ast.parse(_REFUSAL.format(name=node.name)).body
+    return ast.unparse(tree)
 
 
 def seam_files() -> list[str]:

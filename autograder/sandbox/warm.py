@@ -165,7 +165,7 @@ def main(folder: str) -> None:
     for name in PRELOADED:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except Exception as error:  # whoever needs it will hear of it
             print(f"warm process: {name} is not available ({error})", file=sys.stderr)
     shell = new_shell()
     importlib.import_module("examination.room")
