@@ -56,11 +56,14 @@ def solutions(
     units: Units = None,
     all_units: All = False,
     budget: Annotated[str, typer.Option(help="How much to train: quick, full or original.")] = "full",
-    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Accept the embedded digits for MNIST.")] = False,
+    allow_fallback: Annotated[
+        bool, typer.Option("--allow-fallback", help="Accept the embedded digits for MNIST.")
+    ] = False,
 ) -> None:
     """Execute the sources into solutions/.
 
-    Runs each notebook from top to bottom without a time limit and keeps it with its figures. An error, a fallback data set or a file of more than 2 MB fails and leaves the old file in place.
+    Runs each notebook from top to bottom without a time limit and keeps it with its figures. An error,
+    a fallback data set or a file of more than 2 MB fails and leaves the old file in place.
 
     Examples: course solutions 02; course solutions --budget quick --allow-fallback
     """
@@ -80,16 +83,30 @@ def grade(
     units: Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
     all_units: All = False,
     student: Annotated[Optional[str], typer.Option(help="Only this student (folder name in submitted/).")] = None,
-    marks_only: Annotated[bool, typer.Option("--marks-only", help="Run nothing: write out the gradebook again.")] = False,
-    jobs: Annotated[Optional[int], typer.Option("--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False)] = None,
-    cluster: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler whose workers do the grading.")] = None,
-    force: Annotated[bool, typer.Option("--force/--resume", help="Grade again what has not changed; default: go on where it stopped.")] = False,
-    db: Annotated[Optional[str], typer.Option(help="URL of the gradebook, e.g. postgresql://user@host/course; also $COURSE_DB.")] = None,
-    unsafe: Annotated[bool, typer.Option("--unsafe", help="Grade also where student code cannot be isolated: it then runs as you.")] = False,
+    marks_only: Annotated[
+        bool, typer.Option("--marks-only", help="Run nothing: write out the gradebook again.")
+    ] = False,
+    jobs: Annotated[
+        Optional[int],
+        typer.Option("--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False),
+    ] = None,
+    cluster: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler: its workers grade.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force/--resume", help="Grade again what has not changed; default: only what has.")
+    ] = False,
+    db: Annotated[
+        Optional[str], typer.Option(help="URL of the gradebook, e.g. postgresql://me@host/course; also $COURSE_DB.")
+    ] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Grade also where student code cannot be isolated: it runs as you.")
+    ] = False,
 ) -> None:
     """Grade what was handed in.
 
-    Reads submitted/<student>/<unit>/<unit>.ipynb; writes the gradebook, grades.csv and grades.json. Student code runs isolated from this machine, several submissions at a time; what has not changed since it was graded is not run again, and an interrupted run goes on where it stopped. Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
+    Reads submitted/<student>/<unit>/<unit>.ipynb; writes the gradebook, grades.csv and grades.json. Student code
+    runs isolated from this machine, several submissions at a time. What has not changed since it was graded is not
+    run again; an interrupted run goes on where it stopped.
+    Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
     `course grade UNIT --marks-only` brings the marks into grades.csv. Exit code 1 when an automatic score could not
     be decided; those are listed.
 
@@ -140,26 +157,34 @@ def feedback(
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course feedback 02")
     for unit in _units(tree, units, all_units):
-        pages = feedback_unit(tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"])
+        pages = feedback_unit(
+            tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"]
+        )
         print(f"{unit}: {len(pages)} page{'s' if len(pages) != 1 else ''} in feedback/")
 
 
 def demo(
     context: typer.Context,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: remove what an earlier demo left in demo/.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over: remove what an earlier demo left in demo/.")
+    ] = False,
 ) -> None:
     """Grade a sample class, end to end.
 
-    Releases the course, grades made-up students, writes feedback and grades: all in demo/. Nothing of your own is touched. Ends with the path of a summary page of the class.
+    Releases the course, grades made-up students, writes feedback and grades: all in demo/. Nothing
+    of your own is touched. Ends with the path of a summary page of the class.
     """
     from .demo import run_demo
 
-    print(f"Class summary: {run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))}")
+    summary = run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))
+    print(f"Class summary: {summary}")
 
 
 def test(
     context: typer.Context,
-    kill_matrix: Annotated[bool, typer.Option("--kill-matrix", help="Also run every check on every known wrong answer.")] = False,
+    kill_matrix: Annotated[
+        bool, typer.Option("--kill-matrix", help="Also run every check on every known wrong answer.")
+    ] = False,
 ) -> None:
     """Run all tests.
 

@@ -100,7 +100,9 @@ def sample_class(source: NotebookNode) -> dict[str, dict[str, str]]:
     solution, written = answers_of(source)
     half = dict(list(solution.items())[: max(1, len(solution) // 2)])
     another = {name: ANOTHER_STYLE.get(name, text) for name, text in solution.items()}
-    wrong = [solution | {name: text for name, text in table.items() if name in solution} for table in MISCONCEPTIONS.values()]
+    wrong = [
+        solution | {name: text for name, text in table.items() if name in solution} for table in MISCONCEPTIONS.values()
+    ]
     return {
         "ada_right": solution | written,
         "ben_right_another_style": another | dict.fromkeys(written, WRITTEN_ANSWER),

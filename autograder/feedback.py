@@ -32,7 +32,8 @@ def feedback_unit(
             _explain(page, unit, problem[1])
             pages.append(page)
     if not pages:
-        raise CourseError(f"nothing of {unit} is graded{f' for {student}' if student else ''}. Run `course grade {unit[:2]}` first.")
+        whose = f" for {student}" if student else ""
+        raise CourseError(f"nothing of {unit} is graded{whose}. Run `course grade {unit[:2]}` first.")
     return pages
 
 

@@ -48,7 +48,8 @@ def grade_unit(
     register_unit(tree, unit)
     course = NbGraderCourse(tree, debug=debug)
     if student and not (tree.root / "submitted" / student).is_dir():
-        raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {_listed(all_students(tree, course))}.")
+        known = _listed(all_students(tree, course))
+        raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {known}.")
     students = [student] if student else all_students(tree, course)
     with course.gradebook() as gradebook:
         grading = _Grading(tree, unit, course, gradebook, options)
@@ -64,7 +65,8 @@ def grade_unit(
 def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
     """Everybody who has a folder in submitted/ or is entered in the gradebook."""
     folder = tree.root / "submitted"
-    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."} if folder.is_dir() else set()
+    folders = folder.iterdir() if folder.is_dir() else ()
+    found = {path.name for path in folders if path.is_dir() and not path.name.startswith(".")}
     with course.gradebook() as gradebook:
         found |= {student.id for student in gradebook.students}
     return sorted(found)
@@ -180,7 +182,8 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
     try:
         grade = gradebook.find_grade(cell.name, unit, unit, student)
     except MissingEntry:
-        return Grade(student, unit, name, None, cell.max_score, CRASHED, "not graded yet; run `course grade` on this unit")
+        reason = "not graded yet; run `course grade` on this unit"
+        return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand")
     status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name))

@@ -55,7 +55,8 @@ class NbGraderCourse:
             yield gradebook
 
     def convert(
-        self, converter: type[BaseConverter], unit: str, student: str | None = None, settings: dict[str, Any] | None = None,
+        self, converter: type[BaseConverter], unit: str, student: str | None = None,
+        settings: dict[str, Any] | None = None,
         **overrides: Any,
     ) -> None:
         """Run one of nbgrader's converters on one unit (and student); what is there already is replaced.

@@ -78,7 +78,8 @@ class CleanMetadata(NbGraderPreprocessor):
     kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        widgets = {"widgets": nb.metadata.widgets} if "widgets" in nb.metadata and any(map(has_output, nb.cells)) else {}
+        keep_widgets = "widgets" in nb.metadata and any(map(has_output, nb.cells))
+        widgets = {"widgets": nb.metadata.widgets} if keep_widgets else {}
         nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"), **widgets)
         return super().preprocess(nb, resources)
 

@@ -75,7 +75,8 @@ def read_source(tree: Tree, unit: str) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:
-        raise CourseError(f"{path} is not a readable notebook ({type(error).__name__}). Restore it from git.") from error
+        kind = type(error).__name__
+        raise CourseError(f"{path} is not a readable notebook ({kind}). Restore it from git.") from error
 
 
 def workspace(tree: Tree) -> Path:
@@ -101,5 +102,7 @@ def publish(built: Path, destination: Path, workspace: Path) -> None:
 
 def same_folder(one: Path, other: Path) -> bool:
     """True when both folders hold the same files with the same bytes."""
-    files = [sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()) for folder in (one, other)]
-    return files[0] == files[1] and all(filecmp.cmp(one / file, other / file, shallow=False) for file in files[0])
+    files, others = (
+        sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file()) for folder in (one, other)
+    )
+    return files == others and all(filecmp.cmp(one / file, other / file, shallow=False) for file in files)

@@ -36,4 +36,4 @@ def pytest_command(tree: Tree, arguments: list[str]) -> list[str]:
 
 def test_environment() -> dict[str, str]:
     """Notebooks run on the embedded digits with little training, whatever this machine has."""
-    return os.environ | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "MPLBACKEND": os.environ.get("MPLBACKEND", "agg")}
+    return {"MPLBACKEND": "agg"} | os.environ | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits"}

@@ -85,9 +85,11 @@ def find_problems(notebook: NotebookNode, allow_fallback: bool, paths: dict[str,
             problems.append(f"{name} gives the solution {earned(cell)} of {cell.metadata.nbgrader['points']} points.")
         if not allow_fallback and any(FALLBACK_MARKER in text for text in texts):
             problems.append(f"{name} fell back to the embedded digits. Get MNIST (course data fetch mnist).")
-        problems += [f"{name} shows the path {path} of this machine." for path in paths if any(path in text for text in texts)]
+        shown = [path for path in paths if any(path in text for text in texts)]
+        problems += [f"{name} shows the path {path} of this machine." for path in shown]
     if size > MAX_MEGABYTES * 1e6:
-        problems.append(f"the executed notebook has {size / 1e6:.1f} MB, more than {MAX_MEGABYTES:g}: show fewer or smaller figures.")
+        megabytes = f"{size / 1e6:.1f} MB, more than {MAX_MEGABYTES:g}"
+        problems.append(f"the executed notebook has {megabytes}: show fewer or smaller figures.")
     return problems
 
 

@@ -28,7 +28,8 @@ def summary_page(grades: list[Grade], title: str) -> str:
     """The page as HTML, self-contained: no script, nothing loaded from elsewhere."""
     students = len({grade.student for grade in grades})
     waiting = sum(grade.status == NEEDS_MARKING for grade in grades)
-    intro = f"{students} students, {len({grade.unit for grade in grades})} units; {waiting} written answers wait to be marked."
+    units = len({grade.unit for grade in grades})
+    intro = f"{students} students, {units} units; {waiting} written answers wait to be marked."
     parts = [
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1><p>{intro}</p>",
@@ -47,7 +48,8 @@ def _students(grades: list[Grade]) -> str:
         for unit in units:
             own = [grade for grade in grades if (grade.student, grade.unit) == (student, unit)]
             waiting = sum(grade.max_score for grade in own if grade.status == NEEDS_MARKING)
-            text = f"{number(sum(grade.score or 0 for grade in own))} of {number(sum(grade.max_score for grade in own))}"
+            earned, most = sum(grade.score or 0 for grade in own), sum(grade.max_score for grade in own)
+            text = f"{number(earned)} of {number(most)}"
             cells.append(text + (f" ({number(waiting)} to be marked)" if waiting else ""))
         rows.append(cells)
     return _table("Points of each student", ["student", *units], rows)
@@ -64,10 +66,11 @@ def _exercises(grades: list[Grade]) -> str:
         full = sum(grade.score >= grade.max_score for grade in known)
         none = sum(grade.score == 0 for grade in known)
         share = sum(grade.score for grade in known) / (sum(grade.max_score for grade in known) or 1)
-        bar = f'<span class="bar" style="width:{share * 8:.1f}em" role="img" aria-label="{share:.0%}"></span> {share:.0%}'
+        bar = f'<span class="bar" style="width:{share * 8:.1f}em" aria-hidden="true"></span> {share:.0%}'
         rows.append([
-            escape(unit), escape(exercise), str(full), str(len(known) - full - none), str(none), str(len(own) - len(known)),
-            bar if known else "",
+            escape(unit), escape(exercise), str(full), str(len(known) - full - none), str(none),
+            str(len(own) - len(known)),
+            bar if len(known) == len(own) else "",
         ])
     header = ["unit", "exercise", "all points", "some", "none", "not known yet", "mean"]
     return _table("Points of each exercise", header, rows)
@@ -103,4 +106,5 @@ def _table(caption: str, header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     none = "" if rows else "<tr><td>none</td></tr>"
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}{none}</tbody></table>"
+    head = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+    return f"<table>{head}<tbody>{body}{none}</tbody></table>"

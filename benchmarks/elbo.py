@@ -3,7 +3,7 @@
     python benchmarks/elbo.py [--seeds 3] [--epochs 10]
 
 784-400-20, Adam 1e-3, batch 128, grey pixels, one sample of each code; in nats per image, over the 10,000 test images.
-Published with the same settings and ReLU: 106.7 after 7 epochs (pytorch/examples PR 1416), 107.05 +- 0.25 (flax's example).
+Published with the same settings and ReLU: 106.7 after 7 epochs (pytorch/examples PR 1416), 107.05 +- 0.25 (flax's).
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds; the median counts (default 7)")
     parser.add_argument("--batches", type=int, default=150, help="batches of 128 in a round (default 150)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
-                        help="cpu: this process's processor time, which other work on the machine disturbs less")  # fmt: skip
+                        help="cpu: processor time, which other work disturbs less")  # fmt: skip
     parser.add_argument("--pythae", metavar="FOLDER", help="folder that pythae was installed to with pip --target")
     options = parser.parse_args()
     if options.rounds < 1 or options.batches < 1:
@@ -201,10 +201,11 @@ def main() -> int:
             ways["pythae"] = pythae(images, folder)
         except ImportError as error:
             print(f"pythae left out: {error}")
-        seconds = _interleaved(ways, options.rounds, time.perf_counter if options.clock == "wall" else time.process_time)
+        clock = time.perf_counter if options.clock == "wall" else time.process_time
+        seconds = _interleaved(ways, options.rounds, clock)
     print(machine.describe("torchvision", *(["pythae"] if "pythae" in ways else [])))
-    print(f"VAE {PIXELS}-{HIDDEN}-{LATENT}, batch {BATCH}, {batches} batches, median (least to most) of {options.rounds} rounds, "
-          f"{options.clock} time")  # fmt: skip
+    print(f"VAE {PIXELS}-{HIDDEN}-{LATENT}, batch {BATCH}, {batches} batches a round, {options.clock} time, "
+          f"median (least to most) of {options.rounds} rounds")  # fmt: skip
     return _report(seconds, batches)
 
 

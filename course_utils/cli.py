@@ -53,7 +53,9 @@ def current_tree(context: typer.Context) -> Tree:
 def lab(
     context: typer.Context,
     unit: Annotated[Optional[str], typer.Argument(help="Open this unit's notebook at once.")] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only start the server and print its address.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only start the server and print its address.")
+    ] = False,
     port: Annotated[Optional[int], typer.Option(help="Port of the server.", min=1, max=65535)] = None,
 ) -> None:
     """Open the course in JupyterLab.
@@ -70,7 +72,8 @@ def lab(
 def doctor(context: typer.Context) -> None:
     """Check this machine, and say what to do.
 
-    Looks at Python, device, memory, disk, data sets, kernel, JupyterLab extensions and isolation. Exit code 1 when something necessary is missing.
+    Looks at Python, device, memory, disk, data sets, kernel, JupyterLab extensions and isolation. Exit
+    code 1 when something necessary is missing.
     """
     from .doctor import diagnose, report
 
@@ -104,7 +107,9 @@ def submit(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="The unit to hand in, e.g. 02.")],
     notebook: Annotated[Optional[Path], typer.Option(help="The notebook, if not at its usual place.")] = None,
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="Folder for the zip; default: current.")] = None,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="Folder for the zip; default: current.")
+    ] = None,
 ) -> None:
     """Check a notebook and pack it to hand in.
 
@@ -136,11 +141,11 @@ def explain(error: BaseException) -> str:
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             return "the disk is full, nothing was replaced. Free some space, then run this again."
         where = f"{error.filename}: " if getattr(error, "filename", None) else ""
-        return f"{where}{error.strerror or error}. Check the path, its permissions and the network, then run this again."
+        return f"{where}{error.strerror or error}. Check the path, its permissions and the network, then try again."
     if isinstance(error, json.JSONDecodeError):
         return f"a file is not valid JSON ({error}). Restore it from a copy, then run this again."
     if isinstance(error, ModuleNotFoundError):
-        return f"the package {error.name!r} is not installed. Run ./course (or `pip install -e .`) to install what is missing."
+        return f"the package {error.name!r} is not installed. Run ./course (or `pip install -e .`) to install it."
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message} (run `course --debug ...` for the details)"
 

@@ -16,7 +16,7 @@ BUDGETS = ("quick", "full", "original")
 
 
 def get_device(name: str | None = None) -> torch.device:
-    """The device to compute on: ``name`` if given, else ``$COURSE_DEVICE``, else CUDA, MPS or the CPU, whichever is there.
+    """The device to compute on: ``name`` if given, else ``$COURSE_DEVICE``, else the first of CUDA, MPS and CPU here.
 
     Raises:
         CourseError: the named device is not available on this machine.
@@ -38,7 +38,7 @@ def get_device(name: str | None = None) -> torch.device:
 
 
 def seed_everything(seed: int = 0) -> int:
-    """Seed Python, NumPy and torch (every device), so that a cell run again gives the same numbers. Returns the seed."""
+    """Seed Python, NumPy and torch (all devices), so that a cell run again gives the same numbers; returns the seed."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed!r}; expected a whole number from 0 to 4294967295.")
     random.seed(seed)

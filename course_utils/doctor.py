@@ -52,14 +52,15 @@ def report(findings: list[Finding]) -> None:
         if finding.advice:
             print(f"{'':20}-> {finding.advice}")
     lacking = sum(finding.level == MISSING for finding in findings)
-    print(f"\n{lacking} necessary thing{'s' if lacking != 1 else ''} missing." if lacking else "\nEverything necessary is here.")
+    print(f"\nNecessary and missing: {lacking}." if lacking else "\nEverything necessary is here.")
 
 
 def _course(tree: Tree) -> Iterator[Finding]:
     units = tree.units()
     kind = "student kit" if tree.is_kit else "instructor's checkout"
     text = f"{kind} in {tree.root}, {len(units)} units"
-    yield Finding("course", OK if units else MISSING, text, "" if units else "notebooks/ is empty: get the course again.")
+    advice = "" if units else "notebooks/ is empty: get the course again."
+    yield Finding("course", OK if units else MISSING, text, advice)
 
 
 def _python(tree: Tree) -> Iterator[Finding]:
@@ -78,7 +79,8 @@ def _packages(tree: Tree) -> Iterator[Finding]:
         except PackageNotFoundError:
             absent.append(name)
     if absent:
-        yield Finding("packages", MISSING, f"not installed: {', '.join(absent)}", "Run: pip install -c constraints.txt -e .")
+        advice = "Run: pip install -c constraints.txt -e ."
+        yield Finding("packages", MISSING, f"not installed: {', '.join(absent)}", advice)
     else:
         yield Finding("packages", OK, ", ".join(found))
 
@@ -135,16 +137,17 @@ def _kernel(tree: Tree) -> Iterator[Finding]:
         return
     program = spec.argv[0] if spec.argv else ""
     ours = program in ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}", sys.executable)
-    yield Finding("kernel", OK if ours else NOTE, f"python3, {spec.resource_dir or 'built in'}",
-                  "" if ours else f"It starts {program}, not this Python. Run: {sys.executable} -m ipykernel install --sys-prefix")
+    advice = f"It starts {program}, not this Python. Run: {sys.executable} -m ipykernel install --sys-prefix"
+    yield Finding("kernel", OK if ours else NOTE, f"python3, {spec.resource_dir or 'built in'}", "" if ours else advice)
 
 
 def _extensions(tree: Tree) -> Iterator[Finding]:
     from jupyter_core.paths import jupyter_config_path, jupyter_path
 
+    folders = jupyter_path("labextensions")
     parts = {
-        "Validate button": [f"{folder}/@jupyter/nbgrader" for folder in jupyter_path("labextensions")],
-        "sliders (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in jupyter_path("labextensions")],
+        "Validate button": [f"{folder}/@jupyter/nbgrader" for folder in folders],
+        "sliders (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in folders],
         "nbgrader server": [f"{folder}/jupyter_server_config.d/nbgrader.json" for folder in jupyter_config_path()],
     }
     absent = [name for name, places in parts.items() if not any(map(os.path.exists, places))]

@@ -24,8 +24,8 @@ def read_notebook(path: Path) -> Any:
     megabytes = path.stat().st_size / 1e6
     if megabytes > MAX_MEGABYTES:
         raise CourseError(
-            f"{path.name} has {megabytes:.0f} MB, more than {MAX_MEGABYTES}. In JupyterLab: Kernel > Restart Kernel and "
-            "Clear Outputs of All Cells, then save."
+            f"{path.name} has {megabytes:.0f} MB, more than {MAX_MEGABYTES}. In JupyterLab: Kernel > Restart Kernel "
+            "and Clear Outputs of All Cells, then save."
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -55,8 +55,8 @@ def save(name: str, model: nn.Module, record: dict, unit: str | None = None) -> 
         with contextlib.suppress(OSError):
             scratch.unlink()
         reason = getattr(error, "strerror", None) or error
-        print(f"The model is trained, but could not be kept in {path} ({reason}). Free some space or correct the place, "
-              "then run the cell again; until then it is in memory only.")  # fmt: skip
+        print(f"The model is trained, but could not be kept in {path} ({reason}). It is in memory only; to keep it, "
+              "free some space or correct the place, then run the cell again.")  # fmt: skip
         return None
     return path
 
@@ -72,7 +72,7 @@ def load(name: str, model: nn.Module, unit: str | None = None) -> dict:
 
     path = folder(unit) / f"{name}.safetensors"
     if not path.is_file():
-        raise CourseError(f"There is no run {name!r} in {path.parent}. Train it first: run the cell with name={name!r}.")
+        raise CourseError(f"There is no run {name!r} in {path.parent}. Train it first: the cell with name={name!r}.")
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         weights = load_file(path)

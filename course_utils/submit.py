@@ -47,7 +47,7 @@ def find_warnings(path: Path, notebook: Any, expected: dict[str, float]) -> list
         warnings.append(f"these cells are no longer in the notebook: {', '.join(sorted(missing))}.")
     checkpoint = path.parent / ".ipynb_checkpoints" / f"{path.stem}-checkpoint.ipynb"
     if checkpoint.is_file() and checkpoint.stat().st_mtime > path.stat().st_mtime + 1:
-        warnings.append(f"JupyterLab keeps a newer copy than {path.name}; save the notebook there, then run this again.")
+        warnings.append(f"JupyterLab keeps a newer copy than {path.name}; save the notebook there and try again.")
     if not any(cell.get("outputs") for cell in notebook.cells):
         warnings.append("no cell has output; run the experiments and save, so that your figures can be seen.")
     return warnings

@@ -41,7 +41,7 @@ def check(function, expected, points):
 
 def marks(grade_id: str, **kind) -> dict:
     """nbgrader's metadata of a cell."""
-    base = {"grade": False, "grade_id": grade_id, "locked": False, "schema_version": 3, "solution": False, "task": False}
+    base = dict.fromkeys(("grade", "locked", "solution", "task"), False) | {"grade_id": grade_id, "schema_version": 3}
     return {"nbgrader": base | kind}
 
 

@@ -91,7 +91,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(course, tree, monkeypatch):
     hand_in(tree.root, "ada", "01_double", {})
     assert course("grade", "1")[0] == 0
     before = (tree.root / "grades.csv").read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(full))
     code, _, err = course("grade", "1", "--marks-only")
     assert code == 1 and "the disk is full" in err and err.count("\n") == 1
     assert (tree.root / "grades.csv").read_bytes() == before
@@ -140,7 +141,8 @@ def test_help_needs_neither_torch_nor_nbgrader():
 
 def test_doctor_reports_every_part(course):
     code, out, _ = course("doctor")
-    for part in ("course", "python", "packages", "device", "memory", "disk", "data", "kernel", "extensions", "isolation"):
+    parts = "course python packages device memory disk data kernel extensions isolation"
+    for part in parts.split():
         assert f" {part}" in out, f"doctor says nothing about {part}"
     assert code == ("\nmissing" in out or out.startswith("missing"))
 
@@ -154,7 +156,8 @@ def test_doctor_turns_a_failing_probe_into_advice(tree, monkeypatch):
 
 
 def test_submit_packs_the_notebook_and_names_what_is_unfinished(course, tree, tmp_path):
-    path = hand_in(tree.root, "ada", "01_double", {"double": "def double(x):\n    return 2 * x", "q_double": "It doubles."})
+    answers = {"double": "def double(x):\n    return 2 * x", "q_double": "It doubles."}
+    path = hand_in(tree.root, "ada", "01_double", answers)
     code, out, err = course("submit", "01", "--notebook", path)
     assert code == 0 and "3 of 4" not in err and "2 of 3 exercises are written" in out
     assert "not written yet: triple." in err and "no cell has output" in err
@@ -204,5 +207,6 @@ def test_lab_opens_the_tree_without_news_and_hides_instructor_panels_from_studen
     settings = "import os, json; from jupyterlab_server.config import get_page_config; " \
                "from jupyterlab_server.settings_utils import _get_overrides; " \
                "print(json.dumps([get_page_config([]), _get_overrides('none')[0]]))"
-    out = subprocess.run([sys.executable, "-c", settings], env=lab_environment(Tree(tmp_path)), capture_output=True, text=True)
+    environment = lab_environment(Tree(tmp_path))
+    out = subprocess.run([sys.executable, "-c", settings], env=environment, capture_output=True, text=True)
     assert "@jupyter/nbgrader:formgrader" in out.stdout and '"fetchNews": "false"' in out.stdout, out.stderr

@@ -83,11 +83,17 @@ def test_status_tells_what_is_here_and_how_to_get_the_rest(folder):
 # --- damaged files -----------------------------------------------------------------------------------------------
 
 IMAGES = np.zeros((40, 28, 28), dtype=np.uint8)
+
+
+def _flipped(whole: bytes) -> bytes:
+    return whole[:30] + bytes(255 - byte for byte in whole[30:60]) + whole[60:]
+
+
 DAMAGES = {
     "not gzip": b"<html>404</html>",
     "empty": b"",
     "half a gzip": packed(idx_bytes(IMAGES + 7))[:60],
-    "flipped bits": (lambda whole: whole[:30] + bytes(255 - b for b in whole[30:60]) + whole[60:])(packed(idx_bytes(IMAGES))),
+    "flipped bits": _flipped(packed(idx_bytes(IMAGES))),
     "wrong magic": packed(b"\x89PNG" + bytes(100)),
     "header only": packed(idx_bytes(IMAGES)[:16]),
     "three bytes": packed(b"\0\0\x08"),
@@ -177,7 +183,8 @@ def numbered(count: int) -> torch.Tensor:
 def test_an_epoch_holds_every_image_once_in_a_fresh_order():
     """False alarm: two orders of 200 images agree with probability 1 / 200!."""
     generator = torch.Generator().manual_seed(0)
-    orders = [torch.cat(list(datasets.batches(numbered(200), 50, generator))).mul(255).round().flatten().tolist() for _ in range(2)]
+    epochs = [torch.cat(list(datasets.batches(numbered(200), 50, generator))) for _ in range(2)]
+    orders = [epoch.mul(255).round().flatten().tolist() for epoch in epochs]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(200))
     assert orders[0] != orders[1]
 

@@ -34,7 +34,8 @@ def test_demo_grades_at_least_six_students_with_right_half_wrong_and_untouched_a
     totals = {}
     for row in rows:
         totals[row.student] = totals.get(row.student, 0) + (row.score or 0)
-    assert len(totals) >= 6 and totals["ada_right"] == 8 and totals["chloe_half_done"] == 4 and totals["gus_untouched"] == 0
+    assert len(totals) >= 6
+    assert (totals["ada_right"], totals["chloe_half_done"], totals["gus_untouched"]) == (8, 4, 0)
     assert {row.status for row in rows if row.student == "harper_damaged_file"} == {"unreadable"}
     assert (tree.root / "demo/feedback/chloe_half_done/01_double/01_double.html").is_file()
 

@@ -98,7 +98,8 @@ def test_half_a_file_without_a_length_is_caught_by_its_checksum(server, tmp_path
 
 def test_a_wrong_checksum_is_thrown_away_with_a_clear_error(server, tmp_path):
     server.files["file"] = b"<html>please log in to the hotel's network</html>"
-    with pytest.raises(CourseError, match=f"not the expected file .MD5 {md5(server.files['file'])}, expected {MD5}.*thrown away"):
+    found = md5(server.files["file"])
+    with pytest.raises(CourseError, match=f"not the expected file .MD5 {found}, expected {MD5}.*thrown away"):
         fetch(server, tmp_path / "file")
     assert not {"file", "file.part"} & set(leftovers(tmp_path))
     assert len(server.requests) == 1, "the same wrong file was fetched again"
@@ -176,8 +177,12 @@ def test_a_disk_that_fills_up_keeps_the_part(server, tmp_path, monkeypatch):
                 raise OSError(errno.ENOSPC, "No space left on device")
             return self.file.write(chunk)
 
+    def filling_open(path, mode="r", *args, **kwargs):
+        file = real_open(path, mode, *args, **kwargs)
+        return Filling(file) if path.suffix == ".part" else file
+
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", lambda self, mode="r", *a, **k: Filling(real_open(self, mode)) if self.suffix == ".part" else real_open(self, mode, *a, **k))
+        patch.setattr(Path, "open", filling_open)
         with pytest.raises(CourseError, match="The disk is full"):
             fetch(server, tmp_path / "file")
     kept = (tmp_path / "file.part").stat().st_size
@@ -221,7 +226,8 @@ def tiny_mnist(monkeypatch):
     files = family()
     with FileServer(files) as server:
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [server.url + "gone/", server.url])
-        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", [(name, md5(content)) for name, content in files.items()])
+        resources = [(name, md5(content)) for name, content in files.items()]
+        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
         monkeypatch.setattr(mnist, "FILES", tuple((stem, 40 if "train" in stem else 10) for stem, _ in mnist.FILES))
         monkeypatch.delenv("COURSE_DATASET", raising=False)
         monkeypatch.setattr(datasets.places, "candidates", lambda: [datasets.places.cache_folder()])
@@ -265,9 +271,9 @@ def test_without_a_network_auto_goes_on_with_digits_and_says_so(tiny_mnist, tmp_
 def test_the_genuine_files_pass_the_checksums_that_torchvision_lists(shared_data):
     import torchvision
 
-    for family_name, dataset in (("MNIST", torchvision.datasets.MNIST), ("FashionMNIST", torchvision.datasets.FashionMNIST)):
+    for dataset in (torchvision.datasets.MNIST, torchvision.datasets.FashionMNIST):
         for filename, expected in dataset.resources:
-            assert md5((shared_data / family_name / "raw" / filename).read_bytes()) == expected, filename
+            assert md5((shared_data / dataset.__name__ / "raw" / filename).read_bytes()) == expected, filename
 
 
 def test_progress_is_silent_when_told(server, tmp_path, capsys):

@@ -11,14 +11,18 @@ def grade(student="ada", unit="01_a", exercise="kl", score=1.0, reason=""):
     return Grade(student, unit, exercise, score, 4, "graded", reason)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx", "plain", "with, comma", 'with "quotes"', "two\nlines", "ünï"])
+TEXTS = ("=1+1", "+x", "-x", "@x", "\tx", "plain", "with, comma", 'with "quotes"', "two\nlines", "ünï")
+SCORES = ((None, ""), (0.0, "0"), (2, "2"), (2.5, "2.5"), (10.0, "10"), (3.999, "4"), (2.67, "2.67"))
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_any_text_comes_back_as_it_was_and_never_as_a_formula(tmp_path, text):
     write_grades(tmp_path, [grade(student=text, reason=text)])
     assert read_grades(tmp_path / "grades.csv") == [grade(student=text, reason=text)]
     assert not (tmp_path / "grades.csv").read_text().splitlines()[1].startswith(("=", "+", "-", "@"))
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, ""), (0.0, "0"), (2, "2"), (2.5, "2.5"), (10.0, "10"), (3.999, "4"), (2.67, "2.67")])
+@pytest.mark.parametrize(("value", "text"), SCORES)
 def test_scores_are_decimals_and_unknown_is_empty(value, text):
     assert number(value) == text
 

@@ -35,7 +35,8 @@ def test_a_vae_has_the_shapes_of_the_paper():
     assert logits.shape == (3, 784) and mu.shape == logvar.shape == (3, 20)
     assert sum(isinstance(layer, nn.Tanh) for layer in model.modules()) == 2
     # 784-400-40 and 20-400-784 with biases
-    assert sum(p.numel() for p in model.parameters()) == 784 * 400 + 400 + 400 * 40 + 40 + 20 * 400 + 400 + 400 * 784 + 784
+    expected = 784 * 400 + 400 + 400 * 40 + 40 + 20 * 400 + 400 + 400 * 784 + 784
+    assert sum(p.numel() for p in model.parameters()) == expected
 
 
 def test_a_vae_samples_its_codes_with_what_it_was_given():
@@ -65,7 +66,8 @@ def test_a_convolutional_autoencoder_takes_pictures_and_gives_pictures():
 
 
 def test_every_parameter_takes_part():
-    for model, x in ((models.VAE(12, [8], 3), torch.rand(4, 12)), (models.conv_autoencoder(3, 2), torch.rand(4, 1, 28, 28))):
+    pictures = torch.rand(4, 1, 28, 28)
+    for model, x in ((models.VAE(12, [8], 3), torch.rand(4, 12)), (models.conv_autoencoder(3, 2), pictures)):
         sum(part.square().sum() for part in model(x)).backward()
         idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert not idle, f"{type(model).__name__}: no gradient reaches {idle}"

@@ -49,7 +49,8 @@ def own(released, tmp_path):
 
 
 def test_stub_raises_not_implemented_error_naming_the_exercise(released):
-    cells = {cell.metadata.nbgrader.grade_id: cell for cell in read(released.root, "release").cells if "nbgrader" in cell.metadata}
+    notebook = read(released.root, "release")
+    cells = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells if "nbgrader" in cell.metadata}
     for name in ("double", "triple"):
         namespace: dict = {}
         exec(cells[name].source, namespace)
@@ -75,11 +76,14 @@ def test_the_question_stays_and_its_mark_scheme_goes(released):
     assert question.startswith("What does doubling do?") and "One point for each" not in question
 
 
+CRITERION, ANSWER = (
+    "One point for each of: the sign stays, zero stays.", "The sign and zero stay, as every student should see."
+)
 LEAKS = {
     "solution line": (lambda nb: nb.cells[0].update(source="Hint:\n\n    tripled_value = 3 * x"), "solution of triple"),
-    "solution mark": (lambda nb: nb.cells[2].update(source=nb.cells[2].source + "\n### BEGIN SOLUTION"), "BEGIN SOLUTION"),
-    "mark scheme": (lambda nb: nb.cells[0].update(source="One point for each of: the sign stays, zero stays."), "mark scheme"),
-    "model answer": (lambda nb: nb.cells[0].update(source="The sign and zero stay, as every student should see."), "model answer"),
+    "solution mark": (lambda nb: nb.cells[2].update(source="### BEGIN SOLUTION"), "BEGIN SOLUTION"),
+    "mark scheme": (lambda nb: nb.cells[0].update(source=CRITERION), "mark scheme"),
+    "model answer": (lambda nb: nb.cells[0].update(source=ANSWER), "model answer"),
     "output": (lambda nb: nb.cells[6].update(outputs=[nbformat.v4.new_output("stream", text="4")]), "has outputs"),
     "execution count": (lambda nb: nb.cells[6].update(execution_count=3), "execution count"),
     "widget state": (lambda nb: nb.metadata.update(widgets={"state": {}}), "widgets"),

@@ -11,12 +11,13 @@ from course_utils.errors import CourseError
 from course_utils.tree import Tree
 
 UNIT = "01_double"
+EXPERIMENT = "import os, warnings\nwarnings.warn('look')\nprint(os.environ['COURSE_BUDGET'], os.getcwd())"
 
 
 @pytest.fixture(scope="module")
 def solved(tmp_path_factory):
     tree = Tree(make_tree(tmp_path_factory.mktemp("solutions") / "course"))
-    change_experiment(tree, "import os, warnings\nwarnings.warn('look')\nprint(os.environ['COURSE_BUDGET'], os.getcwd())")
+    change_experiment(tree, EXPERIMENT)
     solve_unit(tree, UNIT, budget="quick")
     return tree
 

@@ -122,7 +122,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 
 def _known(name: str) -> None:
     if name not in NAMES:
-        raise CourseError(f"There is no data set {name!r}. Known: {', '.join(NAMES)}; or 'auto' for MNIST, else digits.")
+        raise CourseError(f"There is no data set {name!r}. Known: {', '.join(NAMES)}; 'auto' is MNIST, else digits.")
 
 
 def _read(name: str) -> tuple:

@@ -79,7 +79,8 @@ def _fetch_first(urls: Sequence[str], part: Path, md5: str, progress: bool) -> N
                 break
         reasons.append(reason)
     kept = f" {part.stat().st_size:,} bytes are kept for the next try." if part.exists() else ""
-    raise CourseError(f"Could not download {part.stem} ({'; '.join(reasons)}).{kept} Check the network and run this again.")
+    why = "; ".join(reasons)
+    raise CourseError(f"Could not download {part.stem} ({why}).{kept} Check the network and run this again.")
 
 
 def _fetch(url: str, part: Path, progress: bool) -> None:
