@@ -141,7 +141,7 @@ def test_what_is_not_this_units_notebook_scores_0_with_the_reason(graded, studen
     ("bob", "q_double", "graded", "not answered"),
     ("cleo", "double", "graded", "Likely cause: you added where the text multiplies."),
     ("syntax", "double", "graded", "the cell of the exercise does not run: SyntaxError: expected ':'"),
-    ("looper", "triple", "timed_out", "no result after 5 seconds; is there a loop that never ends?"),
+    ("looper", "triple", "timed_out", "is there a loop that never ends?"),
     ("killer", "triple", "crashed", "process ended"),
     ("ada", "q_double", "needs_marking", ""),
     ("deleted_test", "double", "repaired", "repaired: the cell was missing"),
