@@ -51,16 +51,12 @@ c.GenerateSolution.preprocessors = [
 
 # Grading: what happens to a submission.
 c.Autograde.sanitize_preprocessors = [
-    ours.KeepExperimentOutputs,
-    nbgrader.DeduplicateIds,
-    nbgrader.OverwriteKernelspec,
-    nbgrader.OverwriteCells,
+    ours.RepairSubmission,
     nbgrader.CheckCellMetadata,
 ]
 c.Autograde.autograde_preprocessors = [
     ours.ExecuteSubmission,
     ours.RequireVerdict,
-    nbgrader.LimitOutput,
     nbgrader.SaveAutoGrades,
     ours.SettleGrades,
     nbgrader.AssignLatePenalties,
@@ -70,6 +66,7 @@ c.Autograde.autograde_preprocessors = [
 # Feedback: what students get back.
 c.GenerateFeedback.preprocessors = [
     nbgrader.GetGrades,
+    nbgrader.ClearHiddenTests,
     ours.LeaveOutRubric,
     CSSHTMLHeaderPreprocessor,
 ]
@@ -78,7 +75,7 @@ c.GenerateFeedback.preprocessors = [
 # everything and take what they take.
 c.Execute.timeout = None
 c.Execute.record_timing = False
-c.ExecuteSubmission.timeout = 120
+c.ExecuteSubmission.timeout = 60
 c.Validator.Execute.timeout = 300
 c.Validator.Execute.skip_cells_with_tag = "experiment"
 

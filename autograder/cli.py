@@ -86,20 +86,40 @@ def grade(
     marks_only: Annotated[
         bool, typer.Option("--marks-only", help="Run nothing: write out the gradebook again.")
     ] = False,
+    jobs: Annotated[
+        Optional[int],
+        typer.Option("--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False),
+    ] = None,
+    cluster: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler: its workers grade.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force/--resume", help="Grade again what has not changed; default: only what has.")
+    ] = False,
+    db: Annotated[
+        Optional[str], typer.Option(help="URL of the gradebook, e.g. postgresql://me@host/course; also $COURSE_DB.")
+    ] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Grade also where student code cannot be isolated: it runs as you.")
+    ] = False,
 ) -> None:
     """Grade what was handed in.
 
-    Reads submitted/<student>/<unit>/<unit>.ipynb; writes the gradebook, grades.csv and grades.json.
+    Reads submitted/<student>/<unit>/<unit>.ipynb; writes the gradebook, grades.csv and grades.json. Student code
+    runs isolated from this machine, several submissions at a time. What has not changed since it was graded is not
+    run again; an interrupted run goes on where it stopped.
     Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
     `course grade UNIT --marks-only` brings the marks into grades.csv. Exit code 1 when an automatic score could not
     be decided; those are listed.
 
     Examples: course grade 02; course grade --all; course grade 02 --student ada
     """
+    from .batch import Options
     from .grade import grade_unit
     from .grades_file import NEEDS_MARKING
 
     tree = _instructor_tree(context)
+    use_database(db)
+    options = Options(jobs=jobs, cluster=cluster, force=force, unsafe=unsafe)
+    options.workers()
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course grade 02")
     rows = []
@@ -107,7 +127,7 @@ def grade(
         print(f"{unit}:", flush=True)
         rows += grade_unit(
             tree, unit, student=student, run=not marks_only, debug=context.obj["debug"],
-            progress=lambda line: print(f"  {line}", flush=True),
+            progress=lambda line: print(f"  {line}", flush=True), options=options,
         )
     print(f"{_shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows of this run, "
           f"{sum(row.status == NEEDS_MARKING for row in rows)} to be marked by hand.")
@@ -175,6 +195,25 @@ def test(
     from .run_tests import run_tests
 
     raise typer.Exit(run_tests(_instructor_tree(context), context.args, kill_matrix=kill_matrix))
+
+
+def use_database(url: str | None) -> None:
+    """Make the gradebook at `url` the one that this command uses."""
+    if url is None:
+        return
+    import os
+
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from .nbgrader_course import DATABASE
+
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        hint = "pip install psycopg2-binary" if url.startswith("postgres") else "see sqlalchemy's documentation of database URLs"
+        raise WrongUsage(f"--db {url!r} cannot be used ({error}): {hint}.") from None
+    os.environ[DATABASE] = url
 
 
 def _instructor_tree(context: typer.Context) -> Tree:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -15,9 +13,9 @@ from nbgrader import utils
 from course_utils.errors import CourseError
 from course_utils.tree import MARKER, Tree
 
+from .batch import Options
 from .feedback import feedback_unit
-from .grade import grade_submissions
-from .grades_file import Grade, replace_unit
+from .grade import grade_unit
 from .kit import build_kit
 from .nbgrader_course import notebook_path
 from .preprocessors import is_answer
@@ -49,11 +47,9 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     students = [hand_in_samples(demo, unit) for unit in units][-1]
     progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     grades = []
-    # Two units at a time, each in a process of its own: most of the time is each kernel importing torch.
-    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
-        for unit, rows in zip(units, pool.map(grade_and_return, [demo] * len(units), units)):
-            replace_unit(demo.root, unit, rows)
-            grades += rows
+    for unit in units:
+        grades += grade_unit(demo, unit, progress=lambda line: progress(f"  {unit[:2]} {line}"), options=Options(force=True))
+        feedback_unit(demo, unit)
     progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
     return write_summary(demo.root / "summary.html", grades, title="Sample class")
 
@@ -62,13 +58,6 @@ def course_of(tree: Tree) -> Tree:
     """The course itself, also when the command was given inside the demo's folder."""
     inside = tree.root.name == "demo" and (tree.root.parent / MARKER).is_file()
     return Tree(tree.root.parent) if inside else tree
-
-
-def grade_and_return(demo: Tree, unit: str) -> list[Grade]:
-    """Grade one unit, print how it goes, and make the feedback."""
-    rows = grade_submissions(demo, unit, progress=lambda line: print(f"  {unit[:2]} {line}", flush=True))
-    feedback_unit(demo, unit)
-    return rows
 
 
 def prepare(tree: Tree, fresh: bool) -> Tree:

@@ -9,7 +9,6 @@ from nbgrader.converters import GenerateFeedback
 from traitlets.config import Config
 
 from course_utils.errors import CourseError
-from course_utils.handin import course_cells
 from course_utils.tree import Tree
 
 from .grade import all_students, find_problem
@@ -22,11 +21,10 @@ def feedback_unit(
     """Write feedback/<student>/<unit>/<unit>.html for everybody who handed the unit in; returns the paths."""
     course = NbGraderCourse(tree, debug=debug)
     course.app.update_config(Config(LeaveOutRubric={"enabled": not with_mark_scheme}))
-    units = course_cells(tree)
     pages = []
     for name in [student] if student else all_students(tree, course):
         page = tree.root / "feedback" / name / unit / f"{unit}.html"
-        problem = find_problem(tree, unit, name, units)
+        problem = find_problem(tree, unit, name)
         if problem is None and notebook_path(tree.root / "autograded" / name, unit).is_file():
             course.convert(GenerateFeedback, unit, student=name)
             pages.append(page)

@@ -1,66 +1,65 @@
-"""Grading: every submission of a unit through nbgrader, then one row per student and graded cell.
+"""Grading: every submission of a unit is examined, then one row per student and graded cell is written.
 
 A submission that cannot be graded gets its zeros with a reason and never stops the others. The rows are always read
-back from nbgrader's gradebook, so that marks given in formgrader count.
+back from nbgrader's gradebook, so that marks given in formgrader count. What was graded is kept at once: an interrupted
+run goes on where it stopped, and a submission that has not changed is not run again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from collections.abc import Callable
-from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.converters import Autograde
 
 from course_utils.errors import CourseError, WrongUsage
-from course_utils.handin import course_cells, exercise_name, read_notebook, require_unit
+from course_utils.handin import course_cells, exercise_name
 from course_utils.tree import Tree
 
+from .batch import Failed, Options, run_batch
+from .examiner.job import make_job
+from .examiner.settings import RECORD, Settings
+from .gradebook import read_graded, save_graded, settle
 from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
-from .nbgrader_course import NbGraderCourse, notebook_path
+from .nbgrader_course import NbGraderCourse
+from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell
-from .release import register_unit
+from .release import read_source, register_unit
+from .repair import read, repair
+from .sandbox.stage import version
+from .submissions import Problem, Submission, find_submission
+from .template import Template
 
-Problem = tuple[str, str]  # status, reason
+Progress = Callable[[str], None]
 
 
 def grade_unit(
     tree: Tree, unit: str, student: str | None = None, run: bool = True, debug: bool = False,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = lambda line: None, options: Options = Options(),
 ) -> list[Grade]:
     """Grade one unit for every student (or one) and update the gradebook, grades.csv and grades.json.
 
     With ``run=False`` nothing is executed: the marks of the gradebook are written out again. Returns the rows.
     """
     register_unit(tree, unit)
-    grades = grade_submissions(tree, unit, student=student, run=run, debug=debug, progress=progress)
-    replace_unit(tree.root, unit, grades, students={student} if student else None)
-    return grades
-
-
-def grade_submissions(
-    tree: Tree, unit: str, student: str | None = None, run: bool = True, debug: bool = False,
-    progress: Callable[[str], None] = lambda line: None,
-) -> list[Grade]:
-    """Grade the submissions of a registered unit into the gradebook, one after the other; returns their rows."""
     course = NbGraderCourse(tree, debug=debug)
-    students = [student] if student else all_students(tree, course)
     if student and not (tree.root / "submitted" / student).is_dir():
         known = _listed(all_students(tree, course))
         raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {known}.")
-    units = course_cells(tree)
-    grades: list[Grade] = []
-    for position, name in enumerate(students, start=1):
-        problem = find_problem(tree, unit, name, units)
-        if run and problem is None:
-            problem = autograde(course, unit, name)
-        rows = student_rows(course, unit, name, problem)
-        points, most = sum(row.score or 0 for row in rows), sum(row.max_score for row in rows)
-        note = f" ({problem[1]})" if problem else ""
-        progress(f"[{position}/{len(students)}] {name}: {points:g} of {most:g} points{note}")
-        grades += rows
-    return grades
+    students = [student] if student else all_students(tree, course)
+    with course.gradebook() as gradebook:
+        grading = _Grading(tree, unit, course, gradebook, options)
+        try:
+            grading.of(students, run, progress)
+        except BaseException:  # also Ctrl-C: what is done stays done
+            replace_unit(tree.root, unit, grading.rows(), students=set(grading.done))
+            raise
+    replace_unit(tree.root, unit, grading.rows(), students={student} if student else None)
+    return grading.rows()
 
 
 def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
@@ -73,53 +72,112 @@ def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
     return sorted(found)
 
 
-def find_problem(tree: Tree, unit: str, student: str, units: dict[str, dict[str, float]]) -> Problem | None:
+def template_of(tree: Tree, unit: str) -> Template:
+    """What the unit's notebook must contain."""
+    others = {other: list(cells) for other, cells in course_cells(tree).items() if other != unit}
+    return Template.of(unit, read_source(tree, unit), others)
+
+
+def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
     """Why a submission cannot be graded at all, or None."""
-    path = notebook_path(tree.root / "submitted" / student, unit)
-    if not path.is_file():
-        others = sorted(other.name for other in path.parent.glob("*.ipynb")) if path.parent.is_dir() else []
-        found = f"; found instead: {', '.join(others)}" if others else ""
-        return MISSING, f"no {unit}/{path.name} was handed in{found}"
+    found = find_submission(tree, unit, student)
+    if not isinstance(found, Submission):
+        return found
     try:
-        require_unit(read_notebook(path), unit, units, path.name)
-    except (CourseError, OSError) as error:
+        repair(read(found.notebook, found.name), template_of(tree, unit), found.name)
+    except CourseError as error:
         return UNREADABLE, str(error)
     return None
 
 
-def autograde(course: NbGraderCourse, unit: str, student: str) -> Problem | None:
-    """Run one submission through nbgrader's autograder; the problem, if it could not."""
-    try:
-        course.convert(Autograde, unit, student=student)
-    except CourseError as error:
-        return CRASHED, str(error)
-    return None
+class _Grading:
+    """One run over the submissions of a unit."""
+
+    def __init__(self, tree: Tree, unit: str, course: NbGraderCourse, gradebook: Gradebook, options: Options) -> None:
+        self._tree, self._unit, self._course, self._gradebook, self._options = tree, unit, course, gradebook, options
+        self.done: dict[str, list[Grade]] = {}
+        executor = ExecuteSubmission(parent=course.app)
+        self._unsafe = options.unsafe or executor.unsafe
+        self._settings: Settings = executor.settings()
+        self._template = template_of(tree, unit)
+        basis = json.dumps([version(), self._template.digest(), self._settings.to_dict()])
+        self._basis = hashlib.sha256(basis.encode()).hexdigest()
+
+    def rows(self) -> list[Grade]:
+        return [row for student in sorted(self.done) for row in self.done[student]]
+
+    def of(self, students: list[str], run: bool, progress: Progress) -> None:
+        """Grade what has changed, in parallel."""
+        self._total, self._started, self._progress = len(students), time.monotonic(), progress
+        found = {student: find_submission(self._tree, self._unit, student) for student in students}
+        jobs: dict[str, Submission] = {}
+        for student, submission in found.items():
+            if not isinstance(submission, Submission):
+                self._finish(student, submission)
+            elif run and not self._is_unchanged(student, submission):
+                jobs[student] = submission
+            else:
+                self._finish(student, None if run else find_problem(self._tree, self._unit, student), ", unchanged" if run else "")
+        makers = {student: self._maker(student, submission) for student, submission in jobs.items()}
+        self._expected = len(makers)
+        results = run_batch(makers, Options(**{**vars(self._options), "unsafe": self._unsafe}))
+        for number, (student, result) in enumerate(results, start=1):
+            self._finish(student, self._keep(student, jobs[student], result), self._time_left(number))
+
+    def _maker(self, student: str, submission: Submission) -> Callable[[str | None], bytes]:
+        return lambda address: make_job(
+            submission.name, submission.notebook, submission.files, self._template, self._settings, address, self._unsafe)
+
+    def _key(self, submission: Submission) -> str:
+        return hashlib.sha256((self._basis + submission.digest()).encode()).hexdigest()
+
+    def _is_unchanged(self, student: str, submission: Submission) -> bool:
+        if self._options.force:
+            return False
+        graded = read_graded(self._tree.root, self._unit, student)
+        return graded is not None and graded.metadata.get(RECORD, {}).get("key") == self._key(submission)
+
+    def _keep(self, student: str, submission: Submission, result: bytes | Failed) -> Problem | None:
+        """Write a result into the gradebook; the problem, if there was no grading."""
+        if isinstance(result, Failed):
+            return CRASHED, result.reason
+        content = json.loads(result)
+        if content["status"] != "examined":
+            return UNREADABLE, content["reason"]
+        notebook = nbformat.reads(content["notebook"], as_version=4)
+        record = notebook.metadata[RECORD]
+        record["repairs"] = submission.notes + record["repairs"]
+        record["key"] = self._key(submission)
+        save_graded(self._course, self._gradebook, self._unit, student, notebook)
+        return None
+
+    def _finish(self, student: str, problem: Problem | None, note: str = "") -> None:
+        rows = self.done[student] = student_rows(self._tree, self._gradebook, self._unit, student, problem)
+        points, most = sum(row.score or 0 for row in rows), sum(row.max_score for row in rows)
+        reason = f" ({problem[1]})" if problem else ""
+        self._progress(f"[{len(self.done)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}")
+
+    def _time_left(self, done: int) -> str:
+        left = (time.monotonic() - self._started) / done * (self._expected - done)
+        return f", about {left:.0f} s left" if left >= 5 else ""
 
 
-def student_rows(course: NbGraderCourse, unit: str, student: str, problem: Problem | None) -> list[Grade]:
-    """The rows of one student, from the gradebook and the autograded notebook."""
-    with course.gradebook() as gradebook:
-        cells = sorted(gradebook.find_notebook(unit, unit).grade_cells, key=lambda cell: cell.name)
-        if problem is not None:
-            return [_settle(gradebook, cell, unit, student, problem) for cell in cells]
-        notebook = _graded_notebook(course.tree.root, unit, student)
-        return [_row(gradebook, cell, unit, student, notebook) for cell in cells]
+def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, problem: Problem | None) -> list[Grade]:
+    """The rows of one student, from the gradebook and the graded notebook."""
+    cells = sorted(gradebook.find_notebook(unit, unit).grade_cells, key=lambda cell: cell.name)
+    if problem is not None:
+        status, reason = problem
+        score = None if status == CRASHED else 0.0  # a crash of a whole grading may be our own fault
+        if status != MISSING:
+            settle(gradebook, cells, unit, student, score)
+        return [Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason) for cell in cells]
+    notebook = read_graded(tree.root, unit, student)
+    by_name = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells
+               if cell.metadata.get("nbgrader", {}).get("grade_id")} if notebook else {}
+    return [_row(gradebook, cell, unit, student, by_name) for cell in cells]
 
 
-def _settle(gradebook: Gradebook, cell, unit: str, student: str, problem: Problem) -> Grade:
-    """Enter a cell of a submission that could not be graded: 0, or unknown where the fault may be ours."""
-    status, reason = problem
-    score = None if status == CRASHED else 0.0
-    if status != MISSING:
-        gradebook.update_or_create_student(student)
-        gradebook.update_or_create_submission(unit, student)
-        grade = gradebook.find_grade(cell.name, unit, unit, student)
-        grade.auto_score, grade.needs_manual_grade = score, score is None
-        gradebook.db.commit()
-    return Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason)
-
-
-def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str, nbformat.NotebookNode]) -> Grade:
+def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str, NotebookNode]) -> Grade:
     name = exercise_name(cell.name)
     try:
         grade = gradebook.find_grade(cell.name, unit, unit, student)
@@ -128,21 +186,10 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand")
-    graded_cell, exercise = notebook.get(cell.name), notebook.get(name)
-    status, reason = explain_cell(graded_cell, grade.auto_score, cell.max_score, exercise=exercise)
-    if grade.auto_score is None and status == GRADED:
+    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name))
+    if grade.auto_score is None and status in (GRADED, "repaired"):
         status = NEEDS_MARKING
     return Grade(student, unit, name, None if grade.auto_score is None else grade.score, cell.max_score, status, reason)
-
-
-def _graded_notebook(root: Path, unit: str, student: str) -> dict[str, nbformat.NotebookNode]:
-    """Cells of the autograded notebook by grade id; empty when there is none."""
-    path = notebook_path(root / "autograded" / student, unit)
-    if not path.is_file():
-        return {}
-    cells = nbformat.read(path, as_version=4).cells
-    named = [(cell.metadata.get("nbgrader", {}).get("grade_id"), cell) for cell in cells]
-    return {name: cell for name, cell in named if name}
 
 
 def _listed(names: list[str]) -> str:

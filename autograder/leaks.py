@@ -7,7 +7,7 @@ import re
 from nbformat import NotebookNode
 from nbgrader import utils
 
-from .preprocessors import is_blank_answer
+from .repair import is_blank
 
 SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
 MARK_SCHEME = ("BEGIN MARK SCHEME", "END MARK SCHEME")
@@ -81,7 +81,7 @@ def _confidential_regions(source: NotebookNode, release: NotebookNode) -> list[s
             for region in region_lines(cell.source, marks):
                 shown = [line for line in region if line in text]
                 found += [f"the release contains the {what} of {_name(cell)}: {line}" for line in shown]
-        if cell.cell_type == "markdown" and utils.is_solution(cell) and not is_blank_answer(cell.source):
+        if cell.cell_type == "markdown" and utils.is_solution(cell) and not is_blank(cell.source):
             lines = [line for line in map(str.strip, cell.source.splitlines()) if _tells(line) and line in text]
             found += [f"the release contains the model answer of {_name(cell)}: {line}" for line in lines]
     return found
@@ -96,7 +96,7 @@ def _stubs(source: NotebookNode, release: NotebookNode) -> list[str]:
         name, stub = _name(cell), stubs.get(_name(cell), "")
         if cell.cell_type == "code" and f'NotImplementedError("{name}: ' not in stub:
             found.append(f"the stub of {name} does not raise a NotImplementedError that names it")
-        if cell.cell_type == "markdown" and not is_blank_answer(stub):
+        if cell.cell_type == "markdown" and not is_blank(stub):
             found.append(f"the answer cell {name} is not blank")
     return found
 

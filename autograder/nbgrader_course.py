@@ -18,10 +18,12 @@ from nbgrader.apps import NbGrader
 from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
-from traitlets.config import Application
+from traitlets.config import Application, Config
 
 from course_utils.errors import CourseError
 from course_utils.tree import Tree
+
+DATABASE = "COURSE_DB"  # environment variable: URL of the gradebook, instead of the configured one
 
 
 class NbGraderCourse:
@@ -38,6 +40,8 @@ class NbGraderCourse:
         self.app.log.setLevel(logging.INFO)
         # As nbgrader's own commands do, but never from the current folder, which may be another course tree.
         Application.load_config_file(self.app, "nbgrader_config", path=[str(tree.root), *jupyter_config_path()])
+        if os.environ.get(DATABASE):
+            self.app.update_config(Config({"CourseDirectory": {"db_url": os.environ[DATABASE]}}))
 
     def directory(self, **overrides: Any) -> CourseDirectory:
         """nbgrader's idea of the tree, with some of its settings replaced."""

@@ -2,8 +2,8 @@
 
 release    NameStub               the stub of an exercise names it
            CleanMetadata          nothing of the author's machine goes out
-sanitise   KeepExperimentOutputs  submitted outputs of experiments stay, all others go
-execute    ExecuteSubmission      runs a submission without its experiments, within limits, whatever it does
+sanitise   RepairSubmission       graded cells are what was released, whatever became of them
+execute    ExecuteSubmission      runs a submission in a sandbox and judges it from outside
            RequireVerdict         points only for a number that a check has returned
 save       SettleGrades           what needs no marking does not wait for a marker
 feedback   LeaveOutRubric         students do not get the mark scheme
@@ -11,21 +11,28 @@ feedback   LeaveOutRubric         students do not get the mark scheme
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 from typing import Any
 
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
-from nbgrader.preprocessors import ClearMarkScheme, Execute, NbGraderPreprocessor
-from traitlets import Integer
+from nbgrader.converters.base import NbGraderException
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import ClearMarkScheme, NbGraderPreprocessor
+from traitlets import Bool, Float, Integer
 
-EXPERIMENT, PREDICTION = NOT_RUN = ("experiment", "predict")  # tags of cells that a grader does not run
-ANSWER_STUB = "YOUR ANSWER HERE"
-AS_SUBMITTED = "[Output as submitted; experiments are not run again at grading.]"
-KERNEL_DIED, NOTEBOOK_TIMEOUT = NOT_REACHED = ("KernelDied", "NotebookTimeout")
+from course_utils.errors import CourseError
+
+from .examiner.settings import RECORD, Settings
+from .prepare import AS_SUBMITTED, record_repairs
+from .repair import ANSWER_STUB, is_blank, repair
+from .sandbox.limits import Limits
+from .template import EXPERIMENT, NOT_RUN, PREDICTION, Template
+
+__all__ = ["ANSWER_STUB", "AS_SUBMITTED", "EXPERIMENT", "NOT_RUN", "PREDICTION"]
 Step = tuple[NotebookNode, dict[str, Any]]
 
 
@@ -37,11 +44,6 @@ def is_autograded(cell: NotebookNode) -> bool:
 def is_answer(cell: NotebookNode) -> bool:
     """True for the cell of a written answer."""
     return utils.is_grade(cell) and utils.is_solution(cell)
-
-
-def is_blank_answer(source: str) -> bool:
-    """True when a written answer says nothing: empty, or the stub as it was."""
-    return "".join(source.split()) in ("", "".join(ANSWER_STUB.split()))
 
 
 def add_error(cell: NotebookNode, name: str, message: str) -> None:
@@ -82,65 +84,55 @@ class CleanMetadata(NbGraderPreprocessor):
         return cell, resources
 
 
-class KeepExperimentOutputs(NbGraderPreprocessor):
-    """Clear every output except those of experiments and predictions, which stay for whoever marks the answers.
+class RepairSubmission(NbGraderPreprocessor):
+    """Put graded cells that were deleted, duplicated, renamed, retyped or stripped back as they were released."""
 
-    A cell that is graded or that holds an answer is never an experiment, whatever tags a submission gives it: it is
-    run again, so that no score can be typed in by hand.
-    """
-
-    def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
-        if cell.cell_type != "code":
-            return cell, resources
-        tags = list(cell.metadata.get("tags", []))
-        if cell.metadata.get("nbgrader") and tags:
-            tags = [tag for tag in tags if tag not in (*NOT_RUN, "skip-execution")]
-            cell.metadata.tags = tags
-        if not set(tags).isdisjoint(NOT_RUN):
-            if cell.outputs:
-                cell.outputs.insert(0, new_output("stream", name="stdout", text=AS_SUBMITTED + "\n"))
-        else:
-            cell.outputs = []
-            cell.execution_count = None
-        return cell, resources
-
-
-class ExecuteSubmission(Execute):
-    """Run a submission in a kernel of its own, without its experiments.
-
-    A kernel that dies, or a notebook that takes longer than ``total_timeout``, ends the run but not the grading: what
-    was reached keeps its outputs, and each test cell that was not says why.
-    """
-
-    timeout = Integer(120, allow_none=True, help="Seconds for one cell.").tag(config=True)
-    iopub_timeout = Integer(60, help="Seconds to wait for the last output of a cell.").tag(config=True)
-    total_timeout = Integer(600, help="Seconds for the whole notebook.").tag(config=True)
-    shutdown_kernel = "immediate"  # a graceful shutdown costs a second and gains nothing
-
-    def preprocess(self, nb: NotebookNode, resources: dict[str, Any], km: Any = None) -> Step:
-        self._deadline = time.monotonic() + self.total_timeout
-        self._ended: tuple[str, str] | None = None
-        return super().preprocess(nb, resources, km)
-
-    def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
-        if cell.cell_type != "code" or not set(cell.metadata.get("tags", [])).isdisjoint(NOT_RUN):
-            return cell, resources
-        if self._ended is None and time.monotonic() > self._deadline:
-            self._ended = (NOTEBOOK_TIMEOUT, f"the notebook took longer than {self.total_timeout} seconds")
-        if self._ended is not None:
-            if is_autograded(cell):
-                add_error(cell, *self._ended)
-            return cell, resources
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
         try:
-            return super().preprocess_cell(cell, resources, index)
-        except DeadKernelError:
-            self._ended = (KERNEL_DIED, "the notebook's Python process ended before this cell was done")
-            add_error(cell, *self._ended)
-            return cell, resources
-        except CellTimeoutError:  # the kernel no longer answers, not even to an interrupt
-            self._ended = (NOTEBOOK_TIMEOUT, "the notebook's Python process no longer answered")
-            add_error(cell, *self._ended)
-            return cell, resources
+            repaired = repair(nb, unit_template(self.config, resources))
+        except CourseError as error:
+            raise NbGraderException(str(error)) from error
+        record_repairs(repaired.notebook, repaired)
+        return repaired.notebook, resources
+
+
+class ExecuteSubmission(NbGraderPreprocessor):
+    """Run a submission in a sandbox, without its experiments, and judge its graded cells outside of it.
+
+    `course grade` does the same for many submissions at a time; this class is what nbgrader's own commands and
+    formgrader's button go through. Its settings count for both.
+    """
+
+    timeout = Float(60, help="Seconds for one cell, and at most for one call of a function.").tag(config=True)
+    total_timeout = Float(600, help="Seconds for the whole notebook.").tag(config=True)
+    memory_mb = Integer(Limits().memory_mb, help="Megabytes of memory for one submission.").tag(config=True)
+    processes = Integer(Limits().processes, help="Processes and threads of one submission.").tag(config=True)
+    files_mb = Integer(Limits().files_mb, help="Megabytes of files that a submission may write.").tag(config=True)
+    grace = Float(5, help="Seconds after which a call that ignores its time limit is ended.").tag(config=True)
+    unsafe = Bool(False, help="Run submissions also where they cannot be isolated.").tag(config=True)
+
+    def settings(self) -> Settings:
+        """The limits of one examination."""
+        return Settings(
+            cell_seconds=self.timeout, total_seconds=self.total_timeout, grace=self.grace,
+            limits=Limits(memory_mb=self.memory_mb, processes=self.processes, files_mb=self.files_mb),
+            call_limits={"call": min(10.0, self.timeout), "check": min(20.0, 2 * self.timeout)},
+        )
+
+    def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
+        from .examiner.job import sit  # imports torch
+        from .sandbox.client import own_address
+
+        template = unit_template(self.config, resources)
+        nb.metadata[RECORD] = {"level": sit(nb, template, own_address(self.unsafe), self.settings(), {}), "repairs": []}
+        return nb, resources
+
+
+def unit_template(config: Any, resources: dict[str, Any]) -> Template:
+    """The template of the unit that nbgrader is working on."""
+    unit = resources["nbgrader"]["assignment"]
+    course = CourseDirectory(config=config)
+    return Template.of(unit, nbformat.read(Path(course.root) / course.source_directory / unit / f"{unit}.ipynb", as_version=4))
 
 
 class RequireVerdict(NbGraderPreprocessor):
@@ -175,27 +167,30 @@ class RequireVerdict(NbGraderPreprocessor):
 
 class SettleGrades(NbGraderPreprocessor):
     """Give 0 without a marker to what leaves nothing to mark: task cells worth 0 points, blank answers, and graded
-    cells that are no longer in the notebook. A test cell that was not reached has no score: a person decides."""
+    cells that are no longer in the notebook."""
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
         place = resources["nbgrader"]
-        present = {cell.metadata.nbgrader.get("grade_id"): cell for cell in nb.cells if "nbgrader" in cell.metadata}
-        with Gradebook(place["db_url"]) as gradebook:
-            try:
-                notebook = gradebook.find_submission_notebook(place["notebook"], place["assignment"], place["student"])
-            except MissingEntry:
-                return nb, resources
-            for grade in notebook.grades:
-                cell = present.get(grade.name)
-                blank = cell is not None and is_answer(cell) and is_blank_answer(cell.source)
-                if grade.max_score == 0 or cell is None or blank:
-                    grade.auto_score = 0
-                    grade.needs_manual_grade = grade.manual_score is not None
-                elif is_autograded(cell) and any(output.get("ename") in NOT_REACHED for output in cell.outputs):
-                    grade.auto_score = None
-                    grade.needs_manual_grade = True
-            gradebook.db.commit()
+        if "gradebook" in resources:
+            self._settle(nb, place, resources["gradebook"])
+        else:
+            with Gradebook(place["db_url"]) as gradebook:
+                self._settle(nb, place, gradebook)
         return nb, resources
+
+    def _settle(self, nb: NotebookNode, place: dict[str, str], gradebook: Gradebook) -> None:
+        present = {cell.metadata.nbgrader.get("grade_id"): cell for cell in nb.cells if "nbgrader" in cell.metadata}
+        try:
+            notebook = gradebook.find_submission_notebook(place["notebook"], place["assignment"], place["student"])
+        except MissingEntry:
+            return
+        for grade in notebook.grades:
+            cell = present.get(grade.name)
+            blank = cell is not None and is_answer(cell) and is_blank(cell.source)
+            if grade.max_score == 0 or cell is None or blank:
+                grade.auto_score = 0
+                grade.needs_manual_grade = grade.manual_score is not None
+        gradebook.db.commit()
 
 
 class LeaveOutRubric(NbGraderPreprocessor):

@@ -7,30 +7,42 @@ from html.parser import HTMLParser
 
 from nbformat import NotebookNode
 
-from .grades_file import CRASHED, GRADED, TIMED_OUT
-from .preprocessors import KERNEL_DIED, NOTEBOOK_TIMEOUT, is_answer, is_blank_answer
+from .grades_file import CRASHED, GRADED, REPAIRED, TIMED_OUT
+from .examiner.settings import RECORD
+from .preprocessors import is_answer
+from .repair import is_blank
 
 NOT_WRITTEN = "not written yet"
 LONGEST = 1000
 LIKELY_CAUSE, ALSO = "Likely cause: ", " Also: "
-STATUS_OF_ERROR = {KERNEL_DIED: CRASHED, NOTEBOOK_TIMEOUT: TIMED_OUT, "CellTimeoutError": TIMED_OUT}
-OUR_ERRORS = (KERNEL_DIED, NOTEBOOK_TIMEOUT, "NoVerdict")
+STATUS_OF_ERROR = {"ProcessEnded": CRASHED, "CellTimeoutError": TIMED_OUT}
+OUR_ERRORS = (*STATUS_OF_ERROR, "NoVerdict", "CallFailed")
 
 
 def explain_cell(
     cell: NotebookNode | None, score: float | None, max_score: float, exercise: NotebookNode | None = None
 ) -> tuple[str, str]:
-    """Status and reason of a graded cell. The reason is empty for full marks.
+    """Status and reason of a graded cell. The reason is empty for full marks where nothing was repaired.
 
     ``exercise`` is the cell that the graded one tests: where it failed itself, that is the reason.
     """
     if cell is None:
         return GRADED, "the graded cell is no longer in the notebook"
+    record = cell.metadata.get(RECORD, {})
+    status, reason = _explain(cell, score, max_score, exercise)
+    status = record.get("status", status)
+    if record.get("repaired"):
+        note = f"repaired: {'; '.join(record['repaired'])}"
+        return REPAIRED if status == GRADED else status, f"{reason} ({note})" if reason else note
+    return status, reason
+
+
+def _explain(cell: NotebookNode, score: float | None, max_score: float, exercise: NotebookNode | None) -> tuple[str, str]:
     if is_answer(cell):
-        return GRADED, "not answered" if is_blank_answer(cell.source) else ""
+        return GRADED, "not answered" if is_blank(cell.source) else ""
     errors = [output for output in cell.outputs if output.output_type == "error"]
-    if errors:  # a cell that took too long shows a KeyboardInterrupt as well, which would say nothing
-        error = next((error for error in errors if error.ename in STATUS_OF_ERROR), errors[0])
+    if errors:
+        error = errors[0]
         if error.ename == "NameError" and exercise is not None:
             own = next((output for output in exercise.get("outputs", []) if output.output_type == "error"), None)
             if own is not None:
@@ -45,8 +57,6 @@ def explain_error(output: NotebookNode) -> str:
     """The reason behind an error output."""
     if output.ename == "NotImplementedError":
         return NOT_WRITTEN
-    if output.ename == "CellTimeoutError":
-        return "the check did not finish in time; an endless loop?"
     return shorten(plain(output.evalue if output.ename in OUR_ERRORS else f"{output.ename}: {output.evalue}"))
 
 

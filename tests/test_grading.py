@@ -43,7 +43,7 @@ CLASS = {
     "syntax": (RIGHT | {"double": "def double(x)\n    return"}, (0, 2, None)),
     "printer": (RIGHT | {"double": "class double:\n    def __new__(cls, x):\n        raise SystemExit"}, (0, 2, None)),
     "looper": (RIGHT | {"triple": "def triple(x):\n    while True: pass"}, (2, 0, None)),
-    "killer": (RIGHT | {"triple": "import os; os._exit(1)"}, (2, None, None)),
+    "killer": (RIGHT | {"triple": "import os; os._exit(1)"}, (2, 0, None)),
     "edited_test": ({"test_double": "2", "test_triple": "raise SystemExit"}, (0, 0, 0)),
     "=cmd|' calc'!A0": (RIGHT, (2, 2, None)),
     "brackets [1]": (RIGHT, (2, 2, None)),
@@ -128,7 +128,6 @@ def test_a_broken_file_is_unreadable_with_a_reason_and_scores_0(graded, student)
 @pytest.mark.parametrize(("student", "status", "reason"), [
     ("absent", "missing", "no 01_double/01_double.ipynb was handed in"),
     ("wrong_unit", "unreadable", "it belongs to 02_other"),
-    ("no_metadata", "unreadable", "lost the metadata"),
 ])
 def test_what_is_not_this_units_notebook_scores_0_with_the_reason(graded, student, status, reason):
     rows = rows_of(graded[1], student)
@@ -142,10 +141,12 @@ def test_what_is_not_this_units_notebook_scores_0_with_the_reason(graded, studen
     ("bob", "q_double", "graded", "not answered"),
     ("cleo", "double", "graded", "Likely cause: you added where the text multiplies."),
     ("syntax", "double", "graded", "the cell of the exercise does not run: SyntaxError: expected ':'"),
-    ("looper", "triple", "timed_out", "did not finish in time"),
+    ("looper", "triple", "timed_out", "is there a loop that never ends?"),
     ("killer", "triple", "crashed", "process ended"),
     ("ada", "q_double", "needs_marking", ""),
-    ("deleted_test", "double", "graded", "no longer in the notebook"),
+    ("deleted_test", "double", "repaired", "repaired: the cell was missing"),
+    ("edited_test", "double", "repaired", "not written yet (repaired: the text of the cell had been changed)"),
+    ("no_metadata", "triple", "repaired", "the cell had lost its name or its metadata"),
 ])
 def test_lost_points_come_with_a_reason_a_student_understands(graded, student, exercise, status, reason):
     row = rows_of(graded[1], student)[exercise]
@@ -155,6 +156,12 @@ def test_lost_points_come_with_a_reason_a_student_understands(graded, student, e
 def test_a_score_typed_into_the_outputs_earns_nothing(graded):
     rows = rows_of(graded[1], "typed_score")
     assert (rows["double"].score, rows["triple"].score) == (0, 0), rows
+
+
+@pytest.mark.parametrize("student", ["deleted_test", "no_metadata"])
+def test_what_was_deleted_or_stripped_is_put_back_and_graded(graded, student):
+    rows = rows_of(graded[1], student)
+    assert (rows["double"].score, rows["triple"].score, rows["q_double"].score) == (2, 2, None), rows
 
 
 def test_experiments_are_not_run_and_keep_their_outputs_marked(graded):
@@ -171,7 +178,7 @@ def test_only_answered_questions_and_undecided_cells_wait_for_a_marker(graded):
             return {grade.name for grade in grades if grade.needs_manual_grade}
         assert waiting("bob") == set(), "an untouched submission waits for a marker"
         assert waiting("ada") == {"q_double"}
-        assert waiting("killer") == {"test_triple", "q_double"}
+        assert waiting("killer") == {"q_double"}, "a kernel that dies costs 0 points, decided"
         assert gradebook.find_submission_notebook(UNIT, UNIT, "ada").score == 4
 
 

@@ -1,0 +1,140 @@
+"""Runs many examinations at a time: in processes of this machine, or on a dask.distributed cluster.
+
+Jobs and results are bytes. A worker that dies takes only its own job along, which is tried once more elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import forkserver, get_context
+from typing import Any
+
+from course_utils.errors import CourseError, WrongUsage
+
+from .examiner.job import examine
+from .sandbox.client import WarmProcess
+
+_ATTEMPTS = 2
+_MOST_JOBS = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a batch is run. `jobs` None: one worker for each processor."""
+
+    jobs: int | None = None
+    cluster: str | None = None
+    force: bool = False
+    unsafe: bool = False
+
+    def workers(self) -> int:
+        if self.jobs is not None and not 1 <= self.jobs <= _MOST_JOBS:
+            raise WrongUsage(f"--jobs {self.jobs}: expected 1 to {_MOST_JOBS}.")
+        return self.jobs or min(len(_processors()), _MOST_JOBS)
+
+
+def _processors() -> Sequence[int]:
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job that gave no result although it was tried again."""
+
+    reason: str
+
+
+Make = Callable[[str | None], bytes]  # a job, given the address of the warm process
+
+
+def run_batch(makers: dict[str, Make], options: Options) -> Iterator[tuple[str, bytes | Failed]]:
+    """Results as they come, by the keys of `makers`. Closing the iterator, or Ctrl-C, ends what is still running."""
+    if not makers:
+        return
+    with _cluster(options) if options.cluster else _local(options) as (new_executor, address):
+        waiting = dict.fromkeys(makers, 0)
+        while waiting:
+            executor = new_executor()
+            lost = []
+            try:
+                for key, outcome in _round(executor, {key: makers[key] for key in waiting}, address):
+                    if isinstance(outcome, BaseException):
+                        lost.append((key, outcome))
+                        continue
+                    del waiting[key]
+                    yield key, outcome
+            finally:
+                _stop(executor)
+            for key, error in lost:
+                if isinstance(error, CourseError):
+                    raise error
+                waiting[key] += 1
+                # When a pool breaks, every job in it is lost and none is known to be guilty: then they go one by one.
+                if waiting[key] >= _ATTEMPTS:
+                    del waiting[key]
+                    yield key, _alone(new_executor, makers[key], address)
+
+
+def _alone(new_executor: Callable[[], Executor], make: Make, address: str | None) -> bytes | Failed:
+    executor = new_executor()
+    try:
+        outcome = next(iter(_round(executor, {"": make}, address)))[1]
+    finally:
+        _stop(executor)
+    if isinstance(outcome, BaseException):
+        return Failed(f"the process that graded it failed ({type(outcome).__name__}: {str(outcome)[:200]})")
+    return outcome
+
+
+def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> Iterator[tuple[str, Any]]:
+    """One attempt at every job: results, or the exceptions in their place. Few jobs are made before they are needed."""
+    left, running = list(makers.items()), {}
+    while left or running:
+        while left and len(running) < 2 * _MOST_JOBS:
+            key, make = left.pop(0)
+            try:
+                running[executor.submit(examine, make(address))] = key
+            except BrokenProcessPool as error:
+                yield key, error
+        done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C is heard
+        for future in done:
+            error = future.exception()
+            yield running.pop(future), error if error is not None else future.result()
+
+
+def _stop(executor: Executor) -> None:
+    executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
+    workers = options.workers()
+    context = get_context("forkserver")  # workers share the pages of what is imported once
+    context.set_forkserver_preload(["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check"])
+    forkserver.ensure_running()  # imports while the warm process does
+    with WarmProcess(options.unsafe) as warm:
+        yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker), warm.address
+
+
+def _begin_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+
+
+@contextmanager
+def _cluster(options: Options) -> Iterator[tuple[Callable[[], Executor], None]]:
+    try:
+        from dask.distributed import Client
+    except ModuleNotFoundError:
+        raise CourseError("--cluster needs dask.distributed. Run: pip install -c constraints.txt -e '.[cluster]'") from None
+    try:
+        client = Client(options.cluster, timeout=20)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise CourseError(f"no dask scheduler answers at {options.cluster!r} ({error}). Start one: dask scheduler") from None
+    with client:
+        yield lambda: client.get_executor(pure=False, retries=_ATTEMPTS), None

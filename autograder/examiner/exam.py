@@ -1,0 +1,165 @@
+"""One examination: a submission's cells run in the sandbox, its graded cells are judged outside.
+
+A cell or a call that ends the sandbox costs only what it belongs to: a new sandbox is started, the cells before are run
+again without the guilty one, and the examination goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nbformat import NotebookNode
+from nbgrader import utils
+
+from autograder.template import TEST, Template, defined_names, is_not_run, kind_of
+
+from .settings import RECORD, Settings
+from .sitting import Ended, Sitting
+from .standin import RemoteCandidate
+from .trusted import TrustedCells, Verdict
+
+TIMED_OUT, CRASHED = "timed_out", "crashed"
+
+
+class Exam:
+    """Examines one notebook, which is changed in place: outputs, and the record of each graded cell."""
+
+    def __init__(self, notebook: NotebookNode, template: Template, address: str, settings: Settings,
+                 files: dict[str, bytes] | None = None) -> None:
+        self._cells = notebook.cells
+        self._template, self._address, self._settings = template, address, settings
+        self._files = files or {}
+        self._deadline = time.monotonic() + settings.total_seconds
+        self._sitting: Sitting | None = None
+        self._reached = 0  # cells before this one have been run in the present sitting
+        self._guilty: dict[int, Ended] = {}  # cells that ended a sandbox; never run again
+        self._candidates: list[RemoteCandidate] = []
+        self._trusted = TrustedCells(template, self._stand_in)
+        self.level = ""
+
+    def run(self) -> None:
+        try:
+            for index, cell in enumerate(self._cells):
+                if cell.cell_type != "code":
+                    continue
+                if kind_of(cell) == TEST and cell.metadata.nbgrader["grade_id"] in self._template.marked:
+                    self._judge(index, cell)
+                elif is_run(cell):
+                    self._run(index, cell)
+        finally:
+            self._leave()
+
+    def _run(self, index: int, cell: NotebookNode) -> None:
+        cell.outputs, cell.execution_count = [], None
+        try:
+            sitting = self._sitting_before(index)
+            result = sitting.run_cell(cell.source, self._seconds())
+            cell.outputs = [NotebookNode(output) for output in result["outputs"]]
+            cell.execution_count = result["count"]
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = result["count"]
+            self._reached = index + 1
+        except Ended as ended:
+            self._blame(index, ended)
+
+    def _judge(self, index: int, cell: NotebookNode) -> None:
+        marks = cell.metadata.nbgrader
+        self._candidates = []
+        verdict = Verdict()
+        trouble: tuple[str, str] | None = None
+        try:
+            self._sitting_before(index)
+            self._index = index
+            verdict = self._trusted.judge(self._template.marked[marks["grade_id"]].source, float(marks["points"]))
+            trouble = next((c.trouble for c in self._candidates if c.trouble), None)
+            if isinstance(verdict.error, Ended):
+                raise verdict.error
+        except Ended as ended:
+            trouble = ended.status, ended.reason
+        finally:
+            for candidate in self._candidates:
+                candidate.close()
+        if isinstance(verdict.error, NameError) or not verdict.outputs:
+            trouble = trouble or self._who_broke(marks["grade_id"])
+        if trouble is not None:
+            self._leave()  # something may still be running in there
+            if verdict.points is None:
+                name = "CellTimeoutError" if trouble[0] == TIMED_OUT else "ProcessEnded"
+                verdict.outputs = [_error(name, trouble[1])]
+        cell.outputs = [NotebookNode(output) for output in verdict.outputs]
+        cell.execution_count = None
+        record = {"laws": verdict.laws}
+        if trouble is not None and (verdict.points is None or verdict.points < float(marks["points"])):
+            record |= {"status": trouble[0], "trouble": trouble[1]}
+        cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), **record}
+
+    def _stand_in(self, name: str) -> RemoteCandidate:
+        sitting = self._sitting_before(self._index)
+        if not sitting.knows(name):
+            raise NameError(f"name '{name}' is not defined")
+        candidate = RemoteCandidate(sitting, name, lambda: self._new_sitting(self._index), self._settings.grace,
+                                    self._settings.call_limits)
+        self._candidates.append(candidate)
+        return candidate
+
+    def _sitting_before(self, index: int) -> Sitting:
+        """A sitting in which the cells before `index` have been run. Raises Ended when there is no time for it."""
+        if self._sitting is None or self._sitting.ended is not None:
+            self._leave()
+            self._sitting = self._new_sitting(index)
+            self._reached = index
+        return self._sitting
+
+    def _new_sitting(self, index: int) -> Sitting:
+        while True:
+            self._seconds()
+            sitting = Sitting(self._address, self._settings.limits, self._files, self._settings.call_limits)
+            self.level = sitting.level
+            for number, cell in enumerate(self._cells[:index]):
+                if cell.cell_type != "code" or number in self._guilty or not is_run(cell):
+                    continue
+                try:
+                    sitting.run_cell(cell.source, self._seconds())
+                except Ended as ended:
+                    self._blame(number, ended)
+                    break
+            else:
+                return sitting
+
+    def _blame(self, index: int, ended: Ended) -> None:
+        self._guilty[index] = ended
+        name = "CellTimeoutError" if ended.status == TIMED_OUT else "ProcessEnded"
+        self._cells[index].outputs = [NotebookNode(_error(name, ended.reason))]
+        self._leave()
+
+    def _who_broke(self, grade_id: str) -> tuple[str, str] | None:
+        """The cell that should have defined what this test is about, if it ended a sandbox."""
+        wanted = grade_id.removeprefix("test_")
+        for index, ended in self._guilty.items():
+            cell = self._cells[index]
+            if cell.metadata.get("nbgrader", {}).get("grade_id") == wanted or wanted in defined_names(cell.source):
+                return ended.status, ended.reason
+        return None
+
+    def _seconds(self) -> float:
+        """Seconds for the next cell. Raises Ended when the notebook's time is over."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise Ended(TIMED_OUT, f"the notebook took longer than {self._settings.total_seconds:g} seconds")
+        return min(self._settings.cell_seconds, left)
+
+    def _leave(self) -> None:
+        if self._sitting is not None:
+            self._sitting.close()
+            self._sitting = None
+
+
+def is_run(cell: NotebookNode) -> bool:
+    """Is this code cell run inside? Experiments, predictions and graded cells are not."""
+    return not is_not_run(cell) and not utils.is_grade(cell)
+
+
+def _error(name: str, message: str) -> dict[str, Any]:
+    return {"output_type": "error", "ename": name, "evalue": message, "traceback": [f"{name}: {message}"]}

@@ -1,0 +1,173 @@
+"""Inside the sandbox: runs cells, calls the student's functions with what the examiner sends, and says what came.
+
+It shares a process with the student's code and is not believed: every answer is taken for the student's answer.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_utils.checks import candidate as seam
+from course_utils.checks.plain import ModuleHandle, Unusable
+from course_utils.checks.verdict import CallFailed
+
+from .shell import Shell
+from .things import Arguments
+from .wire import Channel, Closed, Packer, pack, unpack, unpack_tensors
+
+_KEPT_CALLS = 16  # whose gradients may still be asked for
+
+
+class Room:
+    """One examination: a shell, and what has been asked about its functions."""
+
+    def __init__(self, channel: Channel, shell: Shell) -> None:
+        self._channel, self._shell = channel, shell
+        self._candidates: dict[str, seam.LocalCandidate] = {}
+        self._handles: dict[int, ModuleHandle] = {}
+        self._calls: dict[int, tuple[list, list, seam.LocalCandidate]] = {}
+        self._order: deque[int] = deque()
+        self._tasks = {name[4:]: getattr(self, name) for name in dir(Room) if name.startswith("_do_")}
+
+    def serve(self) -> None:
+        """Answer requests until the examiner hangs up."""
+        while True:
+            try:
+                header, body = self._channel.receive()
+            except Closed:
+                return
+            answer, packer = self._answer(header, body)
+            table, data = packer.finish()
+            self._channel.send({**answer, "id": header["id"], "tensors": table}, data)
+
+    def _answer(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], Packer]:
+        packer = Packer()
+        try:
+            return self._tasks[header["do"]](header, unpack_tensors(header.get("tensors", []), body), packer), packer
+        except CallFailed as failed:
+            return {"failed": [failed.kind, failed.message]}, Packer()
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            return {"failed": ["raised", f"{type(error).__name__}: {str(error)[:400]}"]}, Packer()
+
+    # ------------------------------------------------------------------------------------------------- notebook
+
+    def _do_set_up(self, header: dict, tensors: list, packer: Packer) -> dict:
+        """Put the submission's own files in place."""
+        for name, spec in header["files"]:
+            os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
+            with open(name, "wb") as file:
+                file.write(unpack(spec, tensors).numpy().tobytes())
+        for name, value in header["limits"].items():
+            setattr(seam.LIMITS, name, value)
+        return {}
+
+    def _do_cell(self, header: dict, tensors: list, packer: Packer) -> dict:
+        return self._shell.run(header["source"])
+
+    def _do_find(self, header: dict, tensors: list, packer: Packer) -> dict:
+        return {"there": header["name"] in self._shell.user_ns}
+
+    # ---------------------------------------------------------------------------------------------------- calls
+
+    def _do_open(self, header: dict, tensors: list, packer: Packer) -> dict:
+        candidate = seam.LocalCandidate(self._shell.user_ns[header["name"]])
+        self._candidates[header["name"]] = candidate
+        candidate.open()
+        return {"compiled": bool(getattr(seam, "_is_compiled", lambda f: False)(self._shell.user_ns[header["name"]]))}
+
+    def _do_close(self, header: dict, tensors: list, packer: Packer) -> dict:
+        self._candidates.pop(header["name"]).close()
+        self._calls.clear()
+        self._handles.clear()
+        return {}
+
+    def _do_call(self, header: dict, tensors: list, packer: Packer) -> dict:
+        candidate = self._candidates[header["name"]]
+        arguments = Arguments(header, tensors, self._handles)
+        target = candidate if header["handle"] is None else self._handles[header["handle"]]
+        options = {} if header["handle"] is not None else {"replacing": _functions(header["replacing"])}
+        answer: dict[str, Any] = {"failed": None, "value": None}
+        try:
+            value = target(*arguments.values, **options)
+            outputs: list[torch.Tensor] = []
+            answer["value"] = self._spec(value, packer, outputs)
+            self._keep(header["id"], outputs, arguments.leaves, candidate)
+        except CallFailed as failed:
+            answer["failed"] = [failed.kind, failed.message]
+        answer["effects"] = arguments.effects(packer)
+        return {**answer, **_behaviour(candidate)}
+
+    def _do_gradients(self, header: dict, tensors: list, packer: Packer) -> dict:
+        """Vector-Jacobian products of the outputs of an earlier call."""
+        outputs, leaves, candidate = self._calls[header["call"]]
+        pairs = [(outputs[index], tensors[number]) for index, number in header["cotangents"]]
+        wanted = [leaves[index] for index in header["wanted"]]
+        with torch.enable_grad():
+            total = [output for output, _ in pairs if output.requires_grad]
+            weights = [weight.to(output.dtype) for output, weight in pairs if output.requires_grad]
+            found = candidate._guarded(lambda: torch.autograd.grad(total, wanted, weights, allow_unused=True, retain_graph=True))
+        return {"grads": [None if grad is None else packer.tensor(grad.detach()) for grad in found], **_behaviour(candidate)}
+
+    def _do_module(self, header: dict, tensors: list, packer: Packer) -> dict:
+        """A question about a module that the student's function has returned."""
+        handle, question = self._handles[header["handle"]], header["question"]
+        if question not in ("train", "identity", "parameters", "trainable", "load", "gradients"):
+            raise ValueError(f"no question {question!r}")
+        value = getattr(handle, question)(*[unpack(spec, tensors) for spec in header["args"]])
+        return {"value": pack(_detached(value), packer)}
+
+    def _spec(self, value: Any, packer: Packer, outputs: list[torch.Tensor]) -> list:
+        if isinstance(value, torch.Tensor):
+            outputs.append(value)
+            return ["output", packer.tensor(value)]
+        if isinstance(value, tuple):
+            return ["tuple", [self._spec(item, packer, outputs) for item in value]]
+        if isinstance(value, ModuleHandle):
+            number = len(self._handles) + 1
+            self._handles[number] = value
+            return ["handle", [number, value.short()]]
+        if isinstance(value, Unusable):
+            return ["unusable", value.words]
+        return pack(value, packer)
+
+    def _keep(self, number: int, outputs: list, leaves: list, candidate: seam.LocalCandidate) -> None:
+        self._calls[number] = (outputs, leaves, candidate)
+        self._order.append(number)
+        while len(self._order) > _KEPT_CALLS:
+            self._calls.pop(self._order.popleft(), None)
+
+
+def _functions(sources: list) -> dict[str, Any]:
+    """Functions that take the place of the student's, from the text that the examiner sent."""
+    found = {}
+    for name, function, source in sources:
+        names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional, "nn": torch.nn, "math": __import__("math")}
+        exec(compile("from __future__ import annotations\n" + source, "<given>", "exec"), names)
+        found[name] = names[function]
+    return found
+
+
+def _behaviour(candidate: seam.LocalCandidate) -> dict[str, Any]:
+    return {"reseeded": sorted(candidate.reseeded), "switched": sorted(candidate.switched), "printed": candidate.printed}
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    return type(value)(_detached(item) for item in value) if isinstance(value, (tuple, list)) else value
+
+
+def enter(connection: socket.socket, shell: Shell) -> None:
+    """What a freshly forked process does: get random numbers of its own, then serve."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    Room(Channel(connection, most_header=1 << 26, most_body=1 << 31), shell).serve()
+

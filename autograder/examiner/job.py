@@ -1,0 +1,69 @@
+"""One submission as a pure function: bytes in, bytes out. Runs in a worker process, on this machine or on another."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import nbformat
+from nbformat import NotebookNode
+
+from autograder.prepare import prepare, record_repairs
+from autograder.repair import Repaired, read, repair
+from autograder.sandbox.client import own_address
+from autograder.sanitise import sanitise
+from autograder.template import TASK, TEST, Template, kind_of
+from course_utils.errors import CourseError
+
+from .settings import RECORD, Settings
+
+EXAMINED, UNREADABLE = "examined", "unreadable"
+
+
+def make_job(name: str, notebook: bytes, files: dict[str, bytes], template: Template, settings: Settings,
+             address: str | None, unsafe: bool = False) -> bytes:
+    """All that a worker needs. `address` is that of a warm process on the worker's machine; None: the worker starts one."""
+    return json.dumps({
+        "name": name, "notebook": base64.b64encode(notebook).decode(), "template": template.to_json(),
+        "files": {path: base64.b64encode(data).decode() for path, data in files.items()},
+        "settings": settings.to_dict(), "address": address, "unsafe": unsafe,
+    }).encode()
+
+
+def examine(job: bytes) -> bytes:
+    """Repair, run and judge one submission; the result as JSON: status, reason, notebook.
+
+    What was repaired, the level of isolation and the seconds stand in the notebook's own metadata.
+    """
+    import torch
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    given = json.loads(job)
+    template = Template.from_json(given["template"])
+    try:
+        repaired = repair(read(base64.b64decode(given["notebook"]), given["name"]), template, given["name"])
+    except CourseError as error:
+        return json.dumps({"status": UNREADABLE, "reason": str(error), "notebook": ""}).encode()
+    files = {path: base64.b64decode(data) for path, data in given["files"].items()}
+    level = sit(repaired.notebook, template, given["address"] or own_address(given["unsafe"]),
+                Settings.from_dict(given["settings"]), files, repaired)
+    repairs = repaired.notes + [f"{name}: {note}" for name, notes in repaired.cells.items() for note in notes]
+    repaired.notebook.metadata[RECORD] = {"level": level, "repairs": repairs, "seconds": round(time.monotonic() - started, 2)}
+    return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()
+
+
+def sit(notebook: NotebookNode, template: Template, address: str, settings: Settings, files: dict[str, bytes],
+        repaired: Repaired | None = None) -> str:
+    """Examine a repaired notebook in place and make it safe to look at; returns the level of isolation."""
+    from .exam import Exam  # imports torch, which whoever makes jobs does not need
+
+    if repaired is not None:
+        record_repairs(notebook, repaired)
+    prepare(notebook)
+    exam = Exam(notebook, template, address, settings, files)
+    exam.run()
+    for cell in notebook.cells:
+        if kind_of(cell) != TASK:
+            sanitise(cell, trusted_outputs=kind_of(cell) == TEST)
+    return exam.level

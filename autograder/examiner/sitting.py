@@ -1,0 +1,120 @@
+"""One sandbox with a notebook in it: runs cells and passes questions in; everything that comes back is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from autograder.sandbox.client import Sandbox
+from autograder.sandbox.limits import Limits
+
+from .inside.wire import Channel, Closed, Garbled, Late, unpack_tensors
+
+_OUTPUT_KINDS = ("stream", "display_data", "execute_result", "error")
+_SET_UP_SECONDS = 60.0
+
+
+class Ended(Exception):
+    """The sandbox is gone: it died (`crashed`), had to be killed (`timed_out`) or answered nonsense (`crashed`)."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Sitting:
+    """A student's notebook in a sandbox, from the first cell on."""
+
+    def __init__(self, address: str, limits: Limits, files: dict[str, bytes], call_limits: dict[str, float]) -> None:
+        self._sandbox = Sandbox(address, limits)
+        self._channel = Channel(self._sandbox.connection)
+        self._number = 0
+        self.ended: Ended | None = None
+        self.level = self._sandbox.level
+        blobs = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files.values() if data]
+        names = [[name, ["t", i]] for i, name in enumerate(name for name, data in files.items() if data)]
+        table = [{"kind": "uint8", "shape": [len(b)], "bytes": len(b), "requires_grad": False, "leaf": True, "grad": None}
+                 for b in blobs]
+        body = b"".join(data for data in files.values() if data)
+        self.ask({"do": "set_up", "files": names, "limits": call_limits, "tensors": table}, body, seconds=_SET_UP_SECONDS)
+
+    def ask(self, header: dict[str, Any], body: bytes = b"", *, seconds: float,
+            too_slow: str = "the check did not finish in time; an endless loop?"
+            ) -> tuple[dict[str, Any], list[torch.Tensor]]:
+        """One question, one answer. Raises Ended when there is no answer, or one that cannot be an answer."""
+        if self.ended is not None:
+            raise self.ended
+        self._number += 1
+        try:
+            self._channel.send({"tensors": [], **header, "id": self._number}, body, seconds)
+            answer, data = self._channel.receive(seconds)
+            if answer.get("id") != self._number:
+                raise Garbled("an answer to another question")
+            return answer, unpack_tensors(answer.get("tensors"), data)
+        except Late:
+            self._end("timed_out", too_slow)
+        except Closed:
+            self._end("crashed", self._sandbox.cause_of_death())
+        except Garbled as error:
+            self._end("crashed", f"the notebook's Python process gave an answer that cannot be one: {error}")
+        raise AssertionError("unreachable")
+
+    @property
+    def number(self) -> int:
+        """The number of the last question."""
+        return self._number
+
+    def run_cell(self, source: str, seconds: float) -> dict[str, Any]:
+        """Outputs (as nbformat has them), execution count and whether the cell failed."""
+        answer, _ = self.ask({"do": "cell", "source": source}, seconds=seconds,
+                             too_slow=f"a cell ran for more than {seconds:g} seconds and was ended; an endless loop?")
+        return self._checked(answer, lambda: {
+            "outputs": [_output(item) for item in answer["outputs"]], "count": int(answer["count"]),
+            "failed": bool(answer["failed"]),
+        })
+
+    def knows(self, name: str) -> bool:
+        """Is there anything by this name in the notebook's namespace?"""
+        answer, _ = self.ask({"do": "find", "name": name}, seconds=_SET_UP_SECONDS)
+        return answer.get("there") is True
+
+    def _checked(self, answer: dict[str, Any], read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._end("crashed", f"the notebook's Python process gave an answer that cannot be one ({type(error).__name__})")
+
+    def nonsense(self, what: str) -> None:
+        """End the sitting because of an answer. Raises Ended."""
+        self._end("crashed", f"the notebook's Python process gave an answer that cannot be one: {what}")
+
+    def _end(self, status: str, reason: str) -> None:
+        self.ended = Ended(status, reason)
+        self.close()
+        raise self.ended
+
+    def close(self) -> None:
+        self._sandbox.close()
+
+    def __enter__(self) -> Sitting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _output(item: dict[str, Any]) -> dict[str, Any]:
+    """One output with the fields that nbformat knows, and no others. Raises for anything else."""
+    kind = item["output_type"]
+    if kind not in _OUTPUT_KINDS:
+        raise ValueError(kind)
+    if kind == "stream":
+        return {"output_type": kind, "name": "stderr" if item["name"] == "stderr" else "stdout", "text": str(item["text"])}
+    if kind == "error":
+        return {"output_type": kind, "ename": str(item["ename"]), "evalue": str(item["evalue"]),
+                "traceback": [str(line) for line in item["traceback"]]}
+    data = {str(mime): value if isinstance(value, str) else str(value) for mime, value in dict(item["data"]).items()}
+    record = {"output_type": kind, "data": data, "metadata": {}}
+    return record | ({"execution_count": None} if kind == "execute_result" else {})

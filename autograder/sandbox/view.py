@@ -1,0 +1,93 @@
+"""The private file system of a sandbox: the interpreter and the released course package to read, a folder to write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from . import linux
+
+HOME = "/home/student"
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SETTINGS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def readable_places(stage: Path) -> list[str]:
+    """Folders outside of the system's that the interpreter needs, and the staged course package."""
+    prefixes = {os.path.realpath(sys.base_prefix), sys.prefix, os.path.realpath(sys.prefix)}
+    prefixes = {p for p in prefixes if p != "/" and not p.startswith("/usr/") and p != "/usr"}
+    return sorted(prefixes) + [str(stage)]
+
+
+def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str]) -> None:
+    """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it.
+
+    Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written to
+    the folders in `shared` stays. `mountpoint` is an empty folder.
+    """
+    linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # nothing that follows is seen outside
+    root = str(mountpoint)
+    linux.mount("sandbox", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={files_mb}m,nr_inodes=20000,mode=755")
+    for path in _SYSTEM:
+        if os.path.islink(path):
+            os.symlink(os.readlink(path), root + path)
+        elif os.path.isdir(path):
+            _show(path, root)
+    for path in _SETTINGS:
+        if os.path.exists(path):
+            _show(path, root)
+    places = readable_places(stage)
+    for path in places:
+        _show(path, root)
+    _hide_installed_course(places, stage, root)
+    for name in _DEVICES:
+        _show_device(name, root)
+    for folder, mode in ((HOME, 0o777), ("/tmp", 0o1777), ("/dev/shm", 0o1777), ("/proc", 0o755)):
+        os.makedirs(root + folder, exist_ok=True)
+        os.chmod(root + folder, mode)
+    for folder in shared:
+        os.makedirs(root + folder, exist_ok=True)
+        linux.mount(folder, root + folder, flags=linux.MS_BIND)
+    _write_users(root)
+    try:
+        linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    except PermissionError:  # in a container that hides parts of its own /proc; nothing here depends on it
+        pass
+    linux.pivot_into(root)
+    os.chdir(HOME)
+
+
+def _show(path: str, root: str) -> None:
+    target = root + path
+    if os.path.isdir(path):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        open(target, "w").close()
+    linux.bind_read_only(path, target)
+
+
+def _show_device(name: str, root: str) -> None:
+    target = f"{root}/dev/{name}"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    open(target, "w").close()
+    linux.mount(f"/dev/{name}", target, flags=linux.MS_BIND)
+
+
+def _hide_installed_course(places: list[str], stage: Path, root: str) -> None:
+    """Where the course is installed into site-packages, the released package takes its place and the rest goes."""
+    for place in places:
+        for package in Path(place).glob("lib/python3*/site-packages/autograder"):
+            linux.mount("nothing", root + str(package), "tmpfs", linux.MS_RDONLY, "size=4k,mode=755")
+        for package in Path(place).glob("lib/python3*/site-packages/course_utils"):
+            if package.parent != stage:
+                linux.bind_read_only(str(stage / "course_utils"), root + str(package))
+
+
+def _write_users(root: str) -> None:
+    os.makedirs(root + "/etc", exist_ok=True)
+    Path(root + "/etc/passwd").write_text(f"student:x:1000:1000:student:{HOME}:/bin/sh\n")
+    Path(root + "/etc/group").write_text("student:x:1000:\n")
+    Path(root + "/etc/hosts").write_text("127.0.0.1 localhost\n")

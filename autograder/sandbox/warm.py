@@ -1,0 +1,178 @@
+"""The warm process: it has imported what notebooks import, runs nothing, and forks a sandbox for whoever asks.
+
+Before a fork it only imports: one operation of torch would start threads that a fork does not copy. It knows no law, no
+answer and no secret, because every sandbox inherits its memory. It ends, with all sandboxes, when its standard input closes.
+
+A client connects, sends one line of JSON with one file descriptor, the sandbox's end of a socket, and hears
+{"exit": status} when the sandbox has ended. When the client hangs up, the sandbox is killed.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from .isolation import LANDLOCK, NAMESPACES, NONE, Place, isolate
+from .limits import Limits
+
+PRELOADED = (
+    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "numpy", "matplotlib.pyplot", "IPython",
+    "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
+    "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training", "course_utils.metrics",
+    "course_utils.plots", "course_utils.predict", "course_utils.explore", "course_utils.classifier", "course_utils.runs",
+)
+_LONGEST_REQUEST = 1 << 16
+
+
+class Warm:
+    """The server: a listening socket, one record for each sandbox."""
+
+    def __init__(self, place: Place, path: str, shell: Any) -> None:
+        self._place, self._shell = place, shell
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(64)
+        self._selector = selectors.DefaultSelector()
+        self._clients: dict[int, socket.socket] = {}  # by process id of the sandbox
+        self._wake, wake_in = socket.socketpair()
+        wake_in.setblocking(False)
+        self._wake_in = wake_in
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_in.fileno(), warn_on_full_buffer=False)
+        for source in (self._listener, self._wake):
+            self._selector.register(source, selectors.EVENT_READ)
+        self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+
+    def best_level(self) -> str:
+        """The strongest level that works here, found by trying."""
+        for level in (NAMESPACES, LANDLOCK):
+            pid = os.fork()
+            if pid == 0:
+                self._forget_server()
+                isolate(lambda: None, self._place, Limits(), level)
+            if os.waitpid(pid, 0)[1] == 0:
+                return level
+        return NONE
+
+    def serve(self) -> None:
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj == sys.stdin.fileno():
+                    return self._end()
+                if key.fileobj is self._listener:
+                    self._selector.register(self._listener.accept()[0], selectors.EVENT_READ)
+                elif key.fileobj is self._wake:
+                    self._wake.recv(4096)
+                else:
+                    self._hear(key.fileobj)
+            self._bury()
+
+    def _hear(self, client: socket.socket) -> None:
+        """A request for a sandbox, or the end of a client."""
+        try:
+            text, ancillary, _, _ = client.recvmsg(_LONGEST_REQUEST, socket.CMSG_LEN(16))
+            fds = array.array("i")
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+            if text and len(fds) == 1:
+                self._start(client, json.loads(text), fds[0])
+                os.close(fds[0])
+                return
+        except (OSError, ValueError):
+            pass
+        self._selector.unregister(client)
+        client.close()
+        for pid, known in list(self._clients.items()):
+            if known is client:
+                _kill(pid)
+
+    def _start(self, client: socket.socket, request: dict[str, Any], fd: int) -> None:
+        pid = os.fork()
+        if pid:
+            self._clients[pid] = client
+            return
+        connection = socket.socket(fileno=fd)
+        self._forget_server(keep=fd)
+        place = Place(self._place.stage, self._place.mountpoint, request.get("shared", []))
+        isolate(lambda: self._inside(connection, request), place, Limits(**request["limits"]), request["level"])
+
+    def _inside(self, connection: socket.socket, request: dict[str, Any]) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if request["level"] != NONE:
+            os.environ.update(HOME=os.getcwd(), TMPDIR="/tmp")
+        entry, _, function = request["entry"].partition(":")
+        getattr(importlib.import_module(entry), function)(connection, self._shell)
+
+    def _forget_server(self, keep: int = -1) -> None:
+        """In a child: none of the server's files stay open."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        if keep >= 0:
+            os.set_inheritable(keep, False)
+        nowhere = os.open("/dev/null", os.O_RDWR)
+        os.dup2(nowhere, 0), os.dup2(nowhere, 1)
+        if not os.environ.get("COURSE_SANDBOX_DEBUG"):
+            os.dup2(nowhere, 2)
+        kept = sorted({0, 1, 2, keep} - {-1})
+        for low, high in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")]):
+            os.closerange(low + 1, high)
+
+    def _bury(self) -> None:
+        """Tell clients about sandboxes that have ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            client = self._clients.pop(pid, None)
+            if client is not None and client.fileno() >= 0:
+                try:
+                    client.send(json.dumps({"exit": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
+                except OSError:
+                    pass
+
+    def _end(self) -> None:
+        signal.set_wakeup_fd(-1)
+        for pid in self._clients:
+            _kill(pid)
+
+
+def _kill(pid: int) -> None:
+    """The process, its session where it has one, and with it its namespace."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+
+def main(folder: str) -> None:
+    """Import everything, make the socket below `folder`, say so on standard output, and serve."""
+    from examination.shell import new_shell
+
+    for name in PRELOADED:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # whoever needs it will hear of it
+            print(f"warm process: {name} is not available ({error})", file=sys.stderr)
+    shell = new_shell()
+    importlib.import_module("examination.room")
+    place = Place(Path(folder) / "stage", Path(folder) / "root")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for whoever started this
+    gc.collect()
+    gc.freeze()
+    warm = Warm(place, str(Path(folder) / "socket"), shell)
+    print(json.dumps({"level": warm.best_level()}), flush=True)
+    warm.serve()

@@ -1,0 +1,111 @@
+"""What students have handed in: which file is meant, and that nothing of it leads elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course_utils.tree import Tree
+
+from .grades_file import MISSING, UNREADABLE
+from .repair import MAX_MEGABYTES
+
+MOST_FILES, MOST_BYTES = 200, MAX_MEGABYTES * 1_000_000
+_IGNORED = {".ipynb_checkpoints", "__pycache__", "runs"}
+
+Problem = tuple[str, str]  # status, reason
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One student's notebook of one unit, with the files beside it."""
+
+    name: str
+    notebook: bytes
+    files: dict[str, bytes] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def digest(self) -> str:
+        digest = hashlib.sha256(self.name.encode() + b"\0" + self.notebook)
+        for path, data in sorted(self.files.items()):
+            digest.update(path.encode() + b"\0" + hashlib.sha256(data).digest())
+        return digest.hexdigest()
+
+
+def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem:
+    """Read what `student` has handed in for `unit`; or why it cannot be read."""
+    folder = tree.root / "submitted" / student / unit
+    if not os.path.lexists(folder):
+        return MISSING, f"no {unit}/{unit}.ipynb was handed in"
+    if not _is_plain(folder, stat.S_ISDIR):
+        return UNREADABLE, f"{unit} is not a folder but a link or a file"
+    notebook, notes = _choose_notebook(folder, unit)
+    if notebook is None:
+        return MISSING, f"no {unit}/{unit}.ipynb was handed in{notes}"
+    size = notebook.stat().st_size
+    if size > MOST_BYTES:
+        return UNREADABLE, f"{notebook.name} has {size / 1e6:.0f} MB, more than {MAX_MEGABYTES}"
+    try:
+        data = _read(notebook)
+    except OSError as error:
+        return UNREADABLE, f"{notebook.name} cannot be read ({error.strerror})"
+    files, left_out = _other_files(folder)
+    return Submission(notebook.name, data, files, ([notes] if notes else []) + left_out)
+
+
+def _choose_notebook(folder: Path, unit: str) -> tuple[Path | None, str]:
+    """The notebook, and a note when it does not have the name it should; or None, and what is there instead."""
+    exact = folder / f"{unit}.ipynb"
+    if _is_plain(exact, stat.S_ISREG):
+        return exact, ""
+    others = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".ipynb" and _is_plain(path, stat.S_ISREG))
+    named = [path for path in others if path.name.lower().startswith(unit.lower())]
+    if len(named) == 1 or (not named and len(others) == 1):
+        chosen = (named or others)[0]
+        return chosen, f"the file was named {chosen.name}"
+    if named:  # unit.ipynb, saved again and again by a browser
+        chosen = max(named, key=lambda path: (path.stat().st_mtime, path.name))
+        return chosen, f"the file was named {chosen.name}, the latest of {len(named)}"
+    return None, f"; found instead: {', '.join(path.name for path in others[:5])}" if others else ""
+
+
+def _other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Regular files beside the notebook, never through links, up to a number and a size."""
+    files: dict[str, bytes] = {}
+    notes, left = [], MOST_BYTES
+    for path, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if name not in _IGNORED)
+        for name in sorted(names):
+            file = Path(path) / name
+            relative = file.relative_to(folder).as_posix()
+            if file.suffix in (".ipynb", ".safetensors"):
+                continue
+            if not _is_plain(file, stat.S_ISREG):
+                notes.append(f"{relative} was left out: not a regular file")
+                continue
+            if file.stat().st_size > left or len(files) >= MOST_FILES:
+                notes.append(f"{relative} was left out: too much data")
+                continue
+            try:
+                files[relative] = _read(file)
+            except OSError:
+                notes.append(f"{relative} was left out: it cannot be read")
+                continue
+            left -= len(files[relative])
+    return files, notes[:20]
+
+
+def _is_plain(path: Path, kind) -> bool:
+    try:
+        return kind(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(MOST_BYTES + 1)
