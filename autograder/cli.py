@@ -17,7 +17,7 @@ All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
-    for command in (release, solutions, grade, feedback, demo):
+    for command in (release, solutions, collect, grade, feedback, report, demo):
         app.command()(command)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 
@@ -161,6 +161,55 @@ def feedback(
             tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"]
         )
         print(f"{unit}: {len(pages)} page{'s' if len(pages) != 1 else ''} in feedback/")
+
+
+def collect(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="The unit, e.g. 02.")],
+    source: Annotated[Path, typer.Argument(help="Folder or zip, as Moodle or Canvas exports it.")],
+) -> None:
+    """Bring in what a learning platform exported.
+
+    Writes submitted/<student>/<unit>/. Nothing in an archive can be written anywhere else. What is left out is listed.
+
+    Example: course collect 02 ~/Downloads/submissions.zip
+    """
+    from .collect import collect as collect_from
+
+    tree = _instructor_tree(context)
+    name = tree.unit(unit)
+    result = collect_from(tree, name, source.expanduser())
+    print(f"{name}: {len(result.students)} submissions in submitted/")
+    for line in result.left_out:
+        print(f"course: left out: {line}", file=sys.stderr)
+
+
+def report(
+    context: typer.Context,
+    units: Units = None,
+    all_units: All = False,
+    platform: Annotated[
+        Optional[str], typer.Option("--csv", help="Also write a table that this platform imports: canvas or moodle.")
+    ] = None,
+) -> None:
+    """Make the page about a graded class.
+
+    Writes report.html: points, misconceptions by number of students, repairs, failures, what is alike, and how
+    submissions were isolated. It names students: keep it to yourself.
+
+    Examples: course report; course report 02 --csv moodle
+    """
+    from .report import platform_table, write_report
+
+    tree = _instructor_tree(context)
+    if platform not in (None, "canvas", "moodle"):
+        raise WrongUsage(f"--csv {platform!r}: use canvas or moodle.")
+    path = write_report(tree, tree.root / "report.html", _units(tree, units, all_units))
+    print(f"Report: {_shown(path, tree)}")
+    if platform:
+        path = tree.root / f"grades-{platform}.csv"
+        path.write_text(platform_table(tree, platform), encoding="utf-8", newline="")
+        print(f"Table for {platform}: {_shown(path, tree)}")
 
 
 def demo(

@@ -26,17 +26,22 @@ def write_summary(path: Path, grades: list[Grade], title: str) -> Path:
 
 def summary_page(grades: list[Grade], title: str) -> str:
     """The page as HTML, self-contained: no script, nothing loaded from elsewhere."""
+    parts = [
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>",
+        *class_sections(grades), _causes(grades),
+        "</main></body></html>\n",
+    ]
+    return "\n".join(parts)
+
+
+def class_sections(grades: list[Grade]) -> list[str]:
+    """Progress, points of students, points of exercises, and reasons for lost points."""
     students = len({grade.student for grade in grades})
     waiting = sum(grade.status == NEEDS_MARKING for grade in grades)
     units = len({grade.unit for grade in grades})
     intro = f"{students} students, {units} units; {waiting} written answers wait to be marked."
-    parts = [
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1><p>{intro}</p>",
-        _students(grades), _exercises(grades), _causes(grades), _failures(grades),
-        "</main></body></html>\n",
-    ]
-    return "\n".join(parts)
+    return [f"<p>{intro}</p>", _students(grades), _exercises(grades), _failures(grades)]
 
 
 def _students(grades: list[Grade]) -> str:
@@ -52,7 +57,7 @@ def _students(grades: list[Grade]) -> str:
             text = f"{number(earned)} of {number(most)}"
             cells.append(text + (f" ({number(waiting)} to be marked)" if waiting else ""))
         rows.append(cells)
-    return _table("Points of each student", ["student", *units], rows)
+    return table("Points of each student", ["student", *units], rows)
 
 
 def _exercises(grades: list[Grade]) -> str:
@@ -73,7 +78,7 @@ def _exercises(grades: list[Grade]) -> str:
             bar if len(known) == len(own) else "",
         ])
     header = ["unit", "exercise", "all points", "some", "none", "not known yet", "mean"]
-    return _table("Points of each exercise", header, rows)
+    return table("Points of each exercise", header, rows)
 
 
 def _causes(grades: list[Grade]) -> str:
@@ -85,7 +90,7 @@ def _causes(grades: list[Grade]) -> str:
                 held[grade.exercise, cause].add(grade.student)
     ordered = sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))
     rows = [[str(len(who)), escape(exercise), escape(cause)] for (exercise, cause), who in ordered]
-    return _table("What is misunderstood, by how many students", ["students", "exercise", "likely cause"], rows)
+    return table("What is misunderstood, by how many students", ["students", "exercise", "likely cause"], rows)
 
 
 def _failures(grades: list[Grade]) -> str:
@@ -99,10 +104,10 @@ def _failures(grades: list[Grade]) -> str:
         [str(count), escape(exercise), escape(reason)]
         for (exercise, reason), count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     ]
-    return _table("Other reasons for lost points", ["students", "exercise", "reason"], rows)
+    return table("Other reasons for lost points", ["students", "exercise", "reason"], rows)
 
 
-def _table(caption: str, header: list[str], rows: list[list[str]]) -> str:
+def table(caption: str, header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     none = "" if rows else "<tr><td>none</td></tr>"

@@ -18,7 +18,8 @@ from autograder.release import release_units
 from course_utils import cli
 from course_utils.tree import Tree
 
-COMMANDS = ("lab", "doctor", "data", "submit", "release", "solutions", "grade", "feedback", "demo", "test")
+COMMANDS = ("lab", "doctor", "data", "submit", "release", "solutions", "collect", "grade", "feedback", "report", "demo",
+            "test")
 
 
 @pytest.fixture(scope="module", autouse=True)
