@@ -85,7 +85,10 @@ def describe(device: torch.device) -> str:
     """One line for people: ``cpu, 2 threads`` or ``cuda (NVIDIA H100 80GB HBM3)``."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+    return device.type
 
 
 def synchronize(device: torch.device) -> None:

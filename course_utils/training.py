@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from course_utils import device as device_module
 from course_utils import notebook, runs
-from course_utils.datasets import batches
+from course_utils.datasets import batches, scale
 from course_utils.errors import CourseError
 
 LossFunction = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
@@ -83,7 +83,7 @@ def fit(
     Returns:
         Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
     """
-    _check_arguments(images, epochs, batch_size, lr)
+    _check_arguments(model, loss_function, images, test_images, epochs, batch_size, lr)
     if name is not None:
         runs.check_name(name)  # now, not when the training is done
     if seed is not None:
@@ -285,12 +285,28 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes"
 
 
-def _check_arguments(images: Tensor, epochs: int, batch_size: int, lr: float) -> None:
-    if not isinstance(images, Tensor) or images.ndim < 2:
-        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"images is {given}; expected a tensor (N, ...) of images, e.g. data.train_images.flatten(1).")
+def _check_arguments(model, loss_function, images, test_images, epochs: int, batch_size: int, lr: float) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; expected a module, such as models.Autoencoder(...).")
+    if not callable(loss_function):
+        raise TypeError(f"loss_function is {loss_function!r}; expected a function of model and x that returns a dict.")
+    for label, given in (("images", images), ("test_images", test_images)):
+        if given is None and label == "test_images":
+            continue
+        if not isinstance(given, Tensor) or given.ndim < 2:
+            what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ValueError(
+                f"{label} is {what}; expected a tensor (N, ...) of images, e.g. data.train_images.flatten(1)."
+            )
+        if len(given) == 0:
+            raise ValueError(f"{label} is empty; expected at least one image.")
+        scale(given[:1])  # raises TypeError for what is neither bytes nor floats
+    if test_images is not None and test_images.shape[1:] != images.shape[1:]:
+        raise ValueError(
+            f"test_images is {tuple(test_images.shape)} and images is {tuple(images.shape)}; expected one shape of image."
+        )
     for label, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
         if not isinstance(value, int) or value < least:
-            raise ValueError(f"{label} is {value!r}; expected a whole number from {least} up.")
-    if not lr > 0:
+            raise ValueError(f"{label} is {value!r}; expected a whole number from {least} up (an int).")
+    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
         raise ValueError(f"lr is {lr!r}; expected a number above 0.")

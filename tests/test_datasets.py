@@ -203,6 +203,8 @@ def test_fewer_images_than_a_batch_make_one_batch():
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="images is empty"):
         next(datasets.batches(numbered(0), 5))
+    with pytest.raises(ValueError, match="batch_size is 0; expected at least 1"):
+        next(datasets.batches(numbered(5), 0))
 
 
 def test_bytes_are_scaled_to_the_float_nearest_to_a_255th():

@@ -92,5 +92,7 @@ def test_random_state_is_kept_even_when_the_work_inside_fails():
     assert draw() == expected
 
 
-def test_the_cpu_is_described_with_its_threads():
-    assert device.describe(torch.device("cpu")) == f"cpu, {torch.get_num_threads()} threads"
+@pytest.mark.parametrize(("threads", "expected"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
+def test_the_cpu_is_described_with_its_threads(monkeypatch, threads, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert device.describe(torch.device("cpu")) == expected

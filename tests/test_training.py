@@ -321,6 +321,9 @@ def test_a_loss_function_that_returns_something_else_is_one_clear_error(returned
         ({"images": [1, 2]}, "images is list; expected a tensor"),
         ({"images": torch.rand(4)}, r"images is \(4,\); expected a tensor \(N, ...\)"),
         ({"images": torch.zeros(0, 6)}, "images is empty"),
+        ({"test_images": torch.zeros(0, 6)}, "test_images is empty"),
+        ({"test_images": torch.zeros(5, 7)}, r"test_images is \(5, 7\) and images is \(256, 6\); expected"),
+        ({"lr": "fast"}, "lr is 'fast'; expected a number above 0"),
         ({"epochs": -1}, "epochs is -1; expected a whole number from 0 up"),
         ({"epochs": 1.5}, "epochs is 1.5; expected a whole number"),
         ({"batch_size": 0}, "batch_size is 0; expected a whole number from 1 up"),
@@ -339,9 +342,14 @@ def test_wrong_arguments_are_told_before_anything_is_trained(wrong, message):
     assert same(weights(model), before)
 
 
-def test_whole_number_images_are_refused():
-    with pytest.raises(TypeError, match="images have dtype torch.int64; expected uint8"):
-        fit(images=toy_images().long())
+def test_other_kinds_of_arguments_are_told_too():
+    for images in ({"images": toy_images().long()}, {"test_images": toy_images().long()}):
+        with pytest.raises(TypeError, match="images have dtype torch.int64; expected uint8"):
+            fit(**images)
+    with pytest.raises(TypeError, match="model is a tuple; expected a module"):
+        fit((nn.Linear(6, 2), nn.Linear(2, 6)))
+    with pytest.raises(TypeError, match="loss_function is 'mse'; expected a function of model and x"):
+        fit(loss_function="mse")
 
 
 def test_a_model_without_parameters_is_one_clear_error():

@@ -80,6 +80,8 @@ def batches(
     count = len(images)
     if count == 0:
         raise ValueError("images is empty; expected at least one image.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1.")
     if not shuffle:
         for part in images.split(batch_size):
             yield scale(part)
