@@ -185,13 +185,16 @@ def _looks_like(free: list[NotebookNode], wanted: TemplateCell) -> NotebookNode 
                                              for n in names)]
         return hits[-1] if hits else None
     if wanted.kind in (TEST, TASK):
-        text = "".join(_without_scheme(wanted.source).split())
-        return next((cell for cell in free if text and "".join(cell.source.split()) == text), None)
+        text = _bare(wanted.source)
+        return next((cell for cell in free if text and _bare(cell.source) == text), None)
     return None
 
 
-def _without_scheme(source: str) -> str:
-    return re.sub(r"### BEGIN MARK SCHEME.*?### END MARK SCHEME", "", source, flags=re.S)
+def _bare(source: str) -> str:
+    """The text of a cell as students see it: without mark scheme, hidden tests and spaces."""
+    for what in ("MARK SCHEME", "HIDDEN TESTS"):
+        source = re.sub(rf"### BEGIN {what}.*?### END {what}", "", source, flags=re.S)
+    return "".join(source.split())
 
 
 def _after_its_question(cells: list[NotebookNode], taken: set[int], template: Template, found: dict[str, NotebookNode],
@@ -227,8 +230,7 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired) -> None
     if marks and marks.get("schema_version") != _SCHEMA:
         result.note(wanted.grade_id, "the metadata were of an old kind")
     if wanted.kind in (TEST, TASK):
-        shown = _without_scheme(wanted.source)
-        if "".join(cell.source.split()) not in {"".join(t.split()) for t in (shown, _without_hidden(shown))}:
+        if _bare(cell.source) != _bare(wanted.source):
             result.note(wanted.grade_id, "the text of the cell had been changed")
         cell.source = wanted.source  # a question with its mark scheme, for the marker; feedback leaves it out
     tags = [tag for tag in cell.metadata.get("tags", []) if tag not in _NEVER_ON_GRADED]
@@ -240,10 +242,6 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired) -> None
     cell.metadata["nbgrader"] = NotebookNode(_marks(wanted))
     if wanted.kind == ANSWER:
         cell.metadata.nbgrader["checksum"] = utils.compute_checksum(_stub(wanted))
-
-
-def _without_hidden(source: str) -> str:
-    return re.sub(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", "", source, flags=re.S)
 
 
 def _retype(cell: NotebookNode, kind: str) -> None:
