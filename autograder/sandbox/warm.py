@@ -25,7 +25,7 @@ from .isolation import LANDLOCK, NAMESPACES, NONE, Place, isolate
 from .limits import Limits
 
 PRELOADED = (
-    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "numpy", "matplotlib.pyplot", "IPython",
+    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot", "IPython",
     "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
     "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training", "course_utils.metrics",
     "course_utils.plots", "course_utils.predict", "course_utils.explore", "course_utils.classifier", "course_utils.runs",
