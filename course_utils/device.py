@@ -37,14 +37,13 @@ def get_device(name: str | None = None) -> torch.device:
     return device
 
 
-def seed_everything(seed: int = 0) -> int:
-    """Seed Python, NumPy and torch (all devices), so that a cell run again gives the same numbers; returns the seed."""
+def seed_everything(seed: int = 0) -> None:
+    """Seed Python, NumPy and torch (all devices), so that a cell run again gives the same numbers."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed!r}; expected a whole number from 0 to 4294967295.")
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    return seed
 
 
 @contextlib.contextmanager

@@ -204,7 +204,7 @@ def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> S
     """Are the samples like the real images (frechet), recognisable (confidence) and diverse (diversity)?"""
     probabilities = classifier.probabilities(generated)
     shares = torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(generated)
-    entropy = float(-(shares * shares.clamp_min(1e-12).log()).sum())
+    entropy = float((shares * -shares.clamp_min(1e-12).log()).sum())
     distance = frechet_distance(classifier.features(generated), classifier.features(real))
     return SampleQuality(distance, float(probabilities.max(1).values.mean()), entropy)
 

@@ -20,6 +20,8 @@ from course_utils.reference import not_for_submissions
 
 TILE_ON_CPU = 256  # rows and columns: two float32 tiles are 512 KB, which stays in a core's cache
 TILE_ON_GPU = 4096
+STACKED_ON_CPU = 128  # up to so many codes a side the three kernel matrices are formed at once
+STACKED_ON_GPU = 1024
 MOST_SQUARINGS = 4  # beyond that a fresh exponential is as cheap
 
 KERNELS = ("gaussian", "inverse_multiquadric")
@@ -102,18 +104,14 @@ def prior_bandwidths(dim: int) -> tuple[float, ...]:
     return tuple(math.sqrt(2 * dim) * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0))
 
 
-# A kernel is a function of q = |a - b|^2 / 2. Called on a tile that holds -q * rate, which it may overwrite, it returns
-# the tile's sum and, if wanted, slope = -dk/dq, so that the gradient of k(a, b) in a is -slope * (a - b).
+# A kernel is a function of q = |a - b|^2 / 2. Called on a tile (or a stack of them) that holds -q * rate, which it may
+# overwrite, it returns each tile's sum and, if wanted, slope = -dk/dq, so that the gradient of k(a, b) in a is
+# -slope * (a - b).
 
 
 class _Gaussian:
-    """Sum of exp(-q / s^2).
-
-    Powers of two, because torch.exp2 is four times as fast as torch.exp here, and stopped at the smallest normal
-    number, because both are many times slower where the result is a denormal one.
-    """
-
-    LEAST = -126.0
+    """Sum of exp(-q / s^2), by way of powers of 2: torch.exp2 is four times as fast as torch.exp, and where the result
+    is a denormal number thirty times."""
 
     def __init__(self, bandwidths: list[float]) -> None:
         widest_first = sorted(bandwidths, reverse=True)
@@ -124,17 +122,16 @@ class _Gaussian:
         self.keep_tile = None in self.squarings
 
     def __call__(self, tile: Tensor, want_slope: bool) -> tuple[Tensor, Tensor | None]:
-        k = tile.clamp(min=self.LEAST) if self.keep_tile else tile.clamp_(min=self.LEAST)
-        k.exp2_()
-        total = k.sum()
+        k = tile.exp2() if self.keep_tile else tile.exp2_()
+        total = k.sum((-2, -1))
         slope = k * self.inverse[0] if want_slope else None
         for squarings, inverse in zip(self.squarings, self.inverse[1:], strict=True):
             if squarings is None:
-                k = torch.mul(tile, inverse / self.inverse[0], out=k).clamp_(min=self.LEAST).exp2_()
+                k = torch.mul(tile, inverse / self.inverse[0], out=k).exp2_()
             else:
                 for _ in range(squarings):
                     k.mul_(k)
-            total += k.sum()
+            total += k.sum((-2, -1))
             if want_slope:
                 slope.add_(k, alpha=inverse)
         return total, slope
@@ -149,104 +146,134 @@ class _InverseMultiquadric:
         self.inverse = [1 / s**2 for s in bandwidths]
 
     def __call__(self, tile: Tensor, want_slope: bool) -> tuple[Tensor, Tensor | None]:
-        k, total = torch.empty_like(tile), tile.new_zeros(())
+        k, total = torch.empty_like(tile), tile.new_zeros(tile.shape[:-2])
         slope = torch.zeros_like(tile) if want_slope else None
         for inverse in self.inverse:
-            total += torch.mul(tile, -inverse, out=k).add_(1).reciprocal_().sum()
+            total += torch.mul(tile, -inverse, out=k).add_(1).reciprocal_().sum((-2, -1))
             if want_slope:
                 slope.addcmul_(k, k, value=inverse)
         return total, slope
 
 
-class _Set(NamedTuple):
-    """Centred codes, one a column: the layout in which the products with a slope are fastest."""
+class _Part(NamedTuple):
+    """As many centred codes as a tile has rows, one a column: so the products with a slope are fastest."""
 
     with_ones: Tensor  # (D + 1, N): the last row is 1, so that a product with a slope sums the weights as well
+    codes: Tensor  # (D, N): the other rows
     offsets: Tensor  # (N,): -|code|^2 / 2 * rate
 
-    @property
-    def codes(self) -> Tensor:
-        return self.with_ones[:-1]
 
-
-def _prepare(codes: Tensor, centre: Tensor, rate: float) -> _Set:
+def _parts(codes: Tensor, centre: Tensor, rate: float) -> list[_Part]:
     count, dim = codes.shape
     with_ones = codes.new_ones(dim + 1, count)
     centred = torch.sub(codes.T, centre[:, None], out=with_ones[:-1])
-    return _Set(with_ones, torch.linalg.vecdot(centred, centred, dim=0).mul_(-0.5 * rate))
+    offsets = torch.linalg.vecdot(centred, centred, dim=0).mul_(-0.5 * rate)
+    size = TILE_ON_CPU if codes.device.type == "cpu" else TILE_ON_GPU
+    pieces = zip(with_ones.split(size, 1), centred.split(size, 1), offsets.split(size), strict=True)
+    return [_Part(*piece) for piece in pieces]
 
 
-def _tile(a: _Set, rows: slice, b: _Set, columns: slice, rate: float) -> Tensor:
+def _tile(a: _Part, b: _Part, rate: float) -> Tensor:
     """-|a_i - b_j|^2 / 2 * rate, as (a_i . b_j) * rate plus both offsets."""
-    offsets = torch.add(a.offsets[rows, None], b.offsets[columns])
-    return offsets.addmm_(a.codes[:, rows].T, b.codes[:, columns], alpha=rate)
+    return torch.add(a.offsets[:, None], b.offsets).addmm_(a.codes.T, b.codes, alpha=rate)
 
 
-def _within(a: _Set, kernel, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
+def _within(parts: list[_Part], kernel, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
     """Sum of k(a_i, a_j) over i != j, and its gradient in a, (D, N). Half of the tiles suffice: they are symmetric."""
-    total = _accumulator(a)
-    pulls = torch.zeros_like(a.with_ones) if want_gradient else None
-    spans = _spans(a)
-    for index, rows in enumerate(spans):
-        for columns in spans[index:]:
-            tile = _tile(a, rows, a, columns, kernel.rate)
-            on_diagonal = rows == columns
-            if on_diagonal:
-                tile.fill_diagonal_(-math.inf)
-            value, slope = kernel(tile, want_gradient)
-            total += value if on_diagonal else 2 * value
+    total = _accumulator(parts)
+    pulls = _empty_pulls(parts) if want_gradient else None
+    for i, a in enumerate(parts):
+        tile = _tile(a, a, kernel.rate).fill_diagonal_(-math.inf)
+        value, slope = kernel(tile, want_gradient)
+        total += value
+        if want_gradient:
+            pulls[i].addmm_(a.with_ones, slope)
+        for j, b in enumerate(parts[i + 1 :], i + 1):
+            value, slope = kernel(_tile(a, b, kernel.rate), want_gradient)
+            total += value.mul_(2)
             if want_gradient:
-                pulls[:, columns].addmm_(a.with_ones[:, rows], slope)
-                if not on_diagonal:
-                    pulls[:, rows].addmm_(a.with_ones[:, columns], slope.T)
-    return total, _gradient(pulls, a).mul_(2) if want_gradient else None
+                pulls[j].addmm_(a.with_ones, slope)
+                pulls[i].addmm_(b.with_ones, slope.T)
+    return total, _gradient(pulls, parts).mul_(2) if want_gradient else None
 
 
-def _across(a: _Set, b: _Set, kernel, want_a: bool, want_b: bool) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Sum of k(a_i, b_j) over all pairs, and its gradients in a and in b."""
+def _across(a: list[_Part], b: list[_Part], kernel, want_a: bool, want_b: bool):
+    """Sum of k(a_i, b_j) over all pairs, and its gradients in a and in b, (D, N) and (D, M)."""
     total = _accumulator(a)
-    pulls_a = torch.zeros_like(a.with_ones) if want_a else None
-    pulls_b = torch.zeros_like(b.with_ones) if want_b else None
-    for rows in _spans(b):
-        for columns in _spans(a):
-            value, slope = kernel(_tile(b, rows, a, columns, kernel.rate), want_a or want_b)
+    pulls_a = _empty_pulls(a) if want_a else None
+    pulls_b = _empty_pulls(b) if want_b else None
+    for i, row in enumerate(b):
+        for j, column in enumerate(a):
+            value, slope = kernel(_tile(row, column, kernel.rate), want_a or want_b)
             total += value
             if want_a:
-                pulls_a[:, columns].addmm_(b.with_ones[:, rows], slope)
+                pulls_a[j].addmm_(row.with_ones, slope)
             if want_b:
-                pulls_b[:, rows].addmm_(a.with_ones[:, columns], slope.T)
+                pulls_b[i].addmm_(column.with_ones, slope.T)
     return total, _gradient(pulls_a, a) if want_a else None, _gradient(pulls_b, b) if want_b else None
 
 
-def _gradient(pulls: Tensor, a: _Set) -> Tensor:
+def _empty_pulls(parts: list[_Part]) -> list[Tensor]:
+    return [torch.zeros_like(part.with_ones, memory_format=torch.contiguous_format) for part in parts]
+
+
+def _gradient(pulls: list[Tensor], parts: list[_Part]) -> Tensor:
     """sum_j slope_ij (b_j - a_i), (D, N), from pulls = [b, 1] @ slope, which are spent."""
-    return pulls[:-1].addcmul_(pulls[-1], a.codes, value=-1)
+    pieces = [
+        pull[:-1].addcmul_(pull[-1], part.codes, value=-1) for pull, part in zip(pulls, parts, strict=True)
+    ]  # fmt: skip
+    return torch.cat(pieces, 1)
 
 
 def _value_and_gradients(x: Tensor, y: Tensor | None, kernel, biased: bool, want_x: bool, want_y: bool):
-    """MMD^2 (for y None its first term alone) with the gradients wanted, (D, N) and (D, M).
+    """MMD^2 (for y None its first term alone) with the gradients wanted, (N, D) and (M, D).
 
     Both terms within a sample are centred on that sample's own mean, so that neither a common shift nor a gap between
     the samples costs them digits.
     """
-    value, gradient_x = _mean_within(_prepare(x, x.mean(0), kernel.rate), kernel, biased, want_x)
+    n, m = len(x), 0 if y is None else len(y)
+    if y is not None and n == m <= (STACKED_ON_CPU if x.device.type == "cpu" else STACKED_ON_GPU):
+        return _stacked(x, y, kernel, biased, want_x, want_y)
+    value, gradient_x = _mean_within(_parts(x, x.mean(0), kernel.rate), n, kernel, biased, want_x)
     if y is None:
-        return value, gradient_x, None
+        return value, gradient_x.T if want_x else None, None
     centre = y.mean(0)
-    a, b = _prepare(x, centre, kernel.rate), _prepare(y, centre, kernel.rate)
-    within_y, gradient_y = _mean_within(b, kernel, biased, want_y)
+    a, b = _parts(x, centre, kernel.rate), _parts(y, centre, kernel.rate)
+    within_y, gradient_y = _mean_within(b, m, kernel, biased, want_y)
     total, across_x, across_y = _across(a, b, kernel, want_x, want_y)
-    weight = -2 / (len(x) * len(y))
+    weight = -2 / (n * m)
     if want_x:
         gradient_x.add_(across_x, alpha=weight)
     if want_y:
         gradient_y.add_(across_y, alpha=weight)
-    return value + within_y + weight * total, gradient_x, gradient_y
+    value = value + within_y + weight * total
+    return value, gradient_x.T if want_x else None, gradient_y.T if want_y else None
 
 
-def _mean_within(a: _Set, kernel, biased: bool, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
-    n = len(a.offsets)
-    total, gradient = _within(a, kernel, want_gradient)
+def _stacked(x: Tensor, y: Tensor, kernel, biased: bool, want_x: bool, want_y: bool):
+    """The same for two small samples of one size, the usual case in training: a third of the calls."""
+    n = len(x)
+    centre_y = y.mean(0)
+    own_x, own_y, across_x = x - x.mean(0), y - centre_y, x - centre_y
+    a, b = torch.stack([own_x, own_y, own_y]), torch.stack([own_x, across_x, own_y])  # x with x, y with x, y with y
+    offsets_a, offsets_b = (torch.linalg.vecdot(codes, codes).mul_(-0.5 * kernel.rate) for codes in (a, b))
+    tiles = torch.add(offsets_a[:, :, None], offsets_b[:, None]).baddbmm_(a, b.mT, alpha=kernel.rate)
+    tiles[::2].diagonal(dim1=1, dim2=2).fill_(-math.inf)
+    totals, slopes = kernel(tiles, want_x or want_y)
+    within, across = 1 / (n * n if biased else n * (n - 1)), -2 / (n * n)
+    value = (totals[0] + totals[2] + (2 * n * kernel.size if biased else 0)) * within + totals[1] * across
+    gradient_x = gradient_y = None
+    if want_x:
+        pulls = torch.bmm(slopes[:2].mT, a[:2]).addcmul_(slopes[:2].sum(1)[..., None], b[:2], value=-1)
+        gradient_x = pulls[0].mul_(2 * within).add_(pulls[1], alpha=across)
+    if want_y:
+        pulls = torch.bmm(slopes[1:], b[1:]).addcmul_(slopes[1:].sum(2)[..., None], a[1:], value=-1)
+        gradient_y = pulls[1].mul_(2 * within).add_(pulls[0], alpha=across)
+    return value, gradient_x, gradient_y
+
+
+def _mean_within(parts: list[_Part], n: int, kernel, biased: bool, want_gradient: bool):
+    total, gradient = _within(parts, kernel, want_gradient)
     weight = 1 / (n * n) if biased else 1 / (n * (n - 1))
     if biased:
         total += n * kernel.size
@@ -265,7 +292,7 @@ class _MMD(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream: Tensor):
-        gradient_x, gradient_y = (None if g is None else g.T * upstream for g in ctx.saved_tensors)
+        gradient_x, gradient_y = (None if g is None else g * upstream for g in ctx.saved_tensors)
         return gradient_x, gradient_y, None, None, None, None
 
 
@@ -299,15 +326,9 @@ def _squarings(wide: float, narrow: float) -> int | None:
     return round(times) if abs(times - round(times)) < 1e-9 and times < MOST_SQUARINGS + 0.5 else None
 
 
-def _spans(a: _Set) -> list[slice]:
-    size = TILE_ON_CPU if a.offsets.device.type == "cpu" else TILE_ON_GPU
-    count = len(a.offsets)
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def _accumulator(a: _Set) -> Tensor:
+def _accumulator(parts: list[_Part]) -> Tensor:
     """A 0 to which the sums of many tiles are added; double precision where the device has it."""
-    device = a.offsets.device
+    device = parts[0].offsets.device
     return torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
