@@ -95,7 +95,11 @@ def measure_all(runs_wrong: int, runs_right: int, *, workers: int = 2,
         results = [measure(*job) for job in jobs]
     else:
         with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
-            results = list(pool.map(measure, *zip(*jobs)))
+            results = []
+            for result in pool.map(measure, *zip(*jobs)):
+                results.append(result)
+                if len(results) % 50 == 0:
+                    tell(f"{len(results)} of {len(jobs)} implementations judged")
     for result in results:
         if not result.as_it_should:
             tell(f"{result.exercise}.{result.name}: full marks in {result.full} of {result.runs} runs {result.trouble}")

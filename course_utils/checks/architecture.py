@@ -131,16 +131,17 @@ def _hidden(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("is not just a linear map: a nonlinearity between the layers", weight=2)
 def _nonlinear(candidate: Candidate, draw: Draw) -> None:
-    """Random weights: the second difference of a nonlinear network vanishes with probability 0."""
+    """Random weights: six networks in a row within 2 % of a linear map have probability below 1e-9. (One does with 1 to
+    3 % where batch normalisation shrinks its input, and hardly ever otherwise.)"""
     for name, handle, width_in, _ in _parts(candidate, SIZES[0]):
-        bent = 0.0
-        for _ in range(3):
-            _randomise(handle, draw)
-            a, b = (draw.uniform(8, width_in) if name == "encoder" else draw.normal(8, width_in,
-                                                                                    scale=3.0) for _ in range(2))
+        for scale in (0.5, 0.5, 2.0, 2.0, 2.0, 5.0):
+            _randomise(handle, draw, scale)
+            pixels = name == "encoder"
+            a, b = (draw.uniform(8, width_in) if pixels else draw.normal(8, width_in, scale=3.0) for _ in range(2))
             ends, middle = plain64(handle(a)) + plain64(handle(b)), plain64(handle((a + b) / 2))
-            bent = max(bent, float((ends / 2 - middle).norm() / (ends.norm() / 2 + 1e-12)))
-        if bent < 0.02:
+            if float((ends / 2 - middle).norm() / (ends.norm() / 2 + 1e-12)) > 0.02:
+                break
+        else:
             raise Broken(f"a nonlinear {name}", "the image of a midpoint is the midpoint of the images: a linear map",
                          LINEAR)
 

@@ -86,7 +86,7 @@ def _part(value: Any, what: str) -> float:
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = []
-    for n, p, d, beta in ((3, 6, 4, 0.3), (5, 4, 2, 2.5), (2, 5, 3, 0.7)):
+    for n, p, d, beta in ((7, 6, 4, 0.3), (9, 4, 2, 2.5), (6, 5, 3, 0.7)):
         inputs = _inputs(draw, n, (p,), d)
         came = candidate(*inputs.copies(), beta)
         if not isinstance(came, tuple) or len(came) != 3:
@@ -253,7 +253,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         leaves = (logits.requires_grad_(), mu.requires_grad_(), logvar.requires_grad_())
         loss = scalar(several(candidate(logits, given, mu, logvar, beta), _NAMES)[0], "the loss")
         wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
-        sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() + 1) / (2 * n))
+        sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n))
         found = gradients(candidate, loss, leaves, ("logits", "mu", "logvar"),
                           may_be_missing=() if beta else ("mu", "logvar"))
         for got, want, size, name in zip(found, wants, sizes, ("logits", "mu", "logvar")):
@@ -283,7 +283,7 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @VAE_LOSS.law("leaves its arguments and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    given = _inputs(draw, 3, (5,), 2).copies()
+    given = tuple(4 * t if index != 1 else t for index, t in enumerate(_inputs(draw, 20, (5,), 4).copies()))
     kept = [t.clone() for t in given]
     several(candidate(*given, 0.5), _NAMES)
     untouched(kept, given, ("logits", "x", "mu", "logvar"))

@@ -90,7 +90,7 @@ def match_kl(probes: list[Probe]) -> Cause | None:
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = []
-    for n, d in ((3, 4), (5, 2), (2, 6)):
+    for n, d in ((7, 4), (9, 2), (6, 5)):
         mu, logvar = draw.normal(n, d, scale=1.5), draw.normal(n, d)
         arguments = (plain64(mu), plain64(logvar))
         came = [candidate(mu.clone(), logvar.clone()) for _ in range(2)]
@@ -223,7 +223,8 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
             value, torch.tensor(per_image(kl_terms(m, v)), dtype=torch.float64), 1e-5)
         by_mu, by_logvar = gradients(candidate, value, (mu, logvar), ("mu", "logvar"))
         for got, want, size, what in ((by_mu, m / n, m.abs() / n, "dKL/dmu"),
-                                      (by_logvar, (v.exp() - 1) / (2 * n), (v.exp() + 1) / (2 * n), "dKL/dlogvar")):
+                                      (by_logvar, (v.exp() - 1) / (2 * n), (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n),
+                                       "dKL/dlogvar")):
             seen.append((plain64(got).flatten(), want.flatten(), size.flatten()))
             try:
                 same_tensor(got, want, what, scale=size, floor=1e-5)
@@ -269,7 +270,7 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    mu, logvar = draw.normal(4, 3), draw.normal(4, 3)
+    mu, logvar = draw.normal(20, 4, scale=4.0), draw.normal(20, 4, scale=4.0)
     kept = mu.clone(), logvar.clone()
     scalar(candidate(mu, logvar), "the KL")
     untouched(kept, (mu, logvar), ("mu", "logvar"))

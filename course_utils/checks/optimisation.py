@@ -325,7 +325,7 @@ def _value_cause(came: float, want: float, after: float, n: int, pixels: int) ->
               want / pixels),
              (_wrong("sum_over_batch", "You return the loss of the whole batch; the average per image is asked for."),
               want * n))
-    hits = [cause for cause, value in known if abs(came - value) <= 1e-3 * abs(value)]
+    hits = [cause for cause, value in known if abs(came - value) <= 1e-4 * abs(value)]
     return hits[0] if len(hits) == 1 else None
 
 

@@ -99,10 +99,10 @@ def _spread(candidate: Candidate, draw: Draw) -> None:
     spread = z.std(0)
     ratio = spread / plain64(logvar / 2).exp()
     low, high = mean_square_bounds(n - 1)
-    wrong = (ratio.square() < low) | (ratio.square() > high)
+    wrong = (ratio.square() < 0.95 * low) | (ratio.square() > 1.05 * high)  # a rounded logvar costs up to 3 %
     if bool(wrong.any()):
         worst = int((ratio.clamp_min(1e-30).log().abs() * wrong).argmax())
-        only_far = not bool(wrong[(logvar > -1.5) & (logvar < 1.5)].any())
+        only_far = not bool(wrong[(logvar > -1.5) & (logvar < 1.5)].any()) and abs(float(ratio[worst].log())) > 0.2
         raise Broken(f"standard deviation {show((logvar[worst] / 2).exp())} at logvar = {show(logvar[worst])}",
                      show(spread[worst]), CLAMPED if only_far else None)
 
@@ -143,7 +143,7 @@ def _fresh(candidate: Candidate, draw: Draw) -> None:
         first, second = (plain64(_draw_z(candidate, mu, logvar)) for _ in range(2))
         if float((first == second).double().mean()) > 0.5 or bool((first == second).all()):
             raise Broken("another z at the second call with the same arguments", "the same numbers again",
-                         _frozen_cause(candidate) if bool((first == second).all()) and n > 1 else None)
+                         _frozen_cause(candidate) if bool((first == second).all()) and n * d >= 12 else None)
     first, second = _even_noise(candidate, 64, 64), _even_noise(candidate, 64, 64)
     cosine, _, _ = largest_cosine(torch.stack([first.flatten(), second.flatten()]))
     if abs(cosine) > cosine_bound(64 * 64, 1):
@@ -186,9 +186,11 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
         raise Broken("30 different draws for 6 images and 5 dimensions", f"only {len(small.unique())} different ones")
 
 
-def _unrelated(rows: torch.Tensor, things: str, dependent: Cause) -> None:
+def _unrelated(rows: torch.Tensor, things: str, dependent: Cause | None) -> None:
     n, d = rows.shape
     cosine, i, j = largest_cosine(rows)
+    if kolmogorov_distance(rows / rows.std()) > 0.025:
+        dependent = None  # the bounds are for normal noise; other noise is the matter of another law
     if abs(cosine) > cosine_bound(d, n * n) + 0.02:
         raise Broken(f"noise of different {things} unrelated",
                      f"correlation {show(cosine)} between {things} {i} and {j}",
@@ -252,8 +254,8 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    mu, logvar = draw.normal(4, 3), draw.normal(4, 3)
+    mu, logvar = draw.normal(20, 4, scale=4.0), draw.normal(20, 4, scale=4.0)
     kept = mu.clone(), logvar.clone()
-    tensor(candidate(mu, logvar), (4, 3), "z")
+    tensor(candidate(mu, logvar), (20, 4), "z")
     untouched(kept, (mu, logvar), ("mu", "logvar"))
     well_behaved(candidate)

@@ -175,7 +175,7 @@ def grey_ignored(logits, x):
     return per_image(terms(logits, x) * ((x == 0) | (x == 1)))
 
 
-@BANK.wrong("logits bent by tanh(a / 30)")
+@BANK.wrong("logits bent by tanh(a / 30)", "clamped|")
 def bent_logits(logits, x):
     return per_image(terms(30 * torch.tanh(logits / 30), x))
 

@@ -81,7 +81,7 @@ for name, about, cause, d, r in (
     ("rate_log_sigma", "logvar read as log sigma", "log_sigma", nll, lambda m, v: kl(m, 2 * v)),
     ("rate_sign", "negative rate", "sign", nll, lambda m, v: -kl(m, v)),
     ("rate_swapped", "mu and logvar exchanged", "arguments_swapped", nll, lambda m, v: kl(v, m)),
-    ("rate_free_bits", "free bits", None, nll, lambda m,
+    ("rate_free_bits", "free bits", "clamped|", nll, lambda m,
      v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
     ("rate_detached", "mu detached", "detached_mu", nll, lambda m, v: kl(m.detach(), v)),
 ):
