@@ -74,3 +74,27 @@ def test_outside_of_grading_the_references_serve_everyone(monkeypatch, execution
     if execution:
         monkeypatch.setenv("NBGRADER_EXECUTION", execution)
     assert _called_from("__main__")().tolist() == [[0.0, 0.0]]
+
+
+def test_bernoulli_nll_has_the_value_and_gradients_of_torchs_loss():
+    logits = torch.cat([torch.linspace(-100, 100, 401), torch.tensor([0.0, 1e-4, -1e-4, 1e4, -1e4])])[None]
+    x = torch.rand_like(logits)
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    value = reference.bernoulli_nll(ours, x)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(theirs, x, reduction="none").sum(1)
+    torch.testing.assert_close(value, expected)
+    value.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_bernoulli_nll_can_be_differentiated_twice_and_in_x():
+    logits, x = torch.randn(2, 5, dtype=torch.float64), torch.rand(2, 5, dtype=torch.float64)
+    arguments = (logits.requires_grad_(), x.requires_grad_())
+    assert torch.autograd.gradcheck(reference.bernoulli_nll, arguments)
+    assert torch.autograd.gradgradcheck(reference.bernoulli_nll, arguments)
+
+
+def test_bernoulli_nll_names_shapes_that_differ():
+    with pytest.raises(ValueError, match="expected the same shape"):
+        reference.bernoulli_nll(torch.zeros(2, 3), torch.zeros(2, 1))
