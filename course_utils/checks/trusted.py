@@ -22,7 +22,8 @@ def kl_terms(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
 
 
 def kl_size(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    return 0.5 * (mu.square() + logvar.exp() + 1 + logvar.abs())
+    """Size of the terms that an implementation adds up; a rounded logvar costs exp(logvar) in proportion to |logvar|."""
+    return 0.5 * (mu.square() + logvar.exp() * (1 + logvar.abs() / 2) + 1 + logvar.abs())
 
 
 def per_image(terms: torch.Tensor) -> float:
