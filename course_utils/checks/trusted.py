@@ -22,7 +22,7 @@ def kl_terms(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
 
 
 def kl_size(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    """Size of the terms that an implementation adds up; a rounded logvar costs exp(logvar) in proportion to |logvar|."""
+    """Size of the terms that are added up; a rounded logvar costs exp(logvar) in proportion to |logvar|."""
     return 0.5 * (mu.square() + logvar.exp() * (1 + logvar.abs() / 2) + 1 + logvar.abs())
 
 
