@@ -6,8 +6,6 @@ The zip has the same bytes whenever the course has the same content: fixed times
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import nbformat
 
+from course_utils.archive import whole_zip
 from course_utils.errors import CourseError
 from course_utils.handin import graded_cells
 from course_utils.tree import UNIT_NAME, Tree
@@ -34,16 +33,9 @@ def build_kit(tree: Tree) -> Path:
     archive = tree.root / "dist" / f"{FOLDER}.zip"
     archive.parent.mkdir(exist_ok=True)
     files = kit_files(tree)
-    handle, temporary = tempfile.mkstemp(dir=archive.parent, prefix=".kit-")
-    try:
-        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
-            for name in sorted(files):
-                packed.writestr(_entry(name), files[name], compresslevel=9)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, archive)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_zip(archive) as packed:
+        for name in sorted(files):
+            packed.writestr(_entry(name), files[name], compresslevel=9)
     return archive
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from html import escape
-from pathlib import Path
 
 from .grades_file import NEEDS_MARKING, Grade, number
 from .reasons import ALSO, LIKELY_CAUSE
@@ -16,12 +15,6 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; }
 .bar { display: inline-block; height: .8em; background: #0072b2; vertical-align: baseline; }
 """
-
-
-def write_summary(path: Path, grades: list[Grade], title: str) -> Path:
-    """Write the page; returns its path."""
-    path.write_text(summary_page(grades, title), encoding="utf-8")
-    return path
 
 
 def summary_page(grades: list[Grade], title: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
+from .archive import whole_zip
 from .errors import CourseError
 from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_unit
 from .tree import Tree
@@ -78,13 +76,6 @@ def written(notebook: Any) -> tuple[int, int]:
 def pack(notebook: Path, unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
     archive = folder / f"{unit}-submission.zip"
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".submission-")
-    try:
-        with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
-            packed.write(notebook, f"{unit}/{unit}.ipynb")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, archive)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_zip(archive) as packed:
+        packed.write(notebook, f"{unit}/{unit}.ipynb")
     return archive
