@@ -147,6 +147,11 @@ class Warm:
         signal.set_wakeup_fd(-1)
         for pid in self._clients:
             _kill(pid)
+        try:
+            while True:
+                os.wait()
+        except ChildProcessError:
+            pass
 
 
 def _kill(pid: int) -> None:
@@ -171,6 +176,9 @@ def main(folder: str) -> None:
     importlib.import_module("examination.room")
     place = Place(Path(folder) / "stage", Path(folder) / "root")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for whoever started this
+    if sys.platform == "linux":
+        from .linux import adopt_orphans
+        adopt_orphans()  # a sandbox is two processes; the second outlives the first for a moment, and no init may be there
     gc.collect()
     gc.freeze()
     warm = Warm(place, str(Path(folder) / "socket"), shell)
