@@ -64,7 +64,7 @@ class Recipe:
             raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
 
     def settings(self) -> dict:
-        """Those of the fields that this kind of model uses, as JSON has them."""
+        """Those of the fields that this kind of model uses, as JSON has them; the default bandwidths as numbers."""
         unused = set()
         if self.kind not in ("vae", "infovae"):
             unused.add("beta")
@@ -74,8 +74,9 @@ class Recipe:
             unused.add("bandwidths")
         if self.kind != "wasserstein":
             unused |= {"critic_dims", "critic_steps", "critic_lr", "critic_betas", "penalty"}
+        fields = asdict(self) | {"bandwidths": self.bandwidths or mmd.prior_bandwidths(self.latent_dim)}
         return {key: list(value) if isinstance(value, tuple) else value
-                for key, value in asdict(self).items() if key not in unused}
+                for key, value in fields.items() if key not in unused}
 
 
 class Prepared(NamedTuple):
