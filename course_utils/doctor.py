@@ -73,7 +73,7 @@ def _packages(tree: Tree) -> Iterator[Finding]:
     from importlib.metadata import PackageNotFoundError, version
 
     found, absent = [], []
-    for name in ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader", "matplotlib", "scikit-learn"):
+    for name in ("torch", "torchvision", "jupyterlab", "ipywidgets", "anywidget", "nbgrader", "matplotlib", "scikit-learn"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -147,7 +147,8 @@ def _extensions(tree: Tree) -> Iterator[Finding]:
     folders = jupyter_path("labextensions")
     parts = {
         "Validate button": [f"{folder}/@jupyter/nbgrader" for folder in folders],
-        "sliders (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in folders],
+        "widgets (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in folders],
+        "cockpit (anywidget)": [f"{folder}/anywidget" for folder in folders],
         "nbgrader server": [f"{folder}/jupyter_server_config.d/nbgrader.json" for folder in jupyter_config_path()],
     }
     absent = [name for name, places in parts.items() if not any(map(os.path.exists, places))]
