@@ -91,3 +91,24 @@ def gaussian_log_density(z: Tensor, mu: Tensor | float = 0.0, logvar: Tensor | f
     logvar = torch.as_tensor(logvar, dtype=z.dtype, device=z.device)
     log_two_pi = 1.8378770664093453
     return (-0.5 * (log_two_pi + logvar + (z - mu).square() * torch.exp(-logvar))).sum(-1)
+
+
+@not_for_submissions
+def critic_loss(critic: Callable[[Tensor], Tensor], z_prior: Tensor, z_posterior: Tensor) -> Tensor:
+    """Minus the critic's estimate of the Wasserstein-1 distance (Arjovsky et al. 2017, equation 2): a scalar, its mean
+    on codes (N, D) minus its mean on draws of the prior (M, D). Gradients reach the critic only."""
+    return critic(z_posterior.detach()).mean() - critic(z_prior.detach()).mean()
+
+
+@not_for_submissions
+def gradient_penalty(critic: Callable[[Tensor], Tensor], z_prior: Tensor, z_posterior: Tensor) -> Tensor:
+    """(|gradient of the critic| - 1)^2, averaged over one uniformly random point of each pair's segment (Gulrajani et
+    al. 2017, section 4); a scalar, without its coefficient. ``z_prior`` and ``z_posterior`` are both (N, D)."""
+    if z_prior.shape != z_posterior.shape:
+        raise ValueError(f"z_prior is {tuple(z_prior.shape)} and z_posterior {tuple(z_posterior.shape)}; "
+                         "expected pairs: the same shape.")  # fmt: skip
+    share = torch.rand(len(z_prior), 1, dtype=z_prior.dtype, device=z_prior.device)
+    points = torch.lerp(z_prior.detach(), z_posterior.detach(), share).requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (slope.norm(dim=1) - 1).square().mean()

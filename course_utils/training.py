@@ -19,6 +19,7 @@ from course_utils.datasets import batches, scale
 from course_utils.errors import CourseError
 
 LossFunction = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
+CriticLossFunction = Callable[[nn.Module, nn.Module, Tensor], Mapping[str, Tensor]]
 
 PROBE_SECONDS = 0.4  # spent on steps of a throw-away copy before training, to say what training will cost
 CHECK_EVERY_ON_GPU = 20  # steps; looking at a loss makes the host wait for the device
@@ -47,6 +48,39 @@ class Run:
         return [record.get(name, math.nan) for record in self.history]
 
 
+@dataclass(frozen=True)
+class Critic:
+    """A second network that is trained beside the model, as in Gulrajani et al. (2017), algorithm 1.
+
+    Before each step of the model it makes ``steps`` steps of its own, each on fresh images. While the model makes its
+    step, the critic's parameters collect no gradient.
+
+    Args:
+        module: the critic.
+        loss_function: called as ``loss_function(model, module, x)`` with x (B, ...) in [0, 1]; returns a dict of scalars
+            of which ``"loss"`` is minimised over the critic's parameters. Encode under ``torch.no_grad()``: nothing here
+            reaches the model. The numbers are recorded with ``critic_`` before their name.
+        steps: critic steps for each step of the model.
+        lr: Adam's learning rate.
+        betas: Adam's; Gulrajani et al. take (0, 0.9).
+    """
+
+    module: nn.Module
+    loss_function: CriticLossFunction
+    steps: int = 5
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise TypeError(f"the critic is a {type(self.module).__name__}; expected a module, such as models.mlp(...).")
+        if not callable(self.loss_function):
+            raise TypeError(f"the critic's loss_function is {self.loss_function!r}; expected a function of model, "
+                            "critic and x that returns a dict.")  # fmt: skip
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise ValueError(f"the critic's steps is {self.steps!r}; expected a whole number from 1 up (an int).")
+
+
 def fit(
     model: nn.Module,
     loss_function: LossFunction,
@@ -59,6 +93,7 @@ def fit(
     seed: int | None = None,
     name: str | None = None,
     unit: str | None = None,
+    critic: Critic | None = None,
     progress: bool = True,
     live: bool = True,
 ) -> Run:
@@ -74,6 +109,7 @@ def fit(
         seed: of the order of the images and of all noise; default: whatever state the generators are in.
         name: keep the model under ``runs/<unit>/<name>``, where later units and the scoreboard find it.
         unit: by default that of the notebook, told by its folder's name.
+        critic: a network trained beside the model; ``loss_function`` reaches its module by itself.
         progress: say the cost beforehand and show a progress bar.
         live: in a notebook, draw the loss curves while they grow.
 
@@ -92,15 +128,20 @@ def fit(
     model.to(device).train()
     settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "images": len(images),
                 "device": str(device), "budget": device_module.budget_name()}  # fmt: skip
+    if critic:
+        critic.module.to(device).train()
+        settings |= {"critic_steps": critic.steps, "critic_lr": critic.lr}
     run = Run(model, settings=settings)
     steps = max(1, len(images) // batch_size)
     if epochs and progress:
-        run.estimated_seconds = estimate_seconds(model, loss_function, images, epochs, batch_size, test_images)
+        run.estimated_seconds = estimate_seconds(model, loss_function, images, epochs, batch_size, test_images, critic)
         print(f"{epochs} epochs of {steps} steps: about {_duration(run.estimated_seconds)} "
               f"on {device_module.describe(device)}.", flush=True)  # fmt: skip
     line = notebook.Line()
-    _train(run, loss_function, images, test_images, steps, line, progress, live)
+    _train(run, loss_function, images, test_images, critic, steps, line, progress, live)
     model.eval()
+    if critic:
+        critic.module.eval()
     if run.stopped:
         line.finish(_stop_message(run, epochs))
     elif epochs and progress:
@@ -126,20 +167,28 @@ def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batc
 
 def estimate_seconds(
     model: nn.Module, loss_function: LossFunction, images: Tensor, epochs: int, batch_size: int = 128,
-    test_images: Tensor | None = None,
+    test_images: Tensor | None = None, critic: Critic | None = None,
 ) -> float:  # fmt: skip
-    """Seconds that ``fit`` will take here, from a few steps of a copy; model and random state stay as they are."""
+    """Seconds that ``fit`` will take here, from a few steps of copies; model, critic and random state stay as they are."""
     with device_module.random_state_kept():
         twin = copy.deepcopy(model).train()
         optimizer = make_optimizer(twin, 1e-3)
-        # epoch after epoch, so that drawing the order of the images is counted as often as it will happen
-        epochs_of_batches = (batches(images, batch_size) for _ in itertools.count())
-        supply = itertools.chain.from_iterable(epochs_of_batches)
-        _step(twin, loss_function, next(supply), optimizer)  # the first step also allocates memory
-        done, began = 0, _clock(images.device)
-        while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
+        rival = _Rival(critic, images, batch_size, of_copy=True)
+
+        def step() -> None:
+            rival.train_against(twin)
             _step(twin, loss_function, next(supply), optimizer)
-            done += 1
+
+        # epoch after epoch, so that drawing the order of the images is counted as often as it will happen
+        supply = itertools.chain.from_iterable(batches(images, batch_size) for _ in itertools.count())
+        try:
+            step()  # the first one also allocates memory
+            done, began = 0, _clock(images.device)
+            while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
+                step()
+                done += 1
+        finally:
+            rival.rest()
         step_seconds = (_clock(images.device) - began) / done
         test_seconds = 0.0
         if test_images is not None:
@@ -154,20 +203,61 @@ def _clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def make_optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.999)
+) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015), all parameters in one fused kernel where the device has one."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise CourseError("The model has no parameters to train. Are its layers attributes of the module?")
     fused = all(p.device.type in ("cpu", "cuda", "mps") and p.is_floating_point() for p in parameters)
-    return torch.optim.Adam(parameters, lr=lr, fused=fused)
+    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused)
 
 
-def _train(run: Run, loss_function, images, test_images, steps: int, line, progress: bool, live: bool) -> None:
+class _Rival:
+    """The critic at work: trained before each step of the model, frozen during it. Without a critic it does nothing."""
+
+    def __init__(self, critic: Critic | None, images: Tensor, batch_size: int, *, of_copy: bool = False) -> None:
+        self.critic = critic
+        if critic is None:
+            return
+        self.module = copy.deepcopy(critic.module).train() if of_copy else critic.module
+        self.optimizer = make_optimizer(self.module, critic.lr, critic.betas)
+        self._supply = itertools.chain.from_iterable(batches(images, batch_size) for _ in itertools.count())
+        # in the model's step the loss function uses critic.module, also where a copy is trained
+        self._frozen = [p for p in critic.module.parameters() if p.requires_grad]
+
+    def train_against(self, model: nn.Module, watch: bool = False) -> dict[str, Tensor | float]:
+        """The critic's steps; the means of its numbers over them."""
+        if self.critic is None:
+            return {}
+        self.rest()
+
+        def loss_function(module: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
+            return self.critic.loss_function(model, module, x)
+
+        totals: dict[str, Tensor | float] = {}
+        for step in range(self.critic.steps):
+            values = _step(self.module, loss_function, next(self._supply), self.optimizer, watch=watch and step == 0)
+            for key, value in values.items():
+                totals[f"critic_{key}"] = totals.get(f"critic_{key}", 0.0) + value / self.critic.steps
+        for p in self._frozen:
+            p.requires_grad_(False)
+        return totals
+
+    def rest(self) -> None:
+        """Let the critic's parameters take gradients again."""
+        if self.critic is not None:
+            for p in self._frozen:
+                p.requires_grad_(True)
+
+
+def _train(run: Run, loss_function, images, test_images, critic, steps: int, line, progress: bool, live: bool) -> None:
     from tqdm import tqdm
 
     model, settings = run.model, run.settings
     optimizer = make_optimizer(model, settings["lr"])
+    rival = _Rival(critic, images, settings["batch_size"])
     check_every = 1 if images.device.type == "cpu" else CHECK_EVERY_ON_GPU
     curves = _live_curves(settings["epochs"]) if live and progress else None
     watched = sys.stdout.isatty() or notebook.in_notebook()
@@ -183,7 +273,9 @@ def _train(run: Run, loss_function, images, test_images, steps: int, line, progr
             last_good = {key: value.clone() for key, value in model.state_dict().items()}
             done, totals = 0, {}
             for x in batches(images, settings["batch_size"]):
-                values = _step(model, loss_function, x, optimizer, watch=done % check_every == 0)
+                watch = done % check_every == 0
+                values = rival.train_against(model, watch)
+                values |= _step(model, loss_function, x, optimizer, watch=watch)
                 for key, value in values.items():
                     totals[key] = totals[key] + value if key in totals else value
                 done += 1
@@ -206,6 +298,7 @@ def _train(run: Run, loss_function, images, test_images, steps: int, line, progr
         if not _weights_are_finite(model):
             model.load_state_dict(last_good)
     finally:
+        rival.rest()
         bar.close()
         run.seconds = time.perf_counter() - began
     if run.stopped and done:

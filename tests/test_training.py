@@ -418,3 +418,83 @@ def test_it_runs_without_display_notebook_or_terminal(tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stderr == "" and len(result.stdout.splitlines()) == 2, (result.stdout, result.stderr)
     assert sorted(path.name for path in (tmp_path / "scratch").iterdir()) == ["bare.json", "bare.safetensors"]
+
+
+def shifted(model: nn.Module, critic: nn.Module, x: torch.Tensor) -> dict:
+    """What a critic minimises to tell the model's output from the images."""
+    with torch.no_grad():
+        made = model(x)
+    return {"loss": critic(made).mean() - critic(x).mean() + 10 * critic(x).square().mean(), "count": 1.0}
+
+
+def with_critic(critic: nn.Module, steps: int = 3, **kwargs) -> training.Run:
+    def against(model: nn.Module, x: torch.Tensor) -> dict:
+        return {"loss": (model(x) - x).square().sum(1).mean() - critic(model(x)).mean()}
+
+    return fit(loss_function=against, critic=training.Critic(critic, shifted, steps=steps), seed=0, **kwargs)
+
+
+def test_a_critic_makes_its_steps_before_each_step_of_the_model():
+    seen = []
+
+    def against(model: nn.Module, x: torch.Tensor) -> dict:
+        seen.append("model")
+        return {"loss": model(x).square().mean() - critic(model(x)).mean()}
+
+    def judged(model: nn.Module, module: nn.Module, x: torch.Tensor) -> dict:
+        seen.append("critic")
+        return shifted(model, module, x)
+
+    critic = nn.Linear(6, 1)
+    fit(loss_function=against, critic=training.Critic(critic, judged, steps=2), epochs=1, images=toy_images(96))
+    assert seen == ["critic", "critic", "model"] * 3
+
+
+def test_a_critic_learns_and_its_numbers_are_recorded():
+    critic = nn.Linear(6, 1)
+    before = weights(critic)
+    run = with_critic(critic)
+    assert {"loss", "critic_loss", "critic_count"} <= run.history[0].keys()
+    assert run.history[0]["critic_count"] == pytest.approx(1.0)
+    assert not same(before, weights(critic))
+    assert run.settings["critic_steps"] == 3
+
+
+def test_the_step_of_the_model_leaves_no_gradient_in_the_critic():
+    """Its parameters take gradients again when training has ended."""
+    critic = nn.Linear(6, 1)
+    frozen = []
+
+    def against(model: nn.Module, x: torch.Tensor) -> dict:
+        frozen.append(not any(p.requires_grad for p in critic.parameters()))
+        return {"loss": model(x).square().mean() - critic(model(x)).mean()}
+
+    fit(loss_function=against, critic=training.Critic(critic, shifted), epochs=1, progress=True)
+    assert all(frozen)
+    assert all(p.requires_grad for p in critic.parameters())
+
+
+def test_the_estimate_leaves_the_critic_as_it_was():
+    """The same training with and without an estimate before it."""
+    critics = []
+    for progress in (False, True):
+        torch.manual_seed(1)
+        critics.append(nn.Linear(6, 1))
+        with_critic(critics[-1], progress=progress)
+    assert same(weights(critics[0]), weights(critics[1]))
+
+
+def test_a_critic_that_is_nan_stops_the_training(capsys):
+    def broken(model: nn.Module, critic: nn.Module, x: torch.Tensor) -> dict:
+        return {"loss": critic(x).mean() * math.nan}
+
+    critic = nn.Linear(6, 1)
+    run = fit(critic=training.Critic(critic, broken))
+    assert run.stopped == "not finite"
+    assert all(p.requires_grad for p in critic.parameters())
+
+
+@pytest.mark.parametrize("wrong", [{"module": "critic"}, {"loss_function": 3}, {"steps": 0}, {"steps": 2.5}])
+def test_a_wrong_critic_is_told_when_it_is_made(wrong):
+    with pytest.raises((TypeError, ValueError), match="critic.*expected"):
+        training.Critic(**({"module": nn.Linear(2, 1), "loss_function": shifted} | wrong))

@@ -1,0 +1,117 @@
+"""Make the stored reference runs of a unit: every model with three seeds, at budget full, on MNIST.
+
+    python benchmarks/reference_runs.py 03_interpolation          # what is missing, or was made with other settings
+    python benchmarks/reference_runs.py 05_wasserstein --fresh    # all anew
+
+Writes course_utils/reference_runs/<unit>.csv and .json after every run, so that it can be stopped at any time.
+Needs MNIST (``course data fetch mnist``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import platform
+import time
+
+import torch
+
+from course_utils import classifier, datasets, device, recipes, reference_runs, scorecard, training
+from course_utils.recipes import Recipe
+
+UNITS: dict[str, dict] = {
+    "02_variational_autoencoders": {
+        "epochs": 10, "batch_size": 128, "lr": 1e-3,
+        "models": {"ae": Recipe("ae", 20)}
+        | {f"beta_{label}": Recipe("vae", 20, beta=label * 784) for label in (0, 0.001, 0.01, 10)},
+    },
+    "03_interpolation": {
+        "epochs": 12, "batch_size": 128, "lr": 1e-3,
+        "models": {"ae": Recipe("ae", 10), "vae": Recipe("vae", 10)},
+    },
+}
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("unit", choices=UNITS)
+    parser.add_argument("--fresh", action="store_true", help="forget what is stored")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    make(options.unit, fresh=options.fresh)
+
+
+def make(unit: str, *, fresh: bool) -> None:
+    plan = UNITS[unit]
+    data = datasets.load("mnist")
+    reader = classifier.train(data)
+    print(f"classifier: {reader.accuracy:.2%} of the test images", flush=True)
+    kept = {} if fresh else _kept(unit, plan)
+    for seed in SEEDS:
+        for name, recipe in plan["models"].items():
+            if (name, seed) not in kept:
+                kept[name, seed] = {"model": name, "seed": seed} | _run(plan, recipe, seed, data, reader)
+                print(unit, name, seed, f"{kept[name, seed]['seconds']:.0f} s", flush=True)
+                _write(unit, plan, kept, reader)
+    _write(unit, plan, kept, reader)
+
+
+def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
+    device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
+    images = data.train_images.flatten(1)
+    model, loss_function, critic = recipes.prepare(recipe, images.shape[1])
+    began = time.perf_counter()
+    settings = {key: plan[key] for key in ("epochs", "batch_size", "lr")}
+    run = training.fit(model, loss_function, images, **settings, seed=seed, critic=critic, progress=False)
+    if run.stopped:
+        raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
+    seconds = time.perf_counter() - began
+    last = {f"train_{key}": value for key, value in run.history[-1].items() if key not in ("epoch", "seconds")}
+    return {"seconds": seconds} | scorecard.measure(model, data, reader) | last
+
+
+def _kept(unit: str, plan: dict) -> dict[tuple[str, int], dict]:
+    """The stored rows whose model, settings and length of training are those of the plan."""
+    try:
+        stored = reference_runs.load(unit)
+    except Exception:
+        return {}
+    same = {name for name, recipe in plan["models"].items() if stored.settings.get(name) == recipe.settings()}
+    if any(stored.made_with[key] != plan[key] for key in ("epochs", "batch_size", "lr")):
+        same = set()
+    return {(row["model"], row["seed"]): row for row in stored.rows if row["model"] in same}
+
+
+def _write(unit: str, plan: dict, kept: dict, reader) -> None:
+    order = list(plan["models"])
+    rows = sorted(kept.values(), key=lambda row: (order.index(row["model"]), row["seed"]))
+    fixed = ["model", "seed", "seconds", *scorecard.COLUMNS]
+    extra = sorted({key for row in rows for key in row} - set(fixed))
+    path = reference_runs.FOLDER / f"{unit}.csv"
+    with path.with_suffix(".tmp").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(fixed + extra)
+        for row in rows:
+            writer.writerow([_short(row.get(key, math.nan)) for key in fixed + extra])
+    path.with_suffix(".tmp").replace(path)
+    about = {
+        "models": {name: plan["models"][name].settings() for name in order},
+        "made_with": {
+            "dataset": "MNIST", "images": 60000, **{key: plan[key] for key in ("epochs", "batch_size", "lr")},
+            "classifier_accuracy": round(reader.accuracy, 4), "torch": torch.__version__.split("+")[0],
+            "python": platform.python_version(), "threads": torch.get_num_threads(), "device": "cpu",
+        },
+    }
+    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _short(value) -> str:
+    return value if isinstance(value, str) else str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+if __name__ == "__main__":
+    main()
