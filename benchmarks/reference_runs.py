@@ -18,18 +18,30 @@ import time
 
 import torch
 
-from course_utils import classifier, datasets, device, recipes, reference_runs, scorecard, training
+from course_utils import (classifier, datasets, device, metrics, models, recipes, reference_runs, scorecard,
+                          training)
 from course_utils.recipes import Recipe
 
 UNITS: dict[str, dict] = {
     "02_variational_autoencoders": {
-        "epochs": 10, "batch_size": 128, "lr": 1e-3,
-        "models": {"ae": Recipe("ae", 20)}
-        | {f"beta_{label}": Recipe("vae", 20, beta=label * 784) for label in (0, 0.001, 0.01, 10)},
+        "epochs": 5, "batch_size": 128, "lr": 1e-3,
+        "models": {"ae": Recipe("ae", 20, start_at_mean=True)} | {
+            f"beta {label}": Recipe("vae", 20, beta=label * 784, start_at_mean=True) for label in (0, 0.001, 0.01, 10)},
     },
     "03_interpolation": {
         "epochs": 12, "batch_size": 128, "lr": 1e-3,
         "models": {"ae": Recipe("ae", 10), "vae": Recipe("vae", 10)},
+    },
+    "05_wasserstein": {
+        "epochs": 12, "batch_size": 256, "lr": 1e-3,
+        "models": {
+            f"kl beta={beta:g}": Recipe("vae", 10, (256,), beta=beta, start_at_mean=True)
+            for beta in (0.25, 0.5, 1, 2, 4)
+        } | {
+            f"wasserstein weight={weight:g}": Recipe("wasserstein", 10, (256,), weight=weight, critic_steps=3,
+                                                     critic_betas=(0.0, 0.9), start_at_mean=True)
+            for weight in (1, 3, 6, 10, 15)
+        },
     },
 }
 SEEDS = (0, 1, 2)
@@ -63,7 +75,7 @@ def make(unit: str, *, fresh: bool) -> None:
 def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
-    model, loss_function, critic = recipes.prepare(recipe, images.shape[1])
+    model, loss_function, critic = recipes.prepare(recipe, images)
     began = time.perf_counter()
     settings = {key: plan[key] for key in ("epochs", "batch_size", "lr")}
     run = training.fit(model, loss_function, images, **settings, seed=seed, critic=critic, progress=False)
@@ -71,6 +83,9 @@ def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float
         raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
     seconds = time.perf_counter() - began
     last = {f"train_{key}": value for key, value in run.history[-1].items() if key not in ("epoch", "seconds")}
+    if isinstance(model, models.VAE):
+        logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
+        last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
     return {"seconds": seconds} | scorecard.measure(model, data, reader) | last
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import mmd, models, reference
+from course_utils.datasets import scale
 from course_utils.training import Critic, LossFunction
 
 KINDS = {
@@ -39,6 +40,7 @@ class Recipe:
         bandwidths: of the MMD's Gaussian kernels; None: ``mmd.prior_bandwidths(latent_dim)``.
         critic_dims, critic_steps, critic_lr, critic_betas, penalty: the critic's hidden widths, its steps for each step
             of the model, Adam's settings, and the coefficient of the gradient penalty.
+        start_at_mean: the decoder's last bias begins where it shows the mean training image instead of grey.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Recipe:
     critic_lr: float = 1e-3
     critic_betas: tuple[float, float] = (0.9, 0.999)
     penalty: float = 10.0
+    start_at_mean: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -83,8 +86,9 @@ class Prepared(NamedTuple):
     critic: Critic | None
 
 
-def prepare(recipe: Recipe, num_pixels: int) -> Prepared:
-    """A fresh model of flat images (N, num_pixels) with its loss and, where it has one, its critic."""
+def prepare(recipe: Recipe, images: Tensor) -> Prepared:
+    """A fresh model of flat images (N, pixels) with its loss and, where it has one, its critic."""
+    num_pixels = images.shape[1]
     activation = ACTIVATIONS[recipe.activation]
     if recipe.kind in ("ae", "mmd-ae"):
         model: nn.Module = models.Autoencoder(
@@ -93,6 +97,9 @@ def prepare(recipe: Recipe, num_pixels: int) -> Prepared:
         )
     else:
         model = models.VAE(num_pixels, recipe.hidden_dims, recipe.latent_dim, activation=activation)
+    if recipe.start_at_mean:
+        with torch.no_grad():
+            model.decoder[-1].bias.copy_(torch.logit(scale(images).mean(0).clamp(0.01, 0.99)))
     if recipe.kind == "wasserstein":
         critic = models.mlp([recipe.latent_dim, *recipe.critic_dims, 1])
         rival = Critic(critic, critic_loss_function(recipe), recipe.critic_steps, recipe.critic_lr, recipe.critic_betas)

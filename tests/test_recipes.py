@@ -17,7 +17,7 @@ def x():
 
 def losses(recipe: Recipe, x: torch.Tensor) -> tuple[dict, recipes.Prepared]:
     torch.manual_seed(0)
-    prepared = recipes.prepare(recipe, x.shape[1])
+    prepared = recipes.prepare(recipe, x)
     torch.manual_seed(1)
     return prepared.loss_function(prepared.model, x), prepared
 
@@ -46,7 +46,7 @@ def test_the_mmd_is_between_the_codes_and_as_many_draws_of_the_prior(x):
 def test_every_kind_learns_the_digits(kind):
     images = datasets.load("digits").train_images.flatten(1)[:512]
     torch.manual_seed(0)
-    model, loss_function, critic = recipes.prepare(Recipe(kind, 3, hidden_dims=(32,), critic_dims=(16,)), 784)
+    model, loss_function, critic = recipes.prepare(Recipe(kind, 3, hidden_dims=(32,), critic_dims=(16,)), images)
     run = training.fit(model, loss_function, images, epochs=10, batch_size=64, lr=3e-3, critic=critic, seed=0,
                        progress=False)  # fmt: skip
     distortion = run.curve("distortion")
@@ -89,3 +89,12 @@ def test_settings_name_what_the_kind_uses_and_nothing_else():
 def test_an_unknown_kind_is_told_with_those_there_are(wrong):
     with pytest.raises(ValueError, match="expected one of"):
         Recipe(**({"kind": "ae", "latent_dim": 2} | wrong))
+
+
+def test_a_decoder_can_start_at_the_mean_image():
+    images = torch.tensor([[0, 255, 51], [0, 255, 153]], dtype=torch.uint8)
+    model = recipes.prepare(Recipe("ae", 2, start_at_mean=True), images).model
+    with torch.no_grad():
+        model.decoder[-1].weight.zero_()
+    shown = torch.sigmoid(model.decode(torch.zeros(1, 2)))[0]
+    torch.testing.assert_close(shown, torch.tensor([0.01, 0.99, 0.4]))
