@@ -196,6 +196,7 @@ def intervals(
     """
     fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
     ax = axes[0, 0]
+    ax.use_sticky_edges = False  # a band may not end on the frame
     if level is not None:
         ax.axvline(level, color=INK, lw=1, ls=(0, (4, 3)))
     for place, (label, (value, low, high)) in enumerate(rows.items()):
