@@ -161,7 +161,9 @@ def lines(
     if level:
         ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
-    if len(series) > 1 or level:
+    if len(series) > 5:
+        fig.legend(loc="outside right upper")  # there is no room among so many lines
+    elif len(series) > 1 or level:
         ax.legend()
     show(fig, alt, caption)
 
@@ -194,6 +196,7 @@ def intervals(
     """
     fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
     ax = axes[0, 0]
+    ax.use_sticky_edges = False  # a band may not end on the frame
     if level is not None:
         ax.axvline(level, color=INK, lw=1, ls=(0, (4, 3)))
     for place, (label, (value, low, high)) in enumerate(rows.items()):
