@@ -34,25 +34,25 @@ _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
         (nn.Dropout, ("p",)), (nn.LeakyReLU, ("negative_slope",)), (nn.ELU, ("alpha",)), (nn.GELU, ("approximate",)),
         (nn.ReLU, ()), (nn.Tanh, ()), (nn.Sigmoid, ()), (nn.SiLU, ()), (nn.Softplus, ("beta", "threshold")),
         (nn.Identity, ()),
+        (nn.PixelShuffle, ("upscale_factor",)), (nn.PixelUnshuffle, ("downscale_factor",)),
     )
 }  # fmt: skip
 _WITH_BIAS = ("Linear", "Conv2d", "ConvTranspose2d")
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:
-    """What ``build`` needs to make the same module again, as JSON has it; None where it cannot be described.
+    """What ``build`` needs to make the same function again, as JSON has it; None where it cannot be described.
 
-    Described are ``models.Autoencoder`` and ``models.VAE`` whose encoder and decoder consist of common layers of torch
-    in ``nn.Sequential``.
+    Described are the classes of ``models`` with an encoder and a decoder of common layers of torch in ``nn.Sequential``.
     """
-    if type(model) not in (models.Autoencoder, models.VAE):
+    if type(model) not in (models.Autoencoder, models.GaussianAutoencoder, models.VAE):
         return None
     try:
         parts = {"encoder": _layer(model.encoder), "decoder": _layer(model.decoder)}
     except _Unknown:
         return None
-    if isinstance(model, models.VAE):
-        return {"kind": "VAE", "latent_dim": model.latent_dim, **parts}
+    if isinstance(model, models.GaussianAutoencoder):
+        return {"kind": "GaussianAutoencoder", "latent_dim": model.latent_dim, **parts}
     return {"kind": "Autoencoder", **parts}
 
 
@@ -68,10 +68,8 @@ def build(description: Mapping[str, Any]) -> nn.Module:
             encoder, decoder = _module(description["encoder"]), _module(description["decoder"])
             if description["kind"] == "Autoencoder":
                 return models.Autoencoder(encoder, decoder)
-            if description["kind"] == "VAE":
-                model = models.VAE(1, (), int(description["latent_dim"]))
-                model.encoder, model.decoder = encoder, decoder
-                return model
+            if description["kind"] == "GaussianAutoencoder":
+                return models.GaussianAutoencoder(encoder, decoder, int(description["latent_dim"]))
         raise _Unknown(description["kind"])
     except (_Unknown, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, _Unknown) else f"unknown {error}"

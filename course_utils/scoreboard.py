@@ -43,6 +43,11 @@ class Row:
     values: dict[str, float] = field(default_factory=dict)  # empty for stored runs
     bands: dict[str, Band] = field(default_factory=dict)  # of stored runs with the same settings
 
+    @property
+    def place(self) -> str:
+        """``unit 02``; the folder's name for runs that belong to no unit."""
+        return f"unit {self.unit[:2]}" if self.unit[:2].isdigit() else self.unit
+
 
 @dataclass
 class Board:
@@ -103,7 +108,7 @@ def measure(board: Board, data: Dataset, *, at_most: int = 100, progress: bool =
         if values is None:
             if progress:
                 left = f", about {(time.perf_counter() - began) / done * (todo - done):.0f} s left" if done else ""
-                line.write(f"\rmeasuring {done + 1} of {todo}{left}: {run.unit[:2]} {run.label}")
+                line.write(f"\rmeasuring {done + 1} of {todo}{left}: {run.unit} {run.label}")
             try:
                 values = _measured(run, with_mixture, data, reader)
             except (ValueError, RuntimeError, CourseError) as error:
@@ -180,7 +185,8 @@ def _stored_rows(data_name: str | None, shown: list[Row]) -> list[Row]:
         for model in stored.models:
             bands = {column: stored.band(model, column) for column in COLUMNS}
             if not any(unit == stored.unit and repr(other) == repr(bands) for unit, other in behind):
-                rows.append(Row(stored.unit, model, f"stored: {stored.label}", bands=bands))
+                dims = stored.settings[model]["latent_dim"]
+                rows.append(Row(stored.unit, model, f"stored: {dims} latents, {stored.label}", bands=bands))
     return rows
 
 

@@ -14,21 +14,23 @@ STYLE = """
 .scoreboard table { border-collapse: collapse; font-size: .875rem; margin: 0; }
 .scoreboard caption { text-align: left; padding: .5rem; font-weight: 600; }
 .scoreboard th, .scoreboard td { text-align: right; padding: .3rem .6rem; border-top: 1px solid #ddd; background: #fff; }
-.scoreboard thead th { vertical-align: bottom; }
+.scoreboard thead th { vertical-align: bottom; min-width: 4rem; }
+.scoreboard .scroll td { white-space: nowrap; }
 .scoreboard tbody th { text-align: left; font-weight: 600; min-width: 8.5rem; max-width: 14rem; position: sticky; left: 0; }
 .scoreboard small { display: block; font-weight: 400; color: #555; }
 .scoreboard .stored th, .scoreboard .stored td { background: #eef6fb; }
 .scoreboard .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem; align-items: start; }
 .scoreboard .panel { width: 100%; table-layout: fixed; }
 .scoreboard .panel th, .scoreboard .panel td { padding: .1rem .3rem; border: 0; font-size: .8125rem; }
-.scoreboard .panel tbody th { width: 45%; max-width: none; font-weight: 400; position: static; overflow-wrap: anywhere; }
-.scoreboard .panel .value { width: 4.5em; white-space: nowrap; }
+.scoreboard .panel tbody th { width: 42%; max-width: none; font-weight: 400; position: static; overflow-wrap: anywhere; }
+.scoreboard .panel .value { width: 6.5em; overflow-wrap: anywhere; }
 .scoreboard .strip { position: relative; height: 1em; border-bottom: 1px solid #ccc; }
 .scoreboard .band { position: absolute; top: .15em; height: .7em; min-width: 2px; background: #88ccee; }
 .scoreboard .mean { position: absolute; top: 0; height: 1em; border-left: 2px solid #117733; }
 .scoreboard .dot { position: absolute; top: .2em; width: .6em; height: .6em; margin-left: -.3em; border-radius: 50%; background: #332288; }
 .scoreboard .key { display: inline-block; position: relative; width: 2em; height: 1em; vertical-align: middle; }
 """
+SPOKEN = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "digits": "the digits"}
 PAGE_STYLE = """
 body { margin: 0; background: #fff; font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; }
 main { max-width: 86rem; margin: 0 auto; padding: 1rem; }
@@ -60,12 +62,12 @@ def fragment(board: Board) -> str:
 def plain(board: Board) -> str:
     """The table as text."""
     lines = ["\t".join(["model", "unit", "training", *COLUMNS])]
-    lines += ["\t".join([row.label, row.unit[:2], row.training, *(_text(row, c) for c in COLUMNS)]) for row in board.rows]
+    lines += ["\t".join([row.label, row.place, row.training, *(_text(row, c) for c in COLUMNS)]) for row in board.rows]
     return "\n".join(lines)
 
 
 def _data(board: Board) -> str:
-    return f"{board.test_images:,} test images of {board.data_name or 'a data set that is not the course’s'}"
+    return f"{board.test_images:,} test images of {SPOKEN.get(board.data_name, 'a data set that is not the course’s')}"
 
 
 def _first_steps(board: Board) -> str:
@@ -77,7 +79,7 @@ def _first_steps(board: Board) -> str:
     if board.kept:
         return f"<p>Not on this board yet:</p><ul>{units}</ul>"
     return (
-        f"<p><strong>Nothing of yours to compare yet:</strong> no run on {escape(board.data_name or 'this data set')} is kept "
+        f"<p><strong>Nothing of yours to compare yet:</strong> no run on {SPOKEN.get(board.data_name, 'this data set')} is kept "
         "in <code>runs/</code>. Each unit keeps there what you train. Begin with units 01 and 02; then this page compares an "
         f"autoencoder with VAEs.</p><ul>{units}</ul>"
         + ("<p>Until then, here are the stored runs of the course.</p>" if board.rows else "")
@@ -90,7 +92,7 @@ def _table(board: Board) -> str:
     for row in board.rows:
         stored = ' class="stored"' if not row.values else ""
         cells = "".join(f"<td>{_text(row, c)}</td>" for c in COLUMNS)
-        about = f"<small>unit {escape(row.unit[:2])} · {escape(row.training)}</small>"
+        about = f"<small>{escape(row.place)} · {escape(row.training)}</small>"
         body += f'<tr{stored}><th scope="row">{escape(row.label)}{about}</th>{cells}</tr>\n'
     return (
         '<div class="scroll" role="region" tabindex="0" aria-label="Table of all models; scrolls sideways"><table>'
@@ -143,7 +145,7 @@ def _panel(board: Board, column: str) -> str:
     rows = ""
     for row in board.rows:
         marks = _marks(row, column, scale)
-        rows += (f'<tr><th scope="row">{escape(row.label)} <span style="color:#555">{escape(row.unit[:2])}</span></th>'
+        rows += (f'<tr><th scope="row">{escape(row.label)} <span style="color:#555">{escape(row.place)}</span></th>'
                  f'<td><div class="strip" aria-hidden="true">{marks}</div></td>'
                  f'<td class="value">{_text(row, column)}</td></tr>\n')  # fmt: skip
     about = ", ".join(filter(None, [_unit_and_better(column), scale.note]))
@@ -196,7 +198,8 @@ def _reading() -> str:
         "<li>A model without noise in its encoder has no finite rate; one that is sampled from a mixture has no prior to be "
         "near to. These cells have a dash.</li>"
         "<li>Precision, recall and the Fréchet distance are those of a small classifier's features, trained on the spot: they "
-        "do not compare with published values.</li>"
+        "do not compare with published values. One picture, repeated, can have a precision of 1: read it together with "
+        "recall.</li>"
         "<li>A single run says little. Where there is no band, another seed might order two close models differently.</li></ul>"
     )
 
