@@ -32,6 +32,13 @@ UNITS: dict[str, dict] = {
         "epochs": 12, "batch_size": 128, "lr": 1e-3,
         "models": {"ae": Recipe("ae", 10), "vae": Recipe("vae", 10)},
     },
+    "04_mmd": {
+        "epochs": 10, "batch_size": 128, "lr": 1e-3,
+        "models": {
+            "ae": Recipe("ae", 20), "mmd_ae": Recipe("mmd-ae", 20, weight=100.0), "vae": Recipe("vae", 20),
+            "mmd_vae": Recipe("mmd-vae", 20, weight=100.0), "infovae": Recipe("infovae", 20, beta=0.5, weight=100.0),
+        },
+    },
     "05_wasserstein": {
         "epochs": 12, "batch_size": 256, "lr": 1e-3,
         "models": {

@@ -103,6 +103,49 @@ def data(
 
 
 @app.command()
+def train(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="ae, vae, mmd-ae, mmd-vae, infovae or wasserstein.")] = "vae",
+    dataset: Annotated[str, typer.Option(help="A data set, see `course data list`.")] = "mnist",
+    latent_dim: Annotated[int, typer.Option(help="Dimensions of the code.", min=1)] = 20,
+    hidden_dim: Annotated[int, typer.Option(help="Width of the hidden layer, for 28x28 images.", min=1)] = 400,
+    epochs: Annotated[int, typer.Option(min=1)] = 10,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    lr: Annotated[float, typer.Option(help="Adam's learning rate.", min=1e-12)] = 1e-3,
+    beta: Annotated[float, typer.Option(help="Weight of the rate (vae, infovae); 1 is the ELBO.", min=0.0)] = 1.0,
+    weight: Annotated[
+        Optional[float], typer.Option(help="Of the MMD (default 100) or the critic's gap (default 3).", min=0.0)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda or mps; default: the best there is.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
+    name: Annotated[Optional[str], typer.Option(help="Name of the run; default: made from the settings.")] = None,
+    log: Annotated[Optional[str], typer.Option(help="Log to tensorboard or wandb as well (no account needed).")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again where a run of this name exists.")] = False,
+) -> None:
+    """Train a model from the command line, and keep it in runs/train/.
+
+    The same command goes on where an interrupted training stopped, and ends with the same weights. Example, the
+    settings of the AwA2 experiment: course train --model mmd-ae --dataset awa2 --latent-dim 128 --epochs 50
+    --batch-size 64 --lr 1e-4
+    """
+    import os
+
+    from . import train_command
+    from .training import PRECISIONS
+
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"{precision!r}; expected one of {', '.join(PRECISIONS)}.", param_hint="--precision")
+    if "COURSE_RUNS" not in os.environ:
+        os.environ["COURSE_RUNS"] = str(current_tree(context).root / "runs")
+    request = train_command.Request(
+        train_command.recipe(model, latent_dim, hidden_dim, beta, weight), dataset, epochs, batch_size, lr, seed,
+        device, precision, name, log, fresh,
+    )  # fmt: skip
+    print(train_command.describe(train_command.train(request)))
+
+
+@app.command()
 def submit(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="The unit to hand in, e.g. 02.")],

@@ -64,7 +64,7 @@ class Recipe:
             raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
 
     def settings(self) -> dict:
-        """Those of the fields that this kind of model uses, as JSON has them."""
+        """Those of the fields that this kind of model uses, as JSON has them; the default bandwidths as numbers."""
         unused = set()
         if self.kind not in ("vae", "infovae"):
             unused.add("beta")
@@ -74,8 +74,9 @@ class Recipe:
             unused.add("bandwidths")
         if self.kind != "wasserstein":
             unused |= {"critic_dims", "critic_steps", "critic_lr", "critic_betas", "penalty"}
+        fields = asdict(self) | {"bandwidths": self.bandwidths or mmd.prior_bandwidths(self.latent_dim)}
         return {key: list(value) if isinstance(value, tuple) else value
-                for key, value in asdict(self).items() if key not in unused}
+                for key, value in fields.items() if key not in unused}
 
 
 class Prepared(NamedTuple):
@@ -87,16 +88,17 @@ class Prepared(NamedTuple):
 
 
 def prepare(recipe: Recipe, images: Tensor) -> Prepared:
-    """A fresh model of flat images (N, pixels) with its loss and, where it has one, its critic."""
-    num_pixels = images.shape[1]
-    activation = ACTIVATIONS[recipe.activation]
-    if recipe.kind in ("ae", "mmd-ae"):
-        model: nn.Module = models.Autoencoder(
-            models.mlp([num_pixels, *recipe.hidden_dims, recipe.latent_dim], activation),
-            models.mlp([recipe.latent_dim, *reversed(recipe.hidden_dims), num_pixels], activation),
-        )
-    else:
-        model = models.VAE(num_pixels, recipe.hidden_dims, recipe.latent_dim, activation=activation)
+    """A fresh model of ``images`` with its loss and, where it has one, its critic.
+
+    Flat images (N, pixels) get linear layers, pictures (N, C, 64, 64) the convolutions of ``models.conv_networks``.
+
+    Raises:
+        ValueError: images of another shape.
+    """
+    deterministic = recipe.kind in ("ae", "mmd-ae")
+    encoder, decoder = _networks(recipe, images, recipe.latent_dim * (1 if deterministic else 2))
+    model: nn.Module = models.Autoencoder(encoder, decoder) if deterministic else models.GaussianAutoencoder(
+        encoder, decoder, recipe.latent_dim)  # fmt: skip
     if recipe.start_at_mean:
         with torch.no_grad():
             model.decoder[-1].bias.copy_(torch.logit(scale(images).mean(0).clamp(0.01, 0.99)))
@@ -107,13 +109,26 @@ def prepare(recipe: Recipe, images: Tensor) -> Prepared:
     return Prepared(model, loss_function(recipe), None)
 
 
+def _networks(recipe: Recipe, images: Tensor, code_width: int) -> tuple[nn.Module, nn.Module]:
+    if images.ndim == 4 and images.shape[2:] == (64, 64):
+        if recipe.start_at_mean:
+            raise ValueError("start_at_mean is for flat images; convolutions have no bias of their own for each pixel.")
+        return models.conv_networks(images.shape[1], code_width, recipe.latent_dim)
+    if images.ndim != 2:
+        raise ValueError(f"images are {tuple(images.shape)}; expected flat ones (N, pixels), or pictures (N, C, 64, 64).")
+    activation, num_pixels = ACTIVATIONS[recipe.activation], images.shape[1]
+    return (models.mlp([num_pixels, *recipe.hidden_dims, code_width], activation),
+            models.mlp([recipe.latent_dim, *reversed(recipe.hidden_dims), num_pixels], activation))
+
+
 def loss_function(recipe: Recipe, critic: nn.Module | None = None) -> LossFunction:
     """The loss of this kind of model, with its parts unweighted beside it; x (N, ...) in [0, 1]."""
     bandwidths = recipe.bandwidths or mmd.prior_bandwidths(recipe.latent_dim)
 
     def of_batch(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         z, mu, logvar = _codes(model, x)
-        distortion = reference.bernoulli_nll(model.decode(z), x).mean()
+        # under mixed precision the networks give bfloat16; sums over pixels need more digits
+        distortion = reference.bernoulli_nll(model.decode(z).float(), x).mean()
         values = {"loss": distortion, "distortion": distortion}
         if logvar is not None:
             values["rate"] = reference.gaussian_kl(mu, logvar).sum(1).mean()
@@ -148,5 +163,6 @@ def _codes(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """(z, mu, logvar): z drawn from the posterior; for a deterministic encoder (z, z, None)."""
     encoded = model.encode(x)
     if isinstance(encoded, tuple):
-        return model.reparameterize(*encoded), *encoded
-    return encoded, encoded, None
+        mu, logvar = (part.float() for part in encoded)
+        return model.reparameterize(mu, logvar), mu, logvar
+    return encoded.float(), encoded.float(), None

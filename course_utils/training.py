@@ -121,7 +121,7 @@ def fit(
     if ahead > 0 and progress:
         run.estimated_seconds = estimate_seconds(model, loss_function, images, ahead, batch_size, test_images, critic,
                                                  precision)  # fmt: skip
-        print(f"{ahead} epochs of {loop.steps} steps: about {_duration(run.estimated_seconds)} "
+        print(f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
               f"on {device_module.describe(device)}.", flush=True)  # fmt: skip
 
     def at_epoch() -> None:
@@ -269,6 +269,10 @@ def _live_curves(epochs: int):
     from course_utils.plots import LiveCurves
 
     return LiveCurves(epochs)
+
+
+def _roughly(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else f"about {_duration(seconds)}"
 
 
 def _duration(seconds: float) -> str:

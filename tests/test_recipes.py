@@ -98,3 +98,22 @@ def test_a_decoder_can_start_at_the_mean_image():
         model.decoder[-1].weight.zero_()
     shown = torch.sigmoid(model.decode(torch.zeros(1, 2)))[0]
     torch.testing.assert_close(shown, torch.tensor([0.01, 0.99, 0.4]))
+
+
+def test_pictures_get_convolutions_that_a_laptop_can_afford():
+    """At most 5 M parameters and 60 MFLOP an image, forward and backward, at 128 latent dimensions."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    pictures = torch.rand(4, 3, 64, 64)
+    for kind in ("mmd-ae", "mmd-vae"):
+        model, loss_function, _ = recipes.prepare(Recipe(kind, 128), pictures)
+        assert model.decode(torch.zeros(2, 128)).shape == (2, 3, 64, 64)
+        assert sum(p.numel() for p in model.parameters()) <= 5_000_000
+        with FlopCounterMode(display=False) as counter:
+            loss_function(model, pictures)["distortion"].backward()
+        assert counter.get_total_flops() / len(pictures) <= 60e6
+
+
+def test_pictures_of_another_size_are_told_with_what_fits():
+    with pytest.raises(ValueError, match=r"\(5, 1, 28, 28\); expected flat"):
+        recipes.prepare(Recipe("ae", 2), torch.rand(5, 1, 28, 28))

@@ -1,0 +1,153 @@
+"""``course train`` as its users meet it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from course_utils import cli, datasets, recipes, training
+
+ARGUMENTS = ["--dataset", "digits", "--latent-dim", "3", "--hidden-dim", "8", "--epochs", "2", "--batch-size", "300"]
+NAME = "vae-digits-z3-beta1-seed0"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
+    monkeypatch.setattr(training, "PROBE_SECONDS", 0.01)
+    whole = datasets.load("digits")
+    monkeypatch.setattr(datasets, "load", lambda name, device=None: whole)
+    return tmp_path / "train"
+
+
+def course_train(*more: str) -> int:
+    return cli.run(["train", *ARGUMENTS, *more])
+
+
+def weights(place, name: str = NAME) -> dict[str, torch.Tensor]:
+    return load_file(place / f"{name}.safetensors")
+
+
+def interrupt_at(monkeypatch, step: int) -> None:
+    """Ctrl-C in the given training step."""
+    make, made = recipes.loss_function, [0]
+
+    def making(*arguments):
+        function = make(*arguments)
+
+        def counted(model, x):
+            made[0] += model.training
+            if made[0] == step:
+                raise KeyboardInterrupt
+            return function(model, x)
+
+        return counted
+
+    monkeypatch.setattr(recipes, "loss_function", making)
+
+
+@pytest.mark.parametrize("model", recipes.KINDS)
+def test_every_model_leaves_its_pictures_its_history_and_what_was_run(place, model):
+    assert course_train("--model", model, "--name", "it") == 0
+    about = json.loads((place / "it" / "run.json").read_text())
+    assert about["finished"] and about["model"]["kind"] == model and about["seed"] == 0
+    assert about["versions"]["torch"] == torch.__version__.split("+")[0] and len(about["data_sha256"]) == 64
+    with (place / "it" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["test_distortion"]) > 0
+    for grid in ("originals", "reconstructions", "samples"):
+        with Image.open(place / "it" / f"{grid}.png") as picture:
+            assert picture.size == (8 * 28, 8 * 28)
+    assert weights(place, "it")
+
+
+def test_the_originals_are_the_first_test_images(place):
+    course_train()
+    with Image.open(place / NAME / "originals.png") as picture:
+        shown = np.asarray(picture)[:28, :28]
+    np.testing.assert_array_equal(shown, datasets.load("digits").test_images[0, 0].numpy())
+
+
+def test_an_interrupted_training_ends_with_the_weights_of_one_without(place, monkeypatch, capsys):
+    assert course_train("--name", "whole") == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step=7)  # in the second epoch of five steps
+        assert course_train() == 130
+    assert "Run the same command again to go on" in capsys.readouterr().out
+    assert json.loads((place / NAME / "run.json").read_text())["finished"] is False
+    assert course_train() == 0
+    for key, value in weights(place, "whole").items():
+        assert torch.equal(value, weights(place)[key]), key
+    with (place / NAME / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+def test_a_run_of_other_settings_is_neither_gone_on_with_nor_overwritten(place, capsys):
+    course_train("--name", "it")
+    before = weights(place, "it")
+    assert course_train("--name", "it", "--beta", "4") == 1
+    assert "another --name" in capsys.readouterr().err
+    assert all(torch.equal(value, before[key]) for key, value in weights(place, "it").items())
+    assert course_train("--name", "it", "--beta", "4", "--fresh") == 0
+    assert json.loads((place / "it" / "run.json").read_text())["model"]["beta"] == 4
+
+
+def test_a_training_that_leaves_the_finite_numbers_is_a_failure(place, capsys):
+    assert course_train("--lr", "1e6", "--epochs", "5") == 1
+    assert "not trained to its end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    (["--model", "gan"], 1, "expected one of ae, vae"),
+    (["--precision", "half"], 2, "float32, bfloat16"),
+    (["--log", "paper"], 1, "expected one of tensorboard, wandb"),
+    (["--epochs", "0"], 2, "epochs"),
+    (["--name", "a/b"], 1, "name"),
+    (["--device", "abacus"], 1, "abacus"),
+])  # fmt: skip
+def test_wrong_usage_is_one_line_and_leaves_nothing(place, capsys, arguments, code, said):
+    assert course_train(*arguments) == code
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not place.exists()
+
+
+def test_wandb_needs_no_account_unless_asked(place, monkeypatch):
+    """A stand-in for the package, which records how it was called."""
+    seen = types.SimpleNamespace(init=None, logged=[], finished=False)
+
+    def init(**options):
+        seen.init = options
+        return types.SimpleNamespace(log=lambda numbers, step: seen.logged.append((step, numbers)),
+                                     finish=lambda: setattr(seen, "finished", True))  # fmt: skip
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    assert course_train("--log", "wandb") == 0
+    assert seen.init["mode"] == "offline" and seen.init["name"] == NAME
+    assert [step for step, _ in seen.logged] == [1, 2] and "test_loss" in seen.logged[0][1]
+    assert seen.finished
+
+
+@pytest.mark.parametrize(("logger", "module"), [("wandb", "wandb"), ("tensorboard", "torch.utils.tensorboard")])
+def test_a_logger_that_is_not_installed_says_how_to_get_it(place, monkeypatch, capsys, logger, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert course_train("--log", logger) == 1
+    assert f"pip install {logger}" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_every_number_of_every_epoch(place):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert course_train("--log", "tensorboard") == 0
+    events = EventAccumulator(str(place / NAME / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("test_distortion")] == [1, 2]
