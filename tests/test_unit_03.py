@@ -67,3 +67,11 @@ def test_printed_slerp_is_the_code(notebook, space):
     for row, t in zip(space["slerp"](a, b, 5), (0, 0.25, 0.5, 0.75, 1), strict=True):
         expected = (math.sin((1 - t) * angle) * a + math.sin(t * angle) * b) / math.sin(angle)
         assert torch.allclose(row, expected, atol=1e-5)
+
+
+def test_the_normal_density_grows_towards_the_origin_as_printed(notebook):
+    assert notebook.prints(r"$\log p(z) = -\tfrac{1}{2} \lVert z \rVert^2 + \text{const}$")
+    z = torch.randn(9, 4, dtype=torch.float64)
+    log_density = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
+    rest = log_density + 0.5 * z.square().sum(1)
+    assert torch.allclose(rest, rest[0].expand(9))
