@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,8 +171,8 @@ def _bands_of(run: runs.Kept) -> dict[str, Band]:
 
 
 def _same_model(name: str, model: str) -> bool:
-    """A run ``vae_beta_0.001`` is of the stored model ``beta_0.001``, and ``mmd_ae`` of ``mmd-ae``."""
-    name, model = name.lower().replace("-", "_"), model.lower().replace("-", "_")
+    """A run ``vae_beta_0.001`` is of the stored model ``beta_0.001``, and ``kl_beta_0.5`` of ``kl beta=0.5``."""
+    name, model = (re.sub(r"[^a-z0-9.]+", "_", text.lower()) for text in (name, model))
     return name in (model, f"vae_{model}")
 
 

@@ -22,8 +22,8 @@ STYLE = """
 .scoreboard .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem; align-items: start; }
 .scoreboard .panel { width: 100%; table-layout: fixed; }
 .scoreboard .panel th, .scoreboard .panel td { padding: .1rem .3rem; border: 0; font-size: .8125rem; }
-.scoreboard .panel tbody th { width: 42%; max-width: none; font-weight: 400; position: static; overflow-wrap: anywhere; }
-.scoreboard .panel .value { width: 6.5em; overflow-wrap: anywhere; }
+.scoreboard .panel tbody th { width: 38%; max-width: none; font-weight: 400; position: static; overflow-wrap: anywhere; }
+.scoreboard .panel .value { width: 8em; overflow-wrap: anywhere; }
 .scoreboard .strip { position: relative; height: 1em; border-bottom: 1px solid #ccc; }
 .scoreboard .band { position: absolute; top: .15em; height: .7em; min-width: 2px; background: #88ccee; }
 .scoreboard .mean { position: absolute; top: 0; height: 1em; border-left: 2px solid #117733; }
@@ -31,6 +31,7 @@ STYLE = """
 .scoreboard .key { display: inline-block; position: relative; width: 2em; height: 1em; vertical-align: middle; }
 """
 SPOKEN = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "digits": "the digits"}
+UNBOUNDED = ("distortion", "rate", "sliced_wasserstein", "frechet")  # may be drawn on a log scale
 PAGE_STYLE = """
 body { margin: 0; background: #fff; font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; }
 main { max-width: 86rem; margin: 0 auto; padding: 1rem; }
@@ -93,7 +94,7 @@ def _table(board: Board) -> str:
         stored = ' class="stored"' if not row.values else ""
         cells = "".join(f"<td>{_text(row, c)}</td>" for c in COLUMNS)
         about = f"<small>{escape(row.place)} · {escape(row.training)}</small>"
-        body += f'<tr{stored}><th scope="row">{escape(row.label)}{about}</th>{cells}</tr>\n'
+        body += f'<tr{stored}><th scope="row" style="text-align:left">{escape(row.label)}{about}</th>{cells}</tr>\n'
     return (
         '<div class="scroll" role="region" tabindex="0" aria-label="Table of all models; scrolls sideways"><table>'
         f'<caption>All models on {escape(_data(board))}</caption><thead><tr><th scope="col" style="text-align:left">model</th>{heads}</tr></thead>'
@@ -145,7 +146,7 @@ def _panel(board: Board, column: str) -> str:
     rows = ""
     for row in board.rows:
         marks = _marks(row, column, scale)
-        rows += (f'<tr><th scope="row">{escape(row.label)} <span style="color:#555">{escape(row.place)}</span></th>'
+        rows += (f'<tr><th scope="row" style="text-align:left">{escape(row.label)} <span style="color:#555">{escape(row.place)}</span></th>'
                  f'<td><div class="strip" aria-hidden="true">{marks}</div></td>'
                  f'<td class="value">{_text(row, column)}</td></tr>\n')  # fmt: skip
     about = ", ".join(filter(None, [_unit_and_better(column), scale.note]))
@@ -166,14 +167,15 @@ def _marks(row: Row, column: str, scale: _Scale) -> str:
 
 
 class _Scale:
-    """From values to 2..98 % of a strip's width; logarithmic where values span more than a factor of 30."""
+    """From values to 2..98 % of a strip's width; logarithmic where unbounded ones span more than a
+    factor of 30."""
 
     def __init__(self, rows: list[Row], column: str) -> None:
         values = [row.values.get(column, math.nan) for row in rows]
         values += [row.bands[column].mean for row in rows if row.bands]
         values = [value for value in values if is_number(value)] or [0.0, 1.0]
         positive = sorted(value for value in values if value > 0)
-        self.log = bool(positive) and min(values) >= 0 and positive[-1] > 30 * positive[len(positive) // 4]
+        self.log = column in UNBOUNDED and bool(positive) and min(values) >= 0 and positive[-1] > 30 * positive[len(positive) // 4]
         if self.log:
             self.low, self.high = math.log(max(positive[0], positive[-1] / 1e5)), math.log(positive[-1])
         else:

@@ -210,6 +210,14 @@ def test_stored_runs_stand_alone_or_behind_the_same_model_with_the_same_settings
     assert alone == ["vae"], "the stored ae stands behind the student's, the stored vae by itself"
 
 
+@pytest.mark.parametrize("name, model, same", [
+    ("ae", "ae", True), ("vae_beta_0.001", "beta_0.001", True), ("mmd_ae", "mmd-ae", True), ("KL-beta-0.5", "kl beta=0.5", True),
+    ("vae_beta_0.01", "beta_0.001", False), ("ae_again", "ae", False), ("vae", "ae", False),
+])  # fmt: skip
+def test_a_run_is_matched_with_the_stored_model_of_its_name(name, model, same):
+    assert scoreboard._same_model(name, model) is same
+
+
 def test_the_page_is_self_contained_well_formed_and_escapes_what_students_wrote(data, filled):
     damage(filled)
     board = scoreboard.collect(data)
