@@ -53,6 +53,28 @@ def sample_images(decoder, num_images, latent_dim):
     finally:
         decoder.train(was_training)
 """,
+    "interpolate": """
+import torch
+
+def interpolate(z_start, z_end, num_steps):
+    return torch.stack([torch.lerp(z_start, z_end, step / (num_steps - 1)) for step in range(num_steps)])
+""",
+    "slerp": """
+import math
+import torch
+
+def slerp(z_start, z_end, num_steps):
+    lengths = float(z_start.norm() * z_end.norm())
+    angle = math.acos(max(-1.0, min(1.0, float(z_start @ z_end) / lengths))) if lengths else 0.0
+    codes = []
+    for step in range(num_steps):
+        t = step / (num_steps - 1)
+        first, last = 1 - t, t
+        if math.sin(angle) >= 1e-4:
+            first, last = (math.sin(part * angle) / math.sin(angle) for part in (first, last))
+        codes.append(first * z_start + last * z_end)
+    return torch.stack(codes)
+""",
     "reparameterize": """
 import torch
 
@@ -102,6 +124,12 @@ def kl_divergence(mu, logvar):
         "elbo_beta": """
 def elbo_beta(beta_per_pixel, num_pixels):
     return beta_per_pixel / num_pixels
+""",
+        "interpolate": """
+import torch
+
+def interpolate(z_start, z_end, num_steps):
+    return torch.stack([z_start + step / num_steps * (z_end - z_start) for step in range(num_steps)])
 """,
     },
     "takes logvar for log sigma": {

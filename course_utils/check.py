@@ -55,3 +55,13 @@ def vae_loss(candidate: Any, points: float = 1) -> Score:
 def elbo_beta(candidate: Any, points: float = 1) -> Score:
     """Judge `elbo_beta(beta_per_pixel, num_pixels)`: float."""
     return CHECKS["elbo_beta"].judge(candidate, points)
+
+
+def interpolate(candidate: Any, points: float = 1) -> Score:
+    """Judge `interpolate(z_start, z_end, num_steps)`: codes on the straight line, both ends included."""
+    return CHECKS["interpolate"].judge(candidate, points)
+
+
+def slerp(candidate: Any, points: float = 1) -> Score:
+    """Judge `slerp(z_start, z_end, num_steps)`: codes on Shoemake's spherical path, both ends included."""
+    return CHECKS["slerp"].judge(candidate, points)

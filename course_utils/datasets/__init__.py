@@ -19,6 +19,7 @@ from course_utils.errors import CourseError
 FALLBACK_MARKER = "FALLBACK DATA SET"
 NAMES = ("digits", "mnist", "fashion_mnist")
 
+_first_images: dict[bytes, str] = {}  # of the sets loaded so far: what tells them apart, see ``name_of``
 last_fallback: str | None = None  # why the last load("auto") had to go on without MNIST; None if it did not
 
 
@@ -51,21 +52,32 @@ def load(name: str = "auto", *, device: torch.device | str | None = None, train_
         name = os.environ.get("COURSE_DATASET") or "auto"
     if name == "auto":
         try:
-            arrays = _read("mnist")
+            name, arrays = "mnist", _read("mnist")
         except CourseError as error:
             last_fallback = str(error)
             _banner(last_fallback)
-            arrays = _read("digits")
+            name, arrays = "digits", _read("digits")
     else:
         arrays = _read(name)
     target = device_module.get_device(None if device is None else str(device))
     train_images, train_labels, test_images, test_labels, class_names = arrays
+    _first_images[_digest(train_images)] = name
     if train_limit is not None:
         if train_limit < 1:
             raise ValueError(f"train_limit is {train_limit}; expected at least 1, or None for all images.")
         train_images, train_labels = train_images[:train_limit], train_labels[:train_limit]
     tensors = (t.to(target) for t in (train_images, train_labels, test_images, test_labels))
     return Dataset(*tensors, class_names)
+
+
+def name_of(images: torch.Tensor) -> str | None:
+    """The data set, loaded in this session, whose training images begin as ``images`` (N, ...) do, flat or not; else
+    None."""
+    return _first_images.get(_digest(images)) if images.dtype == torch.uint8 else None
+
+
+def _digest(images: torch.Tensor) -> bytes:
+    return images[0].cpu().numpy().tobytes()
 
 
 def batches(
