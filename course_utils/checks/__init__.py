@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
-from . import architecture, bernoulli, elbo, gaussian_kl, optimisation, reparameterization, sampling
+from . import (architecture, bernoulli, critic, diagnosis, elbo, gaussian_kl, matching, optimisation, penalty,
+               reparameterization, sampling)
 from .law import Check
 from .score import Cause, LawResult, Score
 
 CHECKS: dict[str, Check] = {
     check.exercise: check
     for check in (bernoulli.CHECK, architecture.CHECK, optimisation.CHECK, sampling.CHECK,
-                  reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA)
+                  reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA,
+                  critic.CHECK, penalty.CHECK, matching.CHECK,
+                  diagnosis.FIND_BUG_1, diagnosis.FIND_BUG_2, diagnosis.FIND_BUG_3)
 }
 
 __all__ = ["CHECKS", "Cause", "Check", "LawResult", "Score"]
