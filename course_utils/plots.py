@@ -27,6 +27,7 @@ COLOURS = 64  # of a picture file
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
+OWN_MARKERS = "*DPXsv"
 STYLE = {
     "font.size": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
     "axes.titlelocation": "center", "legend.frameon": False, "lines.linewidth": 1.6,
@@ -192,6 +193,30 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], alt: str, caption:
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     ax.grid(axis="x", color="#dddddd", lw=0.6)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def bands(
+    panels: Mapping[str, tuple[Mapping[str, Sequence[tuple[float, float, float, float]]], Mapping[str, tuple[float, float]]]],
+    alt: str, caption: str = "", *, xlabel: str, yscale: str = "linear",
+) -> None:  # fmt: skip
+    """Stored curves as bands with one's own points on top, one panel per number.
+
+    Args:
+        panels: title -> (bands, points); bands: label -> [(x, mean, low, high), ...] in the order in which the line runs,
+            points: label -> (x, y).
+    """
+    fig, axes = figure(3.2, 1, len(panels))
+    for ax, (title, (curves_, points)) in zip(axes[0], panels.items(), strict=True):
+        for index, (label, rows) in enumerate(curves_.items()):
+            x, mean, low, high = np.asarray(rows, dtype=float).T
+            ax.fill_between(x, low, high, color=_colour(index), alpha=0.2, lw=0)
+            ax.plot(x, mean, color=_colour(index), ls=_dash(index), marker=".", label=label)
+        for index, (label, (x, y)) in enumerate(points.items()):
+            ax.plot([x], [y], ls="", marker=OWN_MARKERS[index % len(OWN_MARKERS)], color=INK, markersize=7, label=label)
+        ax.set(xlabel=xlabel, title=title, yscale=yscale)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     show(fig, alt, caption)
 
 
