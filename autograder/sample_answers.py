@@ -115,9 +115,8 @@ def find_bug_1(evidence):
 """,
     "find_bug_2": """
 def find_bug_2(evidence):
-    from scipy.stats import ks_2samp
-    a, b, c = (evidence["prior_in_" + place].flatten().numpy() for place in ("critic_loss", "penalty", "samples"))
-    return max(ks_2samp(a, b).statistic, ks_2samp(b, c).statistic) > 0.03
+    a, b, c = (evidence["prior_in_" + place].flatten().sort().values for place in ("critic_loss", "penalty", "samples"))
+    return bool((a - b).abs().mean() > 0.1 or (b - c).abs().mean() > 0.1)
 """,
     "find_bug_3": """
 import torch

@@ -118,7 +118,7 @@ def _diagnose_1(candidate: Candidate, draw: Draw) -> Cause | None:
         (SUM_SLOPE, lambda e: abs(_sum_slope(e) - 1) > 0.5), (SUM_SLOPE, lambda e: abs(_sum_slope(e) - 1) < 0.5)])
     if found is not None or [_verdict(candidate, case) for case in cases] == [case.buggy for case in cases]:
         return found
-    more = [*cases, *(_critic_case(draw, buggy, distance=far) for buggy in (True, False) for far in (3.0, 25.0, 200.0))]
+    more = [*cases, *(_critic_case(draw, buggy, distance=far) for buggy in (True, False) for far in (3.0, 8.0, 12.0, 25.0, 200.0))]
     by_estimate = _threshold(candidate, more, lambda e: e["estimate"])
     by_penalty = _threshold(candidate, more, lambda e: e["penalty"])
     return ABSOLUTE if by_estimate and not by_penalty else REPORTED if by_penalty and not by_estimate else None
@@ -190,8 +190,10 @@ def _differ(evidence: Evidence, places: Sequence[str]) -> bool:
 
 
 def _diagnose_2(candidate: Candidate, draw: Draw) -> Cause | None:
-    cases = [_prior_case(draw, True, place, list(UNIFORM)[flip], bool(flip)) for place in PLACES for flip in (0, 1)]
-    cases += [_prior_case(draw, False), _prior_case(draw, False, mostly_uniform=True)]
+    cases = []
+    for _ in range(2):  # twice, so that a guess by chance is not taken for a habit
+        cases += [_prior_case(draw, True, place, list(UNIFORM)[flip], bool(flip)) for place in PLACES for flip in (0, 1)]
+        cases += [_prior_case(draw, False), _prior_case(draw, False, mostly_uniform=True)]
     habits: list[Suspicion] = [(NOT_NORMAL, lambda e: any(_is_uniform(e, place) for place in PLACES))]
     habits += [(_one_place(place), lambda e, place=place: _is_uniform(e, place)) for place in PLACES]
     habits += [(_two_places(left_out), lambda e, left_out=left_out: _differ(e, [p for p in PLACES if p != left_out]))

@@ -213,7 +213,7 @@ def _places(candidate: Candidate, draw: Draw, pairs: int) -> torch.Tensor:
 @CHECK.law("measures each pair at a point of its own segment", weight=2)
 def _on_segment(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, places exact to rounding: a correct function never fails."""
-    for pairs in (100, 1, 7):
+    for pairs in (60, 1, 7):
         places = _places(candidate, draw, pairs)
         apart = (places[:, 0] - places[:, 1]).abs()
         if float(apart.max()) > _EXACT:
@@ -227,9 +227,9 @@ def _on_segment(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("draws that point uniformly, anew for every pair and every call", weight=3)
 def _uniform(candidate: Candidate, draw: Draw) -> None:
-    """2400 points: Dvoretzky-Kiefer-Wolfowitz bound (distribution), concentration of the cosine between calls (Hoeffding,
+    """600 points: Dvoretzky-Kiefer-Wolfowitz bound (distribution), concentration of the cosine between calls (Hoeffding,
     as for sub-Gaussian numbers): false alarm below 1e-8."""
-    both = torch.stack([_places(candidate, draw, 600) for _ in range(4)])
+    both = torch.stack([_places(candidate, draw, 200) for _ in range(3)])
     if float((both[..., 0] - both[..., 1]).abs().max()) > _EXACT:
         raise Broken("points on the segments, to begin with", "points off them",
                      _cause_off_segment(candidate, draw, both[0]))
@@ -250,7 +250,7 @@ def _uniform(candidate: Candidate, draw: Draw) -> None:
                          AT_ENDS if at_ends else NOT_UNIFORM if inside else OUTSIDE, candidate, draw))
     unit = (calls - 0.5) / (calls - 0.5).norm(dim=1, keepdim=True)
     cosines = (unit @ unit.T).fill_diagonal_(0).abs()
-    if float(cosines.max()) > cosine_bound(calls.shape[1], 12) * 1.2:
+    if float(cosines.max()) > cosine_bound(calls.shape[1], 6) * 1.2:
         raise Broken("unrelated points at different calls", f"correlation {show(cosines.max())}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import torch
+from scipy.stats import ks_2samp
 
 from .entries import Bank
 
@@ -60,8 +61,6 @@ def by_quantile(evidence):
 
 @BANK.right("two-sample Kolmogorov-Smirnov statistics, scipy")
 def kolmogorov(evidence):
-    from scipy.stats import ks_2samp
-
     flat = [evidence[key].flatten().numpy() for key in KEYS]
     return any(ks_2samp(a, b).statistic > 0.03 for a, b in itertools.combinations(flat, 2))
 
