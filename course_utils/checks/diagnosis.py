@@ -75,7 +75,8 @@ def _threshold(candidate: Candidate, cases: Sequence[Case], number: Callable[[Ev
     came = [_verdict(candidate, case) for case in cases]
     alarmed = [number(case.evidence) for case, verdict in zip(cases, came) if verdict]
     calm = [number(case.evidence) for case, verdict in zip(cases, came) if not verdict]
-    return bool(alarmed and calm) and (max(alarmed) < min(calm) or max(calm) < min(alarmed))
+    enough = min(len(alarmed), len(calm)) >= 4  # fewer may be split by any number, by chance
+    return enough and (max(alarmed) < min(calm) or max(calm) < min(alarmed))
 
 
 def _leaves_alone(candidate: Candidate, case: Case) -> None:
