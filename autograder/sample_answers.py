@@ -104,6 +104,51 @@ def vae_loss(logits, x, mu, logvar, beta):
 def elbo_beta(beta_per_pixel, num_pixels):
     return float(num_pixels * beta_per_pixel)
 """,
+    "critic_loss": """
+import torch
+
+def critic_loss(critic, z_prior, z_posterior):
+    on_posterior, on_prior = critic(torch.cat([z_posterior, z_prior]).detach()).split([len(z_posterior), len(z_prior)])
+    return torch.mean(on_posterior) - torch.mean(on_prior)
+""",
+    "gradient_penalty": """
+import torch
+
+def gradient_penalty(critic, z_prior, z_posterior):
+    share = torch.empty(z_prior.shape[0], 1, dtype=z_prior.dtype, device=z_prior.device).uniform_(0, 1)
+    between = torch.lerp(z_posterior, z_prior, share).detach().clone().requires_grad_(True)
+    scores = critic(between)
+    slopes = torch.autograd.grad(scores, between, grad_outputs=torch.ones_like(scores), create_graph=True)[0]
+    lengths = torch.sqrt((slopes ** 2).sum(dim=1) + 1e-12)
+    return ((lengths - 1.0) ** 2).mean()
+""",
+    "wasserstein_vae_loss": """
+import torch
+
+def wasserstein_vae_loss(logits, x, critic, z_posterior, weight):
+    nats = torch.nn.functional.softplus(logits) - x * logits
+    distortion = nats.reshape(len(x), -1).sum(1).mean()
+    gap = critic(z_posterior).mul(-1).mean()
+    return torch.add(distortion, gap, alpha=weight), distortion.detach(), gap.detach()
+""",
+    "find_bug_1": """
+def find_bug_1(evidence):
+    return evidence["estimate"] < 0.4 * evidence["exact_distance"]
+""",
+    "find_bug_2": """
+def find_bug_2(evidence):
+    a, b, c = (evidence["prior_in_" + place].flatten().sort().values for place in ("critic_loss", "penalty", "samples"))
+    return bool((a - b).abs().mean() > 0.1 or (b - c).abs().mean() > 0.1)
+""",
+    "find_bug_3": """
+import torch
+
+def find_bug_3(evidence):
+    kl = evidence["kl_distortion"] + evidence["beta"] * evidence["kl_rate"]
+    other = evidence["wasserstein_distortion"] + evidence["weight"] * evidence["wasserstein_gap"]
+    logged = torch.cat([evidence["kl_loss"], evidence["wasserstein_loss"]])
+    return not torch.allclose(torch.cat([kl, other]), logged, rtol=0.01)
+""",
 }
 
 # Who believes what: one table per student of the sample class.
@@ -131,8 +176,29 @@ import torch
 def interpolate(z_start, z_end, num_steps):
     return torch.stack([z_start + step / num_steps * (z_end - z_start) for step in range(num_steps)])
 """,
+        "gradient_penalty": """
+import torch
+
+def gradient_penalty(critic, z_prior, z_posterior):
+    t = torch.rand(len(z_prior), 1)
+    points = (t * z_prior + (1 - t) * z_posterior).detach().requires_grad_()
+    grad, = torch.autograd.grad(critic(points).mean(), points, create_graph=True)
+    return ((grad.norm(dim=1) - 1) ** 2).mean()
+""",
+        "find_bug_1": """
+def find_bug_1(evidence):
+    return evidence["values_prior"].shape[1] > 1
+""",
     },
     "takes logvar for log sigma": {
+        "critic_loss": """
+def critic_loss(critic, z_prior, z_posterior):
+    return critic(z_prior).mean() - critic(z_posterior).mean()
+""",
+        "find_bug_2": """
+def find_bug_2(evidence):
+    return bool(evidence["prior_in_samples"].abs().max() < 2)
+""",
         "reparameterize": """
 import torch
 
@@ -172,6 +238,17 @@ import torch
 def reparameterize(mu, logvar):
     with torch.no_grad():
         return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
+""",
+        "wasserstein_vae_loss": """
+def wasserstein_vae_loss(logits, x, critic, z_posterior, weight):
+    distortion = reconstruction_loss(logits, x)
+    gap = critic(z_posterior).mean()
+    return distortion + weight * gap, distortion, gap
+""",
+        "find_bug_3": """
+def find_bug_3(evidence):
+    whole = evidence["kl_distortion"] + evidence["beta"] * evidence["kl_rate"]
+    return bool((whole != evidence["kl_loss"]).any())
 """,
         "vae_loss": """
 def vae_loss(logits, x, mu, logvar, beta):

@@ -65,3 +65,33 @@ def interpolate(candidate: Any, points: float = 1) -> Score:
 def slerp(candidate: Any, points: float = 1) -> Score:
     """Judge `slerp(z_start, z_end, num_steps)`: codes on Shoemake's spherical path, both ends included."""
     return CHECKS["slerp"].judge(candidate, points)
+
+
+def critic_loss(candidate: Any, points: float = 1) -> Score:
+    """Judge `critic_loss(critic, z_prior, z_posterior)`: scalar to minimise, gradients in the critic only."""
+    return CHECKS["critic_loss"].judge(candidate, points)
+
+
+def gradient_penalty(candidate: Any, points: float = 1) -> Score:
+    """Judge `gradient_penalty(critic, z_prior, z_posterior)`: scalar, two-sided, at random points between the pairs."""
+    return CHECKS["gradient_penalty"].judge(candidate, points)
+
+
+def wasserstein_vae_loss(candidate: Any, points: float = 1) -> Score:
+    """Judge `wasserstein_vae_loss(logits, x, critic, z_posterior, weight)`: (loss, distortion, gap)."""
+    return CHECKS["wasserstein_vae_loss"].judge(candidate, points)
+
+
+def find_bug_1(candidate: Any, points: float = 1) -> Score:
+    """Judge `find_bug_1(evidence)`: True for a run whose penalty constrains another number than its loss uses."""
+    return CHECKS["find_bug_1"].judge(candidate, points)
+
+
+def find_bug_2(candidate: Any, points: float = 1) -> Score:
+    """Judge `find_bug_2(evidence)`: True for a run that does not draw from one prior everywhere."""
+    return CHECKS["find_bug_2"].judge(candidate, points)
+
+
+def find_bug_3(candidate: Any, points: float = 1) -> Score:
+    """Judge `find_bug_3(evidence)`: True for a run in which one of two losses counts 0.9 of its distortion."""
+    return CHECKS["find_bug_3"].judge(candidate, points)

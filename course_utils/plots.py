@@ -27,6 +27,7 @@ COLOURS = 64  # of a picture file
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
+OWN_MARKERS = "*DPXsv"
 STYLE = {
     "font.size": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
     "axes.titlelocation": "center", "legend.frameon": False, "lines.linewidth": 1.6,
@@ -105,7 +106,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequenc
 @rc_context(STYLE)
 def code_map(
     maps: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "", *, prior: bool = True, names: Sequence[str] | None = None,
-    limit: float | None = None,
+    limit: float | None = None, axis_names: tuple[str, str] = ("$z_1$", "$z_2$"),
 ) -> None:  # fmt: skip
     """Scatter of 2-D codes, one panel per map, each code drawn as its digit in its digit's colour.
 
@@ -126,7 +127,7 @@ def code_map(
             for radius in (1, 2, 3):
                 ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, lw=0.8, ls=(0, (4, 3)), zorder=3)
         (left, right), (low, high) = (_span(axis, limit, prior) for axis in points.T)
-        ax.set(xlim=(left, right), ylim=(low, high), aspect="equal", title=title, xlabel="$z_1$", ylabel="$z_2$")
+        ax.set(xlim=(left, right), ylim=(low, high), aspect="equal", title=title, xlabel=axis_names[0], ylabel=axis_names[1])
     show(fig, alt, caption)
 
 
@@ -212,6 +213,34 @@ def intervals(
     ax.grid(axis="x", color="#dddddd", lw=0.6)
     if bands:
         fig.legend(loc="outside upper right")
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def bands(
+    panels: Mapping[str, tuple[Mapping[str, Sequence[tuple[float, float, float, float]]], Mapping[str, tuple[float, float]]]],
+    alt: str, caption: str = "", *, xlabel: str,
+) -> None:  # fmt: skip
+    """Stored curves as bands with one's own points on top, one panel per number.
+
+    Args:
+        panels: title -> (bands, points); bands: label -> [(x, mean, low, high), ...] in the order in which the line runs,
+            points: label -> (x, y).
+
+    The panels show means and points in full; a band that is wider than the panel is cut off.
+    """
+    fig, axes = figure(3.2, 1, len(panels))
+    for ax, (title, (curves_, points)) in zip(axes[0], panels.items(), strict=True):
+        for index, (label, rows) in enumerate(curves_.items()):
+            x, mean, low, high = np.asarray(rows, dtype=float).T
+            ax.fill_between(x, low, high, color=_colour(index), alpha=0.2, lw=0)
+            ax.plot(x, mean, color=_colour(index), ls=_dash(index), marker=".", label=label)
+        for index, (label, (x, y)) in enumerate(points.items()):
+            ax.plot([x], [y], ls="", marker=OWN_MARKERS[index % len(OWN_MARKERS)], color=INK, markersize=7, label=label)
+        shown = [row[1] for rows in curves_.values() for row in rows] + [y for _, y in points.values()]
+        margin = 0.15 * (max(shown) - min(shown))  # a band may be far wider than what it surrounds
+        ax.set(xlabel=xlabel, title=title, ylim=(min(shown) - margin, max(shown) + margin))
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     show(fig, alt, caption)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from course_utils.checks.candidate import LIMITS, Candidate
-from course_utils.checks.plain import ModuleHandle, Unusable
+from course_utils.checks.plain import ModuleHandle, Truth, Unusable
 from course_utils.checks.verdict import CallFailed
 
 from .inside.things import Luggage
@@ -262,6 +262,8 @@ def _read(spec: Any, tensors: list[torch.Tensor], places: list[int], candidate: 
     if kind == "handle":
         number, words = content
         return RemoteModule(candidate, int(number), str(words)[:200])
+    if kind == "truth" and type(content) is bool:
+        return Truth(value=content)
     if kind == "unusable":
         return Unusable(str(content)[:200])
     value = unpack(spec, tensors)

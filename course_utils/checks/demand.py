@@ -14,7 +14,7 @@ import torch
 
 from .candidate import Candidate
 from .law import show
-from .plain import describe
+from .plain import Truth, describe
 from .score import Cause
 from .verdict import Broken, CallFailed
 
@@ -64,6 +64,18 @@ def number(value: Any, what: str, *, tensor_allowed: bool) -> float:
     if not math.isfinite(value):
         raise Broken(f"{what} as a finite number", show(value))
     return float(value)
+
+
+def truth(value: Any, what: str) -> bool:
+    """`value` as True or False: Python's, NumPy's, or a tensor with one truth value."""
+    if isinstance(value, torch.Tensor) and value.dtype is torch.bool and value.numel() == 1:
+        return bool(value)
+    if isinstance(value, Truth):
+        return value.value
+    raise Broken(f"{what}: True or False", describe(value), Cause(
+        "not_a_verdict", "Your function must answer True (buggy) or False (sound): a comparison, not the number that it "
+        "compares." if isinstance(value, (int, float, torch.Tensor)) else "Your function must answer True (buggy) or False "
+        "(sound).", "the last line of your function") if value is not None else _other_kind(value))
 
 
 def several(value: Any, names: Sequence[str]) -> tuple:
@@ -184,4 +196,4 @@ def well_behaved(candidate: Candidate) -> None:
 
 __all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "number", "plain64",
            "real",
-           "same_number", "same_tensor", "scalar", "several", "tensor", "untouched", "well_behaved"]
+           "same_number", "same_tensor", "scalar", "several", "tensor", "truth", "untouched", "well_behaved"]

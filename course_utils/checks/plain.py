@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -25,6 +26,17 @@ class Unusable:
 
     def short(self) -> str:
         return self.words
+
+
+@dataclass(frozen=True)
+class Truth(Unusable):
+    """A returned True or False, Python's or NumPy's: what the find-the-bug exercises ask for, and no others."""
+
+    words: str = field(init=False, default="")
+    value: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", f"the truth value {self.value}")
 
 
 @dataclass(frozen=True)
@@ -87,15 +99,15 @@ class ModuleHandle:
 
 
 def to_plain(value: Any, calls: ModuleCalls | None, depth: int = 0) -> Any:
-    """`value` as a plain tensor, number, None, tuple of these, ModuleHandle, or Unusable."""
+    """`value` as a plain tensor, number, None, tuple of these, ModuleHandle, or Unusable (of which Truth is one)."""
     if value is None:
         return None
     if isinstance(value, torch.Tensor):
         return _plain_tensor(value)
     if isinstance(value, nn.Module):
         return ModuleHandle(value, calls) if calls else Unusable(f"a module ({type(value).__name__})")
-    if isinstance(value, bool):
-        return Unusable(f"the truth value {bool(value)}")
+    if isinstance(value, (bool, np.bool_)):
+        return Truth(value=bool(value))
     if isinstance(value, (tuple, list)) and depth < 2:
         items = tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value)
         return tuple(to_plain(item, calls, depth + 1) for item in items)

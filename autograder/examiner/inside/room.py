@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from course_utils.checks import candidate as seam
-from course_utils.checks.plain import ModuleHandle, Unusable
+from course_utils.checks.plain import ModuleHandle, Truth, Unusable
 from course_utils.checks.verdict import CallFailed
 
 from .shell import Shell
@@ -133,6 +133,8 @@ class Room:
             number = len(self._handles) + 1
             self._handles[number] = value
             return ["handle", [number, value.short()]]
+        if isinstance(value, Truth):
+            return ["truth", value.value]
         if isinstance(value, Unusable):
             return ["unusable", value.words]
         return pack(value, packer)

@@ -1,0 +1,144 @@
+"""Unit 05: what its notebook prints is true, and it can be graded without its experiments."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from notebook_source import NotebookSource, read
+from torch import nn
+
+from course_utils import distances, recorded_runs, reference_runs
+
+UNIT = "05_wasserstein"
+
+
+@pytest.fixture(scope="module")
+def notebook() -> NotebookSource:
+    return read(UNIT)
+
+
+@pytest.fixture(scope="module")
+def space(notebook: NotebookSource) -> dict:
+    return notebook.run_without_experiments()
+
+
+def linear(*weights: float, bias: float = 0.0) -> nn.Linear:
+    layer = nn.Linear(len(weights), 1, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([weights])), layer.bias.fill_(bias)
+    return layer
+
+
+def test_cells_and_points_are_those_of_the_contract(notebook):
+    points = {name: worth for name, (worth, _) in notebook.checks.items()}
+    assert points == {"critic_loss": 2, "gradient_penalty": 4, "wasserstein_vae_loss": 2, "find_bug_1": 2, "find_bug_2": 2,
+                      "find_bug_3": 2}
+    assert list(notebook.exercises) == list(points)
+    assert notebook.questions == {"q_rematch": 3}
+    rubrics = [c.metadata.nbgrader.grade_id for c in notebook.cells if c.metadata.get("nbgrader", {}).get("task")]
+    assert rubrics == ["rubric_rematch"]
+
+
+def test_source_is_well_formed(notebook):
+    assert notebook.faults() == []
+
+
+def test_exercises_need_no_experiment_and_earn_all_points(notebook, space):
+    expected = {name: str(points) for name, (points, _) in notebook.checks.items()}
+    assert notebook.scores(space) == expected
+
+
+def test_worked_examples_in_the_docstrings_hold(notebook, space):
+    assert notebook.failing_examples(space) == {}
+
+
+@pytest.mark.parametrize("shift", [(3.0, 4.0), (0.5, -0.1)])
+def test_a_shift_is_as_far_as_printed_and_a_critic_of_slope_1_along_it_measures_just_that(notebook, space, shift):
+    assert notebook.prints(r"W_1(p, q) = \max_{\|f\|_L \le 1} \; \mathbb{E}_{z \sim p}\big[f(z)\big] - \mathbb{E}_{z \sim q}\big[f(z)\big]")
+    assert notebook.prints(r"Every grain of mass has to go the same way, so $W_1 = \|m\|$")
+    z, m = torch.randn(200, 2, dtype=torch.float64), torch.tensor(shift, dtype=torch.float64)
+    along = linear(*(-m / m.norm()).tolist(), bias=7.0)
+    assert -space["critic_loss"](along, z, z + m).item() == pytest.approx(m.norm().item())
+    assert distances.wasserstein(z, z + m) == pytest.approx(m.norm().item())
+    for angle in torch.linspace(0, 6.28, 9).tolist():  # no other direction measures more
+        other = linear(math.cos(angle), math.sin(angle))
+        assert -space["critic_loss"](other, z, z + m).item() <= m.norm().item() + 1e-9
+
+
+def test_a_critic_twice_as_steep_scores_twice_as_much(notebook, space):
+    assert notebook.prints("a critic that is twice as steep scores twice as much")
+    p, q = torch.randn(2, 50, 3, dtype=torch.float64)
+    once, twice = (space["critic_loss"](linear(s * 0.1, s * -0.2, s * 0.3), p, q).item() for s in (1, 2))
+    assert twice == pytest.approx(2 * once)
+
+
+@pytest.mark.parametrize("weights", [(0.6, 0.8), (0.3, 0.0), (3.0, 4.0)])
+def test_printed_penalty_is_that_of_the_code(notebook, space, weights):
+    assert notebook.prints(r"P = \frac{1}{N} \sum_n \big(\|\nabla_{\tilde z} f(\tilde z_n)\| - 1\big)^2 .$$")
+    p, q = torch.randn(2, 8, 2, dtype=torch.float64)
+    want = (math.hypot(*weights) - 1) ** 2
+    assert space["gradient_penalty"](linear(*weights), p, q).item() == pytest.approx(want)
+
+
+def test_best_critic_of_a_shift_pays_no_penalty_where_mass_travels(space):
+    p, m = torch.randn(30, 2, dtype=torch.float64), torch.tensor([1.2, -1.6], dtype=torch.float64)
+    assert space["gradient_penalty"](linear(-0.6, 0.8), p, p + m).item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_constant_changes_the_gap_and_not_the_estimate(notebook, space):
+    assert notebook.prints("A critic is determined up to a constant, so the gap may have either sign")
+    assert notebook.prints(r"\mathcal{L} = D + \lambda \cdot \text{gap}, \qquad \text{gap} = -\frac{1}{N} \sum_n f(z^q_n).$$")
+    logits, x = torch.randn(4, 9, dtype=torch.float64), torch.rand(4, 9, dtype=torch.float64)
+    p, q = torch.randn(2, 4, 2, dtype=torch.float64)
+    low, high = linear(0.6, 0.8, bias=-50.0), linear(0.6, 0.8, bias=50.0)
+    gaps = [space["wasserstein_vae_loss"](logits, x, critic, q, 0.5)[2].item() for critic in (low, high)]
+    assert gaps[0] - gaps[1] == pytest.approx(100.0) and gaps[0] > 0 > gaps[1]
+    estimates = [space["critic_loss"](critic, p, q).item() for critic in (low, high)]
+    assert estimates[0] == pytest.approx(estimates[1])
+    loss, distortion, gap = space["wasserstein_vae_loss"](logits, x, low, q, 0.5)
+    assert loss.item() == pytest.approx(distortion.item() + 0.5 * gap.item())
+
+
+def test_sliced_distance_of_a_shift_in_five_dimensions_is_three_eighths_of_it(notebook):
+    assert any("3/8 of a shift" in cell.source for cell in notebook.cells)
+    # the mean of |u_1| over the sphere: gamma(D / 2) / (sqrt(pi) gamma((D + 1) / 2))
+    assert math.gamma(2.5) / (math.sqrt(math.pi) * math.gamma(3)) == pytest.approx(3 / 8)
+
+
+def test_ten_outputs_averaged_under_a_penalty_on_their_sum_have_a_slope_of_a_tenth(notebook, space):
+    assert notebook.prints("If the sum of $K$ outputs has slope 1, their average has slope $1/K$")
+    evidence = recorded_runs.critic_run(4, buggy=True, outputs=10)
+    slopes = evidence["gradients"]
+    assert slopes.sum(1).norm(dim=1).mean().item() == pytest.approx(10 * slopes.mean(1).norm(dim=1).mean().item(), rel=1e-4)
+
+
+def test_uniform_of_variance_one_ends_where_printed_and_one_normal_number_in_twenty_lies_beyond_two(notebook):
+    assert notebook.prints(r"A uniform distribution with variance 1 lives on $[-\sqrt 3, \sqrt 3]$")
+    assert notebook.prints("about one in twenty lies beyond 2")
+    assert (2 * math.sqrt(3)) ** 2 / 12 == pytest.approx(1.0)
+    assert math.erfc(2 / math.sqrt(2)) == pytest.approx(1 / 20, abs=0.006)
+
+
+def test_a_buggy_log_misses_a_tenth_and_a_sound_one_less_than_a_thousandth(notebook):
+    assert notebook.prints(r"$D + \beta R - \mathcal{L} = 0.1\, D$ in every epoch; in a sound one it is smaller than $0.001\, D$")
+    for seed in range(50):
+        for side, knob, part in (("kl", "beta", "rate"), ("wasserstein", "weight", "gap")):
+            for buggy, low, high in ((True, 0.099, 0.101), (False, 0.0, 0.001)):
+                e = recorded_runs.loss_run(seed, buggy=buggy, side=side)
+                missing = (e[f"{side}_distortion"] + e[knob] * e[f"{side}_{part}"] - e[f"{side}_loss"]) / e[f"{side}_distortion"]
+                assert low <= missing.abs().min() and missing.abs().max() <= high, (seed, side, buggy)
+
+
+@pytest.mark.skipif(not (reference_runs.FOLDER / f"{UNIT}.csv").is_file(), reason="no reference runs of this unit yet")
+def test_reference_runs_have_what_the_rematch_draws_and_the_two_kinds_overlap_in_distortion():
+    stored = reference_runs.load(UNIT)
+    kl, critic = ([m for m in stored.models if m.startswith(kind)] for kind in ("kl", "wasserstein"))
+    assert len(kl) >= 5 and len(critic) >= 5
+    for model in stored.models:
+        assert len(stored.values(model, "frechet")) == 3
+    for level in ("kl beta=0.5", "kl beta=1", "kl beta=2"):
+        for seed in range(3):
+            reached = [stored.values(m, "distortion")[seed] for m in critic]
+            assert min(reached) < stored.mean(level, "distortion") < max(reached), (level, seed)
