@@ -24,6 +24,7 @@ import psutil
 from autograder.batch import Options
 from autograder.demo import answers_of, fill_in, sample_class
 from autograder.grade import grade_unit
+from autograder.preprocessors import is_autograded
 from autograder.release import read_source, release_units
 from autograder.template import NOT_RUN
 from course_utils.tree import Tree
@@ -35,8 +36,6 @@ c = get_config()
 c.CourseDirectory.root = {root!r}
 c.CourseDirectory.course_id = "latent-spaces"
 c.CourseDirectory.source_directory = "notebooks"
-c.CourseDirectory.autograded_directory = "autograded-plain"
-c.CourseDirectory.db_url = "sqlite:///{root}/plain.db"
 c.Execute.timeout = 300
 """
 
@@ -87,19 +86,24 @@ def make_course(root: Path, count: int) -> Tree:
 
 
 def nbgrader_way(tree: Tree) -> tuple[float, float]:
-    """Wall and processor seconds of nbgrader's own autograder."""
-    config = tree.root / "plain" / "nbgrader_config.py"
-    config.parent.mkdir()
-    config.write_text(PLAIN_CONFIG.format(root=str(tree.root)))
+    """Wall and processor seconds of nbgrader's own autograder, in a course folder without this course's configuration:
+    nbgrader also reads the nbgrader_config.py of the course's root, which would bring our own steps in."""
+    plain = tree.root.parent / "plain"
+    for name in ("notebooks", "submitted"):
+        shutil.copytree(tree.root / name, plain / name)
+    (plain / "nbgrader_config.py").write_text(PLAIN_CONFIG.format(root=str(plain)))
     environment = os.environ | {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
                                 "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
 
     def command(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "nbgrader", *words], cwd=config.parent, env=environment, check=True,
+        subprocess.run([sys.executable, "-m", "nbgrader", *words], cwd=plain, env=environment, check=True,
                        capture_output=True)
 
-    command("generate_assignment", UNIT, "--force", "--CourseDirectory.release_directory=release-plain")
+    command("generate_assignment", UNIT, "--force")
     seconds, cpu, _ = watched(lambda: command("autograde", UNIT, "--force"))
+    for path in (plain / "autograded").glob("*/*/*.ipynb"):
+        tests = [cell for cell in nbformat.read(path, as_version=4).cells if is_autograded(cell)]
+        assert all(cell.execution_count for cell in tests), f"{path}: nbgrader did not run the tests itself"
     return seconds, cpu
 
 
