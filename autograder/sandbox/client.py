@@ -23,7 +23,7 @@ from .stage import stage
 
 _BOOT = (
     "import os, sys; sys.path[:] = [sys.argv[1] + '/stage'] + [p for p in sys.path if p.endswith('-packages') or "
-    "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(sys.argv[1])"
+    "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(*sys.argv[1:])"
 )
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "COURSE_SANDBOX_DEBUG")
 _START_SECONDS = 180
@@ -37,12 +37,13 @@ NO_ISOLATION = (
 class WarmProcess:
     """A warm process of our own; `address` is where other processes find it. Close it when done."""
 
-    def __init__(self, unsafe: bool = False) -> None:
+    def __init__(self, unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> None:
+        """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for notebooks of one's own."""
         if not hasattr(os, "fork") or not hasattr(socket, "AF_UNIX"):
             raise CourseError("grading runs on Linux (isolated) and macOS (only with --unsafe); on Windows use WSL 2.")
         self._folder = Path(tempfile.mkdtemp(prefix="course-warm-"))
         (self._folder / "root").mkdir()
-        stage(_made(self._folder / "stage"))
+        stage(_made(self._folder / "stage"), whole_course)
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {
             "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline", "MPLCONFIGDIR": str(self._folder / "matplotlib"),
@@ -50,8 +51,8 @@ class WarmProcess:
             "IPYTHONDIR": str(self._folder / "ipython"), "COURSE_BUDGET": "quick", "COURSE_DATASET": "digits",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, str(self._folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=environment, cwd=self._folder, start_new_session=True)
+            [sys.executable, "-I", "-c", _BOOT, str(self._folder), *(["kernels"] if kernels else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=self._folder, start_new_session=True)
         try:
             self.level = self._first_words()["level"]
             if self.level == NONE and not unsafe:
@@ -87,19 +88,19 @@ class WarmProcess:
         return json.loads(line)
 
 
-_own: WarmProcess | None = None
+_own: dict[tuple[bool, bool], WarmProcess] = {}
 _lock = threading.Lock()
 
 
-def own_address(unsafe: bool = False) -> str:
+def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> str:
     """The address of this process's own warm process, started at first use; it ends with this process."""
-    global _own
+    kind = kernels, whole_course
     with _lock:
-        if _own is None:
+        if kind not in _own:
             import atexit
-            _own = WarmProcess(unsafe)
-            atexit.register(_own.close)
-        return _own.address
+            _own[kind] = WarmProcess(unsafe, kernels, whole_course)
+            atexit.register(_own[kind].close)
+        return _own[kind].address
 
 
 class Sandbox:
@@ -108,6 +109,7 @@ class Sandbox:
     def __init__(self, address: str, limits: Limits, entry: str = "examination.room:enter", **more: Any) -> None:
         place = json.loads(address)
         self.level = place["level"]
+        self._status: int | None = None
         self.connection, inner = socket.socketpair()
         self._server = socket.socket(socket.AF_UNIX)
         request = {"limits": limits.to_dict(), "level": self.level, "entry": entry, **more}
@@ -123,14 +125,33 @@ class Sandbox:
 
     def cause_of_death(self, seconds: float = 2.0) -> str:
         """Why the sandbox has ended, in words for a student."""
-        try:
-            ready = select.select([self._server], [], [], seconds)[0]
-            status = json.loads(self._server.recv(1000))["exit"] if ready else None
-        except (OSError, ValueError, KeyError):
-            status = None
-        if status == OUT_OF_MEMORY:
+        select.select([self._server], [], [], seconds)
+        if self.exit_status() == OUT_OF_MEMORY:
             return "the notebook's Python process used too much memory and was ended"
         return "the notebook's Python process ended"
+
+    def exit_status(self) -> int | None:
+        """How it ended (minus the signal's number for a signal); None while it runs."""
+        if self._status is None and select.select([self._server], [], [], 0)[0]:
+            try:
+                self._status = json.loads(self._server.recv(1000))["exit"]
+            except (OSError, ValueError, KeyError):
+                self._status = 1
+        return self._status
+
+    def interrupt(self) -> None:
+        """SIGINT for the process that runs the notebook."""
+        self._tell({"signal": "interrupt"})
+
+    def kill(self) -> None:
+        """Kill whatever runs inside; `exit_status` tells when it is done."""
+        self._tell({"signal": "kill"})
+
+    def _tell(self, request: dict[str, Any]) -> None:
+        try:
+            self._server.send(json.dumps(request).encode())
+        except OSError:
+            pass  # it has ended
 
     def close(self) -> None:
         """Kill whatever still runs inside."""

@@ -29,6 +29,7 @@ class Place:
     stage: Path  # the released course package
     mountpoint: Path  # an empty folder
     shared: list[str] = field(default_factory=list)  # folders that can be written and stay
+    readable: list[str] = field(default_factory=list)  # folders that can be read, besides what every sandbox sees
 
 
 def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str) -> None:
@@ -60,6 +61,7 @@ def _in_namespaces(inside: Callable[[], None], place: Place, limits: Limits) -> 
     own_user = _FIRST_USER + os.getpid()
     first = os.fork()
     if first:
+        signal.signal(signal.SIGINT, lambda *_: os.kill(first, signal.SIGINT))  # hand it on
         return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
     os._exit(_first_process(inside, place, limits, own_user if as_root else None))
 
@@ -68,8 +70,7 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     """Process 1 of the pid namespace: when it ends, the kernel ends every other one in there."""
     from . import linux, view
     linux.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    view.build(place.stage, place.mountpoint, limits.files_mb, place.shared)
+    view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
     if own_user is not None:
         os.setgroups([])
         os.setresgid(own_user, own_user, own_user)

@@ -44,18 +44,30 @@ def apply(limits: Limits) -> None:
 def watch(child: int, limits: Limits) -> int:
     """As the first process of a sandbox: wait for `child` to end and return its exit status; end it for its memory.
 
-    Whatever loses its parent in the sandbox comes to this process, which takes it off the list of the dead.
+    Whatever loses its parent in the sandbox comes to this process, which takes it off the list of the dead. An interrupt
+    is handed on to the session of `child`.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    heard = {signal.SIGCHLD, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     while True:
         pid, status = _wait_any()
         if pid == child:
             return os.waitstatus_to_exitcode(status)
         if pid:
             continue
-        signal.sigtimedwait({signal.SIGCHLD}, _WATCH_SECONDS)
+        news = signal.sigtimedwait(heard, _WATCH_SECONDS)
+        if news is not None and news.si_signo == signal.SIGINT:
+            _interrupt(child)
         if _private_megabytes() > limits.memory_mb:
             return OUT_OF_MEMORY
+
+
+def _interrupt(child: int) -> None:
+    for kill in (os.killpg, os.kill):
+        try:
+            return kill(child, signal.SIGINT)
+        except OSError:  # it has no session of its own yet, or is gone
+            continue
 
 
 def _wait_any() -> tuple[int, int]:

@@ -13,7 +13,7 @@ _PACKAGE = Path(course_utils.__file__).resolve().parent
 _AGENT = Path(__file__).resolve().parent.parent
 _SEAM = "candidate.py"  # what judges a function in the process it lives in; it knows no law and no formula
 _LEFT_OUT = ("checks", "check.py", "cli.py", "doctor.py", "submit.py", "handin.py", "lab.py",
-             "data_command.py", "__pycache__")
+             "data_command.py")
 
 CHECK = '''"""Checks are run outside while a submission is graded; here they only say so."""
 
@@ -38,11 +38,25 @@ _REFUSAL = ("from course_utils.errors import CourseError\n"
             "                  'Write the function yourself.')")
 
 
-def stage(folder: Path) -> Path:
+def stage(folder: Path, whole_course: bool = False) -> Path:
     """Write into `folder` the released package (course_utils), what answers the examiner (examination) and what isolates
-    it (examination_sandbox); returns it."""
+    it (examination_sandbox); returns it. With `whole_course` nothing is left out of the package."""
     package = folder / "course_utils"
-    shutil.copytree(_PACKAGE, package, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    shutil.copytree(_PACKAGE, package, ignore=shutil.ignore_patterns(*([] if whole_course else _LEFT_OUT), "__pycache__"))
+    if not whole_course:
+        _leave_laws_out(package)
+    for source, name in ((_AGENT / "examiner" / "inside", "examination"), (_AGENT / "sandbox", "examination_sandbox")):
+        (folder / name).mkdir()
+        for path in sorted(source.glob("*.py")):
+            if path.name not in ("stage.py", "client.py", "provisioner.py"):
+                shutil.copy(path, folder / name / path.name)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+def _leave_laws_out(package: Path) -> None:
+    """Put what submissions may see in the place of what would answer or judge them."""
     (package / "check.py").write_text(CHECK, encoding="utf-8")
     for path in package.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
@@ -52,14 +66,6 @@ def stage(folder: Path) -> Path:
     (package / "checks" / "__init__.py").write_text('"""What calls a function and watches it; the laws are elsewhere."""\n')
     for name in seam_files():
         shutil.copy(_PACKAGE / "checks" / name, package / "checks" / name)
-    for source, name in ((_AGENT / "examiner" / "inside", "examination"), (_AGENT / "sandbox", "examination_sandbox")):
-        (folder / name).mkdir()
-        for path in sorted(source.glob("*.py")):
-            if path.name not in ("stage.py", "client.py", "provisioner.py"):
-                shutil.copy(path, folder / name / path.name)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return folder
 
 
 def without_answers(text: str) -> str:

@@ -21,11 +21,11 @@ def readable_places(stage: Path) -> list[str]:
     return sorted(prefixes) + [str(stage)]
 
 
-def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str]) -> None:
+def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> None:
     """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it.
 
     Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written to
-    the folders in `shared` stays. `mountpoint` is an empty folder.
+    the folders in `shared` stays; those in `readable` are shown as well. `mountpoint` is an empty folder.
     """
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # nothing that follows is seen outside
     root = str(mountpoint)
@@ -39,7 +39,7 @@ def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str]) -> No
         if os.path.exists(path):
             _show(path, root)
     places = readable_places(stage)
-    for path in places:
+    for path in [*places, *readable]:
         _show(path, root)
     _hide_installed_course(places, stage, root)
     for name in _DEVICES:

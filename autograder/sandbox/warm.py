@@ -30,6 +30,7 @@ PRELOADED = (
     "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training", "course_utils.metrics",
     "course_utils.plots", "course_utils.predict", "course_utils.explore", "course_utils.classifier", "course_utils.runs",
 )
+FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "examination.kernel")
 _LONGEST_REQUEST = 1 << 16
 
 
@@ -88,13 +89,20 @@ class Warm:
                 self._start(client, json.loads(text), fds[0])
                 os.close(fds[0])
                 return
-        except (OSError, ValueError):
+            if text and not fds:
+                return self._signal(client, json.loads(text)["signal"])
+        except (OSError, ValueError, KeyError):
             pass
         self._selector.unregister(client)
         client.close()
         for pid, known in list(self._clients.items()):
             if known is client:
                 _kill(pid)
+
+    def _signal(self, client: socket.socket, wanted: str) -> None:
+        for pid, known in list(self._clients.items()):
+            if known is client:
+                _interrupt(pid) if wanted == "interrupt" else _kill(pid)
 
     def _start(self, client: socket.socket, request: dict[str, Any], fd: int) -> None:
         pid = os.fork()
@@ -103,7 +111,7 @@ class Warm:
             return
         connection = socket.socket(fileno=fd)
         self._forget_server(keep=fd)
-        place = Place(self._place.stage, self._place.mountpoint, request.get("shared", []))
+        place = Place(self._place.stage, self._place.mountpoint, request.get("shared", []), request.get("readable", []))
         isolate(lambda: self._inside(connection, request), place, Limits(**request["limits"]), request["level"])
 
     def _inside(self, connection: socket.socket, request: dict[str, Any]) -> None:
@@ -154,6 +162,13 @@ class Warm:
             pass
 
 
+def _interrupt(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGINT)
+    except OSError:
+        pass
+
+
 def _kill(pid: int) -> None:
     """The process, its session where it has one, and with it its namespace."""
     for kill in (os.killpg, os.kill):
@@ -163,11 +178,11 @@ def _kill(pid: int) -> None:
             pass
 
 
-def main(folder: str) -> None:
-    """Import everything, make the socket below `folder`, say so on standard output, and serve."""
+def main(folder: str, *more: str) -> None:
+    """Import everything (`more` is "kernels": also what they need), make the socket below `folder`, say so on standard output, and serve."""
     from examination.shell import new_shell
 
-    for name in PRELOADED:
+    for name in [*PRELOADED, *(FOR_KERNELS if "kernels" in more else ())]:
         try:
             importlib.import_module(name)
         except Exception as error:  # whoever needs it will hear of it
