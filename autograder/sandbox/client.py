@@ -25,7 +25,7 @@ _BOOT = (
     "import os, sys; sys.path[:] = [sys.argv[1] + '/stage'] + [p for p in sys.path if p.endswith('-packages') or "
     "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(*sys.argv[1:])"
 )
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "COURSE_SANDBOX_DEBUG")
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "COURSE_ISOLATION", "COURSE_SANDBOX_DEBUG")
 _START_SECONDS = 180
 NO_ISOLATION = (
     "this machine cannot isolate student code ({reason}), so nothing is graded. Grade on Linux with user namespaces or "

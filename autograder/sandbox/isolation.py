@@ -40,7 +40,7 @@ def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str
             status = _in_namespaces(inside, place, limits)
         elif level == LANDLOCK:
             from . import landlock
-            status = landlock.run(inside, place, limits)
+            status = landlock.run(inside, place, limits, _FIRST_USER + os.getpid() if os.geteuid() == 0 else None)
         else:
             status = _unprotected(inside, place, limits)
     except BaseException as error:
@@ -84,12 +84,12 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     child = os.fork()
     if child == 0:
         linux.set_dumpable(True)
-        _become_student(inside, limits, network=False)
+        _become_student(inside, limits)
     linux.drop_privileges()
     return watch(child, limits)
 
 
-def _become_student(inside: Callable[[], None], limits: Limits, network: bool) -> None:
+def _become_student(inside: Callable[[], None], limits: Limits) -> None:
     """The last step before code that nobody has read: limits, no capability, no forbidden system call."""
     from . import linux, seccomp
     status = 1
@@ -99,8 +99,8 @@ def _become_student(inside: Callable[[], None], limits: Limits, network: bool) -
         apply(limits)
         linux.drop_privileges()
         if seccomp.supported():
-            seccomp.forbid(network=network)
-        status = _run(inside)
+            seccomp.forbid()
+        status = run_to_the_end(inside)
     finally:
         os._exit(status)
 
@@ -112,10 +112,11 @@ def _unprotected(inside: Callable[[], None], place: Place, limits: Limits) -> in
     with tempfile.TemporaryDirectory(dir=place.mountpoint.parent) as home:
         os.environ.update(HOME=home, TMPDIR=home)
         os.chdir(home)
-        return _run(inside)
+        return run_to_the_end(inside)
 
 
-def _run(inside: Callable[[], None]) -> int:
+def run_to_the_end(inside: Callable[[], None]) -> int:
+    """Call `inside`; an exit status."""
     try:
         inside()
     except SystemExit:

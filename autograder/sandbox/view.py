@@ -9,9 +9,9 @@ from pathlib import Path
 from . import linux
 
 HOME = "/home/student"
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_SETTINGS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SETTINGS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def readable_places(stage: Path) -> list[str]:
@@ -30,19 +30,19 @@ def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], reada
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # nothing that follows is seen outside
     root = str(mountpoint)
     linux.mount("sandbox", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={files_mb}m,nr_inodes=20000,mode=755")
-    for path in _SYSTEM:
+    for path in SYSTEM:
         if os.path.islink(path):
             os.symlink(os.readlink(path), root + path)
         elif os.path.isdir(path):
             _show(path, root)
-    for path in _SETTINGS:
+    for path in SETTINGS:
         if os.path.exists(path):
             _show(path, root)
     places = readable_places(stage)
     for path in [*places, *readable]:
         _show(path, root)
     _hide_installed_course(places, stage, root)
-    for name in _DEVICES:
+    for name in DEVICES:
         _show_device(name, root)
     for folder, mode in ((HOME, 0o777), ("/tmp", 0o1777), ("/dev/shm", 0o1777), ("/proc", 0o755)):
         os.makedirs(root + folder, exist_ok=True)
