@@ -19,11 +19,17 @@ from course_utils.errors import CourseError
 
 from .isolation import LANDLOCK, NAMESPACES, NONE
 from .limits import OUT_OF_MEMORY, Limits
-from .stage import stage
+from .stage import stage, stage_sandbox
 
 _BOOT = (
     "import os, sys; sys.path[:] = [sys.argv[1] + '/stage'] + [p for p in sys.path if p.endswith('-packages') or "
     "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(*sys.argv[1:])"
+)
+_PROBE = (
+    "import os, sys; sys.path.insert(0, sys.argv[1] + '/stage'); from pathlib import Path; "
+    "from examination_sandbox.isolation import Place, best_level; folder = Path(sys.argv[1]); "
+    "nothing = os.open('/dev/null', os.O_WRONLY); os.dup2(nothing, 2); "
+    "print(best_level(Place(folder / 'stage', folder / 'root')))"
 )
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "COURSE_ISOLATION", "COURSE_SANDBOX_DEBUG")
 _START_SECONDS = 180
@@ -86,6 +92,17 @@ class WarmProcess:
         if not line:
             raise CourseError("the process that runs submissions did not start; see the messages above.")
         return json.loads(line)
+
+
+def probe() -> str:
+    """The level of isolation that this machine has, tried without importing what a warm process needs."""
+    if not hasattr(os, "fork") or not sys.platform.startswith("linux"):
+        return NONE
+    with tempfile.TemporaryDirectory(prefix="course-probe-") as folder:
+        (Path(folder) / "root").mkdir()
+        stage_sandbox(_made(Path(folder) / "stage"))
+        done = subprocess.run([sys.executable, "-I", "-c", _PROBE, folder], capture_output=True, text=True, timeout=60, cwd=folder)
+    return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
 
 
 _own: dict[tuple[bool, bool], WarmProcess] = {}

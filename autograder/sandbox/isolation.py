@@ -32,6 +32,20 @@ class Place:
     readable: list[str] = field(default_factory=list)  # folders that can be read, besides what every sandbox sees
 
 
+def best_level(place: Place, in_child: Callable[[], None] = lambda: None) -> str:
+    """The strongest level that works here, found by trying; with $COURSE_ISOLATION none stronger than it names."""
+    levels = (NAMESPACES, LANDLOCK, NONE)
+    most = os.environ.get("COURSE_ISOLATION", NAMESPACES)
+    for level in levels[levels.index(most) if most in levels else 0:-1]:
+        pid = os.fork()
+        if pid == 0:
+            in_child()
+            isolate(lambda: None, place, Limits(), level)
+        if os.waitpid(pid, 0)[1] == 0:
+            return level
+    return NONE
+
+
 def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str) -> None:
     """In a forked process: run `inside` isolated and end with its exit status. Never returns."""
     status = 1

@@ -142,8 +142,7 @@ def _allow(rules: int, path: str, access: int) -> None:
 
 def _without_our_packages(place: str, stage: Path) -> Iterator[tuple[str, int]]:
     """Rules for a folder to read. Rules only ever add, so where the course is installed in it its neighbours are named."""
-    hidden = [] if place == str(stage) else [
-        path for name in _OURS for path in Path(place).glob(f"lib/python3*/site-packages/{name}")]
+    hidden = [] if place == str(stage) else [path for name in _OURS for path in view.installed(place, name)]
     if not hidden:
         yield place, _READ
         return

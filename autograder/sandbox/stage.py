@@ -45,14 +45,23 @@ def stage(folder: Path, whole_course: bool = False) -> Path:
     shutil.copytree(_PACKAGE, package, ignore=shutil.ignore_patterns(*([] if whole_course else _LEFT_OUT), "__pycache__"))
     if not whole_course:
         _leave_laws_out(package)
-    for source, name in ((_AGENT / "examiner" / "inside", "examination"), (_AGENT / "sandbox", "examination_sandbox")):
-        (folder / name).mkdir()
-        for path in sorted(source.glob("*.py")):
-            if path.name not in ("stage.py", "client.py", "provisioner.py"):
-                shutil.copy(path, folder / name / path.name)
+    _copy(_AGENT / "examiner" / "inside", folder / "examination")
+    return stage_sandbox(folder)
+
+
+def stage_sandbox(folder: Path) -> Path:
+    """Write into `folder` what isolates, and make all of it readable for everybody; returns it."""
+    _copy(_AGENT / "sandbox", folder / "examination_sandbox", leave_out=("stage.py", "client.py", "provisioner.py"))
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
+
+
+def _copy(package: Path, target: Path, leave_out: tuple[str, ...] = ()) -> None:
+    target.mkdir()
+    for path in sorted(package.glob("*.py")):
+        if path.name not in leave_out:
+            shutil.copy(path, target / path.name)
 
 
 def _leave_laws_out(package: Path) -> None:

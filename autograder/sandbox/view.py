@@ -16,9 +16,11 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 
 def readable_places(stage: Path) -> list[str]:
     """Folders outside of the system's that the interpreter needs, and the staged course package."""
-    prefixes = {os.path.realpath(sys.base_prefix), sys.prefix, os.path.realpath(sys.prefix)}
-    prefixes = {p for p in prefixes if p != "/" and not p.startswith("/usr/") and p != "/usr"}
-    return sorted(prefixes) + [str(stage)]
+    places = {os.path.realpath(sys.base_prefix), sys.prefix, os.path.realpath(sys.prefix)}
+    places |= {path for path in sys.path if path.endswith("-packages")}  # also those that lie elsewhere
+    places = {path for path in places if path != "/" and not f"{path}/".startswith("/usr/")}
+    nested = {path for path in places if any(path != other and path.startswith(f"{other}/") for other in places)}
+    return sorted(places - nested) + [str(stage)]
 
 
 def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> None:
@@ -78,12 +80,17 @@ def _show_device(name: str, root: str) -> None:
 
 def _hide_installed_course(places: list[str], stage: Path, root: str) -> None:
     """Where the course is installed into site-packages, the released package takes its place and the rest goes."""
-    for place in places:
-        for package in Path(place).glob("lib/python3*/site-packages/autograder"):
+    for place in set(places) - {str(stage)}:
+        for package in installed(place, "autograder"):
             linux.mount("nothing", root + str(package), "tmpfs", linux.MS_RDONLY, "size=4k,mode=755")
-        for package in Path(place).glob("lib/python3*/site-packages/course_utils"):
-            if package.parent != stage:
-                linux.bind_read_only(str(stage / "course_utils"), root + str(package))
+        for package in installed(place, "course_utils"):
+            linux.bind_read_only(str(stage / "course_utils"), root + str(package))
+
+
+def installed(place: str, package: str) -> list[Path]:
+    """Where a package lies below one of the readable places: a prefix, or a folder of packages itself."""
+    found = [*Path(place).glob(f"lib/python3*/site-packages/{package}"), Path(place) / package]
+    return [path for path in found if path.is_dir()]
 
 
 def _write_users(root: str) -> None:

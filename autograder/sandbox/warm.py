@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .isolation import LANDLOCK, NAMESPACES, NONE, Place, isolate
+from .isolation import LANDLOCK, NONE, Place, best_level, isolate
 from .limits import Limits
 
 PRELOADED = (
@@ -53,19 +53,6 @@ class Warm:
         for source in (self._listener, self._wake):
             self._selector.register(source, selectors.EVENT_READ)
         self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
-
-    def best_level(self) -> str:
-        """The strongest level that works here, found by trying; with $COURSE_ISOLATION none stronger than it names."""
-        levels = (NAMESPACES, LANDLOCK, NONE)
-        most = os.environ.get("COURSE_ISOLATION", NAMESPACES)
-        for level in levels[levels.index(most) if most in levels else 0:-1]:
-            pid = os.fork()
-            if pid == 0:
-                self._forget_server()
-                isolate(lambda: None, self._place, Limits(), level)
-            if os.waitpid(pid, 0)[1] == 0:
-                return level
-        return NONE
 
     def serve(self) -> None:
         while True:
@@ -115,7 +102,7 @@ class Warm:
                 self._end_themselves.add(pid)
             return
         connection = socket.socket(fileno=fd)
-        self._forget_server(keep=fd)
+        self.forget_server(keep=fd)
         place = Place(self._place.stage, self._place.mountpoint, request.get("shared", []), request.get("readable", []))
         isolate(lambda: self._inside(connection, request), place, Limits(**request["limits"]), request["level"])
 
@@ -126,7 +113,7 @@ class Warm:
         entry, _, function = request["entry"].partition(":")
         getattr(importlib.import_module(entry), function)(connection, self._shell)
 
-    def _forget_server(self, keep: int = -1) -> None:
+    def forget_server(self, keep: int = -1) -> None:
         """In a child: none of the server's files stay open."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
@@ -203,5 +190,5 @@ def main(folder: str, *more: str) -> None:
     gc.collect()
     gc.freeze()
     warm = Warm(place, str(Path(folder) / "socket"), shell)
-    print(json.dumps({"level": warm.best_level()}), flush=True)
+    print(json.dumps({"level": best_level(place, warm.forget_server)}), flush=True)
     warm.serve()
