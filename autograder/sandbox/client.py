@@ -47,6 +47,8 @@ class WarmProcess:
         """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for notebooks of one's own."""
         if not hasattr(os, "fork") or not hasattr(socket, "AF_UNIX"):
             raise CourseError("grading runs on Linux (isolated) and macOS (only with --unsafe); on Windows use WSL 2.")
+        if not unsafe and probe() == NONE:  # known at once, before anything large is imported
+            raise _refusal()
         self._folder = Path(tempfile.mkdtemp(prefix="course-warm-"))
         (self._folder / "root").mkdir()
         stage(_made(self._folder / "stage"), whole_course)
@@ -62,8 +64,7 @@ class WarmProcess:
         try:
             self.level = self._first_words()["level"]
             if self.level == NONE and not unsafe:
-                reason = "no Linux" if sys.platform != "linux" else "neither namespaces nor Landlock"
-                raise CourseError(NO_ISOLATION.format(reason=reason))
+                raise _refusal()
         except BaseException:
             self.close()
             raise
@@ -92,6 +93,11 @@ class WarmProcess:
         if not line:
             raise CourseError("the process that runs submissions did not start; see the messages above.")
         return json.loads(line)
+
+
+def _refusal() -> CourseError:
+    reason = "no Linux" if sys.platform != "linux" else "neither namespaces nor Landlock"
+    return CourseError(NO_ISOLATION.format(reason=reason))
 
 
 def probe() -> str:
