@@ -22,6 +22,7 @@ from .sandbox.client import WarmProcess
 
 _ATTEMPTS = 2
 _MOST_JOBS = 64
+_PATIENCE = 20  # seconds for a scheduler to answer
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,10 @@ def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> 
 
 
 def _stop(executor: Executor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)
+    if isinstance(executor, ProcessPoolExecutor):
+        executor.shutdown(wait=False, cancel_futures=True)
+    else:
+        executor.shutdown(wait=False)  # dask's, which cancels by itself
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def _cluster(options: Options) -> Iterator[tuple[Callable[[], Executor], None]]:
     except ModuleNotFoundError:
         raise CourseError("--cluster needs dask.distributed. Run: pip install -c constraints.txt -e '.[cluster]'") from None
     try:
-        client = Client(options.cluster, timeout=20)
+        client = Client(options.cluster, timeout=_PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise CourseError(f"no dask scheduler answers at {options.cluster!r} ({error}). Start one: dask scheduler") from None
     with client:

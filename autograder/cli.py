@@ -260,7 +260,7 @@ def use_database(url: str | None) -> None:
     try:
         make_url(url).get_dialect().import_dbapi()
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        hint = "pip install psycopg2-binary" if url.startswith("postgres") else "see sqlalchemy's documentation of database URLs"
+        hint = "pip install -c constraints.txt -e '.[cluster]'" if url.startswith("postgres") else "see sqlalchemy's documentation of database URLs"
         raise WrongUsage(f"--db {url!r} cannot be used ({error}): {hint}.") from None
     os.environ[DATABASE] = url
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 
 import nbformat
@@ -19,6 +20,7 @@ from course_utils.errors import CourseError
 from .settings import RECORD, Settings
 
 EXAMINED, UNREADABLE = "examined", "unreadable"
+_one_at_a_time = threading.Lock()  # a dask worker may have several threads, but a process has one standard output
 
 
 def make_job(name: str, notebook: bytes, files: dict[str, bytes], template: Template, settings: Settings,
@@ -36,6 +38,11 @@ def examine(job: bytes) -> bytes:
 
     What was repaired, the level of isolation and the seconds stand in the notebook's own metadata.
     """
+    with _one_at_a_time:
+        return _examine(job)
+
+
+def _examine(job: bytes) -> bytes:
     import torch
     torch.set_num_threads(1)
     started = time.monotonic()
