@@ -111,13 +111,13 @@ def probe() -> str:
     return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
 
 
-_own: dict[tuple[bool, bool], WarmProcess] = {}
+_own: dict[tuple[bool, bool, str], WarmProcess] = {}
 _lock = threading.Lock()
 
 
 def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> str:
     """The address of this process's own warm process, started at first use; it ends with this process."""
-    kind = kernels, whole_course
+    kind = kernels, whole_course, os.environ.get("COURSE_ISOLATION", "")
     with _lock:
         if kind not in _own:
             import atexit

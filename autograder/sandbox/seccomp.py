@@ -37,6 +37,7 @@ _FORBIDDEN_AMONG_OTHERS = {  # what can harm processes and files of the same use
     "msgrcv": (70, 188), "msgctl": (71, 187), "mq_open": (240, 180), "mq_unlink": (241, 181), "connect": (42, 203),
     "sendmsg": (46, 211), "sendmmsg": (307, 269),
 }
+_ZMQ_NEEDS = ("sched_setparam", "sched_setscheduler")  # it ends its process where they fail
 _SIGNALS = {"tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
             "pidfd_send_signal": (424, 424)}
 _KILL_CALLS = ((62, 129), (234, 131))  # kill, tgkill: to oneself only
@@ -68,10 +69,12 @@ def forbid_among_others(signals: bool, kernel: bool) -> None:
     """
     column = _ARCHITECTURES[os.uname().machine][0]
     names = _FORBIDDEN_AMONG_OTHERS | (_SIGNALS if signals else {})
-    code = [step for numbers in names.values() if numbers[column] is not None for step in _refuse(numbers[column])]
+    code = [step for name, numbers in names.items() if numbers[column] is not None
+            and not (kernel and name in _ZMQ_NEEDS) for step in _refuse(numbers[column])]
     code += _unless(_PRLIMIT[column], 0, 0)  # another process's limits
     code += _unless(_SENDTO[column], 4, 0)  # an address
-    code += _unless(_SOCKET[column], 0, _AF_UNIX) if kernel else _refuse(_SOCKET[column])
+    # zmq ends its process where it cannot ask for interfaces, unless for want of support
+    code += _unless(_SOCKET[column], 0, _AF_UNIX, errno.EOPNOTSUPP) if kernel else _refuse(_SOCKET[column])
     if signals:
         for numbers in _KILL_CALLS:
             code += _unless(numbers[column], 0, os.getpid())
@@ -112,10 +115,10 @@ def _refuse(call: int) -> list[bytes]:
     return [_step(_EQUAL, call, 0, 1), _step(_RETURN, _ERRNO | errno.EPERM)]
 
 
-def _unless(call: int, argument: int, value: int) -> list[bytes]:
+def _unless(call: int, argument: int, value: int, error: int = errno.EPERM) -> list[bytes]:
     """Refuse a call unless an argument (its lower half, with zeros above) has a value."""
     return [_step(_EQUAL, call, 0, 6), _step(_LOAD, _argument(argument)), _step(_EQUAL, value, 0, 2),
-            _step(_LOAD, _argument(argument) + 4), _step(_EQUAL, 0, 1, 0), _step(_RETURN, _ERRNO | errno.EPERM),
+            _step(_LOAD, _argument(argument) + 4), _step(_EQUAL, 0, 1, 0), _step(_RETURN, _ERRNO | error),
             _step(_LOAD, 0)]
 
 

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .isolation import LANDLOCK, NONE, Place, best_level, isolate
+from .isolation import LANDLOCK, NAMESPACES, Place, best_level, isolate
 from .limits import Limits
 
 PRELOADED = (
@@ -108,7 +108,7 @@ class Warm:
 
     def _inside(self, connection: socket.socket, request: dict[str, Any]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if request["level"] != NONE:
+        if request["level"] == NAMESPACES:
             os.environ.update(HOME=os.getcwd(), TMPDIR="/tmp")
         entry, _, function = request["entry"].partition(":")
         getattr(importlib.import_module(entry), function)(connection, self._shell)

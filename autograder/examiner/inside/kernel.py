@@ -30,7 +30,7 @@ def enter(connection: socket.socket, shell: Any) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    file = Path("/tmp" if os.access("/tmp", os.W_OK) else os.environ["HOME"]) / "connection.json"
+    file = Path(os.environ["TMPDIR"]) / "connection.json"
     file.write_text(json.dumps(order["connection"]))
     _serve(shell, ["-f", str(file), *order["arguments"]])
 
