@@ -136,10 +136,14 @@ def _cluster(options: Options) -> Iterator[tuple[Callable[[], Executor], None]]:
     try:
         from dask.distributed import Client
     except ModuleNotFoundError:
-        raise CourseError("--cluster needs dask.distributed. Run: pip install -c constraints.txt -e '.[cluster]'") from None
+        raise CourseError(
+            "--cluster needs dask.distributed. Run: pip install -c constraints.txt -e '.[cluster]'"
+        ) from None
     try:
         client = Client(options.cluster, timeout=_PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
-        raise CourseError(f"no dask scheduler answers at {options.cluster!r} ({error}). Start one: dask scheduler") from None
+        raise CourseError(
+            f"no dask scheduler answers at {options.cluster!r} ({error}). Start one: dask scheduler"
+        ) from None
     with client:
         yield lambda: client.get_executor(pure=False, retries=_ATTEMPTS), None

@@ -61,7 +61,9 @@ def _choose_notebook(folder: Path, unit: str) -> tuple[Path | None, str]:
     exact = folder / f"{unit}.ipynb"
     if _is_plain(exact, stat.S_ISREG):
         return exact, ""
-    others = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".ipynb" and _is_plain(path, stat.S_ISREG))
+    others = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() == ".ipynb" and _is_plain(path, stat.S_ISREG)
+    )
     named = [path for path in others if path.name.lower().startswith(unit.lower())]
     if len(named) == 1 or (not named and len(others) == 1):
         chosen = (named or others)[0]

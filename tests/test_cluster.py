@@ -55,18 +55,52 @@ def cluster(course, tmp_path):
     """A scheduler and two workers, each a process of its own; the address, and the workers."""
     file = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    processes = [subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-                                   "--no-dashboard", "--scheduler-file", str(file)], **quiet)]
+    processes = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_scheduler",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--no-dashboard",
+                "--scheduler-file",
+                str(file),
+            ],
+            **quiet,
+        )
+    ]
     try:
         until = time.monotonic() + 60
         while not (file.is_file() and file.read_text()) and time.monotonic() < until:
             time.sleep(0.1)
         address = json.loads(file.read_text())["address"]
         for _ in range(2):
-            processes.append(subprocess.Popen(
-                [sys.executable, "-c", WORKER, str(course[0].root), address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                 "--host", "127.0.0.1", "--memory-limit", "0", "--local-directory", str(tmp_path)],
-                env=os.environ | {"OMP_NUM_THREADS": "1"}, **quiet))
+            processes.append(
+                subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-c",
+                        WORKER,
+                        str(course[0].root),
+                        address,
+                        "--nthreads",
+                        "1",
+                        "--no-nanny",
+                        "--no-dashboard",
+                        "--host",
+                        "127.0.0.1",
+                        "--memory-limit",
+                        "0",
+                        "--local-directory",
+                        str(tmp_path),
+                    ],
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    **quiet,
+                )
+            )
         yield address, processes[1:]
     finally:
         for process in processes[::-1]:

@@ -22,13 +22,20 @@ from course_utils.tree import Tree
 
 pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `cluster`)")
 UNIT = "01_double"
-RIGHT = {"double": "def double(x):\n    return 2 * x", "triple": "def triple(x):\n    return 3 * x", "q_double": "It stays."}
+RIGHT = {
+    "double": "def double(x):\n    return 2 * x",
+    "triple": "def triple(x):\n    return 3 * x",
+    "q_double": "It stays.",
+}
 NOBODY = 65534  # PostgreSQL refuses to run as root
 
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's server programs, which need not be on the path."""
-    for folder in [*sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True), os.path.dirname(shutil.which("initdb") or "")]:
+    for folder in [
+        *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True),
+        os.path.dirname(shutil.which("initdb") or ""),
+    ]:
         if folder and os.access(f"{folder}/initdb", os.X_OK) and os.access(f"{folder}/postgres", os.X_OK):
             return Path(folder)
     return None
@@ -54,8 +61,12 @@ def url(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen([found / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder,
-                               "-F"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    server = subprocess.Popen(
+        [found / "postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
     try:
         until = time.monotonic() + 60
         while time.monotonic() < until:
@@ -101,7 +112,11 @@ def test_grades_in_postgresql_are_those_of_sqlite_and_marks_by_hand_survive(url,
 def test_a_database_that_does_not_answer_is_one_clear_error(tmp_path, monkeypatch):
     tree = Tree(make_tree(tmp_path / "course"))
     monkeypatch.setenv(DATABASE, "")
-    result = subprocess.run(["course", "--root", str(tree.root), "grade", UNIT, "--db", "postgresql://x@127.0.0.1:1/y"],
-                            capture_output=True, text=True, env=os.environ | {"PATH": os.path.dirname(os.sys.executable)})
+    result = subprocess.run(
+        ["course", "--root", str(tree.root), "grade", UNIT, "--db", "postgresql://x@127.0.0.1:1/y"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": os.path.dirname(os.sys.executable)},
+    )
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
     assert "127.0.0.1" in result.stderr, result.stderr

@@ -1,4 +1,4 @@
-"""Thirty honest students, each in a style of their own: everybody gets at grading what the check gives at home, every time."""
+"""Thirty honest students, each in a style of their own, get at grading what the check gives at home, every time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ from course_utils.tree import Tree
 UNIT = "02_variational_autoencoders"
 STUDENTS = 30
 MOST = {"reparameterize": 4, "kl_divergence": 4, "vae_loss": 4, "elbo_beta": 1}
-BEGIN = {"reparameterize": "def reparameterize(mu, logvar):", "kl_divergence": "def kl_divergence(mu, logvar):",
-         "vae_loss": "def vae_loss(logits, x, mu, logvar, beta):", "elbo_beta": "def elbo_beta(beta_per_pixel, num_pixels):"}
+BEGIN = {
+    "reparameterize": "def reparameterize(mu, logvar):",
+    "kl_divergence": "def kl_divergence(mu, logvar):",
+    "vae_loss": "def vae_loss(logits, x, mu, logvar, beta):",
+    "elbo_beta": "def elbo_beta(beta_per_pixel, num_pixels):",
+}
 LOUD = "    import sys, warnings\n    warnings.warn('deprecated')\n    print('hello'), print('oh', file=sys.stderr)\n"
 
 # Ways of writing the same thing, beside the solution and the sample in another style.
 MORE = {
     "reparameterize": [
-        "def reparameterize(mu, logvar):\n    std = (logvar / 2).exp()\n    return torch.addcmul(mu, std, torch.randn(mu.shape, "
-        "dtype=mu.dtype, device=mu.device))",
-        "class Draw:\n    def __call__(self, mu, logvar):\n        return mu + logvar.exp().sqrt() * torch.randn_like(logvar)\n"
+        "def reparameterize(mu, logvar):\n    std = (logvar / 2).exp()\n    return torch.addcmul(mu, std, "
+        "torch.randn(mu.shape, dtype=mu.dtype, device=mu.device))",
+        "class Draw:\n    def __call__(self, mu, logvar):\n"
+        "        return mu + logvar.exp().sqrt() * torch.randn_like(logvar)\n"
         "reparameterize = Draw()",
         "reparameterize = lambda mu, logvar: torch.randn_like(mu).mul(torch.exp(0.5 * logvar)).add(mu)",
         "def reparameterize(mu, logvar):\n" + LOUD + "    return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)",
@@ -44,18 +49,22 @@ MORE = {
         "    return -0.5 * torch.einsum('nd->', 1 + logvar - mu.pow(2) - logvar.exp()) / mu.shape[0]",
         "class KL(torch.nn.Module):\n    def forward(self, mu, logvar):\n"
         "        return (0.5 * (mu.square() + torch.expm1(logvar) - logvar)).sum(-1).mean()\nkl_divergence = KL()",
-        "def kl_divergence(mu, logvar):\n" + LOUD + "    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()",
+        "def kl_divergence(mu, logvar):\n"
+        + LOUD
+        + "    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()",
     ],
     "vae_loss": [
         "from typing import NamedTuple\n\ndef vae_loss(logits, x, mu, logvar, beta):\n"
         "    d = (F.softplus(logits) - x * logits).flatten(1).sum(1).mean()\n"
-        "    r = ((mu**2 + logvar.exp() - 1 - logvar) / 2).flatten(1).sum(1).mean()\n    loss = d + beta * r\n    return loss, d, r",
+        "    r = ((mu**2 + logvar.exp() - 1 - logvar) / 2).flatten(1).sum(1).mean()\n"
+        "    loss = d + beta * r\n    return loss, d, r",
         "def vae_loss(logits, x, mu, logvar, beta):\n" + LOUD + "    distortion = reconstruction_loss(logits, x)\n"
         "    rate = kl_divergence(mu, logvar)\n    return distortion + beta * rate, distortion, rate",
     ],
     "elbo_beta": [
         "elbo_beta = lambda beta_per_pixel, num_pixels: beta_per_pixel * num_pixels",
-        "import numpy as np\n\ndef elbo_beta(beta_per_pixel, num_pixels):\n    return float(np.multiply(beta_per_pixel, num_pixels))",
+        "import numpy as np\n\ndef elbo_beta(beta_per_pixel, num_pixels):\n"
+        "    return float(np.multiply(beta_per_pixel, num_pixels))",
     ],
 }
 # A wrong answer whose points depend on what is drawn: one of its laws is broken by little.
@@ -74,7 +83,9 @@ def classroom(tmp_path_factory):
     solution, _ = answers_of(read_source(tree, UNIT))
     choices = {}
     for name in MOST:
-        wrong = [table[name] for belief, table in MISCONCEPTIONS.items() if name in table and (belief, name) != UNSTEADY]
+        wrong = [
+            table[name] for belief, table in MISCONCEPTIONS.items() if name in table and (belief, name) != UNSTEADY
+        ]
         right = [solution[name], ANOTHER_STYLE[name], *MORE[name]]
         choices[name] = [*right, *wrong, STUB.format(head=BEGIN[name], name=name)]
     answers = [{name: options[(number * step + number // len(options)) % len(options)]
@@ -134,7 +145,10 @@ def test_everybody_gets_the_same_points_as_at_home_twice_in_any_order(classroom)
         rows = grade_unit(tree, UNIT, options=Options(jobs=2, force=True))
         scores = {(row.student, row.exercise): row.score for row in rows}
         wrong = {
-            (number, name): f"expected {expected[number][name]}, got {scores[names[number], name]}:\n{answers[number][name]}"
+            (
+                number,
+                name,
+            ): f"expected {expected[number][name]}, got {scores[names[number], name]}:\n{answers[number][name]}"
             for number, name in itertools.product(range(STUDENTS), MOST)
             if scores[names[number], name] != expected[number][name]
         }

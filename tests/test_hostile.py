@@ -40,12 +40,18 @@ def source() -> nbformat.NotebookNode:
     cells = [new_markdown_cell("# Two exercises"), new_code_cell("import torch")]
     for name, solution in (("elbo_beta", BETA), ("kl_divergence", KL)):
         head, _, body = solution.partition(":\n")
-        cells.append(new_code_cell(f"{head}:\n    ### BEGIN SOLUTION\n{body}    ### END SOLUTION\n", metadata=marks(name, solution=True)))
+        cells.append(
+            new_code_cell(
+                f"{head}:\n    ### BEGIN SOLUTION\n{body}    ### END SOLUTION\n", metadata=marks(name, solution=True)
+            )
+        )
         cells.append(new_code_cell(f"from course_utils import check\n\ncheck.{name}({name}, points=4)",
                                    metadata=marks(f"test_{name}", grade=True, locked=True, points=4)))
     cells.append(new_markdown_cell("What is it?\n\n### BEGIN MARK SCHEME\nx\n### END MARK SCHEME",
                                    metadata=marks("rubric_it", task=True, locked=True, points=0)))
-    cells.append(new_markdown_cell("An answer that is long enough.", metadata=marks("q_it", grade=True, solution=True, points=1)))
+    cells.append(
+        new_markdown_cell("An answer that is long enough.", metadata=marks("q_it", grade=True, solution=True, points=1))
+    )
     for number, cell in enumerate(cells):
         cell["id"] = f"c{number}"
     return new_notebook(cells=cells)
@@ -103,7 +109,13 @@ def graded_by_landlock(tmp_path_factory, server):
 def grade(course, server, level, attacks):
     """Rows, the files before and after, and the folder; skips where the level cannot be had."""
     def fill(text):
-        places = {"{parent}": str(course.root.parent), "{tree}": str(course.root), "{port}": str(server[0]), "{{": "{", "}}": "}"}
+        places = {
+            "{parent}": str(course.root.parent),
+            "{tree}": str(course.root),
+            "{port}": str(server[0]),
+            "{{": "{",
+            "}}": "}",
+        }
         for mark, place in places.items():
             text = text.replace(mark, place)
         return text
@@ -161,7 +173,9 @@ def gets_what_it_is_worth(graded, attack):
     elif attack.least is None:
         assert (beta.score, kl.score) == attack.scores, f"{beta}\n{kl}"
     else:
-        assert all(got <= most + attack.least for got, most in zip((beta.score, kl.score), attack.scores)), f"{beta}\n{kl}"
+        assert all(got <= most + attack.least for got, most in zip((beta.score, kl.score), attack.scores)), (
+            f"{beta}\n{kl}"
+        )
     if attack.status:
         assert beta.status == attack.status and beta.reason, beta
 

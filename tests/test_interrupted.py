@@ -22,7 +22,11 @@ from course_utils.tree import Tree
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
 UNIT = "01_double"
-RIGHT = {"double": "def double(x):\n    return 2 * x", "triple": "def triple(x):\n    return 3 * x", "q_double": "It stays."}
+RIGHT = {
+    "double": "def double(x):\n    return 2 * x",
+    "triple": "def triple(x):\n    return 3 * x",
+    "q_double": "It stays.",
+}
 STUDENTS = 6
 
 

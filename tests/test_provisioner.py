@@ -76,9 +76,12 @@ def test_both_kinds_are_found_by_their_names():
 
 def test_a_kernel_sees_a_copy_of_its_folder_and_nothing_beside_it(started):
     folder, _, client = started
-    printed, _ = run(client, "import os; print(os.path.basename(os.getcwd()), open('table.csv').read())\n"
-                             "print('secret' in os.listdir('..'), os.environ.get('SECRET'), os.environ['COURSE_BUDGET'])\n"
-                             "open('table.csv', 'w').write('gone')")
+    printed, _ = run(
+        client,
+        "import os; print(os.path.basename(os.getcwd()), open('table.csv').read())\n"
+        "print('secret' in os.listdir('..'), os.environ.get('SECRET'), os.environ['COURSE_BUDGET'])\n"
+        "open('table.csv', 'w').write('gone')",
+    )
     assert printed.splitlines() == ["02_unit 1,2", "False None quick"]
     _, shown = run(client, f"open({str(folder.parent / 'secret')!r})")
     assert shown[0]["ename"] in ("FileNotFoundError", "PermissionError"), shown
@@ -128,9 +131,12 @@ def test_the_instructors_kind_judges_inside_and_reads_the_data(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x").write_text("data")
     with kernel(INSTRUCTOR, tmp_path, COURSE_DATA=str(tmp_path / "data")) as (_, client):
-        printed, shown = run(client, "import os\nfrom course_utils import check\n"
-                                     "print(open(os.environ['COURSE_DATA'] + '/x').read())\n"
-                                     "check.elbo_beta(lambda beta_per_pixel, num_pixels: beta_per_pixel * num_pixels, points=4)")
+        printed, shown = run(
+            client,
+            "import os\nfrom course_utils import check\n"
+            "print(open(os.environ['COURSE_DATA'] + '/x').read())\n"
+            "check.elbo_beta(lambda beta_per_pixel, num_pixels: beta_per_pixel * num_pixels, points=4)",
+        )
         assert printed == "data\n" and shown[-1]["data"]["text/plain"] == "4", (printed, shown)
         _, shown = run(client, "open(os.environ['COURSE_DATA'] + '/y', 'w')")
         assert shown and shown[0]["ename"] in ("OSError", "PermissionError"), shown

@@ -25,7 +25,7 @@ _one_at_a_time = threading.Lock()  # a dask worker may have several threads, but
 
 def make_job(name: str, notebook: bytes, files: dict[str, bytes], template: Template, settings: Settings,
              address: str | None, unsafe: bool = False) -> bytes:
-    """All that a worker needs. `address` is that of a warm process on the worker's machine; None: the worker starts one."""
+    """All that a worker needs. `address`: of a warm process on the worker's machine; None: the worker starts one."""
     return json.dumps({
         "name": name, "notebook": base64.b64encode(notebook).decode(), "template": template.to_json(),
         "files": {path: base64.b64encode(data).decode() for path, data in files.items()},
@@ -56,7 +56,11 @@ def _examine(job: bytes) -> bytes:
     level = sit(repaired.notebook, template, given["address"] or own_address(given["unsafe"]),
                 Settings.from_dict(given["settings"]), files, repaired)
     repairs = repaired.notes + [f"{name}: {note}" for name, notes in repaired.cells.items() for note in notes]
-    repaired.notebook.metadata[RECORD] = {"level": level, "repairs": repairs, "seconds": round(time.monotonic() - started, 2)}
+    repaired.notebook.metadata[RECORD] = {
+        "level": level,
+        "repairs": repairs,
+        "seconds": round(time.monotonic() - started, 2),
+    }
     return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()
 
 

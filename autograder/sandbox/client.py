@@ -31,12 +31,21 @@ _PROBE = (
     "nothing = os.open('/dev/null', os.O_WRONLY); os.dup2(nothing, 2); "
     "print(best_level(Place(folder / 'stage', folder / 'root')))"
 )
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "COURSE_ISOLATION", "COURSE_SANDBOX_DEBUG")
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "COURSE_ISOLATION",
+    "COURSE_SANDBOX_DEBUG",
+)
 _START_SECONDS = 180
 NO_ISOLATION = (
     "this machine cannot isolate student code ({reason}), so nothing is graded. Grade on Linux with user namespaces or "
-    "Landlock (WSL 2 and most containers run with `--security-opt seccomp=unconfined` have them), or, for code that you "
-    "trust, add --unsafe: then a submission can do whatever you can."
+    "Landlock (WSL 2 and most containers run with `--security-opt seccomp=unconfined` have them), or, for code that "
+    "you trust, add --unsafe: then a submission can do whatever you can."
 )
 
 
@@ -44,7 +53,7 @@ class WarmProcess:
     """A warm process of our own; `address` is where other processes find it. Close it when done."""
 
     def __init__(self, unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> None:
-        """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for notebooks of one's own."""
+        """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for one's own notebooks."""
         if not hasattr(os, "fork") or not hasattr(socket, "AF_UNIX"):
             raise CourseError("grading runs on Linux (isolated) and macOS (only with --unsafe); on Windows use WSL 2.")
         if not unsafe and probe() == NONE:  # known at once, before anything large is imported
@@ -107,7 +116,9 @@ def probe() -> str:
     with tempfile.TemporaryDirectory(prefix="course-probe-") as folder:
         (Path(folder) / "root").mkdir()
         stage_sandbox(_made(Path(folder) / "stage"))
-        done = subprocess.run([sys.executable, "-I", "-c", _PROBE, folder], capture_output=True, text=True, timeout=60, cwd=folder)
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _PROBE, folder], capture_output=True, text=True, timeout=60, cwd=folder
+        )
     return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
 
 

@@ -1,11 +1,12 @@
 """Isolation where namespaces are refused: the kernel's Landlock rules on files, and a longer list of forbidden calls.
 
-Landlock (see the kernel's Documentation/userspace-api/landlock.rst) gives a process its own list of files that it may open;
-whatever is not on the list is refused. What Landlock leaves alone and a process of the same user could
-harm (modes and times of files, signals, priorities, other processes' limits, sockets, shared memory) a filter of system calls refuses.
+Landlock (see the kernel's Documentation/userspace-api/landlock.rst) gives a process its own list of files that it may
+open; whatever is not on the list is refused. What Landlock leaves alone and a process of the same user could harm
+(modes and times of files, signals, priorities, other processes' limits, sockets, shared memory) is refused by a filter
+of system calls.
 
-Nothing hides processes from each other here, and nothing ends them together: the first process of a sandbox adopts whatever loses
-its parent, stops all its descendants, then kills them.
+Nothing hides processes from each other here, and nothing ends them together: the first process of a sandbox adopts
+whatever loses its parent, stops all its descendants, then kills them.
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ _OURS = ("autograder", "course_utils")  # installed packages that a submission m
 
 def version() -> int:
     """Which version of Landlock the kernel offers; 0 for none."""
-    return max(0, linux.libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_ONLY_VERSION)))
+    return max(
+        0, linux.libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_ONLY_VERSION))
+    )
 
 
 def run(inside: Callable[[], None], place: Place, limits: Limits, own_user: int | None) -> int:
-    """In a forked process: run `inside` restricted, wait for it, end whatever it left behind; returns its exit status."""
+    """In a forked process: run `inside` restricted, wait for it, end whatever it left; returns its exit status."""
     if version() < OLDEST or not seccomp.supported():
         raise OSError(f"this kernel offers Landlock {version()}; needed: {OLDEST}, and a filter of system calls")
     own_user = own_user if own_user is not None and _is_open_to_all(place) else None
@@ -114,7 +117,9 @@ def _ruleset(place: Place, home: str) -> int:
     attributes = _RulesetAttributes(files=handled, network=_TCP_BIND_AND_CONNECT if known >= 4 else 0,
                                     scope=_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if known >= 6 else 0)
     size = 24 if known >= 6 else 16 if known >= 4 else 8
-    rules = linux.libc.syscall(ctypes.c_long(_CREATE_RULESET), ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0))
+    rules = linux.libc.syscall(
+        ctypes.c_long(_CREATE_RULESET), ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0)
+    )
     if rules < 0:
         raise OSError(ctypes.get_errno(), "Landlock refused the rules")
     allowed = [(path, _READ) for path in (*view.SYSTEM, *view.SETTINGS, *_FACTS, *place.readable)]
@@ -133,15 +138,23 @@ def _allow(rules: int, path: str, access: int) -> None:
         return  # not here
     try:
         rule = _PathBeneath(access=access if os.path.isdir(path) else access & _ON_A_FILE, folder=folder)
-        if linux.libc.syscall(ctypes.c_long(_ADD_RULE), ctypes.c_int(rules), ctypes.c_int(_PATH_BENEATH), ctypes.byref(rule),
-                              ctypes.c_uint32(0)) < 0:
+        if (
+            linux.libc.syscall(
+                ctypes.c_long(_ADD_RULE),
+                ctypes.c_int(rules),
+                ctypes.c_int(_PATH_BENEATH),
+                ctypes.byref(rule),
+                ctypes.c_uint32(0),
+            )
+            < 0
+        ):
             raise OSError(ctypes.get_errno(), f"Landlock refused the rule on {path}")
     finally:
         os.close(folder)
 
 
 def _without_our_packages(place: str, stage: Path) -> Iterator[tuple[str, int]]:
-    """Rules for a folder to read. Rules only ever add, so where the course is installed in it its neighbours are named."""
+    """Rules for a folder to read. Rules only add: where the course is installed in it, its neighbours are named."""
     hidden = [] if place == str(stage) else [path for name in _OURS for path in view.installed(place, name)]
     if not hidden:
         yield place, _READ

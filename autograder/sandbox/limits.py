@@ -14,7 +14,7 @@ _WATCH_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one sandbox. Wall time is watched from outside, the rest inside by the kernel or by its first process."""
+    """Limits of one sandbox. Wall time is watched from outside, the rest by the kernel or by its first process."""
 
     memory_mb: int = 3000  # all processes together, beyond what they share with the warm process
     address_space_mb: int = 8000  # each process; torch on the CPU alone maps about 4 GB
@@ -28,8 +28,8 @@ class Limits:
 
 
 def apply(limits: Limits, others: int = 0) -> None:
-    """Set the limits that the kernel enforces on this process and all that it starts. `others` is how many processes the
-    user has already who is to run it: the kernel counts them, too."""
+    """Set the limits that the kernel enforces on this process and all that it starts. `others` is how many processes
+    the user has already who is to run it: the kernel counts them, too."""
     import resource
 
     space = limits.address_space_mb * MEGABYTE
@@ -46,9 +46,9 @@ def apply(limits: Limits, others: int = 0) -> None:
 def watch(child: int, limits: Limits, folder: str | None = None) -> int:
     """As the first process of a sandbox: wait for `child` to end and return its exit status; end it for its memory.
 
-    Whatever loses its parent in the sandbox comes to this process, which takes it off the list of the dead. An interrupt
-    is handed on to the session of `child`. With `folder` (where nothing else limits them) files and processes are counted
-    as well, and SIGTERM ends it.
+    Whatever loses its parent in the sandbox comes to this process, which takes it off the list of the dead. An
+    interrupt is handed on to the session of `child`. With `folder` (where nothing else limits them) files and processes
+    are counted as well, and SIGTERM ends it.
     """
     heard = {signal.SIGCHLD, signal.SIGINT} | ({signal.SIGTERM} if folder else set())
     signal.pthread_sigmask(signal.SIG_BLOCK, heard)

@@ -123,7 +123,9 @@ def _socket_folder() -> Path:
     above = tempfile.gettempdir()
     folder = Path(tempfile.mkdtemp(prefix="course-k-", dir=above if len(above) < _LONGEST_FOLDER - 30 else "/tmp"))
     if len(str(folder)) > _LONGEST_FOLDER:
-        raise CourseError(f"{folder} is too long a path for a kernel's sockets. Set TMPDIR to a shorter one, such as /tmp.")
+        raise CourseError(
+            f"{folder} is too long a path for a kernel's sockets. Set TMPDIR to a shorter one, such as /tmp."
+        )
     folder.chmod(0o711)
     (folder / "s").mkdir()
     (folder / "s").chmod(0o777)

@@ -39,10 +39,12 @@ _REFUSAL = ("from course_utils.errors import CourseError\n"
 
 
 def stage(folder: Path, whole_course: bool = False) -> Path:
-    """Write into `folder` the released package (course_utils), what answers the examiner (examination) and what isolates
+    """Write into `folder` the released package (course_utils), what answers the examiner (examination), what isolates
     it (examination_sandbox); returns it. With `whole_course` nothing is left out of the package."""
     package = folder / "course_utils"
-    shutil.copytree(_PACKAGE, package, ignore=shutil.ignore_patterns(*([] if whole_course else _LEFT_OUT), "__pycache__"))
+    shutil.copytree(
+        _PACKAGE, package, ignore=shutil.ignore_patterns(*([] if whole_course else _LEFT_OUT), "__pycache__")
+    )
     if not whole_course:
         _leave_laws_out(package)
     _copy(_AGENT / "examiner" / "inside", folder / "examination")
@@ -72,7 +74,9 @@ def _leave_laws_out(package: Path) -> None:
         if f"@{_MARK}" in text:
             path.write_text(without_answers(text), encoding="utf-8")
     (package / "checks").mkdir()
-    (package / "checks" / "__init__.py").write_text('"""What calls a function and watches it; the laws are elsewhere."""\n')
+    (package / "checks" / "__init__.py").write_text(
+        '"""What calls a function and watches it; the laws are elsewhere."""\n'
+    )
     for name in seam_files():
         shutil.copy(_PACKAGE / "checks" / name, package / "checks" / name)
 
@@ -81,7 +85,9 @@ def without_answers(text: str) -> str:
     """A module with every function that answers an exercise emptied: nothing of it is in the sandbox's memory."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and any(isinstance(d, ast.Name) and d.id == _MARK for d in node.decorator_list):
+        if isinstance(node, ast.FunctionDef) and any(
+            isinstance(d, ast.Name) and d.id == _MARK for d in node.decorator_list
+        ):
             node.decorator_list = []
             node.body = ast.parse(_REFUSAL.format(name=node.name)).body
     return ast.unparse(tree)

@@ -26,12 +26,14 @@ def readable_places(stage: Path) -> list[str]:
 def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> None:
     """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it.
 
-    Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written to
-    the folders in `shared` stays; those in `readable` are shown as well. `mountpoint` is an empty folder.
+    Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written
+    to the folders in `shared` stays; those in `readable` are shown as well. `mountpoint` is an empty folder.
     """
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # nothing that follows is seen outside
     root = str(mountpoint)
-    linux.mount("sandbox", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={files_mb}m,nr_inodes=20000,mode=755")
+    linux.mount(
+        "sandbox", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={files_mb}m,nr_inodes=20000,mode=755"
+    )
     for path in SYSTEM:
         if os.path.islink(path):
             os.symlink(os.readlink(path), root + path)

@@ -1,7 +1,8 @@
 """The warm process: it has imported what notebooks import, runs nothing, and forks a sandbox for whoever asks.
 
 Before a fork it only imports: one operation of torch would start threads that a fork does not copy. It knows no law, no
-answer and no secret, because every sandbox inherits its memory. It ends, with all sandboxes, when its standard input closes.
+answer and no secret, because every sandbox inherits its memory. It ends, with all sandboxes, when its standard input
+closes.
 
 A client connects, sends one line of JSON with one file descriptor, the sandbox's end of a socket, and hears
 {"exit": status} when the sandbox has ended. When the client hangs up, the sandbox is killed.
@@ -25,10 +26,11 @@ from .isolation import LANDLOCK, NAMESPACES, Place, best_level, isolate
 from .limits import Limits
 
 PRELOADED = (
-    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot", "IPython",
-    "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
-    "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training", "course_utils.metrics",
-    "course_utils.plots", "course_utils.predict", "course_utils.explore", "course_utils.classifier", "course_utils.runs",
+    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot",
+    "IPython", "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
+    "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training",
+    "course_utils.metrics", "course_utils.plots", "course_utils.predict", "course_utils.explore",
+    "course_utils.classifier", "course_utils.runs",
 )
 FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "examination.kernel")
 _LONGEST_REQUEST = 1 << 16
@@ -145,7 +147,7 @@ class Warm:
                     pass
 
     def _kill(self, pid: int) -> None:
-        """The process, its session where it has one, and with it its namespace; or tell it to end what it has started."""
+        """The process, its session where it has one, and with it its namespace; or tell it to end what it started."""
         number = signal.SIGTERM if pid in self._end_themselves else signal.SIGKILL
         for kill in (os.killpg, os.kill):
             try:
@@ -172,7 +174,8 @@ def _interrupt(pid: int) -> None:
 
 
 def main(folder: str, *more: str) -> None:
-    """Import everything (`more` is "kernels": also what they need), make the socket below `folder`, say so on standard output, and serve."""
+    """Import everything (`more` is "kernels": also what they need), make the socket below `folder`, say so on standard
+    output, and serve."""
     from examination.shell import new_shell
 
     for name in [*PRELOADED, *(FOR_KERNELS if "kernels" in more else ())]:
@@ -186,7 +189,7 @@ def main(folder: str, *more: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for whoever started this
     if sys.platform == "linux":
         from .linux import adopt_orphans
-        adopt_orphans()  # a sandbox is two processes; the second outlives the first for a moment, and no init may be there
+        adopt_orphans()  # a sandbox is two processes; the second outlives the first a little, and no init may be there
     gc.collect()
     gc.freeze()
     warm = Warm(place, str(Path(folder) / "socket"), shell)
