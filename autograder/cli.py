@@ -89,7 +89,9 @@ def grade(
     ] = False,
     jobs: Annotated[
         Optional[int],
-        typer.Option("--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False),
+        typer.Option(
+            "--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False
+        ),
     ] = None,
     cluster: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler: its workers grade.")] = None,
     force: Annotated[
@@ -262,7 +264,11 @@ def use_database(url: str | None) -> None:
     try:
         make_url(url).get_dialect().import_dbapi()
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        hint = "pip install psycopg2-binary" if url.startswith("postgres") else "see sqlalchemy's documentation of database URLs"
+        hint = (
+            "pip install -c constraints.txt -e '.[cluster]'"
+            if url.startswith("postgres")
+            else "see sqlalchemy's documentation of database URLs"
+        )
         raise WrongUsage(f"--db {url!r} cannot be used ({error}): {hint}.") from None
     os.environ[DATABASE] = url
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 from .tree import Tree
 
@@ -29,12 +28,15 @@ class Finding:
 
 
 def diagnose(tree: Tree) -> list[Finding]:
-    """Look at everything the course uses. A probe that fails is itself a finding."""
+    """Look at everything the course uses. A probe that fails is itself a finding.
+
+    Other packages add probes through the entry-point group ``course.probes``; a student kit has none of them.
+    """
     probes: list[Callable[[Tree], Iterator[Finding]]] = [
         _course, _python, _packages, _device, _memory, _disk, _data, _kernel, _extensions,
     ]
     if not tree.is_kit:
-        probes.append(_isolation)
+        probes += [probe.load() for probe in entry_points(group="course.probes")]
     findings = []
     for probe in probes:
         try:
@@ -157,26 +159,3 @@ def _extensions(tree: Tree) -> Iterator[Finding]:
                       "Run: pip install --force-reinstall nbgrader jupyterlab_widgets")
     else:
         yield Finding("extensions", OK, f"JupyterLab has: {', '.join(parts)}")
-
-
-def _isolation(tree: Tree) -> Iterator[Finding]:
-    advice = "Student code runs as you when you grade: grade in a container or a virtual machine."
-    if not sys.platform.startswith("linux"):
-        yield Finding("isolation", NOTE, f"none on {platform.system()}", advice)
-        return
-    namespaces, landlock = has_user_namespaces(), landlock_abi()
-    text = f"user namespaces {'yes' if namespaces else 'no'}, Landlock {f'ABI {landlock}' if landlock else 'no'}"
-    available = namespaces or landlock >= 4
-    yield Finding("isolation", OK if available else NOTE, f"available: {text}", "" if available else advice)
-
-
-def has_user_namespaces() -> bool:
-    """True when this user may create a user namespace (tried in a process of its own)."""
-    code = "import ctypes, sys; sys.exit(ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30).returncode == 0
-
-
-def landlock_abi() -> int:
-    """The version of Landlock that the kernel offers; 0 for none."""
-    create_ruleset, only_version = 444, 1
-    return max(0, ctypes.CDLL(None, use_errno=True).syscall(create_ruleset, None, 0, only_version))
