@@ -42,17 +42,14 @@ def programs() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def url(open_folder):
     """A server of our own on the loopback, gone afterwards."""
     found = programs()
     if found is None:
         pytest.skip("no PostgreSQL server (initdb, postgres) on this machine")
-    folder = Path(tmp_path_factory.mktemp("pg"))
-    other = {}
+    folder, other = open_folder / "postgresql", {}
+    folder.mkdir()
     if os.geteuid() == 0:
-        for path in (folder, *folder.parents):
-            if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                path.chmod(path.stat().st_mode | 0o011)
         os.chown(folder, NOBODY, NOBODY)
         other = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     options = {**other, "cwd": folder, "env": {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"}}

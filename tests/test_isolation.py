@@ -36,14 +36,12 @@ def test_without_isolation_nothing_is_graded_unless_told_to(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def ordinary_user(tmp_path_factory):
+def ordinary_user(open_folder):
     """A copy of the course that another user owns, and a command that runs Python as that user in it."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user; run by an ordinary user, every other test shows the same")
-    home = tmp_path_factory.mktemp("home")
-    for path in (home, *home.parents):
-        if path.is_relative_to(tmp_path_factory.getbasetemp().parent):  # pytest's own folders are for their owner alone
-            path.chmod(path.stat().st_mode | 0o011)
+    home = open_folder / "home"
+    home.mkdir()
     python = reachable_python(home / "venv")
     if python is None:
         pytest.skip("no Python that another user could run: the one that runs this lies in root's home")
