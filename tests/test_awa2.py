@@ -311,7 +311,7 @@ def test_a_folder_of_other_things_is_refused_even_if_told(place, tmp_path):
 @pytest.mark.parametrize(
     ("file_name", "change", "message"),
     [
-        ("classes.txt", lambda text: text.replace("     2\t", "     3\t", 1), r"classes\.txt is damaged: expected lines"),
+        ("classes.txt", lambda text: text.replace("     2\t", "     3\t", 1), r"classes\.txt is damaged: expected"),
         ("predicates.txt", lambda text: "", r"predicates\.txt is damaged"),
         ("predicate-matrix-binary.txt", lambda text: text.replace("1", "2", 1), "other numbers than 0 and 1"),
         ("predicate-matrix-binary.txt", lambda text: text[:500], r"predicate-matrix-binary\.txt"),
