@@ -121,6 +121,15 @@ def test_load_gives_the_parts_that_file_names_decide(site):
     )
 
 
+def test_so_few_photographs_that_none_is_left_to_train_on_are_told(place, contents, tmp_path):
+    test_part = {f"{zoo.TOP}/JPEGImages/{name}" for name in ("eagle/eagle_10002.jpg", "dolphin/dolphin_10001.jpg")}
+    few = {name: content for name, content in contents.items() if name.endswith(".txt") or name in test_part}
+    (tmp_path / "mine.zip").write_bytes(zoo.packed(few))
+    fetch(source=tmp_path / "mine.zip", size=16, partial=True)
+    with pytest.raises(CourseError, match="awa2 has 2 pictures here, and none to train on"):
+        datasets.load("awa2", device="cpu", size=16)
+
+
 def test_pictures_are_mapped_and_not_copied(site):
     fetch(size=16)
     found = awa2.read(16)

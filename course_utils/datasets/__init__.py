@@ -63,6 +63,8 @@ def load(
     if name in ANIMALS:
         found = _animals(name, size, fit)
         train, test = found.part["train"], found.part["test"]
+        if train.start == train.stop:
+            raise CourseError(f"{name} has {len(found.images)} pictures here, and none to train on. Get more of it.")
         arrays = (found.images[train], found.labels[train], found.images[test], found.labels[test], found.class_names)
     elif size is not None or fit is not None:
         raise CourseError(f"size and fit are for {' and '.join(ANIMALS)}; {name!r} comes in one size, 28x28.")
