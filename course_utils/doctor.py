@@ -125,8 +125,9 @@ def _data(tree: Tree) -> Iterator[Finding]:
 
     for name, folder, line in datasets.status():
         here = folder is not None or "embedded" in line
+        instead = "toy animals" if name == "awa2" else "digits"
         yield Finding("data", OK if here else NOTE, f"{name}: {folder or line}",
-                      "" if here else f"Run: course data fetch {name} (without it the embedded digits are used)")
+                      "" if here else f"Run: course data fetch {name} (without it the embedded {instead} are used)")
 
 
 def _kernel(tree: Tree) -> Iterator[Finding]:

@@ -88,7 +88,10 @@ def test_fine_stripes_become_grey_and_not_coarse_stripes():
     stripes = np.zeros((600, 600, 3), np.uint8)
     stripes[:, ::2] = 255
     found = decode(jpeg(stripes), 64)
-    assert abs(found.mean() - 127.5) < 3 and found.std() < 8, f"mean {found.mean():.0f}, spread {found.std():.0f}"
+    left = 127.5 / 9  # of the contrast: a window of 9 pixels holds 5 of one colour and 4 of the other
+    assert abs(found.mean() - 127.5) < 3 and found.std() <= left + 1, (
+        f"mean {found.mean():.0f}, spread {found.std():.1f}"
+    )
 
 
 def test_crop_keeps_the_central_square_and_pad_the_whole_picture():

@@ -32,7 +32,7 @@ from course_utils.photographs.source import Source, open_source
 
 VERSION = 1  # goes up when the same photographs would give other pictures
 BLOCK = 64
-FEW = 600  # so many are decoded faster than processes start
+FEW = 2000  # so many are decoded faster than processes start
 WORST_SHARE, ALWAYS_FORGIVEN = 0.02, 20  # of damaged photographs
 
 
