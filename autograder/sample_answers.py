@@ -82,6 +82,34 @@ def vae_loss(logits, x, mu, logvar, beta):
 def elbo_beta(beta_per_pixel, num_pixels):
     return float(num_pixels * beta_per_pixel)
 """,
+    "mmd_squared": """
+import torch
+
+def mmd_squared(x, y, bandwidths):
+    if min(len(x), len(y)) < 2:
+        raise ValueError("expected at least two codes in each sample")
+    total = 0.0
+    for s in bandwidths:
+        within = sum(torch.exp(-torch.pdist(z).square() / (2 * s * s)).mean() for z in (x, y))
+        squared = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(-1)
+        total = total + within - 2 * torch.exp(-squared / (2 * s * s)).mean()
+    return total
+""",
+    "median_bandwidth": """
+import torch
+
+def median_bandwidth(z):
+    return torch.quantile(torch.pdist(z), 0.5).item()
+""",
+    "mmd_vae_loss": """
+import torch
+
+def mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths):
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    distortion = nats.flatten(1).sum(1).mean()
+    mmd = mmd_squared(z_prior, z_posterior, bandwidths)
+    return torch.add(distortion, mmd, alpha=weight), distortion, mmd
+""",
 }
 
 # Who believes what: one table per student of the sample class.
@@ -102,6 +130,21 @@ def kl_divergence(mu, logvar):
         "elbo_beta": """
 def elbo_beta(beta_per_pixel, num_pixels):
     return beta_per_pixel / num_pixels
+""",
+        "mmd_squared": """
+import torch
+
+def mmd_squared(x, y, bandwidths):
+    def k(a, b):
+        squared = (a[:, None] - b[None]).pow(2).mean(2)
+        return sum(torch.exp(-squared / (2 * s ** 2)) for s in bandwidths).mean()
+    return k(x, x) + k(y, y) - 2 * k(x, y)
+""",
+        "median_bandwidth": """
+import torch
+
+def median_bandwidth(z):
+    return torch.cdist(z, z).mean()
 """,
     },
     "takes logvar for log sigma": {

@@ -55,3 +55,18 @@ def vae_loss(candidate: Any, points: float = 1) -> Score:
 def elbo_beta(candidate: Any, points: float = 1) -> Score:
     """Judge `elbo_beta(beta_per_pixel, num_pixels)`: float."""
     return CHECKS["elbo_beta"].judge(candidate, points)
+
+
+def mmd_squared(candidate: Any, points: float = 1) -> Score:
+    """Judge `mmd_squared(x, y, bandwidths)`: scalar, the unbiased estimate under a sum of Gaussian kernels."""
+    return CHECKS["mmd_squared"].judge(candidate, points)
+
+
+def median_bandwidth(candidate: Any, points: float = 1) -> Score:
+    """Judge `median_bandwidth(z)`: the median distance between two different codes; float or 0-dim tensor."""
+    return CHECKS["median_bandwidth"].judge(candidate, points)
+
+
+def mmd_vae_loss(candidate: Any, points: float = 1) -> Score:
+    """Judge `mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)`: (loss, distortion, mmd)."""
+    return CHECKS["mmd_vae_loss"].judge(candidate, points)

@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-from . import architecture, bernoulli, elbo, gaussian_kl, optimisation, reparameterization, sampling
+from . import (architecture, bandwidth, bernoulli, discrepancy, elbo, gaussian_kl, matched_loss, optimisation,
+               reparameterization, sampling)
 from .law import Check
 from .score import Cause, LawResult, Score
 
 CHECKS: dict[str, Check] = {
     check.exercise: check
     for check in (bernoulli.CHECK, architecture.CHECK, optimisation.CHECK, sampling.CHECK,
-                  reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA)
+                  reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA,
+                  discrepancy.CHECK, bandwidth.CHECK, matched_loss.CHECK)
 }
 
 __all__ = ["CHECKS", "Cause", "Check", "LawResult", "Score"]
