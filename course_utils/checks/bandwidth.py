@@ -20,11 +20,11 @@ def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _HINT)
 
 
-SELF_PAIRS = _wrong("self_pairs", "The distances of each code from itself, all 0, are among those you take the median of: it "
-                    "comes out too small.")
-ZEROS_DROPPED = Cause("zeros_dropped", "You drop the distances that are 0. Of a code and itself, rightly; but two different "
-                      "codes may be equal too, and when codes collapse they are. Select the pairs i < j by their indices.",
-                      _HINT)
+SELF_PAIRS = _wrong("self_pairs", "The distances of each code from itself, all 0, are among those you take the median "
+                    "of: it comes out too small.")
+ZEROS_DROPPED = Cause("zeros_dropped", "You drop the distances that are 0. Of a code and itself, rightly; but two "
+                      "different codes may be equal too, and when codes collapse they are. Select the pairs i < j by "
+                      "their indices.", _HINT)
 
 
 def _distances(z: torch.Tensor) -> torch.Tensor:
@@ -77,11 +77,13 @@ FORMULAS: list[Formula] = [
     (_wrong("mean_for_median", f"You take the mean; {_MEAN}"), lambda z: _distances(z).mean()),
     (_wrong("mean_for_median", f"You take the root of the mean squared distance; {_MEAN}"),
      lambda z: _distances(z).square().mean().sqrt()),
-    (_wrong("mean_with_self_pairs", "You take the mean, and self-pairs are in it: the median of the other pairs is asked for."),
+    (_wrong("mean_with_self_pairs", "You take the mean, and self-pairs are in it: the median of the other pairs is "
+            "asked for."),
      lambda z: squared_distances(z, z).sqrt().mean()),
     (_wrong("largest", "You take the largest distance; the middle one is asked for."), lambda z: _distances(z)[-1]),
     (_wrong("smallest", "You take the smallest distance; the middle one is asked for."), lambda z: _distances(z)[0]),
-    *[(cause, lambda z, of=of, which=which: which(of(z))) for cause, of in _OF_WHAT for which in (_lower, _middle, _upper)],
+    *[(cause, lambda z, of=of, which=which: which(of(z)))
+      for cause, of in _OF_WHAT for which in (_lower, _middle, _upper)],
 ]
 
 
@@ -122,7 +124,8 @@ def _by_hand(candidate: Candidate, draw: Draw) -> None:
 def _random(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, dim in ((3, 4), (4, 2), (5, 1), (6, 3), (30, 20), (150, 5)):
-        _same(candidate, draw.normal(n, dim, scale=draw.number(0.3, 3)), f"median distance of {n} codes of {dim} dimensions")
+        z = draw.normal(n, dim, scale=draw.number(0.3, 3))
+        _same(candidate, z, f"median distance of {n} codes of {dim} dimensions")
 
 
 @CHECK.law("has the unit of a distance: unmoved by a shift, scaled with the codes")
@@ -132,10 +135,11 @@ def _geometry(candidate: Candidate, draw: Draw) -> None:
     base = _value(candidate, z)
     if abs(base) < 1e-6:
         raise Broken("a bandwidth above 0 for codes that differ", show(base))
-    same_number(_value(candidate, z + draw.normal(3, scale=3.0)), base, "bandwidth after a shift of all codes", rounding=_CLOSE)
-    for unit in (0.01, 20.0):
-        same_number(_value(candidate, z * unit), base * unit, f"bandwidth of codes {unit:g} times as large", rounding=_CLOSE)
-    same_number(_value(candidate, z[draw.permutation(7)]), base, "bandwidth of the codes in another order", rounding=_CLOSE)
+    for what, codes, want in (("after a shift of all codes", z + draw.normal(3, scale=3.0), base),
+                              ("of codes 100 times as small", z / 100, base / 100),
+                              ("of codes 20 times as large", z * 20, base * 20),
+                              ("of the codes in another order", z[draw.permutation(7)], base)):
+        same_number(_value(candidate, codes), want, f"bandwidth {what}", rounding=_CLOSE)
 
 
 @CHECK.law("is not moved by a few far codes")

@@ -169,10 +169,11 @@ def _bandwidths(candidate: Candidate, draw: Draw) -> None:
         raise Broken("MMD^2 above 0 at every bandwidth", show(min(singles, key=abs)))
     size = max(mmd_size(plain64(x), plain64(y), widths), sum(map(abs, singles)))
     for chosen in ((0, 1, 2, 3), (2, 0, 3, 1), (1, 3), (1, 1)):
-        same_number(_value(candidate, x, y, [widths[i] for i in chosen]), sum(singles[i] for i in chosen),
-                    f"MMD^2 with {len(chosen)} bandwidths (sum of {len(chosen)} with one each)", scale=size, rounding=_CLOSE)
-    same_number(_value(candidate, x, y, tuple(widths)), sum(singles), "MMD^2 with the bandwidths as a tuple", scale=size,
-                rounding=_CLOSE)
+        what = f"MMD^2 with {len(chosen)} bandwidths (sum of {len(chosen)} with one each)"
+        together = _value(candidate, x, y, [widths[i] for i in chosen])
+        same_number(together, sum(singles[i] for i in chosen), what, scale=size, rounding=_CLOSE)
+    as_tuple = _value(candidate, x, y, tuple(widths))
+    same_number(as_tuple, sum(singles), "MMD^2 with the bandwidths as a tuple", scale=size, rounding=_CLOSE)
 
 
 @CHECK.law("depends neither on the order of the codes nor on which sample comes first")
@@ -257,13 +258,14 @@ def _too_small(candidate: Candidate, draw: Draw) -> None:
             if failed.message.startswith("ValueError"):
                 continue
             raise Broken(f"a ValueError for {n} and {m} codes", failed.message, _NO_REFUSAL) from None
-        got = show(value.detach()) if isinstance(value, torch.Tensor) and value.dim() == 0 else "no error"
-        raise Broken(f"a ValueError for {n} and {m} codes", f"a result, {got}" if got != "no error" else got, _NO_REFUSAL)
+        number = isinstance(value, torch.Tensor) and value.dim() == 0
+        got = f"a result, {show(value.detach())}" if number else "no error"
+        raise Broken(f"a ValueError for {n} and {m} codes", got, _NO_REFUSAL)
 
 
-_NO_REFUSAL = Cause("no_refusal", "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives nan, "
-                    "which a training carries into every weight. Raise ValueError first.", "the docstring of mmd_squared, "
-                    "'Raises'")
+_NO_REFUSAL = Cause("no_refusal", "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives "
+                    "nan, which a training carries into every weight. Raise ValueError first.",
+                    "the docstring of mmd_squared, 'Raises'")
 
 
 @CHECK.law("works in double precision and on your accelerator, and gives the same again")
@@ -272,7 +274,8 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
     x, y = _two_samples(draw, 6, 4, 3, torch.float64)
     first, second = (float(_value(candidate, x, y, [1.0, 3.0]).detach()) for _ in range(2))
     same_number(second, first, "MMD^2 of the same codes again", rounding=1e-5, floor=1e-7)
-    same_number(first, float(mmd(x, y, [1.0, 3.0])), "MMD^2 in float64", scale=mmd_size(x, y, [1.0, 3.0]), rounding=_CLOSE)
+    want, size = float(mmd(x, y, [1.0, 3.0])), mmd_size(x, y, [1.0, 3.0])
+    same_number(first, want, "MMD^2 in float64", scale=size, rounding=_CLOSE)
     for device in candidate.devices():
         _same(candidate, x.float().to(device), y.float().to(device), [1.0, 3.0], f"MMD^2 on {device}")
 

@@ -31,8 +31,8 @@ def _wrong(id: str, sentence: str) -> Cause:
 
 
 ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then mmd.")
-MMD_WEIGHTED = _wrong("mmd_weighted", "You return the mmd already multiplied by the weight: return it unweighted, so that curves "
-                      "of different weights can be compared.")
+MMD_WEIGHTED = _wrong("mmd_weighted", "You return the mmd already multiplied by the weight: return it unweighted, so "
+                      "that curves of different weights can be compared.")
 DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted.")
 
 
@@ -120,8 +120,8 @@ def _parts_cause(probes: list) -> Cause | None:
     """A mistake inside the distortion or the mmd, named as in the exercises that they come from."""
     found = []
     as_d = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
-    as_m = [Probe((plain64(inputs.z_posterior), plain64(inputs.z_prior), torch.tensor(inputs.widths, dtype=torch.float64)),
-                  came[2]) for inputs, _, came in probes]
+    as_m = [Probe((plain64(inputs.z_posterior), plain64(inputs.z_prior),
+                   torch.tensor(inputs.widths, dtype=torch.float64)), came[2]) for inputs, _, came in probes]
     for cause, part, source in ((match_reconstruction(as_d), "distortion", "reconstruction_loss"),
                                 (match_mmd(as_m), "mmd", "mmd_squared")):
         if cause is not None:
@@ -133,11 +133,14 @@ def _parts_cause(probes: list) -> Cause | None:
 _LOSSES = [
     (None, lambda d, q, w: d + w * q),
     (_wrong("weight_ignored", "The weight is ignored: the loss is distortion + mmd."), lambda d, q, w: d + q),
-    (_wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the mmd."), lambda d, q, w: w * d + q),
-    (_wrong("weight_on_both", "The weight multiplies both terms; it weighs the mmd only."), lambda d, q, w: w * (d + q)),
+    (_wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the mmd."),
+     lambda d, q, w: w * d + q),
+    (_wrong("weight_on_both", "The weight multiplies both terms; it weighs the mmd only."),
+     lambda d, q, w: w * (d + q)),
     (_wrong("weight_squared", "The weight enters squared; is the mmd weighted twice?"), lambda d, q, w: d + w * w * q),
     (_wrong("weight_divides", "The mmd is divided by the weight instead of multiplied."), lambda d, q, w: d + q / w),
-    (_wrong("mmd_subtracted", "The mmd is subtracted: the loss falls as the codes leave the prior."), lambda d, q, w: d - w * q),
+    (_wrong("mmd_subtracted", "The mmd is subtracted: the loss falls as the codes leave the prior."),
+     lambda d, q, w: d - w * q),
     (_wrong("wrong_sign", "The loss has the wrong sign."), lambda d, q, w: -(d + w * q)),
     (_wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
      lambda d, q, w: (1 - w) * d + w * q),
@@ -193,7 +196,8 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns the unbiased MMD^2 of codes and prior draws at these bandwidths", weight=3)
 def _mmd(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, m, d, widths in ((3, 3, 1, (1.0,)), (6, 6, 4, (0.7, 3.0)), (5, 8, 3, (2.0, 1.0, 4.0)), (9, 4, 2, (0.9, 1.8))):
+    for n, m, d, widths in ((3, 3, 1, (1.0,)), (6, 6, 4, (0.7, 3.0)), (5, 8, 3, (2.0, 1.0, 4.0)),
+                            (9, 4, 2, (0.9, 1.8))):
         inputs = replace(_inputs(draw, n, (5,), d, m), widths=widths)
         _same_mmd(candidate, inputs, draw.number(0.2, 3), f"mmd of {n} codes and {m} prior draws")
     z = draw.normal(4, 2)
@@ -235,8 +239,8 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
     z = draw.normal(5, 2)
     near = Inputs(inputs.logits[:1].repeat(5, 1), inputs.x[:1].repeat(5, 1), z, z.clone())
     loss, distortion, value = _call(candidate, near, 50.0)
-    same_number(loss, distortion + 50 * value, "loss where the mmd is negative", scale=abs(distortion) + abs(50 * value),
-                rounding=_CLOSE)
+    same_number(loss, distortion + 50 * value, "loss where the mmd is negative",
+                scale=abs(distortion) + abs(50 * value), rounding=_CLOSE)
 
 
 @CHECK.law("has the right gradient in the logits and in the codes, for every weight", weight=3)
@@ -250,7 +254,8 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         logits, given, z_posterior, z_prior = inputs.copies()
         leaves = logits.requires_grad_(), z_posterior.requires_grad_()
         names = ("logits", "z_posterior")
-        loss = scalar(several(candidate(logits, given, z_posterior, z_prior, weight, list(inputs.widths)), _NAMES)[0], "the loss")
+        came = several(candidate(logits, given, z_posterior, z_prior, weight, list(inputs.widths)), _NAMES)
+        loss = scalar(came[0], "the loss")
         found = gradients(candidate, loss, leaves, names, may_be_missing=() if weight else names[1:])
         same_tensor(found[0], (a.sigmoid() - x) / n, f"dloss/dlogits at weight {weight:.4g}", scale=1 / n)
         same_tensor(found[1], weight * by_code, f"dloss/dz_posterior at weight {weight:.4g}", scale=weight / n,

@@ -32,12 +32,15 @@ for name, about, cause, f in (
     ("from_mean", "distance from the mean", "distance_from_mean", lambda z: (z - z.mean(0)).norm(dim=1).median()),
     ("neighbours", "consecutive rows", "neighbours", lambda z: (z[1:] - z[:-1]).norm(dim=1).median()),
     ("manhattan", "absolute differences", "other_norm", lambda z: torch.pdist(z, p=1).median()),
-    ("elements", "single differences", "per_element", lambda z: (z[:, None] - z[None]).abs()[tuple(torch.triu_indices(len(z), len(z), 1))].median()),
+    ("elements", "single differences", "per_element",
+     lambda z: (z[:, None] - z[None]).abs()[tuple(torch.triu_indices(len(z), len(z), 1))].median()),
     ("largest", "largest distance", "largest", lambda z: pairs(z).max()),
-    ("zeros_dropped", "distances above 0", "zeros_dropped", lambda z: (lambda d: d[d > 0].median())((z[:, None] - z[None]).norm(dim=2))),
+    ("zeros_dropped", "distances above 0", "zeros_dropped",
+     lambda z: (lambda d: d[d > 0].median())((z[:, None] - z[None]).norm(dim=2))),
     ("first_hundred", "a part of the codes", None, lambda z: pairs(z[:20]).median()),
     ("vector", "median of each row", "not_a_float", lambda z: torch.cdist(z, z).median(1).values),
-    ("with_index", "what median(dim) returns", "wrong_kind|wrong_number_of_values", lambda z: tuple(pairs(z).median(0))),
+    ("with_index", "what median(dim) returns", "wrong_kind|wrong_number_of_values",
+     lambda z: tuple(pairs(z).median(0))),
     ("nothing", "no return", "returns_none", lambda z: None),
     ("spread", "standard deviation", None, lambda z: z.std(0).norm()),
 ):
@@ -83,7 +86,8 @@ def upper(z):
 @BANK.right("loops and the standard library")
 def loops(z):
     rows = z.double().tolist()
-    return statistics.median(sum((p - q) ** 2 for p, q in zip(a, b)) ** 0.5 for k, a in enumerate(rows) for b in rows[:k])
+    return statistics.median(sum((p - q) ** 2 for p, q in zip(a, b)) ** 0.5
+                             for k, a in enumerate(rows) for b in rows[:k])
 
 
 @BANK.right("root of the median of the squares")

@@ -52,11 +52,13 @@ def safe_root(q):
 
 # wrong kernels, right estimate
 for name, about, cause, k in (
-    ("distance_not_squared", "exp(-|a-b| / (2 s^2))", "distance_not_squared", each(lambda q, s: torch.exp(-safe_root(q) / (2 * s**2)))),
+    ("distance_not_squared", "exp(-|a-b| / (2 s^2))", "distance_not_squared",
+     each(lambda q, s: torch.exp(-safe_root(q) / (2 * s**2)))),
     ("laplace", "exp(-|a-b| / s)", "distance_not_squared", each(lambda q, s: torch.exp(-safe_root(q) / s))),
     ("cdist_not_squared", "torch.cdist is the distance", "distance_not_squared",
      lambda a, b, w: sum(torch.exp(-torch.cdist(a, b) / (2 * s**2)) for s in w)),
-    ("bandwidth_not_squared", "exp(-|a-b|^2 / (2 s))", "bandwidth_not_squared", each(lambda q, s: torch.exp(-q / (2 * s)))),
+    ("bandwidth_not_squared", "exp(-|a-b|^2 / (2 s))", "bandwidth_not_squared",
+     each(lambda q, s: torch.exp(-q / (2 * s)))),
     ("bandwidth_is_variance", "exp(-|a-b|^2 / s)", "bandwidth_not_squared", each(lambda q, s: torch.exp(-q / s))),
     ("no_two", "exp(-|a-b|^2 / s^2)", "factor_two", each(lambda q, s: torch.exp(-q / s**2))),
     ("two_squared", "exp(-|a-b|^2 / (2 s)^2)", "factor_two", each(lambda q, s: torch.exp(-q / (2 * s) ** 2))),
@@ -65,7 +67,8 @@ for name, about, cause, k in (
     ("mean_over_kernels", "average over bandwidths", "mean_over_kernels", lambda a, b, w: kernel(a, b, w) / len(w)),
     ("first_bandwidth", "only the first", "one_bandwidth", lambda a, b, w: kernel(a, b, w[:1])),
     ("last_bandwidth", "loop overwrites", "one_bandwidth", lambda a, b, w: [kernel(a, b, [s]) for s in w][-1]),
-    ("mean_bandwidth", "one kernel at the mean bandwidth", "mean_bandwidth", lambda a, b, w: kernel(a, b, [sum(w) / len(w)])),
+    ("mean_bandwidth", "one kernel at the mean bandwidth", "mean_bandwidth",
+     lambda a, b, w: kernel(a, b, [sum(w) / len(w)])),
     ("product", "kernels multiplied", "product_of_kernels", lambda a, b, w: math.prod(kernel(a, b, [s]) for s in w)),
     ("mean_over_features", "mean over dimensions", "mean_over_features",
      lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / (2 * s**2)) for s in w)),
@@ -79,12 +82,14 @@ for name, about, cause, k in (
      each(lambda q, s: torch.exp(-q / (2 * s**2)) / (s * math.sqrt(2 * math.pi)))),
     ("multiquadric", "inverse multiquadric", "another_kernel", each(lambda q, s: 1 / (1 + q / (2 * s**2)))),
     ("linear", "inner product", "another_kernel", lambda a, b, w: a @ b.T),
-    ("minus_forgotten", "exp(+...)", "exponent_sign", each(lambda q, s: torch.exp((q / (2 * s**2)).clamp_max(80)))),
+    ("minus_forgotten", "exp(+...)", "exponent_sign",
+     each(lambda q, s: torch.exp((q / (2 * s**2)).clamp_max(80)))),
     ("first_dimension", "first dimension only", None, lambda a, b, w: kernel(a[:, :1], b[:, :1], w)),
     ("cosine", "codes normalised first", None,
      lambda a, b, w: kernel(a / (a.norm(dim=1, keepdim=True) + 1e-6), b / (b.norm(dim=1, keepdim=True) + 1e-6), w)),
     ("kernel_floor", "kernel plus epsilon", None, lambda a, b, w: kernel(a, b, w).clamp_min(0.02)),
-    ("distance_capped", "squared distance at most 100", None, each(lambda q, s: torch.exp(-q.clamp_max(100) / (2 * s**2)))),
+    ("distance_capped", "squared distance at most 100", None,
+     each(lambda q, s: torch.exp(-q.clamp_max(100) / (2 * s**2)))),
 ):
     BANK.formula(name, about, put_together(k, unbiased), cause)
 
@@ -160,7 +165,8 @@ def y_detached(x, y, bandwidths):
 @BANK.wrong("x detached in the cross term", "detached_part")
 def cross_detached(x, y, bandwidths):
     refuse(x, y)
-    return off(kernel(x, x, bandwidths)) + off(kernel(y, y, bandwidths)) - 2 * kernel(x.detach(), y, bandwidths).mean() + 0 * y.sum()
+    across = kernel(x.detach(), y, bandwidths).mean()
+    return off(kernel(x, x, bandwidths)) + off(kernel(y, y, bandwidths)) - 2 * across
 
 
 @BANK.wrong("one side of each pair detached", "detached_part")
@@ -184,7 +190,8 @@ def centred_apart(x, y, bandwidths):
 
 @BANK.wrong("both standardised by x")
 def standardised(x, y, bandwidths):
-    return put_together(kernel, unbiased)((x - x.mean(0)) / (x.std(0) + 1e-3), (y - x.mean(0)) / (x.std(0) + 1e-3), bandwidths)
+    centre, scale = x.mean(0), x.std(0) + 1e-3
+    return put_together(kernel, unbiased)((x - centre) / scale, (y - centre) / scale, bandwidths)
 
 
 @BANK.wrong("arguments centred in place", "changes_arguments")

@@ -30,7 +30,8 @@ for name, about, cause, f in (
     ("mixture", "(1 - w) d + w mmd", "mixture", lambda d, q, w: ((1 - w) * d + w * q, d, q)),
     ("mmd_missing", "no mmd", "mmd_missing", lambda d, q, w: (d + 0 * q, d, q)),
     ("distortion_missing", "no distortion", "distortion_missing", lambda d, q, w: (w * q + 0 * d, d, q)),
-    ("lambda_minus_one", "alpha + lambda - 1 with alpha = 0", "weight_minus_one", lambda d, q, w: (d + (w - 1) * q, d, q)),
+    ("lambda_minus_one", "alpha + lambda - 1 with alpha = 0", "weight_minus_one",
+     lambda d, q, w: (d + (w - 1) * q, d, q)),
     ("weight_capped", "weight at most one", "weight_capped", lambda d, q, w: (d + min(w, 1.0) * q, d, q)),
     ("twice", "mmd added twice", "one_plus_weight", lambda d, q, w: (d + q + w * q, d, q)),
     ("product", "product of the terms", "product", lambda d, q, w: (d * w * q, d, q)),
@@ -38,7 +39,8 @@ for name, about, cause, f in (
     ("parts_swapped", "(loss, mmd, distortion)", "wrong_order", lambda d, q, w: (d + w * q, q, d)),
     ("loss_last", "(distortion, mmd, loss)", "wrong_order", lambda d, q, w: (d, q, d + w * q)),
     ("mmd_weighted", "weight * mmd returned", "mmd_weighted", lambda d, q, w: (d + w * q, d, w * q)),
-    ("distortion_weighted", "weight * distortion returned", "distortion_weighted", lambda d, q, w: (w * d + q, w * d, q)),
+    ("distortion_weighted", "weight * distortion returned", "distortion_weighted",
+     lambda d, q, w: (w * d + q, w * d, q)),
     ("loss_only", "one value", "wrong_number_of_values", lambda d, q, w: d + w * q),
     ("pair", "two values", "wrong_number_of_values", lambda d, q, w: (d + w * q, q)),
     ("loss_number", "loss.item()", "python_number", lambda d, q, w: ((d + w * q).item(), d, q)),
@@ -69,7 +71,8 @@ for name, about, cause, d, q in (
     ("prior_drawn_inside", "z_prior ignored", None, nll, lambda a, b, w: mmd(a, torch.randn_like(a), w)),
 ):
     BANK.formula(name, about, (lambda d, q: lambda logits, x, z_posterior, z_prior, weight, bandwidths: (
-        d(logits, x) + weight * q(z_posterior, z_prior, bandwidths), d(logits, x), q(z_posterior, z_prior, bandwidths)))(d, q), cause)
+        d(logits, x) + weight * q(z_posterior, z_prior, bandwidths), d(logits, x),
+        q(z_posterior, z_prior, bandwidths)))(d, q), cause)
 
 
 @BANK.wrong("changes x in place", "changes_arguments")
