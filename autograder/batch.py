@@ -22,6 +22,7 @@ from .sandbox.client import WarmProcess
 
 _ATTEMPTS = 2
 _MOST_JOBS = 64
+_PATIENCE = 20  # seconds for a scheduler to answer
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,10 @@ def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> 
 
 
 def _stop(executor: Executor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)
+    if isinstance(executor, ProcessPoolExecutor):
+        executor.shutdown(wait=False, cancel_futures=True)
+    else:
+        executor.shutdown(wait=False)  # dask's, which cancels by itself
 
 
 @contextmanager
@@ -132,10 +136,14 @@ def _cluster(options: Options) -> Iterator[tuple[Callable[[], Executor], None]]:
     try:
         from dask.distributed import Client
     except ModuleNotFoundError:
-        raise CourseError("--cluster needs dask.distributed. Run: pip install -c constraints.txt -e '.[cluster]'") from None
+        raise CourseError(
+            "--cluster needs dask.distributed. Run: pip install -c constraints.txt -e '.[cluster]'"
+        ) from None
     try:
-        client = Client(options.cluster, timeout=20)
+        client = Client(options.cluster, timeout=_PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
-        raise CourseError(f"no dask scheduler answers at {options.cluster!r} ({error}). Start one: dask scheduler") from None
+        raise CourseError(
+            f"no dask scheduler answers at {options.cluster!r} ({error}). Start one: dask scheduler"
+        ) from None
     with client:
         yield lambda: client.get_executor(pure=False, retries=_ATTEMPTS), None

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from course_utils.errors import CourseError, WrongUsage
+from course_utils.handin import is_graded, require_graded
 from course_utils.tree import Tree, find_tree, tree_at
 
 Units = Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
@@ -88,7 +89,9 @@ def grade(
     ] = False,
     jobs: Annotated[
         Optional[int],
-        typer.Option("--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False),
+        typer.Option(
+            "--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False
+        ),
     ] = None,
     cluster: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler: its workers grade.")] = None,
     force: Annotated[
@@ -123,7 +126,7 @@ def grade(
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course grade 02")
     rows = []
-    for unit in _units(tree, units, all_units):
+    for unit in _graded(tree, units, all_units):
         print(f"{unit}:", flush=True)
         rows += grade_unit(
             tree, unit, student=student, run=not marks_only, debug=context.obj["debug"],
@@ -156,7 +159,7 @@ def feedback(
     tree = _instructor_tree(context)
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course feedback 02")
-    for unit in _units(tree, units, all_units):
+    for unit in _graded(tree, units, all_units):
         pages = feedback_unit(
             tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"]
         )
@@ -178,6 +181,7 @@ def collect(
 
     tree = _instructor_tree(context)
     name = tree.unit(unit)
+    require_graded(tree, name)
     result = collect_from(tree, name, source.expanduser())
     print(f"{name}: {len(result.students)} submissions in submitted/")
     for line in result.left_out:
@@ -260,7 +264,11 @@ def use_database(url: str | None) -> None:
     try:
         make_url(url).get_dialect().import_dbapi()
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        hint = "pip install psycopg2-binary" if url.startswith("postgres") else "see sqlalchemy's documentation of database URLs"
+        hint = (
+            "pip install -c constraints.txt -e '.[cluster]'"
+            if url.startswith("postgres")
+            else "see sqlalchemy's documentation of database URLs"
+        )
         raise WrongUsage(f"--db {url!r} cannot be used ({error}): {hint}.") from None
     os.environ[DATABASE] = url
 
@@ -280,6 +288,14 @@ def _units(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
     if not units:
         raise CourseError(f"{tree.source} holds no units.")
     return list(dict.fromkeys(units))
+
+
+def _graded(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
+    """As ``_units``; of all units those in which something is graded. One that is named must be graded."""
+    chosen = _units(tree, given, all_units)
+    for unit in chosen if given else ():
+        require_graded(tree, unit)
+    return [unit for unit in chosen if is_graded(tree, unit)]
 
 
 def _shown(path: Path, tree: Tree) -> str:

@@ -86,7 +86,7 @@ def read_roster(tree: Tree) -> dict[str, dict[str, str]]:
 
 
 def safe_name(text: str) -> str:
-    """A student's name as the name of a folder: no separators, nothing hidden, not too long; empty when nothing is left."""
+    """A student's name as the name of a folder: no separators, nothing hidden, not too long; may be empty."""
     text = re.sub(r"[\x00-\x1f/\\:*?\"<>|]+", " ", text)
     return " ".join(text.split()).lstrip(".~").strip(". ")[:80]
 
@@ -111,7 +111,9 @@ def _entries(source: Path, result: Collected) -> Iterator[Entry]:
             if stat.S_ISLNK(info.external_attr >> 16):
                 result.left_out.append(f"{info.filename}: a link")
                 continue
-            yield Entry(PurePosixPath(info.filename.replace("\\", "/")), info.file_size, lambda info=info: _read(archive, info))
+            yield Entry(
+                PurePosixPath(info.filename.replace("\\", "/")), info.file_size, lambda info=info: _read(archive, info)
+            )
 
 
 def _whose(path: PurePosixPath) -> tuple[str, str]:
@@ -134,7 +136,9 @@ def _unpacked(entry: Entry) -> dict[str, bytes]:
         return {_bare_name(entry.path): data}
     import io
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)]
+        infos = [
+            info for info in archive.infolist() if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)
+        ]
         if len(infos) > MOST_FILES or sum(info.file_size for info in infos) > MOST_BYTES:
             raise ValueError(f"an archive of {len(infos)} files and {sum(i.file_size for i in infos) / 1e6:.0f} MB")
         return {_bare_name(PurePosixPath(info.filename.replace("\\", "/"))): _read(archive, info) for info in infos}

@@ -117,7 +117,11 @@ class _Grading:
             elif run and not self._is_unchanged(student, submission):
                 jobs[student] = submission
             else:
-                self._finish(student, None if run else find_problem(self._tree, self._unit, student), ", unchanged" if run else "")
+                self._finish(
+                    student,
+                    None if run else find_problem(self._tree, self._unit, student),
+                    ", unchanged" if run else "",
+                )
         makers = {student: self._maker(student, submission) for student, submission in jobs.items()}
         self._expected = len(makers)
         results = run_batch(makers, Options(**{**vars(self._options), "unsafe": self._unsafe}))
@@ -126,7 +130,14 @@ class _Grading:
 
     def _maker(self, student: str, submission: Submission) -> Callable[[str | None], bytes]:
         return lambda address: make_job(
-            submission.name, submission.notebook, submission.files, self._template, self._settings, address, self._unsafe)
+            submission.name,
+            submission.notebook,
+            submission.files,
+            self._template,
+            self._settings,
+            address,
+            self._unsafe,
+        )
 
     def _key(self, submission: Submission) -> str:
         return hashlib.sha256((self._basis + submission.digest()).encode()).hexdigest()
@@ -186,7 +197,9 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand")
-    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name))
+    status, reason = explain_cell(
+        notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name)
+    )
     if grade.auto_score is None and status in (GRADED, "repaired"):
         status = NEEDS_MARKING
     return Grade(student, unit, name, None if grade.auto_score is None else grade.score, cell.max_score, status, reason)

@@ -132,7 +132,9 @@ def unit_template(config: Any, resources: dict[str, Any]) -> Template:
     """The template of the unit that nbgrader is working on."""
     unit = resources["nbgrader"]["assignment"]
     course = CourseDirectory(config=config)
-    return Template.of(unit, nbformat.read(Path(course.root) / course.source_directory / unit / f"{unit}.ipynb", as_version=4))
+    return Template.of(
+        unit, nbformat.read(Path(course.root) / course.source_directory / unit / f"{unit}.ipynb", as_version=4)
+    )
 
 
 class RequireVerdict(NbGraderPreprocessor):

@@ -37,7 +37,9 @@ def explain_cell(
     return status, reason
 
 
-def _explain(cell: NotebookNode, score: float | None, max_score: float, exercise: NotebookNode | None) -> tuple[str, str]:
+def _explain(
+    cell: NotebookNode, score: float | None, max_score: float, exercise: NotebookNode | None
+) -> tuple[str, str]:
     if is_answer(cell):
         return GRADED, "not answered" if is_blank(cell.source) else ""
     errors = [output for output in cell.outputs if output.output_type == "error"]

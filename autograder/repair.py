@@ -72,7 +72,9 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
         raise CourseError(f"{name} is not the notebook of {template.unit}: it belongs to {elsewhere}.")
     _recognise(cells, found, template, result)
     if not found:
-        raise CourseError(f"{name} is not the notebook of {template.unit}: it has none of its exercises, tests and questions.")
+        raise CourseError(
+            f"{name} is not the notebook of {template.unit}: it has none of its exercises, tests and questions."
+        )
     _forget_unknown(cells, found)
     for grade_id, wanted in template.marked.items():
         if grade_id in found:
@@ -121,7 +123,7 @@ def _drop_bad_metadata(cell: NotebookNode) -> None:
 
 
 def _by_grade_id(cells: list[NotebookNode], template: Template, result: Repaired) -> dict[str, NotebookNode]:
-    """The cell that stands for each grade id. Of several, the last that says something; the others become plain cells."""
+    """The cell that stands for each grade id: of several the last that says something; the rest become plain."""
     candidates: dict[str, list[NotebookNode]] = {}
     for cell in cells:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
@@ -181,8 +183,11 @@ def _looks_like(free: list[NotebookNode], wanted: TemplateCell) -> NotebookNode 
     if wanted.kind == SOLUTION:
         hits = [cell for cell in free if cell.cell_type != "markdown" or "def " in cell.source]
         names = [name for name in wanted.defines if name == wanted.grade_id] or wanted.defines
-        hits = [cell for cell in hits if any(re.search(rf"^(def|class)\s+{re.escape(n)}\b|^{re.escape(n)}\s*=", cell.source, re.M)
-                                             for n in names)]
+        hits = [
+            cell
+            for cell in hits
+            if any(re.search(rf"^(def|class)\s+{re.escape(n)}\b|^{re.escape(n)}\s*=", cell.source, re.M) for n in names)
+        ]
         return hits[-1] if hits else None
     if wanted.kind in (TEST, TASK):
         text = _bare(wanted.source)
@@ -208,7 +213,11 @@ def _after_its_question(cells: list[NotebookNode], taken: set[int], template: Te
     below = cells[position + 1] if position + 1 < len(cells) else None
     text = "".join(below.source.split()) if below is not None else ""
     provided = {"".join(cell.source.split()) for cell in template.cells if cell.kind == PROVIDED}
-    return below if below is not None and id(below) not in taken and below.cell_type != "code" and text not in provided else None
+    return (
+        below
+        if below is not None and id(below) not in taken and below.cell_type != "code" and text not in provided
+        else None
+    )
 
 
 def _forget_unknown(cells: list[NotebookNode], found: dict[str, NotebookNode]) -> None:
@@ -276,7 +285,9 @@ def _stub(wanted: TemplateCell) -> NotebookNode:
     return make(source, metadata=NotebookNode(nbgrader=NotebookNode(_marks(wanted))))
 
 
-def _insert_missing(cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template, result: Repaired) -> None:
+def _insert_missing(
+    cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template, result: Repaired
+) -> None:
     """Put every marked cell that is missing behind the one that comes before it in the unit."""
     last: NotebookNode | None = None
     for grade_id, wanted in template.marked.items():

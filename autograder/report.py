@@ -35,7 +35,9 @@ def write_report(tree: Tree, path: Path, units: list[str] | None = None, title: 
     if not grades:
         raise CourseError("nothing is graded yet. Run `course grade UNIT` first.")
     notebooks = {unit: _graded_notebooks(tree, unit, grades) for unit in sorted({grade.unit for grade in grades})}
-    path.write_text(report_page(grades, notebooks, {u: _given_text(tree, u) for u in notebooks}, title), encoding="utf-8")
+    path.write_text(
+        report_page(grades, notebooks, {u: _given_text(tree, u) for u in notebooks}, title), encoding="utf-8"
+    )
     return path
 
 
@@ -91,7 +93,9 @@ def _points(grades: list[Grade], student: str, unit: str) -> str:
 
 
 def _graded_notebooks(tree: Tree, unit: str, grades: list[Grade]) -> dict[str, NotebookNode]:
-    students = sorted({grade.student for grade in grades if grade.unit == unit and grade.status not in (MISSING, UNREADABLE)})
+    students = sorted(
+        {grade.student for grade in grades if grade.unit == unit and grade.status not in (MISSING, UNREADABLE)}
+    )
     found = {student: read_graded(tree.root, unit, student) for student in students}
     return {student: notebook for student, notebook in found.items() if notebook is not None}
 
@@ -106,9 +110,19 @@ def _given_text(tree: Tree, unit: str) -> str:
 
 
 def _isolation(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
-    levels = Counter(nb.metadata.get(RECORD, {}).get("level") or "not recorded" for of in notebooks.values() for nb in of.values())
-    words = {"none": "NOT isolated (--unsafe)", "namespaces": "isolated by namespaces", "landlock": "isolated by Landlock"}
-    return "Submissions were run: " + "; ".join(f"{count} {words.get(level, level)}" for level, count in levels.items()) + "."
+    levels = Counter(
+        nb.metadata.get(RECORD, {}).get("level") or "not recorded" for of in notebooks.values() for nb in of.values()
+    )
+    words = {
+        "none": "NOT isolated (--unsafe)",
+        "namespaces": "isolated by namespaces",
+        "landlock": "isolated by Landlock",
+    }
+    return (
+        "Submissions were run: "
+        + "; ".join(f"{count} {words.get(level, level)}" for level, count in levels.items())
+        + "."
+    )
 
 
 def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
@@ -121,8 +135,15 @@ def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
                     if law.get("cause_id") and law["cause_id"] != "not_written":
                         exercise = cell.metadata.nbgrader.grade_id.removeprefix("test_")
                         held[exercise, law["cause"]].add(student)
-    rows = [[str(len(who)), escape(exercise), escape(cause), escape(", ".join(sorted(who)[:8]) + (" ..." if len(who) > 8 else ""))]
-            for (exercise, cause), who in sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))]
+    rows = [
+        [
+            str(len(who)),
+            escape(exercise),
+            escape(cause),
+            escape(", ".join(sorted(who)[:8]) + (" ..." if len(who) > 8 else "")),
+        ]
+        for (exercise, cause), who in sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
     return table("Misconceptions, by number of students", ["students", "exercise", "misconception", "who"], rows)
 
 
@@ -141,7 +162,10 @@ def _repairs(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
 def _slowest(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
     times = [(nb.metadata.get(RECORD, {}).get("seconds") or 0, student, unit)
              for unit, of in notebooks.items() for student, nb in of.items()]
-    rows = [[f"{seconds:.1f} s", escape(student), escape(unit)] for seconds, student, unit in sorted(times, reverse=True)[:_SLOWEST]]
+    rows = [
+        [f"{seconds:.1f} s", escape(student), escape(unit)]
+        for seconds, student, unit in sorted(times, reverse=True)[:_SLOWEST]
+    ]
     return table("Slowest submissions", ["time", "student", "unit"], rows)
 
 
@@ -152,7 +176,9 @@ def _alike(pairs: dict[str, list[Pair]]) -> str:
         for pair in found[:_MOST_PAIRS]:
             first, second = (f"<div><strong>{escape(name)}</strong><pre>{escape(text)}</pre></div>"
                              for name, text in zip((pair.first, pair.second), pair.texts))
-            shown.append(f"<details><summary>{escape(unit)}, {pair.what}: {escape(pair.first)} and {escape(pair.second)}, "
-                         f"{pair.share:.0%} the same</summary><div class=\"beside\">{first}{second}</div></details>")
+            shown.append(
+                f"<details><summary>{escape(unit)}, {pair.what}: {escape(pair.first)} and {escape(pair.second)}, "
+                f'{pair.share:.0%} the same</summary><div class="beside">{first}{second}</div></details>'
+            )
     note = "<p>Short exercises have few right answers: likeness proves nothing, it says where to look.</p>"
     return "<h2>Identical or nearly identical submissions</h2>" + note + ("".join(shown) or "<p>none</p>")

@@ -53,6 +53,28 @@ def sample_images(decoder, num_images, latent_dim):
     finally:
         decoder.train(was_training)
 """,
+    "interpolate": """
+import torch
+
+def interpolate(z_start, z_end, num_steps):
+    return torch.stack([torch.lerp(z_start, z_end, step / (num_steps - 1)) for step in range(num_steps)])
+""",
+    "slerp": """
+import math
+import torch
+
+def slerp(z_start, z_end, num_steps):
+    lengths = float(z_start.norm() * z_end.norm())
+    angle = math.acos(max(-1.0, min(1.0, float(z_start @ z_end) / lengths))) if lengths else 0.0
+    codes = []
+    for step in range(num_steps):
+        t = step / (num_steps - 1)
+        first, last = 1 - t, t
+        if math.sin(angle) >= 1e-4:
+            first, last = (math.sin(part * angle) / math.sin(angle) for part in (first, last))
+        codes.append(first * z_start + last * z_end)
+    return torch.stack(codes)
+""",
     "reparameterize": """
 import torch
 
@@ -127,6 +149,34 @@ def find_bug_3(evidence):
     logged = torch.cat([evidence["kl_loss"], evidence["wasserstein_loss"]])
     return not torch.allclose(torch.cat([kl, other]), logged, rtol=0.01)
 """,
+    "mmd_squared": """
+import torch
+
+def mmd_squared(x, y, bandwidths):
+    if min(len(x), len(y)) < 2:
+        raise ValueError("expected at least two codes in each sample")
+    total = 0.0
+    for s in bandwidths:
+        within = sum(torch.exp(-torch.pdist(z).square() / (2 * s * s)).mean() for z in (x, y))
+        squared = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum(-1)
+        total = total + within - 2 * torch.exp(-squared / (2 * s * s)).mean()
+    return total
+""",
+    "median_bandwidth": """
+import torch
+
+def median_bandwidth(z):
+    return torch.quantile(torch.pdist(z), 0.5).item()
+""",
+    "mmd_vae_loss": """
+import torch
+
+def mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths):
+    nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    distortion = nats.flatten(1).sum(1).mean()
+    mmd = mmd_squared(z_prior, z_posterior, bandwidths)
+    return torch.add(distortion, mmd, alpha=weight), distortion, mmd
+""",
 }
 
 # Who believes what: one table per student of the sample class.
@@ -148,6 +198,12 @@ def kl_divergence(mu, logvar):
 def elbo_beta(beta_per_pixel, num_pixels):
     return beta_per_pixel / num_pixels
 """,
+        "interpolate": """
+import torch
+
+def interpolate(z_start, z_end, num_steps):
+    return torch.stack([z_start + step / num_steps * (z_end - z_start) for step in range(num_steps)])
+""",
         "gradient_penalty": """
 import torch
 
@@ -160,6 +216,21 @@ def gradient_penalty(critic, z_prior, z_posterior):
         "find_bug_1": """
 def find_bug_1(evidence):
     return evidence["values_prior"].shape[1] > 1
+""",
+        "mmd_squared": """
+import torch
+
+def mmd_squared(x, y, bandwidths):
+    def k(a, b):
+        squared = (a[:, None] - b[None]).pow(2).mean(2)
+        return sum(torch.exp(-squared / (2 * s ** 2)) for s in bandwidths).mean()
+    return k(x, x) + k(y, y) - 2 * k(x, y)
+""",
+        "median_bandwidth": """
+import torch
+
+def median_bandwidth(z):
+    return torch.cdist(z, z).mean()
 """,
     },
     "takes logvar for log sigma": {

@@ -10,13 +10,13 @@ from bleach import ALLOWED_ATTRIBUTES
 from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 
-_TAGS = ["a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del", "details", "div", "dl",
-         "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "kbd", "li", "mark", "ol", "p",
-         "pre", "q", "s", "samp", "section", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td",
-         "tfoot", "th", "thead", "tr", "u", "ul", "var"]
-_STYLES = ["background-color", "border", "border-collapse", "color", "display", "font-family", "font-size", "font-style",
-           "font-weight", "height", "line-height", "margin", "max-width", "padding", "text-align", "vertical-align",
-           "white-space", "width"]
+_TAGS = ["a", "abbr", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del", "details", "div",
+         "dl", "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "kbd", "li", "mark",
+         "ol", "p", "pre", "q", "s", "samp", "section", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody",
+         "td", "tfoot", "th", "thead", "tr", "u", "ul", "var"]
+_STYLES = ["background-color", "border", "border-collapse", "color", "display", "font-family", "font-size",
+           "font-style", "font-weight", "height", "line-height", "margin", "max-width", "padding", "text-align",
+           "vertical-align", "white-space", "width"]
 _ATTRIBUTES = {**ALLOWED_ATTRIBUTES, "*": ["style", "title", "colspan", "rowspan", "scope", "role", "aria-label"],
                "img": ["alt", "width", "height"]}
 _SCHEMES = ("http", "https", "mailto", "attachment")

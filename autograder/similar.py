@@ -29,7 +29,7 @@ class Pair:
 
 
 def similar_pairs(notebooks: dict[str, NotebookNode], common: str = "") -> list[Pair]:
-    """Pairs of students whose solutions or answers agree, most alike first. `common` is text that everybody was given."""
+    """Pairs of students whose solutions or answers agree, most alike first. `common` was given to everybody."""
     pairs = []
     for kind, what in ((SOLUTION, "code"), (ANSWER, "answers")):
         texts = {name: _text(notebook, kind) for name, notebook in notebooks.items()}
@@ -49,7 +49,9 @@ def similar_pairs(notebooks: dict[str, NotebookNode], common: str = "") -> list[
 
 def _text(notebook: NotebookNode, kind: str) -> str:
     cells = [cell.source for cell in notebook.cells if kind_of(cell) == kind]
-    return "\n\n".join(text for text in cells if not (kind == ANSWER and is_blank(text)) and "NotImplementedError" not in text)
+    return "\n\n".join(
+        text for text in cells if not (kind == ANSWER and is_blank(text)) and "NotImplementedError" not in text
+    )
 
 
 def _shingles(text: str, kind: str) -> set[tuple[str, ...]]:
@@ -69,7 +71,11 @@ def _code_tokens(text: str) -> list[str]:
     numbers: dict[str, str] = {}
     named = []
     for index, token in enumerate(tokens):
-        is_variable = token.isidentifier() and not keyword.iskeyword(token) and (index == 0 or tokens[index - 1] != ".") \
+        is_variable = (
+            token.isidentifier()
+            and not keyword.iskeyword(token)
+            and (index == 0 or tokens[index - 1] != ".")
             and (index + 1 >= len(tokens) or tokens[index + 1] != "(")
+        )
         named.append(numbers.setdefault(token, f"v{len(numbers)}") if is_variable else token)
     return named

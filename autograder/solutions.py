@@ -27,6 +27,7 @@ from .release import publish, read_source, workspace
 BUDGETS = ("quick", "full", "original")
 FALLBACK_MARKER = "FALLBACK DATA SET"
 MAX_MEGABYTES = 2.0
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_FILE = re.compile(r"[^\s\"'<>()]{0,120}[\\/]ipykernel_\d+[\\/]\d+\.py")
 
 
@@ -48,6 +49,7 @@ def solve_unit(
         path = notebook_path(built, unit)
         notebook = nbformat.read(path, as_version=4)
         scrub(notebook, machine_paths(tree, Path(folder)))
+        leave_stills(notebook)
         nbformat.write(notebook, path)
         problems = find_problems(notebook, allow_fallback, machine_paths(tree, Path(folder)), path.stat().st_size)
         if problems:
@@ -132,6 +134,15 @@ def scrub(notebook: NotebookNode, paths: dict[str, str]) -> None:
             for kind, content in output.get("data", {}).items():
                 if isinstance(content, str) and kind.startswith("text/"):
                     output.data[kind] = clean(content)
+
+
+def leave_stills(notebook: NotebookNode) -> None:
+    """Where a widget has a still picture beside it, keep the picture: without its kernel the widget shows an error."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop(WIDGET_VIEW, None)
 
 
 def output_texts(cell: NotebookNode) -> Iterator[str]:

@@ -52,7 +52,7 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
         data = _read(notebook)
     except OSError as error:
         return UNREADABLE, f"{notebook.name} cannot be read ({error.strerror})"
-    files, left_out = _other_files(folder)
+    files, left_out = other_files(folder)
     return Submission(notebook.name, data, files, ([notes] if notes else []) + left_out)
 
 
@@ -61,7 +61,9 @@ def _choose_notebook(folder: Path, unit: str) -> tuple[Path | None, str]:
     exact = folder / f"{unit}.ipynb"
     if _is_plain(exact, stat.S_ISREG):
         return exact, ""
-    others = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".ipynb" and _is_plain(path, stat.S_ISREG))
+    others = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() == ".ipynb" and _is_plain(path, stat.S_ISREG)
+    )
     named = [path for path in others if path.name.lower().startswith(unit.lower())]
     if len(named) == 1 or (not named and len(others) == 1):
         chosen = (named or others)[0]
@@ -72,7 +74,7 @@ def _choose_notebook(folder: Path, unit: str) -> tuple[Path | None, str]:
     return None, f"; found instead: {', '.join(path.name for path in others[:5])}" if others else ""
 
 
-def _other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
+def other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
     """Regular files beside the notebook, never through links, up to a number and a size."""
     files: dict[str, bytes] = {}
     notes, left = [], MOST_BYTES

@@ -60,9 +60,13 @@ def _template_cell(cell: NotebookNode) -> TemplateCell:
     kind = kind_of(cell)
     marks = cell.metadata.get("nbgrader", {})
     return TemplateCell(
-        kind=kind, grade_id=str(marks.get("grade_id", "")) if kind != PROVIDED else "", cell_type=cell.cell_type,
-        source="" if kind in (SOLUTION, ANSWER) else cell.source, points=float(marks.get("points") or 0),
-        tags=list(cell.metadata.get("tags", [])), defines=defined_names(cell.source) if cell.cell_type == "code" else [],
+        kind=kind,
+        grade_id=str(marks.get("grade_id", "")) if kind != PROVIDED else "",
+        cell_type=cell.cell_type,
+        source="" if kind in (SOLUTION, ANSWER) else cell.source,
+        points=float(marks.get("points") or 0),
+        tags=list(cell.metadata.get("tags", [])),
+        defines=defined_names(cell.source) if cell.cell_type == "code" else [],
     )
 
 

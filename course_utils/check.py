@@ -57,6 +57,16 @@ def elbo_beta(candidate: Any, points: float = 1) -> Score:
     return CHECKS["elbo_beta"].judge(candidate, points)
 
 
+def interpolate(candidate: Any, points: float = 1) -> Score:
+    """Judge `interpolate(z_start, z_end, num_steps)`: codes on the straight line, both ends included."""
+    return CHECKS["interpolate"].judge(candidate, points)
+
+
+def slerp(candidate: Any, points: float = 1) -> Score:
+    """Judge `slerp(z_start, z_end, num_steps)`: codes on Shoemake's spherical path, both ends included."""
+    return CHECKS["slerp"].judge(candidate, points)
+
+
 def critic_loss(candidate: Any, points: float = 1) -> Score:
     """Judge `critic_loss(critic, z_prior, z_posterior)`: scalar to minimise, gradients in the critic only."""
     return CHECKS["critic_loss"].judge(candidate, points)
@@ -85,3 +95,18 @@ def find_bug_2(candidate: Any, points: float = 1) -> Score:
 def find_bug_3(candidate: Any, points: float = 1) -> Score:
     """Judge `find_bug_3(evidence)`: True for a run in which one of two losses counts 0.9 of its distortion."""
     return CHECKS["find_bug_3"].judge(candidate, points)
+
+
+def mmd_squared(candidate: Any, points: float = 1) -> Score:
+    """Judge `mmd_squared(x, y, bandwidths)`: scalar, the unbiased estimate under a sum of Gaussian kernels."""
+    return CHECKS["mmd_squared"].judge(candidate, points)
+
+
+def median_bandwidth(candidate: Any, points: float = 1) -> Score:
+    """Judge `median_bandwidth(z)`: the median distance between two different codes; float or 0-dim tensor."""
+    return CHECKS["median_bandwidth"].judge(candidate, points)
+
+
+def mmd_vae_loss(candidate: Any, points: float = 1) -> Score:
+    """Judge `mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)`: (loss, distortion, mmd)."""
+    return CHECKS["mmd_vae_loss"].judge(candidate, points)

@@ -87,17 +87,23 @@ def doctor(context: typer.Context) -> None:
 def data(
     action: Annotated[str, typer.Argument(help="list, or fetch.")] = "list",
     name: Annotated[Optional[str], typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
+    source: Annotated[
+        Optional[Path], typer.Option("--from", help="awa2: an archive or folder that you have already.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="awa2: pixels along a side; 64 or 128.")] = 64,
+    fit: Annotated[str, typer.Option(help="awa2: crop (central square) or pad (whole picture).")] = "crop",
+    partial: Annotated[bool, typer.Option("--partial", help="awa2: also if classes or photos are missing.")] = False,
 ) -> None:
     """List the data sets, or fetch one.
 
-    Examples: course data list; course data fetch mnist
+    Examples: course data list; course data fetch mnist; course data fetch awa2 --from AwA2-data.zip
     """
     from .data_command import fetch_data, list_data
 
     if action == "list" and name is None:
         list_data()
     elif action == "fetch" and name is not None:
-        fetch_data(name)
+        fetch_data(name, source, size, fit, partial)
     else:
         raise typer.BadParameter("use `course data list` or `course data fetch NAME`.", param_hint="ACTION")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 from .tree import Tree
 
@@ -29,12 +28,15 @@ class Finding:
 
 
 def diagnose(tree: Tree) -> list[Finding]:
-    """Look at everything the course uses. A probe that fails is itself a finding."""
+    """Look at everything the course uses. A probe that fails is itself a finding.
+
+    Other packages add probes through the entry-point group ``course.probes``; a student kit has none of them.
+    """
     probes: list[Callable[[Tree], Iterator[Finding]]] = [
         _course, _python, _packages, _device, _memory, _disk, _data, _kernel, _extensions,
     ]
     if not tree.is_kit:
-        probes.append(_isolation)
+        probes += [probe.load() for probe in entry_points(group="course.probes")]
     findings = []
     for probe in probes:
         try:
@@ -73,7 +75,7 @@ def _packages(tree: Tree) -> Iterator[Finding]:
     from importlib.metadata import PackageNotFoundError, version
 
     found, absent = [], []
-    for name in ("torch", "torchvision", "jupyterlab", "ipywidgets", "nbgrader", "matplotlib", "scikit-learn"):
+    for name in ("torch", "torchvision", "jupyterlab", "ipywidgets", "anywidget", "nbgrader", "matplotlib", "scikit-learn"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -123,8 +125,9 @@ def _data(tree: Tree) -> Iterator[Finding]:
 
     for name, folder, line in datasets.status():
         here = folder is not None or "embedded" in line
+        instead = "toy animals" if name == "awa2" else "digits"
         yield Finding("data", OK if here else NOTE, f"{name}: {folder or line}",
-                      "" if here else f"Run: course data fetch {name} (without it the embedded digits are used)")
+                      "" if here else f"Run: course data fetch {name} (without it the embedded {instead} are used)")
 
 
 def _kernel(tree: Tree) -> Iterator[Finding]:
@@ -147,7 +150,8 @@ def _extensions(tree: Tree) -> Iterator[Finding]:
     folders = jupyter_path("labextensions")
     parts = {
         "Validate button": [f"{folder}/@jupyter/nbgrader" for folder in folders],
-        "sliders (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in folders],
+        "widgets (ipywidgets)": [f"{folder}/@jupyter-widgets/jupyterlab-manager" for folder in folders],
+        "cockpit (anywidget)": [f"{folder}/anywidget" for folder in folders],
         "nbgrader server": [f"{folder}/jupyter_server_config.d/nbgrader.json" for folder in jupyter_config_path()],
     }
     absent = [name for name, places in parts.items() if not any(map(os.path.exists, places))]
@@ -156,26 +160,3 @@ def _extensions(tree: Tree) -> Iterator[Finding]:
                       "Run: pip install --force-reinstall nbgrader jupyterlab_widgets")
     else:
         yield Finding("extensions", OK, f"JupyterLab has: {', '.join(parts)}")
-
-
-def _isolation(tree: Tree) -> Iterator[Finding]:
-    advice = "Student code runs as you when you grade: grade in a container or a virtual machine."
-    if not sys.platform.startswith("linux"):
-        yield Finding("isolation", NOTE, f"none on {platform.system()}", advice)
-        return
-    namespaces, landlock = has_user_namespaces(), landlock_abi()
-    text = f"user namespaces {'yes' if namespaces else 'no'}, Landlock {f'ABI {landlock}' if landlock else 'no'}"
-    available = namespaces or landlock >= 4
-    yield Finding("isolation", OK if available else NOTE, f"available: {text}", "" if available else advice)
-
-
-def has_user_namespaces() -> bool:
-    """True when this user may create a user namespace (tried in a process of its own)."""
-    code = "import ctypes, sys; sys.exit(ctypes.CDLL(None, use_errno=True).unshare(0x10000000) != 0)"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30).returncode == 0
-
-
-def landlock_abi() -> int:
-    """The version of Landlock that the kernel offers; 0 for none."""
-    create_ruleset, only_version = 444, 1
-    return max(0, ctypes.CDLL(None, use_errno=True).syscall(create_ruleset, None, 0, only_version))

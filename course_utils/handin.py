@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import CourseError
+from .errors import CourseError, WrongUsage
 from .tree import Tree
 
 MAX_MEGABYTES = 20
@@ -69,6 +69,17 @@ def course_cells(tree: Tree) -> dict[str, dict[str, float]]:
             continue
         units[unit] = graded_cells(notebook)
     return units
+
+
+def require_graded(tree: Tree, unit: str) -> None:
+    """Raise WrongUsage when nothing in ``unit`` is graded, as in the scoreboard."""
+    if not is_graded(tree, unit):
+        raise WrongUsage(f"{unit} is not graded: there is nothing to hand in or to mark.")
+
+
+def is_graded(tree: Tree, unit: str) -> bool:
+    """Whether ``unit`` has graded cells. A notebook that cannot be read counts as graded: that is said when it is used."""
+    return course_cells(tree).get(unit) != {}
 
 
 def require_unit(notebook: Any, unit: str, units: dict[str, dict[str, float]], name: str) -> None:

@@ -1,7 +1,6 @@
-"""A trained model seen from its latent space: codes, rates, decoded images, and pictures of them as PNG bytes.
+"""A trained model seen from its latent space: codes, rates, decoded images, and a still picture of them.
 
-What ``explore`` shows is made here, without any widget. Pictures are drawn with Pillow rather than matplotlib: one
-takes a millisecond or two, so that it can follow a slider.
+What ``explore`` tells the cockpit is found out here, without any widget.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from course_utils.datasets import scale
 
 STUDIED = 2000  # images from which rates, spreads and ranges are told
 LEAST_REACH = 3.0  # a slider goes at least this far: 99.7 % of N(0, 1)
-BARS_WIDTH = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,69 +96,6 @@ def study(title: str, model: nn.Module, images: Tensor) -> LatentSpace:
     if decoded.shape != given.shape:
         raise ValueError(f"{title!r} decodes to images {decoded.shape}, but the images given are {given.shape}.")
     return space
-
-
-def image_png(picture: np.ndarray) -> bytes:
-    """A picture in its own size."""
-    return _encoded(Image.fromarray(picture))
-
-
-def bars_png(space: LatentSpace, highlighted: int) -> bytes:
-    """What each dimension carries, largest first; the first ``highlighted`` ones, which have a slider, in colour."""
-    width, height = BARS_WIDTH, 90
-    canvas = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(canvas)
-    amounts = space.amounts[space.order].tolist()
-    top, bottom = 16, height - 4
-    slot = width / max(len(amounts), 8)
-    for place, amount in enumerate(amounts):
-        left, right = place * slot + 1, max((place + 1) * slot - 2, place * slot + 1)
-        tall = (bottom - top) * max(amount, 0.0) / max(amounts[0], 1e-9)
-        draw.rectangle([left, bottom - tall, right, bottom], fill=plots.OTHER if place < highlighted else "#888888")
-    draw.line([0, bottom, width, bottom], fill=plots.INK)
-    draw.text((2, 0), bars_title(space), fill=plots.INK, font=_font(11))
-    return _encoded(canvas)
-
-
-def bars_title(space: LatentSpace) -> str:
-    """What the bars show, with their sum and largest value."""
-    largest = float(space.amounts.max())
-    if space.is_rate:
-        return f"rate of each dimension; all {float(space.amounts.sum()):.1f}, largest {largest:.2f} nats"
-    return f"spread of the codes in each dimension; largest {largest:.2g}"
-
-
-class CodeMap:
-    """Map of a 2-D latent space: the codes as their digits, circles at radius 1, 2, 3 of N(0, I), a cross."""
-
-    side = 300
-
-    def __init__(self, space: LatentSpace, labels: Tensor | None) -> None:
-        self.reach = 1.05 * max(space.reach(0), space.reach(1))
-        self.base = Image.new("RGB", (self.side, self.side), "white")
-        draw = ImageDraw.Draw(self.base)
-        for index, z in enumerate(space.codes[:1000].tolist()):
-            digit = int(labels[index]) if labels is not None else 0
-            text = str(digit) if labels is not None else "·"
-            draw.text(self._place(z), text, fill=plots.PALETTE[digit % 10], font=_font(10), anchor="mm")
-        for radius in (1, 2, 3):
-            draw.ellipse([*self._place((-radius, radius)), *self._place((radius, -radius))], outline=plots.INK)
-        draw.rectangle([0, 0, self.side - 1, self.side - 1], outline="#888888")
-        draw.text((5, 3), "codes; circles: N(0, I) at radius 1, 2, 3", fill=plots.INK, font=_font(10))
-
-    def png(self, z: Tensor) -> bytes:
-        """The map with a cross at z (2,), at the border where z lies outside."""
-        picture = self.base.copy()
-        draw = ImageDraw.Draw(picture)
-        x, y = (min(max(place, 4), self.side - 5) for place in self._place(z.tolist()))
-        for width, colour in ((7, "white"), (3, "black")):
-            draw.line([x - 9, y, x + 9, y], fill=colour, width=width)
-            draw.line([x, y - 9, x, y + 9], fill=colour, width=width)
-        return _encoded(picture)
-
-    def _place(self, z: Sequence[float]) -> tuple[float, float]:
-        half = self.side / 2
-        return half + half * z[0] / self.reach, half - half * z[1] / self.reach
 
 
 def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9, rows: int = 6) -> tuple[bytes, str]:

@@ -162,7 +162,9 @@ def lines(
     if level:
         ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
-    if len(series) > 1 or level:
+    if len(series) > 5:
+        fig.legend(loc="outside right upper")  # there is no room among so many lines
+    elif len(series) > 1 or level:
         ax.legend()
     show(fig, alt, caption)
 
@@ -183,16 +185,34 @@ def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, 
 
 
 @rc_context(STYLE)
-def intervals(rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str) -> None:
-    """One line per row: a value with the interval (value, low, high) around it."""
-    fig, axes = figure(0.32 * len(rows) + 0.7)
+def intervals(
+    rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str, level: float | None = None,
+    bands: Mapping[str, tuple[float, float, float]] | None = None, band_label: str = "reference runs",
+) -> None:  # fmt: skip
+    """One line per row: a value with the interval (value, low, high) around it.
+
+    Args:
+        level: a vertical line to compare with, such as 0 for differences.
+        bands: for some of the rows (mean, low, high) of others, drawn as a pale band under the row's own interval.
+    """
+    fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
     ax = axes[0, 0]
-    for place, (value, low, high) in enumerate(rows.values()):
+    ax.use_sticky_edges = False  # a band may not end on the frame
+    if level is not None:
+        ax.axvline(level, color=INK, lw=1, ls=(0, (4, 3)))
+    for place, (label, (value, low, high)) in enumerate(rows.items()):
+        if label in (bands or {}):
+            mean, least, most = bands[label]
+            ax.barh(place, most - least, left=least, height=0.6, color="#88ccee", alpha=0.6, label=band_label)
+            ax.plot([mean, mean], [place - 0.3, place + 0.3], color="#117733", lw=1.5)
+            band_label = "_again"  # one entry in the legend
         ax.plot([low, high], [place, place], color=OTHER, lw=2)
         ax.plot([value], [place], "o", color=OTHER, markersize=5)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     ax.grid(axis="x", color="#dddddd", lw=0.6)
+    if bands:
+        fig.legend(loc="outside upper right")
     show(fig, alt, caption)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .archive import whole_zip
 from .errors import CourseError
-from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_unit
+from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
 from .tree import Tree
 
 
@@ -19,6 +19,7 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
     """
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
+    require_graded(tree, unit)
     path = notebook or tree.student_notebooks / unit / f"{unit}.ipynb"
     content = read_notebook(path)
     units = course_cells(tree)

@@ -61,6 +61,7 @@ def fit(
     seed: int | None = None,
     name: str | None = None,
     unit: str | None = None,
+    label: str | None = None,
     critic: Critic | None = None,
     precision: str = "float32",
     checkpoint: Path | None = None,
@@ -80,6 +81,7 @@ def fit(
         seed: of the order of the images and of all noise; default: whatever state the generators are in.
         name: keep the model under ``runs/<unit>/<name>``, where later units and the scoreboard find it.
         unit: by default that of the notebook, told by its folder's name.
+        label: what the scoreboard calls the model, e.g. ``"MMD-VAE, weight 100"``; default: its name.
         critic: a network trained beside the model; ``loss_function`` reaches its module by itself.
         precision: ``float32``, or ``bfloat16`` for mixed precision (torch.autocast); weights stay float32.
         checkpoint: a file that is written after every epoch and gone on from if it is there. On a CPU with the same
@@ -141,7 +143,7 @@ def fit(
         line.finish(f"{epochs} epochs in {_duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}.")
     if name is not None:
         record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
-        runs.save(name, model, record, unit)
+        runs.save(name, model, runs.about(model, images, label, name) | record, unit)
     return run
 
 

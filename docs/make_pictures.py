@@ -10,7 +10,6 @@ Needs MNIST (course data fetch mnist) and Chromium; takes a few minutes, most of
 from __future__ import annotations
 
 import io
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -81,17 +80,15 @@ def make_explorer() -> None:
         with lab(kit, {"COURSE_DATASET": "mnist", "COURSE_BUDGET": "quick"}) as server, chromium(1300, 900) as page:
             open_notebook(page, *server, path)
             run_all_cells(page, seconds=500)
-            picture = page.get_by_role("img", name=re.compile("^Image decoded by"))
-            picture.wait_for(timeout=60_000)
-            sliders = page.locator(".widget-slider:visible [role=slider]")
+            page.locator(".cockpit[data-ready=true]").wait_for(timeout=60_000)
+            sliders = page.locator(".cockpit-right .cockpit-range input")
             sliders.first.focus()
             page.keyboard.press("ArrowRight")  # beta = 0.001
-            page.get_by_role("button", name="Back to this image").click()
             sliders.nth(1).focus()
             for _ in range(9):
                 page.keyboard.press("ArrowRight")
             page.wait_for_timeout(1000)
-            picture.evaluate("image => image.closest('.jp-Cell').scrollIntoView({block: 'end'})")
+            page.locator(".cockpit").evaluate("node => node.closest('.jp-Cell').scrollIntoView({block: 'end'})")
             page.wait_for_timeout(500)
             keep("explorer", page.screenshot())
 

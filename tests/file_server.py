@@ -16,7 +16,7 @@ class FileServer:
 
     ``ranges``: False ignores Range and sends the whole file. ``break_after``: bytes of each answer's body after which
     the connection is cut, one entry an answer, then no more. ``reset``: cut it hard. ``length``: False leaves
-    Content-Length out. ``slow_s``: wait before the body.
+    Content-Length out. ``slow_s``: wait before the body. ``busy``: True answers 503, one entry a request, then no more.
     """
 
     files: dict[str, bytes]
@@ -25,6 +25,7 @@ class FileServer:
     reset: bool = False
     length: bool = True
     slow_s: float = 0.0
+    busy: list[bool] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     sent: int = 0
 
@@ -44,6 +45,8 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             server.requests.append((self.path, wanted))
+            if server.busy and server.busy.pop(0):
+                return self.send_error(503, "Service Unavailable")
             content = server.files.get(self.path.lstrip("/"))
             if content is None:
                 return self.send_error(404, "Not Found")

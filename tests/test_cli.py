@@ -128,7 +128,8 @@ def test_release_makes_notebooks_and_kit(course, tree):
 def test_an_undecided_score_is_listed_and_gives_exit_code_1(course, tree, monkeypatch):
     """Only a failure of the grading itself leaves a score open, such as a worker that dies twice."""
     hand_in(tree.root, "unlucky", "01_double", {})
-    monkeypatch.setattr(grade, "run_batch", lambda makers, options: [(name, Failed("its worker died")) for name in makers])
+    died = Failed("its worker died")
+    monkeypatch.setattr(grade, "run_batch", lambda makers, options: [(name, died) for name in makers])
     code, out, err = course("grade", "1", "--student", "unlucky")
     assert code == 1 and "undecided: unlucky, 01_double, double: its worker died" in err and "grades.csv" in out
 

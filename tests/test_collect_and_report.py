@@ -62,7 +62,9 @@ def test_a_students_own_zip_is_unpacked(tree, tmp_path):
 @pytest.mark.parametrize("name", ["../../evil.ipynb", "/etc/evil.ipynb", "..\\..\\evil.ipynb", "a/../../../evil.ipynb"])
 def test_no_path_in_an_archive_leads_out_of_submitted(tree, tmp_path, name):
     before = set(tmp_path.rglob("*")) | set(tree.root.rglob("*"))
-    source = archive(tmp_path / "export.zip", {name: NOTEBOOK, "ok_1_assignsubmission_file_/z.zip": bytes_of_zip({name: NOTEBOOK})})
+    source = archive(
+        tmp_path / "export.zip", {name: NOTEBOOK, "ok_1_assignsubmission_file_/z.zip": bytes_of_zip({name: NOTEBOOK})}
+    )
     collect(tree, UNIT, source)
     new = {path for path in (set(tmp_path.rglob("*")) | set(tree.root.rglob("*"))) - before if path != source}
     assert all(path == tree.root / "submitted" or (tree.root / "submitted") in path.parents for path in new), new
@@ -88,7 +90,9 @@ def test_a_source_without_submissions_is_one_clear_error(tree, tmp_path):
         collect(tree, UNIT, tmp_path / "text.zip")
 
 
-@pytest.mark.parametrize(("given", "safe"), [("../../root", "root"), (".hidden", "hidden"), ("a/b\x00c", "a b c"), ("..", ""), ("~x", "x")])
+@pytest.mark.parametrize(
+    ("given", "safe"), [("../../root", "root"), (".hidden", "hidden"), ("a/b\x00c", "a b c"), ("..", ""), ("~x", "x")]
+)
 def test_names_become_folders_that_hide_and_lead_nowhere(given, safe):
     assert safe_name(given) == safe
 
@@ -96,14 +100,25 @@ def test_names_become_folders_that_hide_and_lead_nowhere(given, safe):
 def graded(source: str, **record) -> nbformat.NotebookNode:
     solution = new_code_cell(source, metadata={"nbgrader": {"grade_id": "kl", "solution": True, "grade": False}})
     laws = [{"cause_id": "sum", "cause": "you <b>sum</b>", "name": "law"}]
-    test = new_code_cell("", metadata={"nbgrader": {"grade_id": "test_kl", "solution": False, "grade": True}, "course": {"laws": laws}})
-    return new_notebook(cells=[solution, test], metadata={"course": {"level": "namespaces", "seconds": 1.5, "repairs": ["<i>r</i>"], **record}})
+    test = new_code_cell(
+        "", metadata={"nbgrader": {"grade_id": "test_kl", "solution": False, "grade": True}, "course": {"laws": laws}}
+    )
+    return new_notebook(
+        cells=[solution, test],
+        metadata={"course": {"level": "namespaces", "seconds": 1.5, "repairs": ["<i>r</i>"], **record}},
+    )
 
 
 def test_report_shows_each_part_and_escapes_what_students_wrote():
-    code = "def kl(mu, logvar):\n" + "".join(f"    a{i} = mu * {i} + logvar\n" for i in range(12)) + "    return a1  # <script>X()</script>\n"
+    code = (
+        "def kl(mu, logvar):\n"
+        + "".join(f"    a{i} = mu * {i} + logvar\n" for i in range(12))
+        + "    return a1  # <script>X()</script>\n"
+    )
     renamed = code.replace("logvar", "lv").replace("# <script>X()</script>", "")
-    notebooks = {"02_u": {"<eve>": graded(code), "bob": graded(renamed), "zoe": graded("def kl(m, v):\n    return m.sum()\n")}}
+    notebooks = {
+        "02_u": {"<eve>": graded(code), "bob": graded(renamed), "zoe": graded("def kl(m, v):\n    return m.sum()\n")}
+    }
     grades = [Grade(name, "02_u", "kl", 1.0, 4, "graded", "x") for name in notebooks["02_u"]] + [
         Grade("dan", "02_u", "kl", 0.0, 4, "timed_out", "an endless loop")]
     page = report_page(grades, notebooks, {}, "Class")
@@ -122,9 +137,18 @@ def test_likeness_sees_through_names_and_comments_and_not_into_what_was_given():
 
 @pytest.mark.parametrize("platform", ["canvas", "moodle"])
 def test_tables_for_platforms_have_their_columns_and_leave_open_what_is_not_known(tree, platform):
-    write_grades(tree.root, [Grade("ada", UNIT, "double", 2, 2, "graded"), Grade("ada", UNIT, "q", 1, 3, "graded"),
-                             Grade("=bob", UNIT, "double", 1, 2, "graded"), Grade("=bob", UNIT, "q", None, 3, "needs_marking")])
+    write_grades(
+        tree.root,
+        [
+            Grade("ada", UNIT, "double", 2, 2, "graded"),
+            Grade("ada", UNIT, "q", 1, 3, "graded"),
+            Grade("=bob", UNIT, "double", 1, 2, "graded"),
+            Grade("=bob", UNIT, "q", None, 3, "needs_marking"),
+        ],
+    )
     rows = list(csv.reader(platform_table(tree, platform).splitlines()))
-    assert rows[0][-1] == UNIT and (rows[0][:2] == ["Student", "ID"] if platform == "canvas" else rows[0][0] == "Full name")
+    assert rows[0][-1] == UNIT and (
+        rows[0][:2] == ["Student", "ID"] if platform == "canvas" else rows[0][0] == "Full name"
+    )
     points = {row[0]: row[-1] for row in rows[1:]}
     assert points["ada"] == "3" and points["'=bob"] == "", points

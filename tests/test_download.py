@@ -78,15 +78,64 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(server, tmp_path, r
     assert server.sent <= len(CONTENT) + 2 * 300_000
 
 
-def test_a_connection_that_keeps_breaking_keeps_what_came(server, tmp_path):
-    server.break_after = [100_000] * 50
+def test_a_connection_that_breaks_often_is_taken_up_as_long_as_something_comes(server, tmp_path):
+    server.break_after = [40_000] * 50
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert len(server.requests) == -(-len(CONTENT) // 40_000) and server.sent == len(CONTENT)
+
+
+def test_a_connection_that_brings_nothing_new_is_given_up_and_what_came_is_kept(server, tmp_path, monkeypatch):
+    waits: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    server.break_after = [300_000] + [0] * 50
     with pytest.raises(CourseError, match=r"Could not download file .*ended after 300,000 of 1,024,000 bytes.* 300,000 "
                                           r"bytes are kept for the next try\. Check the network"):  # fmt: skip
         fetch(server, tmp_path / "file")
     assert not (tmp_path / "file").exists()
+    waited = [seconds for seconds in waits if seconds]  # the server sleeps too, for 0 s
+    assert waited == [1, 2], f"waited {waited} seconds between three tries in vain"
     server.break_after = []
     fetch(server, tmp_path / "file")
     assert server.requests[-1] == ("/file", "bytes=300000-")
+
+
+def test_a_server_that_always_starts_again_and_breaks_at_the_same_place_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "WAIT_S", 0)
+    server.ranges, server.break_after = False, [300_000] * 50
+    with pytest.raises(CourseError, match="ended after 300,000 of 1,024,000 bytes"):
+        fetch(server, tmp_path / "file")
+    assert len(server.requests) == 1 + download.TRIES
+
+
+def test_a_server_that_goes_away_after_a_while_is_tried_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "WAIT_S", 0)
+    server.break_after, server.busy = [300_000], [False, True, True]
+    fetch(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CONTENT and len(server.requests) == 4
+
+
+def test_a_short_answer_does_not_destroy_what_came(server, tmp_path, monkeypatch):
+    """Such as a login page in place of the file, from something between here and there."""
+    monkeypatch.setattr(download, "WAIT_S", 0)
+    (tmp_path / "file.part").write_bytes(CONTENT[:900_000])
+    server.ranges, server.files["file"] = False, b"<html>please log in</html>"
+    with pytest.raises(CourseError, match=r"offers 26 bytes, the file has at least 1,000,000.* 900,000 bytes are kept"):
+        download_file([server.url + "file"], tmp_path / "file", None, least_bytes=1_000_000, progress=False)
+    assert (tmp_path / "file.part").read_bytes() == CONTENT[:900_000]
+
+
+def test_without_a_checksum_the_caller_decides_what_is_the_file(server, tmp_path):
+    def begins_with_zero(part: Path) -> None:
+        if part.read_bytes()[:1] != b"\0":
+            raise CourseError("it does not begin with 0.")
+
+    path = download_file([server.url + "file"], tmp_path / "file", None, verify=begins_with_zero, progress=False)
+    assert path.read_bytes() == CONTENT
+    server.files["other"] = b"another file"
+    with pytest.raises(CourseError, match="not the expected file, it was thrown away: it does not begin with 0"):
+        download_file([server.url + "other"], tmp_path / "other", None, verify=begins_with_zero, progress=False)
+    assert not {"other", "other.part"} & set(leftovers(tmp_path))
 
 
 def test_half_a_file_without_a_length_is_caught_by_its_checksum(server, tmp_path):

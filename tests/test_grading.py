@@ -247,3 +247,28 @@ def test_nbgraders_own_command_grades_the_same_tree_alike(graded):
     result = subprocess.run(command, cwd=tree.root, capture_output=True, text=True, timeout=120, env=environment)
     assert result.returncode == 0, result.stderr[-2000:]
     assert rows_of(grade_unit(tree, UNIT, run=False), "cleo") == rows_of(rows, "cleo")
+    assert level_of(tree, "cleo") == expected_level()
+
+
+def test_formgraders_button_grades_in_the_sandbox_as_well(graded):
+    """The button calls this method of nbgrader's library, in the server's process."""
+    from nbgrader.apps.api import NbGraderAPI
+
+    tree, rows = graded
+    course = NbGraderCourse(tree)
+    (tree.root / "autograded" / "cleo" / UNIT / f"{UNIT}.ipynb").unlink()
+    result = NbGraderAPI(course.directory(), parent=course.app).autograde(UNIT, "cleo")
+    assert result["success"], result
+    assert rows_of(grade_unit(tree, UNIT, run=False), "cleo") == rows_of(rows, "cleo")
+    assert level_of(tree, "cleo") == expected_level()
+
+
+def level_of(tree, student):
+    path = tree.root / "autograded" / student / UNIT / f"{UNIT}.ipynb"
+    return nbformat.read(path, as_version=4).metadata["course"]["level"]
+
+
+def expected_level():
+    from autograder.sandbox.client import probe
+
+    return probe()

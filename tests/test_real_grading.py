@@ -20,7 +20,7 @@ from autograder.sample_answers import ANOTHER_STYLE, MISCONCEPTIONS
 from course_utils.handin import exercise_name
 from course_utils.tree import Tree
 
-UNITS = [unit for unit in Tree(CHECKOUT).units() if unit[:2] in ("01", "02", "05")]
+UNITS = [unit for unit in Tree(CHECKOUT).units() if unit[:2] in ("01", "02", "03", "04", "05")]
 pytestmark = pytest.mark.skipif(not UNITS, reason="no notebooks yet")
 
 
@@ -89,6 +89,8 @@ def test_validate_in_the_students_kit_agrees_with_grading(unit_graded):
     from traitlets.config import PyFileConfigLoader
 
     tree, unit, solution, rows = unit_graded
+    if unit[:2] not in ("01", "02"):
+        pytest.skip("Validate runs every experiment; two units show that it agrees")
     config = PyFileConfigLoader("nbgrader_config.py", path=str(CHECKOUT / "autograder" / "student_kit")).load_config()
     for count in (len(solution) - 1, len(solution)):
         student = f"solved_{count}"
@@ -119,7 +121,7 @@ def test_sample_answers_in_another_style_are_right_and_misconceptions_are_not(un
 
 def score(check, name, text):
     namespace: dict = {}
-    for earlier in ("reconstruction_loss", "kl_divergence"):
+    for earlier in ("reconstruction_loss", "kl_divergence", "mmd_squared"):
         exec(ANOTHER_STYLE[earlier], namespace)
     exec(text, namespace)
     return getattr(check, name)(namespace[name], points=4).earned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
 
 import nbformat
@@ -19,11 +20,12 @@ from course_utils.errors import CourseError
 from .settings import RECORD, Settings
 
 EXAMINED, UNREADABLE = "examined", "unreadable"
+_one_at_a_time = threading.Lock()  # a dask worker may have several threads, but a process has one standard output
 
 
 def make_job(name: str, notebook: bytes, files: dict[str, bytes], template: Template, settings: Settings,
              address: str | None, unsafe: bool = False) -> bytes:
-    """All that a worker needs. `address` is that of a warm process on the worker's machine; None: the worker starts one."""
+    """All that a worker needs. `address`: of a warm process on the worker's machine; None: the worker starts one."""
     return json.dumps({
         "name": name, "notebook": base64.b64encode(notebook).decode(), "template": template.to_json(),
         "files": {path: base64.b64encode(data).decode() for path, data in files.items()},
@@ -36,6 +38,11 @@ def examine(job: bytes) -> bytes:
 
     What was repaired, the level of isolation and the seconds stand in the notebook's own metadata.
     """
+    with _one_at_a_time:
+        return _examine(job)
+
+
+def _examine(job: bytes) -> bytes:
     import torch
     torch.set_num_threads(1)
     started = time.monotonic()
@@ -49,7 +56,11 @@ def examine(job: bytes) -> bytes:
     level = sit(repaired.notebook, template, given["address"] or own_address(given["unsafe"]),
                 Settings.from_dict(given["settings"]), files, repaired)
     repairs = repaired.notes + [f"{name}: {note}" for name, notes in repaired.cells.items() for note in notes]
-    repaired.notebook.metadata[RECORD] = {"level": level, "repairs": repairs, "seconds": round(time.monotonic() - started, 2)}
+    repaired.notebook.metadata[RECORD] = {
+        "level": level,
+        "repairs": repairs,
+        "seconds": round(time.monotonic() - started, 2),
+    }
     return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()
 
 

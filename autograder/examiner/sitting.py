@@ -35,10 +35,14 @@ class Sitting:
         self.level = self._sandbox.level
         blobs = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files.values() if data]
         names = [[name, ["t", i]] for i, name in enumerate(name for name, data in files.items() if data)]
-        table = [{"kind": "uint8", "shape": [len(b)], "bytes": len(b), "requires_grad": False, "leaf": True, "grad": None}
-                 for b in blobs]
+        table = [
+            {"kind": "uint8", "shape": [len(b)], "bytes": len(b), "requires_grad": False, "leaf": True, "grad": None}
+            for b in blobs
+        ]
         body = b"".join(data for data in files.values() if data)
-        self.ask({"do": "set_up", "files": names, "limits": call_limits, "tensors": table}, body, seconds=_SET_UP_SECONDS)
+        self.ask(
+            {"do": "set_up", "files": names, "limits": call_limits, "tensors": table}, body, seconds=_SET_UP_SECONDS
+        )
 
     def ask(self, header: dict[str, Any], body: bytes = b"", *, seconds: float,
             too_slow: str = "the check did not finish in time; an endless loop?"
@@ -84,7 +88,9 @@ class Sitting:
         try:
             return read()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._end("crashed", f"the notebook's Python process gave an answer that cannot be one ({type(error).__name__})")
+            self._end(
+                "crashed", f"the notebook's Python process gave an answer that cannot be one ({type(error).__name__})"
+            )
 
     def nonsense(self, what: str) -> None:
         """End the sitting because of an answer. Raises Ended."""
@@ -111,7 +117,11 @@ def _output(item: dict[str, Any]) -> dict[str, Any]:
     if kind not in _OUTPUT_KINDS:
         raise ValueError(kind)
     if kind == "stream":
-        return {"output_type": kind, "name": "stderr" if item["name"] == "stderr" else "stdout", "text": str(item["text"])}
+        return {
+            "output_type": kind,
+            "name": "stderr" if item["name"] == "stderr" else "stdout",
+            "text": str(item["text"]),
+        }
     if kind == "error":
         return {"output_type": kind, "ename": str(item["ename"]), "evalue": str(item["evalue"]),
                 "traceback": [str(line) for line in item["traceback"]]}

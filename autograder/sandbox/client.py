@@ -19,30 +19,48 @@ from course_utils.errors import CourseError
 
 from .isolation import LANDLOCK, NAMESPACES, NONE
 from .limits import OUT_OF_MEMORY, Limits
-from .stage import stage
+from .stage import stage, stage_sandbox
 
 _BOOT = (
     "import os, sys; sys.path[:] = [sys.argv[1] + '/stage'] + [p for p in sys.path if p.endswith('-packages') or "
-    "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(sys.argv[1])"
+    "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(*sys.argv[1:])"
 )
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "COURSE_SANDBOX_DEBUG")
+_PROBE = (
+    "import os, sys; sys.path.insert(0, sys.argv[1] + '/stage'); from pathlib import Path; "
+    "from examination_sandbox.isolation import Place, best_level; folder = Path(sys.argv[1]); "
+    "nothing = os.open('/dev/null', os.O_WRONLY); os.dup2(nothing, 2); "
+    "print(best_level(Place(folder / 'stage', folder / 'root')))"
+)
+_PASSED_ON = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "COURSE_ISOLATION",
+    "COURSE_SANDBOX_DEBUG",
+)
 _START_SECONDS = 180
 NO_ISOLATION = (
     "this machine cannot isolate student code ({reason}), so nothing is graded. Grade on Linux with user namespaces or "
-    "Landlock (WSL 2 and most containers run with `--security-opt seccomp=unconfined` have them), or, for code that you "
-    "trust, add --unsafe: then a submission can do whatever you can."
+    "Landlock (WSL 2 and most containers run with `--security-opt seccomp=unconfined` have them), or, for code that "
+    "you trust, add --unsafe: then a submission can do whatever you can."
 )
 
 
 class WarmProcess:
     """A warm process of our own; `address` is where other processes find it. Close it when done."""
 
-    def __init__(self, unsafe: bool = False) -> None:
+    def __init__(self, unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> None:
+        """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for one's own notebooks."""
         if not hasattr(os, "fork") or not hasattr(socket, "AF_UNIX"):
             raise CourseError("grading runs on Linux (isolated) and macOS (only with --unsafe); on Windows use WSL 2.")
+        if not unsafe and probe() == NONE:  # known at once, before anything large is imported
+            raise _refusal()
         self._folder = Path(tempfile.mkdtemp(prefix="course-warm-"))
         (self._folder / "root").mkdir()
-        stage(_made(self._folder / "stage"))
+        stage(_made(self._folder / "stage"), whole_course)
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {
             "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline", "MPLCONFIGDIR": str(self._folder / "matplotlib"),
@@ -50,13 +68,12 @@ class WarmProcess:
             "IPYTHONDIR": str(self._folder / "ipython"), "COURSE_BUDGET": "quick", "COURSE_DATASET": "digits",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, str(self._folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=environment, cwd=self._folder, start_new_session=True)
+            [sys.executable, "-I", "-c", _BOOT, str(self._folder), *(["kernels"] if kernels else [])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=self._folder, start_new_session=True)
         try:
             self.level = self._first_words()["level"]
             if self.level == NONE and not unsafe:
-                reason = "no Linux" if sys.platform != "linux" else "neither namespaces nor Landlock"
-                raise CourseError(NO_ISOLATION.format(reason=reason))
+                raise _refusal()
         except BaseException:
             self.close()
             raise
@@ -87,19 +104,37 @@ class WarmProcess:
         return json.loads(line)
 
 
-_own: WarmProcess | None = None
+def _refusal() -> CourseError:
+    reason = "no Linux" if sys.platform != "linux" else "neither namespaces nor Landlock"
+    return CourseError(NO_ISOLATION.format(reason=reason))
+
+
+def probe() -> str:
+    """The level of isolation that this machine has, tried without importing what a warm process needs."""
+    if not hasattr(os, "fork") or not sys.platform.startswith("linux"):
+        return NONE
+    with tempfile.TemporaryDirectory(prefix="course-probe-") as folder:
+        (Path(folder) / "root").mkdir()
+        stage_sandbox(_made(Path(folder) / "stage"))
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _PROBE, folder], capture_output=True, text=True, timeout=60, cwd=folder
+        )
+    return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
+
+
+_own: dict[tuple[bool, bool, str], WarmProcess] = {}
 _lock = threading.Lock()
 
 
-def own_address(unsafe: bool = False) -> str:
+def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> str:
     """The address of this process's own warm process, started at first use; it ends with this process."""
-    global _own
+    kind = kernels, whole_course, os.environ.get("COURSE_ISOLATION", "")
     with _lock:
-        if _own is None:
+        if kind not in _own:
             import atexit
-            _own = WarmProcess(unsafe)
-            atexit.register(_own.close)
-        return _own.address
+            _own[kind] = WarmProcess(unsafe, kernels, whole_course)
+            atexit.register(_own[kind].close)
+        return _own[kind].address
 
 
 class Sandbox:
@@ -108,6 +143,7 @@ class Sandbox:
     def __init__(self, address: str, limits: Limits, entry: str = "examination.room:enter", **more: Any) -> None:
         place = json.loads(address)
         self.level = place["level"]
+        self._status: int | None = None
         self.connection, inner = socket.socketpair()
         self._server = socket.socket(socket.AF_UNIX)
         request = {"limits": limits.to_dict(), "level": self.level, "entry": entry, **more}
@@ -123,14 +159,33 @@ class Sandbox:
 
     def cause_of_death(self, seconds: float = 2.0) -> str:
         """Why the sandbox has ended, in words for a student."""
-        try:
-            ready = select.select([self._server], [], [], seconds)[0]
-            status = json.loads(self._server.recv(1000))["exit"] if ready else None
-        except (OSError, ValueError, KeyError):
-            status = None
-        if status == OUT_OF_MEMORY:
+        select.select([self._server], [], [], seconds)
+        if self.exit_status() == OUT_OF_MEMORY:
             return "the notebook's Python process used too much memory and was ended"
         return "the notebook's Python process ended"
+
+    def exit_status(self) -> int | None:
+        """How it ended (minus the signal's number for a signal); None while it runs."""
+        if self._status is None and select.select([self._server], [], [], 0)[0]:
+            try:
+                self._status = json.loads(self._server.recv(1000))["exit"]
+            except (OSError, ValueError, KeyError):
+                self._status = 1
+        return self._status
+
+    def interrupt(self) -> None:
+        """SIGINT for the process that runs the notebook."""
+        self._tell({"signal": "interrupt"})
+
+    def kill(self) -> None:
+        """Kill whatever runs inside; `exit_status` tells when it is done."""
+        self._tell({"signal": "kill"})
+
+    def _tell(self, request: dict[str, Any]) -> None:
+        try:
+            self._server.send(json.dumps(request).encode())
+        except OSError:
+            pass  # it has ended
 
     def close(self) -> None:
         """Kill whatever still runs inside."""

@@ -29,6 +29,21 @@ class Place:
     stage: Path  # the released course package
     mountpoint: Path  # an empty folder
     shared: list[str] = field(default_factory=list)  # folders that can be written and stay
+    readable: list[str] = field(default_factory=list)  # folders that can be read, besides what every sandbox sees
+
+
+def best_level(place: Place, in_child: Callable[[], None] = lambda: None) -> str:
+    """The strongest level that works here, found by trying; with $COURSE_ISOLATION none stronger than it names."""
+    levels = (NAMESPACES, LANDLOCK, NONE)
+    most = os.environ.get("COURSE_ISOLATION", NAMESPACES)
+    for level in levels[levels.index(most) if most in levels else 0:-1]:
+        pid = os.fork()
+        if pid == 0:
+            in_child()
+            isolate(lambda: None, place, Limits(), level)
+        if os.waitpid(pid, 0)[1] == 0:
+            return level
+    return NONE
 
 
 def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str) -> None:
@@ -39,7 +54,7 @@ def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str
             status = _in_namespaces(inside, place, limits)
         elif level == LANDLOCK:
             from . import landlock
-            status = landlock.run(inside, place, limits)
+            status = landlock.run(inside, place, limits, _FIRST_USER + os.getpid() if os.geteuid() == 0 else None)
         else:
             status = _unprotected(inside, place, limits)
     except BaseException as error:
@@ -60,6 +75,7 @@ def _in_namespaces(inside: Callable[[], None], place: Place, limits: Limits) -> 
     own_user = _FIRST_USER + os.getpid()
     first = os.fork()
     if first:
+        signal.signal(signal.SIGINT, lambda *_: os.kill(first, signal.SIGINT))  # hand it on
         return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
     os._exit(_first_process(inside, place, limits, own_user if as_root else None))
 
@@ -68,8 +84,7 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     """Process 1 of the pid namespace: when it ends, the kernel ends every other one in there."""
     from . import linux, view
     linux.die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    view.build(place.stage, place.mountpoint, limits.files_mb, place.shared)
+    view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
     if own_user is not None:
         os.setgroups([])
         os.setresgid(own_user, own_user, own_user)
@@ -83,12 +98,12 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     child = os.fork()
     if child == 0:
         linux.set_dumpable(True)
-        _become_student(inside, limits, network=False)
+        _become_student(inside, limits)
     linux.drop_privileges()
     return watch(child, limits)
 
 
-def _become_student(inside: Callable[[], None], limits: Limits, network: bool) -> None:
+def _become_student(inside: Callable[[], None], limits: Limits) -> None:
     """The last step before code that nobody has read: limits, no capability, no forbidden system call."""
     from . import linux, seccomp
     status = 1
@@ -98,8 +113,8 @@ def _become_student(inside: Callable[[], None], limits: Limits, network: bool) -
         apply(limits)
         linux.drop_privileges()
         if seccomp.supported():
-            seccomp.forbid(network=network)
-        status = _run(inside)
+            seccomp.forbid()
+        status = run_to_the_end(inside)
     finally:
         os._exit(status)
 
@@ -111,10 +126,11 @@ def _unprotected(inside: Callable[[], None], place: Place, limits: Limits) -> in
     with tempfile.TemporaryDirectory(dir=place.mountpoint.parent) as home:
         os.environ.update(HOME=home, TMPDIR=home)
         os.chdir(home)
-        return _run(inside)
+        return run_to_the_end(inside)
 
 
-def _run(inside: Callable[[], None]) -> int:
+def run_to_the_end(inside: Callable[[], None]) -> int:
+    """Call `inside`; an exit status."""
     try:
         inside()
     except SystemExit:

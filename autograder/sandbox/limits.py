@@ -7,13 +7,14 @@ import signal
 from dataclasses import asdict, dataclass
 
 MEGABYTE = 1 << 20
-OUT_OF_MEMORY = 137  # exit status of a sandbox that was ended because it used too much memory
+OUT_OF_MEMORY, TOO_MUCH = 137, 138  # exit status of a sandbox ended for its memory; for its files or processes
+_MOST_FILES = 20_000
 _WATCH_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one sandbox. Wall time is watched from outside, the rest inside by the kernel or by its first process."""
+    """Limits of one sandbox. Wall time is watched from outside, the rest by the kernel or by its first process."""
 
     memory_mb: int = 3000  # all processes together, beyond what they share with the warm process
     address_space_mb: int = 8000  # each process; torch on the CPU alone maps about 4 GB
@@ -26,14 +27,15 @@ class Limits:
         return asdict(self)
 
 
-def apply(limits: Limits) -> None:
-    """Set the limits that the kernel enforces on this process and all that it starts."""
+def apply(limits: Limits, others: int = 0) -> None:
+    """Set the limits that the kernel enforces on this process and all that it starts. `others` is how many processes
+    the user has already who is to run it: the kernel counts them, too."""
     import resource
 
     space = limits.address_space_mb * MEGABYTE
     for kind, value in (
         (resource.RLIMIT_AS, space), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, limits.files_mb * MEGABYTE),
-        (resource.RLIMIT_NOFILE, limits.open_files), (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_NOFILE, limits.open_files), (resource.RLIMIT_NPROC, limits.processes + others),
         (resource.RLIMIT_CPU, limits.cpu_seconds), (resource.RLIMIT_MEMLOCK, 0),
     ):
         hard = resource.getrlimit(kind)[1]
@@ -41,21 +43,39 @@ def apply(limits: Limits) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def watch(child: int, limits: Limits) -> int:
+def watch(child: int, limits: Limits, folder: str | None = None) -> int:
     """As the first process of a sandbox: wait for `child` to end and return its exit status; end it for its memory.
 
-    Whatever loses its parent in the sandbox comes to this process, which takes it off the list of the dead.
+    Whatever loses its parent in the sandbox comes to this process, which takes it off the list of the dead. An
+    interrupt is handed on to the session of `child`. With `folder` (where nothing else limits them) files and processes
+    are counted as well, and SIGTERM ends it.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    heard = {signal.SIGCHLD, signal.SIGINT} | ({signal.SIGTERM} if folder else set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)
     while True:
         pid, status = _wait_any()
         if pid == child:
             return os.waitstatus_to_exitcode(status)
         if pid:
             continue
-        signal.sigtimedwait({signal.SIGCHLD}, _WATCH_SECONDS)
-        if _private_megabytes() > limits.memory_mb:
+        news = signal.sigtimedwait(heard, _WATCH_SECONDS)
+        if news is not None and news.si_signo == signal.SIGINT:
+            _interrupt(child)
+        if news is not None and news.si_signo == signal.SIGTERM:
+            return -signal.SIGTERM
+        own = descendants()
+        if _private_megabytes(own) > limits.memory_mb:
             return OUT_OF_MEMORY
+        if folder and (len(own) > limits.processes or _megabytes_below(folder) > limits.files_mb):
+            return TOO_MUCH
+
+
+def _interrupt(child: int) -> None:
+    for kill in (os.killpg, os.kill):
+        try:
+            return kill(child, signal.SIGINT)
+        except OSError:  # it has no session of its own yet, or is gone
+            continue
 
 
 def _wait_any() -> tuple[int, int]:
@@ -65,21 +85,50 @@ def _wait_any() -> tuple[int, int]:
         return 0, 0
 
 
-def _private_megabytes() -> float:
-    """Anonymous memory of every process that can be seen here, this one left out."""
-    pages = 0
-    own = str(os.getpid())
+def descendants() -> list[int]:
+    """Processes that this one has started, and those that they have; empty where there is no /proc."""
+    parents: dict[int, int] = {}
     try:
         found = os.listdir("/proc")
-    except OSError:  # no /proc in here: then the address space is the only limit
-        return 0.0
+    except OSError:
+        return []
     for name in found:
-        if not name.isdigit() or name == own:
-            continue
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+    own, newest = set(), {os.getpid()}
+    while newest:
+        newest = {pid for pid, parent in parents.items() if parent in newest} - own
+        own |= newest
+    return sorted(own)
+
+
+def _private_megabytes(processes: list[int]) -> float:
+    """Anonymous memory of `processes`. Where there is no /proc the address space is the only limit."""
+    pages = 0
+    for pid in processes:
         try:
-            with open(f"/proc/{name}/statm") as file:
+            with open(f"/proc/{pid}/statm") as file:
                 numbers = file.read().split()
             pages += int(numbers[1]) - int(numbers[2])
         except (OSError, IndexError, ValueError):
             continue
     return pages * 4096 / MEGABYTE
+
+
+def _megabytes_below(folder: str) -> float:
+    """What the files below `folder` take; infinite when there are too many to count."""
+    blocks, count = 0, 0
+    for path, folders, names in os.walk(folder):
+        count += len(folders) + len(names)
+        if count > _MOST_FILES:
+            return float("inf")
+        for name in names:
+            try:
+                blocks += os.lstat(os.path.join(path, name)).st_blocks
+            except OSError:
+                continue
+    return blocks * 512 / MEGABYTE

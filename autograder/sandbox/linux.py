@@ -63,9 +63,9 @@ def pivot_into(root: str) -> None:
     os.chdir("/")
 
 
-def die_with_parent() -> None:
-    """Get SIGKILL when the thread that forked this process ends."""
-    _prctl(_PR_SET_PDEATHSIG, 9)
+def die_with_parent(number: int = 9) -> None:
+    """Get SIGKILL, or another signal, when the thread that forked this process ends."""
+    _prctl(_PR_SET_PDEATHSIG, number)
 
 
 def adopt_orphans() -> None:

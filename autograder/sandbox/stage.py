@@ -13,7 +13,7 @@ _PACKAGE = Path(course_utils.__file__).resolve().parent
 _AGENT = Path(__file__).resolve().parent.parent
 _SEAM = "candidate.py"  # what judges a function in the process it lives in; it knows no law and no formula
 _LEFT_OUT = ("checks", "check.py", "cli.py", "doctor.py", "submit.py", "handin.py", "lab.py",
-             "data_command.py", "__pycache__")
+             "data_command.py")
 
 CHECK = '''"""Checks are run outside while a submission is graded; here they only say so."""
 
@@ -38,35 +38,56 @@ _REFUSAL = ("from course_utils.errors import CourseError\n"
             "                  'Write the function yourself.')")
 
 
-def stage(folder: Path) -> Path:
-    """Write into `folder` the released package (course_utils), what answers the examiner (examination) and what isolates
-    it (examination_sandbox); returns it."""
+def stage(folder: Path, whole_course: bool = False) -> Path:
+    """Write into `folder` the released package (course_utils), what answers the examiner (examination), what isolates
+    it (examination_sandbox); returns it. With `whole_course` nothing is left out of the package."""
     package = folder / "course_utils"
-    shutil.copytree(_PACKAGE, package, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    shutil.copytree(
+        _PACKAGE, package, ignore=shutil.ignore_patterns(*([] if whole_course else _LEFT_OUT), "__pycache__")
+    )
+    if not whole_course:
+        _leave_laws_out(package)
+    _copy(_AGENT / "examiner" / "inside", folder / "examination")
+    return stage_sandbox(folder)
+
+
+def stage_sandbox(folder: Path) -> Path:
+    """Write into `folder` what isolates, and make all of it readable for everybody; returns it."""
+    _copy(_AGENT / "sandbox", folder / "examination_sandbox", leave_out=("stage.py", "client.py", "provisioner.py"))
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
+def _copy(package: Path, target: Path, leave_out: tuple[str, ...] = ()) -> None:
+    target.mkdir()
+    for path in sorted(package.glob("*.py")):
+        if path.name not in leave_out:
+            shutil.copy(path, target / path.name)
+
+
+def _leave_laws_out(package: Path) -> None:
+    """Put what submissions may see in the place of what would answer or judge them."""
     (package / "check.py").write_text(CHECK, encoding="utf-8")
     for path in package.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         if f"@{_MARK}" in text:
             path.write_text(without_answers(text), encoding="utf-8")
     (package / "checks").mkdir()
-    (package / "checks" / "__init__.py").write_text('"""What calls a function and watches it; the laws are elsewhere."""\n')
+    (package / "checks" / "__init__.py").write_text(
+        '"""What calls a function and watches it; the laws are elsewhere."""\n'
+    )
     for name in seam_files():
         shutil.copy(_PACKAGE / "checks" / name, package / "checks" / name)
-    for source, name in ((_AGENT / "examiner" / "inside", "examination"), (_AGENT / "sandbox", "examination_sandbox")):
-        (folder / name).mkdir()
-        for path in sorted(source.glob("*.py")):
-            if path.name not in ("stage.py", "client.py", "provisioner.py"):
-                shutil.copy(path, folder / name / path.name)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return folder
 
 
 def without_answers(text: str) -> str:
     """A module with every function that answers an exercise emptied: nothing of it is in the sandbox's memory."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and any(isinstance(d, ast.Name) and d.id == _MARK for d in node.decorator_list):
+        if isinstance(node, ast.FunctionDef) and any(
+            isinstance(d, ast.Name) and d.id == _MARK for d in node.decorator_list
+        ):
             node.decorator_list = []
             node.body = ast.parse(_REFUSAL.format(name=node.name)).body
     return ast.unparse(tree)

@@ -9,40 +9,44 @@ from pathlib import Path
 from . import linux
 
 HOME = "/home/student"
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_SETTINGS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SETTINGS = ("/etc/ld.so.cache", "/etc/fonts", "/etc/localtime", "/etc/alternatives", "/etc/ssl/certs")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def readable_places(stage: Path) -> list[str]:
     """Folders outside of the system's that the interpreter needs, and the staged course package."""
-    prefixes = {os.path.realpath(sys.base_prefix), sys.prefix, os.path.realpath(sys.prefix)}
-    prefixes = {p for p in prefixes if p != "/" and not p.startswith("/usr/") and p != "/usr"}
-    return sorted(prefixes) + [str(stage)]
+    places = {os.path.realpath(sys.base_prefix), sys.prefix, os.path.realpath(sys.prefix)}
+    places |= {path for path in sys.path if path.endswith("-packages")}  # also those that lie elsewhere
+    places = {path for path in places if path != "/" and not f"{path}/".startswith("/usr/")}
+    nested = {path for path in places if any(path != other and path.startswith(f"{other}/") for other in places)}
+    return sorted(places - nested) + [str(stage)]
 
 
-def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str]) -> None:
+def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> None:
     """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it.
 
-    Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written to
-    the folders in `shared` stays. `mountpoint` is an empty folder.
+    Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written
+    to the folders in `shared` stays; those in `readable` are shown as well. `mountpoint` is an empty folder.
     """
     linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)  # nothing that follows is seen outside
     root = str(mountpoint)
-    linux.mount("sandbox", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={files_mb}m,nr_inodes=20000,mode=755")
-    for path in _SYSTEM:
+    linux.mount(
+        "sandbox", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={files_mb}m,nr_inodes=20000,mode=755"
+    )
+    for path in SYSTEM:
         if os.path.islink(path):
             os.symlink(os.readlink(path), root + path)
         elif os.path.isdir(path):
             _show(path, root)
-    for path in _SETTINGS:
+    for path in SETTINGS:
         if os.path.exists(path):
             _show(path, root)
     places = readable_places(stage)
-    for path in places:
+    for path in [*places, *readable]:
         _show(path, root)
     _hide_installed_course(places, stage, root)
-    for name in _DEVICES:
+    for name in DEVICES:
         _show_device(name, root)
     for folder, mode in ((HOME, 0o777), ("/tmp", 0o1777), ("/dev/shm", 0o1777), ("/proc", 0o755)):
         os.makedirs(root + folder, exist_ok=True)
@@ -78,12 +82,17 @@ def _show_device(name: str, root: str) -> None:
 
 def _hide_installed_course(places: list[str], stage: Path, root: str) -> None:
     """Where the course is installed into site-packages, the released package takes its place and the rest goes."""
-    for place in places:
-        for package in Path(place).glob("lib/python3*/site-packages/autograder"):
+    for place in set(places) - {str(stage)}:
+        for package in installed(place, "autograder"):
             linux.mount("nothing", root + str(package), "tmpfs", linux.MS_RDONLY, "size=4k,mode=755")
-        for package in Path(place).glob("lib/python3*/site-packages/course_utils"):
-            if package.parent != stage:
-                linux.bind_read_only(str(stage / "course_utils"), root + str(package))
+        for package in installed(place, "course_utils"):
+            linux.bind_read_only(str(stage / "course_utils"), root + str(package))
+
+
+def installed(place: str, package: str) -> list[Path]:
+    """Where a package lies below one of the readable places: a prefix, or a folder of packages itself."""
+    found = [*Path(place).glob(f"lib/python3*/site-packages/{package}"), Path(place) / package]
+    return [path for path in found if path.is_dir()]
 
 
 def _write_users(root: str) -> None:

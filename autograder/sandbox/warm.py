@@ -1,7 +1,8 @@
 """The warm process: it has imported what notebooks import, runs nothing, and forks a sandbox for whoever asks.
 
 Before a fork it only imports: one operation of torch would start threads that a fork does not copy. It knows no law, no
-answer and no secret, because every sandbox inherits its memory. It ends, with all sandboxes, when its standard input closes.
+answer and no secret, because every sandbox inherits its memory. It ends, with all sandboxes, when its standard input
+closes.
 
 A client connects, sends one line of JSON with one file descriptor, the sandbox's end of a socket, and hears
 {"exit": status} when the sandbox has ended. When the client hangs up, the sandbox is killed.
@@ -21,15 +22,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .isolation import LANDLOCK, NAMESPACES, NONE, Place, isolate
+from .isolation import LANDLOCK, NAMESPACES, Place, best_level, isolate
 from .limits import Limits
 
 PRELOADED = (
-    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot", "IPython",
-    "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
-    "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training", "course_utils.metrics",
-    "course_utils.plots", "course_utils.predict", "course_utils.explore", "course_utils.classifier", "course_utils.runs",
+    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot",
+    "IPython", "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
+    "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training",
+    "course_utils.metrics", "course_utils.plots", "course_utils.predict", "course_utils.explore",
+    "course_utils.classifier", "course_utils.runs",
 )
+FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "examination.kernel")
 _LONGEST_REQUEST = 1 << 16
 
 
@@ -43,6 +46,7 @@ class Warm:
         self._listener.listen(64)
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, socket.socket] = {}  # by process id of the sandbox
+        self._end_themselves: set[int] = set()  # sandboxes that end their processes one by one, when told to
         self._wake, wake_in = socket.socketpair()
         wake_in.setblocking(False)
         self._wake_in = wake_in
@@ -51,17 +55,6 @@ class Warm:
         for source in (self._listener, self._wake):
             self._selector.register(source, selectors.EVENT_READ)
         self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
-
-    def best_level(self) -> str:
-        """The strongest level that works here, found by trying."""
-        for level in (NAMESPACES, LANDLOCK):
-            pid = os.fork()
-            if pid == 0:
-                self._forget_server()
-                isolate(lambda: None, self._place, Limits(), level)
-            if os.waitpid(pid, 0)[1] == 0:
-                return level
-        return NONE
 
     def serve(self) -> None:
         while True:
@@ -88,32 +81,41 @@ class Warm:
                 self._start(client, json.loads(text), fds[0])
                 os.close(fds[0])
                 return
-        except (OSError, ValueError):
+            if text and not fds:
+                return self._signal(client, json.loads(text)["signal"])
+        except (OSError, ValueError, KeyError):
             pass
         self._selector.unregister(client)
         client.close()
         for pid, known in list(self._clients.items()):
             if known is client:
-                _kill(pid)
+                self._kill(pid)
+
+    def _signal(self, client: socket.socket, wanted: str) -> None:
+        for pid, known in list(self._clients.items()):
+            if known is client:
+                _interrupt(pid) if wanted == "interrupt" else self._kill(pid)
 
     def _start(self, client: socket.socket, request: dict[str, Any], fd: int) -> None:
         pid = os.fork()
         if pid:
             self._clients[pid] = client
+            if request["level"] == LANDLOCK:
+                self._end_themselves.add(pid)
             return
         connection = socket.socket(fileno=fd)
-        self._forget_server(keep=fd)
-        place = Place(self._place.stage, self._place.mountpoint, request.get("shared", []))
+        self.forget_server(keep=fd)
+        place = Place(self._place.stage, self._place.mountpoint, request.get("shared", []), request.get("readable", []))
         isolate(lambda: self._inside(connection, request), place, Limits(**request["limits"]), request["level"])
 
     def _inside(self, connection: socket.socket, request: dict[str, Any]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if request["level"] != NONE:
+        if request["level"] == NAMESPACES:
             os.environ.update(HOME=os.getcwd(), TMPDIR="/tmp")
         entry, _, function = request["entry"].partition(":")
         getattr(importlib.import_module(entry), function)(connection, self._shell)
 
-    def _forget_server(self, keep: int = -1) -> None:
+    def forget_server(self, keep: int = -1) -> None:
         """In a child: none of the server's files stay open."""
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
@@ -137,16 +139,26 @@ class Warm:
             if not pid:
                 return
             client = self._clients.pop(pid, None)
+            self._end_themselves.discard(pid)
             if client is not None and client.fileno() >= 0:
                 try:
                     client.send(json.dumps({"exit": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
                 except OSError:
                     pass
 
+    def _kill(self, pid: int) -> None:
+        """The process, its session where it has one, and with it its namespace; or tell it to end what it started."""
+        number = signal.SIGTERM if pid in self._end_themselves else signal.SIGKILL
+        for kill in (os.killpg, os.kill):
+            try:
+                kill(pid, number)
+            except OSError:
+                pass
+
     def _end(self) -> None:
         signal.set_wakeup_fd(-1)
         for pid in self._clients:
-            _kill(pid)
+            self._kill(pid)
         try:
             while True:
                 os.wait()
@@ -154,20 +166,19 @@ class Warm:
             pass
 
 
-def _kill(pid: int) -> None:
-    """The process, its session where it has one, and with it its namespace."""
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except OSError:
-            pass
+def _interrupt(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGINT)
+    except OSError:
+        pass
 
 
-def main(folder: str) -> None:
-    """Import everything, make the socket below `folder`, say so on standard output, and serve."""
+def main(folder: str, *more: str) -> None:
+    """Import everything (`more` is "kernels": also what they need), make the socket below `folder`, say so on standard
+    output, and serve."""
     from examination.shell import new_shell
 
-    for name in PRELOADED:
+    for name in [*PRELOADED, *(FOR_KERNELS if "kernels" in more else ())]:
         try:
             importlib.import_module(name)
         except Exception as error:  # whoever needs it will hear of it
@@ -178,9 +189,9 @@ def main(folder: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for whoever started this
     if sys.platform == "linux":
         from .linux import adopt_orphans
-        adopt_orphans()  # a sandbox is two processes; the second outlives the first for a moment, and no init may be there
+        adopt_orphans()  # a sandbox is two processes; the second outlives the first a little, and no init may be there
     gc.collect()
     gc.freeze()
     warm = Warm(place, str(Path(folder) / "socket"), shell)
-    print(json.dumps({"level": warm.best_level()}), flush=True)
+    print(json.dumps({"level": best_level(place, warm.forget_server)}), flush=True)
     warm.serve()

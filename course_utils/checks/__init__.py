@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from . import (architecture, bernoulli, critic, diagnosis, elbo, gaussian_kl, matching, optimisation, penalty,
-               reparameterization, sampling)
+from . import (architecture, bandwidth, bernoulli, critic, diagnosis, discrepancy, elbo, gaussian_kl, interpolation,
+               matched_loss, matching, optimisation, penalty, reparameterization, sampling)
 from .law import Check
 from .score import Cause, LawResult, Score
 
@@ -15,7 +15,8 @@ CHECKS: dict[str, Check] = {
     check.exercise: check
     for check in (bernoulli.CHECK, architecture.CHECK, optimisation.CHECK, sampling.CHECK,
                   reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA,
-                  critic.CHECK, penalty.CHECK, matching.CHECK,
+                  interpolation.INTERPOLATE, interpolation.SLERP, discrepancy.CHECK, bandwidth.CHECK,
+                  matched_loss.CHECK, critic.CHECK, penalty.CHECK, matching.CHECK,
                   diagnosis.FIND_BUG_1, diagnosis.FIND_BUG_2, diagnosis.FIND_BUG_3)
 }
 

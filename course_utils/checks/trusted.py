@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional as F
 
@@ -29,6 +31,40 @@ def kl_size(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
 def per_image(terms: torch.Tensor) -> float:
     """Sum over everything but the first axis, then average over the batch."""
     return float(terms.flatten(1).sum(1).mean())
+
+
+def squared_distances(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """|a_i - b_j|^2 of every pair: (N, D), (M, D) -> (N, M)."""
+    return (a[:, None] - b[None]).square().sum(2)
+
+
+def gaussian_kernels(squared: torch.Tensor, bandwidths: Sequence[float]) -> torch.Tensor:
+    """Sum over s of exp(-squared / (2 s^2)), element by element."""
+    return torch.stack([torch.exp(-squared / (2 * s**2)) for s in bandwidths]).sum(0)
+
+
+def mean_off_diagonal(k: torch.Tensor) -> torch.Tensor:
+    """Mean of a square matrix without its diagonal."""
+    n = len(k)
+    return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+
+
+def mmd_parts(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -> tuple[torch.Tensor, ...]:
+    """Mean kernel within x, within y (self-pairs left out) and across (Gretton et al. 2012, equation 3)."""
+    within = [mean_off_diagonal(gaussian_kernels(squared_distances(z, z), bandwidths)) for z in (x, y)]
+    return *within, gaussian_kernels(squared_distances(x, y), bandwidths).mean()
+
+
+def mmd(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -> torch.Tensor:
+    """The unbiased estimate of MMD^2, differentiable."""
+    of_x, of_y, across = mmd_parts(x, y, bandwidths)
+    return of_x + of_y - 2 * across
+
+
+def mmd_size(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -> float:
+    """Size of the three terms that are added up."""
+    of_x, of_y, across = mmd_parts(x, y, bandwidths)
+    return float(of_x + of_y + 2 * across)
 
 
 def reconstruction_loss(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -9,16 +9,18 @@ import hashlib
 import http.client
 import shutil
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Sequence
 
 from course_utils.errors import CourseError
 
 CHUNK = 1 << 18
-TRIES = 3  # a connection that breaks is taken up again, this often in a row
+TRIES = 3  # tries in a row that bring nothing new, after which an address is given up
 TIMEOUT_S = 20
+WAIT_S, LONGEST_WAIT_S = 1.0, 30.0  # before the next try when the last brought nothing: doubled each time
 
 
 class _Broken(Exception):
@@ -29,24 +31,51 @@ class _WrongFile(Exception):
     """What came is not the file that was asked for; it was thrown away."""
 
 
-def download_file(urls: Sequence[str], path: Path, md5: str, *, progress: bool = True) -> Path:
+class _OddAnswer(Exception):
+    """The server answers with something else; what came before stays."""
+
+
+def download_file(
+    urls: Sequence[str],
+    path: Path,
+    md5: str | None,
+    *,
+    verify: Callable[[Path], object] | None = None,
+    least_bytes: int = 0,
+    tries: int = TRIES,
+    progress: bool = True,
+) -> Path:
     """Download ``path`` from the first of ``urls`` that serves it whole and unaltered.
 
     What has come so far waits in ``<path>.part``; a later call asks the server for the rest only (HTTP Range), and
-    starts again where the server cannot do that. ``path`` appears, whole, when its MD5 is ``md5``.
+    starts again where the server cannot do that. ``path`` appears, whole, when its MD5 is ``md5``. A connection that
+    breaks is taken up again for as long as each try brings something.
+
+    Args:
+        md5: None where none is published; then ``verify(part)`` decides, by raising ``CourseError``.
+        least_bytes: an answer shorter than this is not the file, and does not touch what came before.
+        tries: give an address up after so many tries in a row that brought nothing.
 
     Raises:
-        CourseError: no address answers, the connection keeps breaking, the checksum differs, or the disk is full.
+        CourseError: no address answers, the connection keeps breaking, the file is not the expected one, or the disk
+            is full.
     """
     from filelock import FileLock
 
     part = path.with_name(path.name + ".part")
+
+    def examine() -> None:
+        if md5 is not None:
+            _verify_md5(part, md5)
+        if verify is not None:
+            _verify(part, verify)
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(path) + ".lock"):  # two kernels that start at once must not write one file
             if path.exists():
                 return path
-            _fetch_first(urls, part, md5, progress)
+            _fetch_first(urls, part, examine, least_bytes, tries, progress)
             part.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -57,39 +86,64 @@ def download_file(urls: Sequence[str], path: Path, md5: str, *, progress: bool =
     return path
 
 
-def _fetch_first(urls: Sequence[str], part: Path, md5: str, progress: bool) -> None:
+def _fetch_first(
+    urls: Sequence[str], part: Path, examine: Callable[[], None], least_bytes: int, tries: int, progress: bool
+) -> None:
     reasons = []
     for url in urls:
-        for _ in range(TRIES):
-            resumed = part.exists()
-            try:
-                _fetch(url, part, progress)
-                return _verify(part, md5)
-            except _Broken as error:
-                reason = f"{url}: {error}"
-            except _WrongFile as error:
-                reason = f"{url}: {error}"
-                if not resumed:  # else the part that lay here may be to blame
-                    break
-            except urllib.error.HTTPError as error:
-                reason = f"{url}: HTTP {error.code} {error.reason}"
-                break
-            except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
-                reason = f"{url}: {getattr(error, 'reason', error)}"
-                break
-        reasons.append(reason)
+        try:
+            return _fetch_patiently(url, part, examine, least_bytes, tries, progress)
+        except (_Broken, _WrongFile, _OddAnswer) as error:
+            reasons.append(f"{url}: {error}")
     kept = f" {part.stat().st_size:,} bytes are kept for the next try." if part.exists() else ""
     why = "; ".join(reasons)
     raise CourseError(f"Could not download {part.stem} ({why}).{kept} Check the network and run this again.")
 
 
-def _fetch(url: str, part: Path, progress: bool) -> None:
-    have = part.stat().st_size if part.exists() else 0
+def _fetch_patiently(
+    url: str, part: Path, examine: Callable[[], None], least_bytes: int, tries: int, progress: bool
+) -> None:
+    """Try until the file is whole, or until ``tries`` tries in a row bring nothing new."""
+    longest = began = _size(part)
+    in_vain = 0
+    while True:
+        resumed = part.exists()
+        try:
+            _fetch(url, part, least_bytes, progress)
+            return examine()
+        except _Broken as error:
+            last = error
+        except _WrongFile as error:
+            if not resumed:  # else the part that lay here may be to blame
+                raise
+            last = error
+        except urllib.error.HTTPError as error:
+            last = _Broken(f"HTTP {error.code} {error.reason}")
+            if error.code < 500 or longest == began:
+                raise last from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            last = _Broken(str(getattr(error, "reason", error)))
+            if longest == began:  # nothing has ever come from here
+                raise last from None
+        in_vain = 0 if _size(part) > longest else in_vain + 1
+        longest = max(longest, _size(part))
+        if in_vain >= tries:
+            raise last
+        if in_vain and isinstance(last, _Broken):
+            time.sleep(min(WAIT_S * 2 ** (in_vain - 1), LONGEST_WAIT_S))
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _fetch(url: str, part: Path, least_bytes: int, progress: bool) -> None:
+    have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing after what we have: whole, or longer than the file; the MD5 tells
+        if error.code == 416 and have:  # nothing after what we have: whole, or longer than the file; examining tells
             return
         raise
     with response:
@@ -97,6 +151,8 @@ def _fetch(url: str, part: Path, progress: bool) -> None:
             have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
+        if total is not None and total < least_bytes:
+            raise _OddAnswer(f"the server offers {total:,} bytes, the file has at least {least_bytes:,}")
         if total and shutil.disk_usage(part.parent).free < total - have:
             raise OSError(errno.ENOSPC, "No space left on device")
         with part.open("ab" if have else "wb") as file:
@@ -122,9 +178,17 @@ def _copy(response, file, have: int, total: int | None, label: str, progress: bo
         raise _Broken(f"the connection ended after {file.tell():,} of {total:,} bytes")
 
 
-def _verify(part: Path, md5: str) -> None:
+def _verify_md5(part: Path, md5: str) -> None:
     with part.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != md5:
         part.unlink()
         raise _WrongFile(f"this is not the expected file (MD5 {found}, expected {md5}), it was thrown away")
+
+
+def _verify(part: Path, verify: Callable[[Path], object]) -> None:
+    try:
+        verify(part)
+    except CourseError as error:
+        part.unlink()
+        raise _WrongFile(f"this is not the expected file, it was thrown away: {error}") from None

@@ -1,0 +1,285 @@
+"""Laws of `mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)`: distortion + weight * MMD^2.
+
+Judged as it is written: a student's `mmd_squared` that is called inside and is wrong makes this wrong too, and the
+cause says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from .bernoulli import OVERFLOW, match_reconstruction
+from .candidate import Candidate
+from .causes import Probe, agrees
+from .demand import gradients, number, plain64, same_number, same_tensor, scalar, several, untouched, well_behaved
+from .discrepancy_causes import CLAMPED, match_mmd
+from .law import Check, Draw
+from .score import Cause
+from .trusted import bernoulli_size, bernoulli_terms, mmd, mmd_size, per_image
+from .verdict import Broken
+
+_NAMES = ("loss", "distortion", "mmd")
+_CARD = "the card of mmd_vae_loss: loss = distortion + weight * mmd"
+_CLOSE = 2e-3
+
+
+def _wrong(id: str, sentence: str) -> Cause:
+    return Cause(id, sentence, _CARD)
+
+
+ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then mmd.")
+MMD_WEIGHTED = _wrong("mmd_weighted", "You return the mmd already multiplied by the weight: return it unweighted, so "
+                      "that curves of different weights can be compared.")
+DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted.")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    logits: torch.Tensor
+    x: torch.Tensor
+    z_posterior: torch.Tensor
+    z_prior: torch.Tensor
+    widths: tuple[float, ...] = (0.8, 2.0)
+
+    def copies(self) -> tuple[torch.Tensor, ...]:
+        return tuple(t.clone() for t in (self.logits, self.x, self.z_posterior, self.z_prior))
+
+    @property
+    def distortion(self) -> float:
+        return per_image(bernoulli_terms(plain64(self.logits), plain64(self.x)))
+
+    @property
+    def mmd(self) -> float:
+        return float(mmd(plain64(self.z_posterior), plain64(self.z_prior), self.widths))
+
+    @property
+    def distortion_size(self) -> float:
+        return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
+
+    @property
+    def mmd_size(self) -> float:
+        return mmd_size(plain64(self.z_posterior), plain64(self.z_prior), self.widths)
+
+
+def _inputs(draw: Draw, n: int, image: tuple[int, ...], d: int, m: int | None = None,
+            dtype: torch.dtype = torch.float32) -> Inputs:
+    """Codes that are shifted against the prior, so that their MMD is well above 0."""
+    z = draw.normal(n, d, scale=0.7, dtype=dtype)
+    z[:, 0] += 2.5
+    return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype), z,
+                  draw.normal(m or n, d, dtype=dtype))
+
+
+def _call(candidate: Candidate, inputs: Inputs, weight: float) -> tuple[torch.Tensor, float, float]:
+    came = several(candidate(*inputs.copies(), weight, list(inputs.widths)), _NAMES)
+    return scalar(came[0], "the loss"), _part(came[1], "the distortion"), _part(came[2], "the mmd")
+
+
+def _part(value: Any, what: str) -> float:
+    """Distortion and mmd are for looking at: a detached tensor or a number will do."""
+    if isinstance(value, (int, float)):
+        return number(value, what, tensor_allowed=True)
+    return float(scalar(value, what).detach())
+
+
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    probes = []
+    for n, m, p, d, weight in ((7, 5, 6, 4, 0.3), (5, 9, 4, 2, 2.5), (6, 4, 5, 3, 20.7)):
+        inputs = replace(_inputs(draw, n, (p,), d, m), widths=(draw.number(0.6, 0.9), draw.number(2.3, 2.9), 1.4))
+        came = candidate(*inputs.copies(), weight, list(inputs.widths))
+        if not isinstance(came, tuple) or len(came) != 3:
+            return None
+        probes.append((inputs, weight, came))
+    return _order_cause(probes) or _weighted_cause(probes) or _parts_cause(probes) or _loss_cause(probes)
+
+
+def _all_agree(probes: list, which: int, predict: Any) -> bool:
+    return all(agrees(came[which], torch.tensor(predict(inputs, weight), dtype=torch.float64))
+               for inputs, weight, came in probes)
+
+
+def _order_cause(probes: list) -> Cause | None:
+    d_in = [_all_agree(probes, i, lambda inputs, w: inputs.distortion) for i in range(3)]
+    m_in = [_all_agree(probes, i, lambda inputs, w: inputs.mmd) for i in range(3)]
+    if d_in[2] and m_in[1]:
+        return ORDER
+    total = [_all_agree(probes, i, lambda inputs, w: inputs.distortion + w * inputs.mmd) for i in range(3)]
+    return ORDER if any(total) and any(d_in) and any(m_in) and not total[0] else None
+
+
+def _weighted_cause(probes: list) -> Cause | None:
+    if _all_agree(probes, 2, lambda inputs, w: w * inputs.mmd):
+        return MMD_WEIGHTED
+    return DISTORTION_WEIGHTED if _all_agree(probes, 1, lambda inputs, w: w * inputs.distortion) else None
+
+
+def _parts_cause(probes: list) -> Cause | None:
+    """A mistake inside the distortion or the mmd, named as in the exercises that they come from."""
+    found = []
+    as_d = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
+    as_m = [Probe((plain64(inputs.z_posterior), plain64(inputs.z_prior),
+                   torch.tensor(inputs.widths, dtype=torch.float64)), came[2]) for inputs, _, came in probes]
+    for cause, part, source in ((match_reconstruction(as_d), "distortion", "reconstruction_loss"),
+                                (match_mmd(as_m), "mmd", "mmd_squared")):
+        if cause is not None:
+            found.append(replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): "
+                                 f"{cause.sentence}"))
+    return found[0] if len(found) == 1 else None
+
+
+_LOSSES = [
+    (None, lambda d, q, w: d + w * q),
+    (_wrong("weight_ignored", "The weight is ignored: the loss is distortion + mmd."), lambda d, q, w: d + q),
+    (_wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the mmd."),
+     lambda d, q, w: w * d + q),
+    (_wrong("weight_on_both", "The weight multiplies both terms; it weighs the mmd only."),
+     lambda d, q, w: w * (d + q)),
+    (_wrong("weight_squared", "The weight enters squared; is the mmd weighted twice?"), lambda d, q, w: d + w * w * q),
+    (_wrong("weight_divides", "The mmd is divided by the weight instead of multiplied."), lambda d, q, w: d + q / w),
+    (_wrong("mmd_subtracted", "The mmd is subtracted: the loss falls as the codes leave the prior."),
+     lambda d, q, w: d - w * q),
+    (_wrong("wrong_sign", "The loss has the wrong sign."), lambda d, q, w: -(d + w * q)),
+    (_wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
+     lambda d, q, w: (1 - w) * d + w * q),
+    (_wrong("mmd_missing", "The mmd is missing from the loss."), lambda d, q, w: d),
+    (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, q, w: w * q),
+    (_wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."),
+     lambda d, q, w: d + min(w, 1.0) * q),
+    (_wrong("weight_minus_one", "The weight is lowered by 1: InfoVAE's alpha + lambda - 1 is the weight itself here."),
+     lambda d, q, w: d + (w - 1) * q),
+    (_wrong("product", "You multiply distortion and mmd; the loss is their weighted sum."), lambda d, q, w: d * w * q),
+    (_wrong("one_plus_weight", "The mmd counts 1 + weight times: it is added twice."), lambda d, q, w: d + (1 + w) * q),
+    (_wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
+     lambda d, q, w: (d + w * q) / 2),
+]
+
+
+def _loss_cause(probes: list) -> Cause | None:
+    hits = {}
+    for cause, formula in _LOSSES:
+        if _all_agree(probes, 0, lambda inputs, w: formula(inputs.distortion, inputs.mmd, w)):
+            if cause is None:
+                return None
+            hits[cause.id] = cause
+    return next(iter(hits.values())) if len(hits) == 1 else None
+
+
+CHECK = Check("mmd_vae_loss", "mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", _diagnose)
+
+
+@CHECK.law("returns three scalars: loss, distortion, mmd")
+def _three(candidate: Candidate, draw: Draw) -> None:
+    """Random only in its inputs."""
+    for weight in (1.0, 0, 100):
+        _call(candidate, _inputs(draw, 3, (7,), 4), weight)
+
+
+@CHECK.law("returns the distortion in nats per image, whatever the shape of the images", weight=2)
+def _distortion(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, image in ((2, (9,)), (4, (784,)), (3, (2, 4, 5))):
+        inputs = _inputs(draw, n, image, 3)
+        same_number(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs.distortion,
+                    f"distortion of {n} images of shape {image}", scale=inputs.distortion_size)
+    sure = torch.tensor([[1e4, -1e4, 1e4, -1e4]]).repeat(2, 1)
+    inputs = Inputs(sure, torch.tensor([[1.0, 0.0, 0.0, 0.5]]).repeat(2, 1), torch.zeros(2, 2), torch.ones(2, 2))
+    try:
+        same_number(_call(candidate, inputs, 1.0)[1], inputs.distortion, "distortion at logits of +-10000")
+    except Broken as broken:
+        overflow = "inf" in broken.got or "nan" in broken.got
+        raise Broken(broken.expected, broken.got, broken.cause or (OVERFLOW if overflow else None)) from None
+
+
+@CHECK.law("returns the unbiased MMD^2 of codes and prior draws at these bandwidths", weight=3)
+def _mmd(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, m, d, widths in ((3, 3, 1, (1.0,)), (6, 6, 4, (0.7, 3.0)), (5, 8, 3, (2.0, 1.0, 4.0)),
+                            (9, 4, 2, (0.9, 1.8))):
+        inputs = replace(_inputs(draw, n, (5,), d, m), widths=widths)
+        _same_mmd(candidate, inputs, draw.number(0.2, 3), f"mmd of {n} codes and {m} prior draws")
+    z = draw.normal(4, 2)
+    inputs = Inputs(torch.zeros(4, 3), torch.ones(4, 3), z, z.clone())
+    _same_mmd(candidate, inputs, 1.0, "mmd where the codes are the prior draws (below 0)")
+
+
+def _same_mmd(candidate: Candidate, inputs: Inputs, weight: float, what: str) -> None:
+    got = _call(candidate, inputs, weight)[2]
+    try:
+        same_number(got, inputs.mmd, what, scale=inputs.mmd_size, rounding=_CLOSE)
+    except Broken as broken:
+        cut_off = inputs.mmd < 0 and abs(got) < 1e-3 * abs(inputs.mmd)
+        raise Broken(broken.expected, broken.got, replace(CLAMPED, tentative=True) if cut_off else None) from None
+
+
+@CHECK.law("returns distortion and mmd unweighted: they do not depend on the weight")
+def _unweighted(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with itself: a correct function never fails."""
+    inputs = _inputs(draw, 4, (12,), 3)
+    seen = [_call(candidate, inputs, weight)[1:] for weight in (1.0, 0.0, 0.01, 100.0, 4)]
+    for name, values in zip(_NAMES[1:], zip(*seen)):
+        if max(map(abs, values)) < 1e-6:
+            raise Broken(f"a {name} other than 0", "0")
+        for value in values[1:]:
+            same_number(value, values[0], f"{name}, the same for every weight", rounding=1e-3)
+
+
+@CHECK.law("adds the mmd to the distortion, weighted", weight=3)
+def _sum(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with the parts that the same call returns: a correct function never fails."""
+    inputs = _inputs(draw, 4, (2,), 3)
+    for weight in (1.0, 0.0, 10, 100.0, 1000.0, draw.number(0.05, 0.95), draw.number(1.5, 40.0)):
+        loss, distortion, value = _call(candidate, inputs, weight)
+        if min(abs(distortion), abs(value)) < 1e-6:
+            raise Broken("distortion and mmd other than 0", f"{min(abs(distortion), abs(value)):.4g}")
+        same_number(loss, distortion + weight * value, f"loss at weight {weight:.4g} (distortion + weight * mmd)",
+                    scale=abs(distortion) + abs(weight * value), rounding=_CLOSE)
+    z = draw.normal(5, 2)
+    near = Inputs(inputs.logits[:1].repeat(5, 1), inputs.x[:1].repeat(5, 1), z, z.clone())
+    loss, distortion, value = _call(candidate, near, 50.0)
+    same_number(loss, distortion + 50 * value, "loss where the mmd is negative",
+                scale=abs(distortion) + abs(50 * value), rounding=_CLOSE)
+
+
+@CHECK.law("has the right gradient in the logits and in the codes, for every weight", weight=3)
+def _gradient(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, p, d, weight in ((3, 8, 4, 1.0), (4, 5, 2, 100.0), (3, 4, 3, draw.number(0.1, 5)), (3, 4, 2, 0.0)):
+        inputs = _inputs(draw, n, (p,), d)
+        a, x = plain64(inputs.logits), plain64(inputs.x)
+        z = plain64(inputs.z_posterior).requires_grad_()
+        by_code, = torch.autograd.grad(mmd(z, plain64(inputs.z_prior), inputs.widths), z)
+        logits, given, z_posterior, z_prior = inputs.copies()
+        leaves = logits.requires_grad_(), z_posterior.requires_grad_()
+        names = ("logits", "z_posterior")
+        came = several(candidate(logits, given, z_posterior, z_prior, weight, list(inputs.widths)), _NAMES)
+        loss = scalar(came[0], "the loss")
+        found = gradients(candidate, loss, leaves, names, may_be_missing=() if weight else names[1:])
+        same_tensor(found[0], (a.sigmoid() - x) / n, f"dloss/dlogits at weight {weight:.4g}", scale=1 / n)
+        same_tensor(found[1], weight * by_code, f"dloss/dz_posterior at weight {weight:.4g}", scale=weight / n,
+                    rounding=_CLOSE, floor=1e-6)
+
+
+@CHECK.law("works in double precision and on your accelerator, and gives the same again")
+def _anywhere(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    inputs = _inputs(draw, 5, (6,), 2, dtype=torch.float64)
+    first, second = (float(_call(candidate, inputs, 0.5)[0].detach()) for _ in range(2))
+    same_number(second, first, "loss of the same arguments again", rounding=1e-5)
+    want, size = inputs.distortion + 0.5 * inputs.mmd, inputs.distortion_size + inputs.mmd_size
+    same_number(first, want, "loss of 5 images in float64", scale=size)
+    for device in candidate.devices():
+        there = Inputs(*(t.float().to(device) for t in inputs.copies()))
+        same_number(_call(candidate, there, 0.5)[0], want, f"loss on {device}", scale=size)
+
+
+@CHECK.law("leaves its arguments and the random generators alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    given = _inputs(draw, 20, (5,), 4).copies()
+    kept = [t.clone() for t in given]
+    several(candidate(*given, 0.5, [1.0, 2.0]), _NAMES)
+    untouched(kept, given, ("logits", "x", "z_posterior", "z_prior"))
+    well_behaved(candidate)

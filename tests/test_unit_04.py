@@ -1,0 +1,198 @@
+"""Unit 04: what its notebook prints is true, and it can be graded without its experiments."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from notebook_source import NotebookSource, read
+
+from course_utils import aggregate, autopsy, mmd, reference
+
+UNIT = "04_mmd"
+
+
+@pytest.fixture(scope="module")
+def notebook() -> NotebookSource:
+    return read(UNIT)
+
+
+@pytest.fixture(scope="module")
+def space(notebook: NotebookSource) -> dict:
+    return notebook.run_without_experiments()
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_cells_and_points_are_those_of_the_contract(notebook):
+    points = {name: worth for name, (worth, _) in notebook.checks.items()}
+    assert points == {"mmd_squared": 5, "median_bandwidth": 2, "mmd_vae_loss": 3}
+    assert list(notebook.exercises) == list(points)
+    assert notebook.questions == {"q_aggregate": 3}
+    rubrics = [c.metadata.nbgrader.grade_id for c in notebook.cells if c.metadata.get("nbgrader", {}).get("task")]
+    assert rubrics == ["rubric_aggregate"]
+
+
+def test_source_is_well_formed(notebook):
+    assert notebook.faults() == []
+
+
+def test_exercises_need_no_experiment_and_earn_all_points(notebook, space):
+    expected = {name: str(points) for name, (points, _) in notebook.checks.items()}
+    assert notebook.scores(space) == expected
+
+
+def test_worked_examples_in_the_docstrings_hold(notebook, space):
+    assert notebook.failing_examples(space) == {}
+
+
+def test_earlier_answers_that_are_provided_are_right(space):
+    mu, logvar, logits, x = normal(5, 3), normal(5, 3, seed=1), normal(4, 7, seed=2), normal(4, 7, seed=3).sigmoid()
+    assert space["kl_divergence"](mu, logvar).item() == pytest.approx(reference.gaussian_kl(mu, logvar).sum(1).mean().item())
+    assert space["reconstruction_loss"](logits, x).item() == pytest.approx(reference.bernoulli_nll(logits, x).mean().item())
+    still = torch.full((4, 2), -200.0)
+    assert torch.allclose(space["reparameterize"](torch.ones(4, 2), still), torch.ones(4, 2))
+    drawn = space["reparameterize"](torch.zeros(40_000), torch.full((40_000,), math.log(4.0)))
+    assert drawn.std().item() == pytest.approx(2.0, abs=0.06)  # 8 standard errors
+
+
+def test_printed_split_of_the_rate_holds(notebook):
+    assert notebook.prints(r"$$\underbrace{\mathbb{E}_x\, \mathrm{KL}\big(q(z \mid x) \,\|\, p(z)\big)}_{\text{rate}} "
+                           r"= \underbrace{\mathbb{E}_x\, \mathrm{KL}\big(q(z \mid x) \,\|\, q(z)\big)}_{I_q(x;\, z)} "
+                           r"+ \underbrace{\mathrm{KL}\big(q(z) \,\|\, p(z)\big)}_{\text{mismatch}} .$$")
+    # one dimension, three images, integrals on a fine grid
+    mu, sigma = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64), torch.tensor([0.5, 1.0, 0.7], dtype=torch.float64)
+    z = torch.linspace(-12, 12, 6001, dtype=torch.float64)
+    q = torch.distributions.Normal(mu[:, None], sigma[:, None]).log_prob(z)
+    p = torch.distributions.Normal(0.0, 1.0).log_prob(z)
+    whole = q.logsumexp(0) - math.log(3)
+
+    def kl(a, b):
+        return float(torch.trapezoid(a.exp() * (a - b), z))
+
+    rate = sum(kl(row, p) for row in q) / 3
+    assert sum(kl(row, whole) for row in q) / 3 + kl(whole, p) == pytest.approx(rate, abs=1e-9)
+    logvar = 2 * sigma.log()
+    assert float(reference.gaussian_kl(mu, logvar).mean()) == pytest.approx(rate, abs=1e-9)
+    assert aggregate.mutual_information(mu[:, None], logvar[:, None]).rate == pytest.approx(rate, abs=1e-9)
+
+
+def test_printed_estimate_is_the_code(notebook, space):
+    assert notebook.prints(r"$$k(a, b) = \sum_{s} \exp\Big(-\frac{\lVert a - b \rVert^2}{2 s^2}\Big),$$")
+    assert notebook.prints(r"$$\widehat{\mathrm{MMD}^2} = \frac{1}{n (n - 1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m (m - 1)} "
+                           r"\sum_{i \ne j} k(y_i, y_j) - \frac{2}{n m} \sum_{i, j} k(x_i, y_j) .$$")
+    x, y, widths = normal(4, 3), normal(6, 3, seed=1) + 0.5, [0.8, 2.0]
+
+    def k(a, b):
+        return sum(math.exp(-float((a - b).square().sum()) / (2 * s**2)) for s in widths)
+
+    n, m = len(x), len(y)
+    want = sum(k(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    want += sum(k(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    want -= 2 * sum(k(a, b) for a in x for b in y) / (n * m)
+    assert space["mmd_squared"](x, y, widths).item() == pytest.approx(want, abs=1e-12)
+    assert mmd.mmd_squared(x, y, widths).item() == pytest.approx(want, abs=1e-12)
+
+
+@pytest.mark.parametrize("dim, s, shift", [(2, 1.0, 0.0), (2, 1.0, 1.0), (5, 2.5, 2.0)])
+def test_printed_distance_of_two_gaussians_is_their_integral(notebook, dim, s, shift):
+    assert notebook.prints(r"$$\mathrm{MMD}^2 = 2 \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2} \Big(1 - e^{-\lVert m \rVert^2 / (2 (s^2 + 2))}\Big).$$")
+    printed = 2 * (s**2 / (s**2 + 2)) ** (dim / 2) * (1 - math.exp(-(shift**2) / (2 * (s**2 + 2))))
+    # E k of a difference N(delta, 2) in each dimension, by quadrature in one dimension; the kernel factorises
+    grid = torch.linspace(-30, 30, 20001, dtype=torch.float64)
+
+    def one(delta):
+        density = torch.distributions.Normal(torch.tensor(delta, dtype=torch.float64), math.sqrt(2)).log_prob(grid).exp()
+        return float(torch.trapezoid(density * torch.exp(-grid.square() / (2 * s**2)), grid))
+
+    integral = 2 * one(0.0) ** dim - 2 * one(shift) * one(0.0) ** (dim - 1)
+    assert integral == pytest.approx(printed, abs=1e-9)
+
+
+def test_printed_floor_is_the_expectation_of_the_biased_estimate(notebook):
+    assert notebook.prints(r"$\big(\frac{1}{n} + \frac{1}{m}\big) (K - u)$")
+    widths = [1.0, 2.0]
+    for n, m, dim in ((8, 8, 2), (128, 200, 20)):
+        u = sum((s**2 / (s**2 + 2)) ** (dim / 2) for s in widths)
+        assert autopsy.expectations(dim, widths, n, m)[1] == pytest.approx((1 / n + 1 / m) * (2 - u))
+
+
+def test_printed_gram_form_is_the_squared_distance(notebook):
+    assert notebook.prints(r"$$\lVert a_i - b_j \rVert^2 = \lVert a_i \rVert^2 + \lVert b_j \rVert^2 - 2\, a_i \cdot b_j,$$")
+    a, b = normal(4, 3), normal(5, 3, seed=1)
+    gram = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
+    assert torch.allclose(gram, torch.cdist(a, b).square())
+
+
+@pytest.mark.parametrize("dim, s", [(1, 0.5), (3, 1.0), (20, 6.3)])
+def test_printed_closed_forms_of_the_prior_side_are_those_of_the_code(notebook, dim, s):
+    assert notebook.prints(r"$$\mathbb{E}\, k(z, y) = \sum_s \Big(\frac{s^2}{s^2 + 1}\Big)^{D/2} "
+                           r"\exp\Big(-\frac{\lVert z \rVert^2}{2 (s^2 + 1)}\Big), \qquad "
+                           r"\mathbb{E}\, k(y, y') = \sum_s \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2} .$$")
+    z = normal(1, dim)
+    printed = (s**2 / (s**2 + 1)) ** (dim / 2) * math.exp(-float(z.square().sum()) / (2 * (s**2 + 1)))
+    assert float(mmd.expected_kernel(z, [s])) == pytest.approx(printed)
+    assert mmd.expected_kernel_within(dim, [s]) == pytest.approx((s**2 / (s**2 + 2)) ** (dim / 2))
+
+
+def test_copied_kernel_has_the_bandwidth_that_the_text_says(notebook):
+    assert notebook.prints(r"\exp\Big(-\frac{\lVert a - b \rVert^2}{d^2}\Big),$$ which is yours with the single bandwidth $s = d / \sqrt{2}$")
+    for d in (2, 20, 128):
+        a, b = normal(d), normal(d, seed=1)
+        copied = math.exp(-float((a - b).square().mean()) / d)
+        assert copied == pytest.approx(math.exp(-float((a - b).square().sum()) / (2 * autopsy.copied_bandwidth(d) ** 2)))
+
+
+@pytest.mark.parametrize("d, collapsed, matching", [(2, 0.169, 0.0065), (20, 0.00307, 0.00121), (128, 0.000139, 0.000198)])
+def test_autopsy_measures_what_it_expects_within_three_standard_errors(d, collapsed, matching):
+    """Random with a fixed seed; the numbers are those published with the kernel's analysis."""
+    found = autopsy.examine(d, autopsy.copied_bandwidth(d), num_draws=100)
+    for average, exact, known in ((found.collapsed, found.exact_collapsed, collapsed), (found.matching, found.exact_matching, matching)):
+        assert exact == pytest.approx(known, rel=0.02)
+        assert abs(average.mean - exact) < 3.5 * average.standard_error
+    assert found.blind == (d == 128)
+
+
+def test_parabola_compares_means_and_its_floors_are_as_printed(notebook):
+    assert notebook.prints(r"\approx 1 - \frac{\lVert a - b \rVert^2}{2 s^2} .$$")
+    assert notebook.prints(r"MMD² is $\lVert \mathbb{E}\, x - \mathbb{E}\, y \rVert^2 / s^2$")
+    assert notebook.prints(r"There the prior draws contribute $d / (m s^2)$ to both, and the matching codes $d / (n s^2)$")
+    x, y, s = normal(300, 4), 2 * normal(200, 4, seed=1) + 1, 3.0
+
+    def mean(a, b):
+        return float((1 - torch.cdist(a, b).square() / (2 * s**2)).mean())
+
+    gap = float((x.mean(0) - y.mean(0)).square().sum())
+    assert mean(x, x) + mean(y, y) - 2 * mean(x, y) == pytest.approx(gap / s**2)
+    d, n, m, wide = 128, 128, 200, 1e4  # so wide that the parabola is exact
+    collapsed, matching = autopsy.expectations(d, wide, n, m)
+    assert collapsed == pytest.approx(d / (m * wide**2), rel=1e-3)
+    assert matching == pytest.approx(d / (n * wide**2) + d / (m * wide**2), rel=1e-3)
+
+
+def test_repaired_kernel_sees_the_collapse_and_forgets_outliers(space):
+    d = 128
+    collapsed, matching = autopsy.expectations(d, d**0.5, 128, 200)
+    assert collapsed == pytest.approx(0.1585, abs=5e-5) and collapsed > 10 * matching
+    others, prior, direction = normal(127, d), normal(200, d, seed=1), normal(d, seed=2)
+
+    def pull(radius, widths):
+        far = (radius * direction / direction.norm()).requires_grad_()
+        return torch.autograd.grad(space["mmd_squared"](torch.cat([far[None], others]), prior, widths), far)[0].norm().item()
+
+    narrow = [pull(r * d**0.5, [d**0.5]) for r in (2, 8)]
+    several = [pull(r * d**0.5, mmd.prior_bandwidths(d)) for r in (2, 8)]
+    assert narrow[1] < 1e-6 * narrow[0], "s = sqrt(d) is said to forget a code that is 8 times as far out"
+    assert several[1] > 1e-3 * several[0]
+
+
+def test_infovae_weights_are_those_of_the_text(notebook):
+    assert notebook.prints(r"$$D + (1 - \alpha)\, R + (\alpha + \lambda - 1)\, \mathrm{MMD}^2 ,$$")
+    assert notebook.prints("so $\\alpha = 0$, $\\lambda = 1$ is the VAE, $\\alpha = 1$ the MMD-VAE with weight $\\lambda$")
+    source = "\n".join(cell.source for cell in notebook.cells)
+    assert "latent_dim, weight, alpha = 20, 100.0, 0.5" in source
+    assert "| `infovae` | a Gaussian | 0.5 rate + 100 MMD² |" in source
+    assert '(1.0 if name == "vae" else 1 - alpha) * values["rate"]' in source
