@@ -277,24 +277,26 @@ def _missing(evidence: Evidence, side: str) -> torch.Tensor:
 
 
 def _diagnose_3(candidate: Candidate, draw: Draw) -> Cause | None:
-    cases = [_loss_case(draw, True, side) for side in SIDES for _ in range(3)] + [_loss_case(draw, False) for _ in range(3)]
+    # many: a wrong rule may agree with another one by chance on a few
+    cases = [_loss_case(draw, True, side) for side in SIDES for _ in range(8)] + [_loss_case(draw, False) for _ in range(8)]
     found = _suspect(candidate, cases, [
         (_one_side(side), lambda e, side=side: _missing(e, side) > 0.02 * e[f"{side}_distortion"].max()) for side in SIDES])
     verdicts = [_verdict(candidate, case) for case in cases]
     if found is not None and found.id.startswith("always_true"):
-        exact = _verdict(candidate, Case(_whole(cases[-1].evidence), False, "exact"))
-        return found if exact else EXACT
+        exact = [_verdict(candidate, Case(_whole(case.evidence, knob), False, "exact"))
+                 for case in cases[-3:] for knob in (2.0, 9.0)]
+        return found if any(exact) else EXACT
     if found is not None or verdicts != [case.buggy for case in cases]:
         return found
     small, large = _loss_case(draw, True, distortion=4.0), _loss_case(draw, False, distortion=5e4)
     return FIXED_ERROR if not _verdict(candidate, small) or _verdict(candidate, large) else None
 
 
-def _whole(evidence: Evidence) -> Evidence:
-    """A sound record whose sums are exact to the last digit: everything in whole numbers."""
-    exact = {key: value.round() if isinstance(value, torch.Tensor) else 2.0 for key, value in evidence.items()}
-    exact["kl_loss"] = exact["kl_distortion"] + 2.0 * exact["kl_rate"]
-    exact["wasserstein_loss"] = exact["wasserstein_distortion"] + 2.0 * exact["wasserstein_gap"]
+def _whole(evidence: Evidence, knob: float) -> Evidence:
+    """A sound record whose sums are exact to the last digit: everything in whole numbers, beta and weight too."""
+    exact = {key: value.round() if isinstance(value, torch.Tensor) else knob for key, value in evidence.items()}
+    exact["kl_loss"] = exact["kl_distortion"] + knob * exact["kl_rate"]
+    exact["wasserstein_loss"] = exact["wasserstein_distortion"] + knob * exact["wasserstein_gap"]
     return exact
 
 
