@@ -1,10 +1,10 @@
-"""Make the pictures in docs/pictures/ from real runs: python docs/make_pictures.py [check manifold explorer]
+"""Make the pictures in docs/pictures/ from real runs: python docs/make_pictures.py [check manifold cockpit]
 
 - check.png     what a check says about a KL divergence that takes logvar for the log of the standard deviation
 - manifold.png  a 2-D latent space of MNIST, decoded on a 20x20 grid
-- explorer.png  unit 02, solved in the student kit, with its explorer in JupyterLab
+- cockpit.png   the latent cockpit of three models of MNIST
 
-Needs MNIST (course data fetch mnist) and Chromium; takes a few minutes, most of them for unit 02 in the budget `quick`.
+Needs MNIST (course data fetch mnist) and Chromium; takes a few minutes of training.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
 import torch
 from PIL import Image
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
-from lab_in_chromium import chromium, lab, open_notebook, run_all_cells  # noqa: E402
-from student_tree import end_at_first_explorer, make_instructors_tree, read_unit, solve, unpack_kit  # noqa: E402
+from lab_in_chromium import chromium  # noqa: E402
 
-from course_utils import check, datasets, metrics, models, plots, reference, training  # noqa: E402
+from course_utils import (check, classifier, datasets, explore, metrics, models, plots, recipes,  # noqa: E402
+                          reference, training)
+from course_utils.recipes import Recipe  # noqa: E402
 
 PICTURES = CHECKOUT / "docs" / "pictures"
-UNIT = "02_variational_autoencoders"
 MOST_BYTES = 300_000
 WRONG_ANSWER = """def kl_divergence(mu, logvar):
     return 0.5 * (mu**2 + (2 * logvar).exp() - 1 - 2 * logvar).sum(dim=1).mean()
@@ -67,30 +66,26 @@ def make_manifold() -> None:
     keep("manifold", png(Image.fromarray((picture * 255).astype("uint8"))))
 
 
-def make_explorer() -> None:
-    """Unit 02 in JupyterLab, run up to its first explorer."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = make_instructors_tree(Path(folder, "course"), UNIT)
-        kit = unpack_kit(source, Path(folder))
-        notebook = read_unit(kit, UNIT)
-        solve(notebook, read_unit(source, UNIT))
-        end_at_first_explorer(notebook)
-        path = f"notebooks/{UNIT}/{UNIT}.ipynb"
-        nbformat.write(notebook, kit / path)
-        with lab(kit, {"COURSE_DATASET": "mnist", "COURSE_BUDGET": "quick"}) as server, chromium(1300, 900) as page:
-            open_notebook(page, *server, path)
-            run_all_cells(page, seconds=500)
-            page.locator(".cockpit[data-ready=true]").wait_for(timeout=60_000)
-            sliders = page.locator(".cockpit-right .cockpit-range input")
-            sliders.first.focus()
-            page.keyboard.press("ArrowRight")  # beta = 0.001
-            sliders.nth(1).focus()
-            for _ in range(9):
-                page.keyboard.press("ArrowRight")
-            page.wait_for_timeout(1000)
-            page.locator(".cockpit").evaluate("node => node.closest('.jp-Cell').scrollIntoView({block: 'end'})")
-            page.wait_for_timeout(500)
-            keep("explorer", page.screenshot())
+def make_cockpit() -> None:
+    """The exported page of three models of MNIST, half-way between two digits."""
+    data = datasets.load("mnist")
+    images = data.train_images.flatten(1)
+    shown = {}
+    for title, recipe in (("AE", Recipe("ae", 10)), ("VAE", Recipe("vae", 10)),
+                          ("MMD-AE", Recipe("mmd-ae", 10, weight=100.0))):
+        torch.manual_seed(0)
+        model, loss_function, _ = recipes.prepare(recipe, images)
+        shown[title] = training.fit(model, loss_function, images, epochs=3, seed=0).model
+    with tempfile.TemporaryDirectory() as folder, chromium(width=920, height=100) as page:
+        path = explore.export(Path(folder, "cockpit.html"), shown, data.test_images.flatten(1), data.test_labels,
+                              title="Three models of handwritten digits", reader=classifier.train(data))
+        page.goto(path.as_uri())
+        page.wait_for_selector("#cockpit[data-ready=true]")
+        page.locator(".cockpit-range input").first.fill("1")  # the VAE
+        page.get_by_label("position t").fill("0.5")
+        page.wait_for_function("document.querySelector('.cockpit-caption').textContent.startsWith('50 %')")
+        page.wait_for_timeout(1000)
+        keep("cockpit", page.screenshot(full_page=True))
 
 
 def keep(name: str, content: bytes) -> None:
@@ -112,7 +107,7 @@ def png(image: Image.Image) -> bytes:
 
 
 if __name__ == "__main__":
-    makers = {"check": make_check, "manifold": make_manifold, "explorer": make_explorer}
+    makers = {"check": make_check, "manifold": make_manifold, "cockpit": make_cockpit}
     unknown = set(sys.argv[1:]) - set(makers)
     if unknown:
         raise SystemExit(f"unknown picture {', '.join(unknown)}; known: {', '.join(makers)}")

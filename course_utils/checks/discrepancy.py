@@ -144,10 +144,13 @@ def _negative(candidate: Candidate, draw: Draw) -> None:
 
 
 def _right_far_apart(candidate: Candidate, draw: Draw) -> bool:
-    """Where the estimate is well above 0 and kernel values are of every size, is it right?"""
-    x, y = _two_samples(draw, 5, 6, 2)
-    y = y + 4
-    return is_right(candidate(x.clone(), y.clone(), [1.0, 2.0]), x, y, [1.0, 2.0])
+    """Is the value right where the estimate is far from 0? Asked three times: a wrong one may be right by chance."""
+    for n, m in ((6, 8), (9, 5), (12, 11)):
+        x, y = _two_samples(draw, n, m, 3)
+        y = y + 4
+        if not is_right(candidate(x.clone(), y.clone(), [1.0, 2.0]), x, y, [1.0, 2.0]):
+            return False
+    return True
 
 
 def _number(text: str) -> float | None:
@@ -167,8 +170,8 @@ def _bandwidths(candidate: Candidate, draw: Draw) -> None:
     x, y = _two_samples(draw, 5, 7, 3)
     widths = [draw.number(0.5, 0.8), draw.number(1.4, 1.9), draw.number(3.0, 4.0), draw.number(7.0, 9.0)]
     singles = [float(_value(candidate, x, y, [s]).detach()) for s in widths]
-    if min(map(abs, singles)) < 1e-6:
-        raise Broken("MMD^2 above 0 at every bandwidth", show(min(singles, key=abs)))
+    if max(map(abs, singles)) < 1e-6:  # one of them may come out near 0 by chance, all four cannot
+        raise Broken("MMD^2 that differs from 0", show(max(singles, key=abs)))
     size = max(mmd_size(plain64(x), plain64(y), widths), sum(map(abs, singles)))
     for chosen in ((0, 1, 2, 3), (2, 0, 3, 1), (1, 3), (1, 1)):
         what = f"MMD^2 with {len(chosen)} bandwidths (sum of {len(chosen)} with one each)"
