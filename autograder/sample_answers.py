@@ -177,6 +177,42 @@ def mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths):
     mmd = mmd_squared(z_prior, z_posterior, bandwidths)
     return torch.add(distortion, mmd, alpha=weight), distortion, mmd
 """,
+    "build_conv_autoencoder": """
+from torch import nn
+
+class Down(nn.Module):
+    def __init__(self, channels, latent_dim):
+        super().__init__()
+        widths = [channels, 12, 24, 48]
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))
+        self.out = nn.Linear(48 * 8 * 8, latent_dim)
+
+    def forward(self, x):
+        for convolution in self.convolutions:
+            x = nn.functional.avg_pool2d(convolution(x).tanh(), 2)
+        return self.out(x.flatten(1))
+
+def build_conv_autoencoder(channels, latent_dim):
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, 48 * 8 * 8), nn.GELU(), nn.Unflatten(1, (48, 8, 8)),
+        nn.Upsample(scale_factor=4), nn.Conv2d(48, 24, 3, padding=1), nn.GELU(),
+        nn.Upsample(scale_factor=2), nn.Conv2d(24, channels, 3, padding=1),
+    )
+    return Down(channels, latent_dim), decoder
+""",
+    "attribute_scores": """
+import numpy as np
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import cross_val_score
+
+def attribute_scores(z, attributes):
+    codes, columns = z.cpu().numpy(), attributes.cpu().numpy().astype(int)
+    scores = np.full(columns.shape[1], np.nan)
+    for index in range(columns.shape[1]):
+        if 0 < columns[:, index].sum() < len(columns):
+            scores[index] = cross_val_score(RidgeClassifier(), codes, columns[:, index], cv=5, scoring="roc_auc").mean()
+    return scores
+""",
 }
 
 # Who believes what: one table per student of the sample class.
@@ -232,8 +268,26 @@ import torch
 def median_bandwidth(z):
     return torch.cdist(z, z).mean()
 """,
+        "build_conv_autoencoder": """
+from torch import nn
+
+def build_conv_autoencoder(channels, latent_dim):
+    encoder = nn.Sequential(nn.Conv2d(channels, 64, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 1024, latent_dim))
+    decoder = nn.Sequential(nn.Linear(latent_dim, 64 * 1024), nn.ReLU(), nn.Unflatten(1, (64, 32, 32)),
+                            nn.ConvTranspose2d(64, channels, 4, 2, 1))
+    return encoder, decoder
+""",
     },
     "takes logvar for log sigma": {
+        "attribute_scores": """
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+
+def attribute_scores(z, attributes):
+    return np.array([cross_val_score(LogisticRegression(), z.numpy(), y, cv=5).mean() if 0 < y.mean() < 1 else np.nan
+                     for y in attributes.numpy().T])
+""",
         "critic_loss": """
 def critic_loss(critic, z_prior, z_posterior):
     return critic(z_prior).mean() - critic(z_posterior).mean()

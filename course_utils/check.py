@@ -110,3 +110,13 @@ def median_bandwidth(candidate: Any, points: float = 1) -> Score:
 def mmd_vae_loss(candidate: Any, points: float = 1) -> Score:
     """Judge `mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)`: (loss, distortion, mmd)."""
     return CHECKS["mmd_vae_loss"].judge(candidate, points)
+
+
+def build_conv_autoencoder(candidate: Any, points: float = 1) -> Score:
+    """Judge `build_conv_autoencoder(channels, latent_dim)`: (encoder, decoder) of 64x64 pictures."""
+    return CHECKS["build_conv_autoencoder"].judge(candidate, points)
+
+
+def attribute_scores(candidate: Any, points: float = 1) -> Score:
+    """Judge `attribute_scores(z, attributes)`: (A,) held-out ROC AUC of a linear probe for each attribute."""
+    return CHECKS["attribute_scores"].judge(candidate, points)

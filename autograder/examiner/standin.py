@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from course_utils.checks.candidate import LIMITS, Candidate
-from course_utils.checks.plain import ModuleHandle, Truth, Unusable
+from course_utils.checks.plain import Array, ModuleHandle, Truth, Unusable
 from course_utils.checks.verdict import CallFailed
 
 from .inside.things import Luggage
@@ -199,6 +199,9 @@ class RemoteModule(ModuleHandle):
     def parameters(self) -> list[torch.Tensor]:
         return [self._tensor(value) for value in self._ask("parameters")]
 
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(int(side) for side in shape) for shape in self._ask("shapes")]
+
     def trainable(self) -> list[bool]:
         return [bool(value) for value in self._ask("trainable")]
 
@@ -264,6 +267,8 @@ def _read(spec: Any, tensors: list[torch.Tensor], places: list[int], candidate: 
         return RemoteModule(candidate, int(number), str(words)[:200])
     if kind == "truth" and type(content) is bool:
         return Truth(value=content)
+    if kind == "array" and type(content) is int and 0 <= content < len(tensors):
+        return Array(values=tensors[content])
     if kind == "unusable":
         return Unusable(str(content)[:200])
     value = unpack(spec, tensors)

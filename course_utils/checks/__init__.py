@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from . import (architecture, bandwidth, bernoulli, critic, diagnosis, discrepancy, elbo, gaussian_kl, interpolation,
-               matched_loss, matching, optimisation, penalty, reparameterization, sampling)
+from . import (architecture, bandwidth, bernoulli, convolution, critic, diagnosis, discrepancy, elbo, gaussian_kl, interpolation,
+               matched_loss, matching, optimisation, penalty, probing, reparameterization, sampling)
 from .law import Check
 from .score import Cause, LawResult, Score
 
@@ -17,7 +17,8 @@ CHECKS: dict[str, Check] = {
                   reparameterization.CHECK, gaussian_kl.CHECK, elbo.VAE_LOSS, elbo.ELBO_BETA,
                   interpolation.INTERPOLATE, interpolation.SLERP, discrepancy.CHECK, bandwidth.CHECK,
                   matched_loss.CHECK, critic.CHECK, penalty.CHECK, matching.CHECK,
-                  diagnosis.FIND_BUG_1, diagnosis.FIND_BUG_2, diagnosis.FIND_BUG_3)
+                  diagnosis.FIND_BUG_1, diagnosis.FIND_BUG_2, diagnosis.FIND_BUG_3,
+                  convolution.CHECK, probing.CHECK)
 }
 
 __all__ = ["CHECKS", "Cause", "Check", "LawResult", "Score"]

@@ -39,6 +39,17 @@ class Truth(Unusable):
         object.__setattr__(self, "words", f"the truth value {self.value}")
 
 
+@dataclass(frozen=True, eq=False)
+class Array(Unusable):
+    """A returned NumPy array of numbers or truth values: what the exercises on probes ask for, and no others."""
+
+    words: str = field(init=False, default="")
+    values: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", f"a NumPy array of shape {tuple(self.values.shape)}")
+
+
 @dataclass(frozen=True)
 class ModuleCalls:
     """How to run code of a returned module: the candidate's guard."""
@@ -66,6 +77,10 @@ class ModuleHandle:
     def parameters(self) -> list[torch.Tensor]:
         """Copies of the parameters, in the module's order."""
         return [p.detach().clone() for p in self._parameters()]
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the parameters, in the module's order: cheap however large they are."""
+        return [tuple(p.shape) for p in self._parameters()]
 
     def trainable(self) -> list[bool]:
         return [p.requires_grad for p in self._parameters()]
@@ -99,7 +114,8 @@ class ModuleHandle:
 
 
 def to_plain(value: Any, calls: ModuleCalls | None, depth: int = 0) -> Any:
-    """`value` as a plain tensor, number, None, tuple of these, ModuleHandle, or Unusable (of which Truth is one)."""
+    """`value` as a plain tensor, number, None, tuple of these, ModuleHandle, or Unusable (of which Truth and Array are
+    two)."""
     if value is None:
         return None
     if isinstance(value, torch.Tensor):
@@ -117,6 +133,9 @@ def to_plain(value: Any, calls: ModuleCalls | None, depth: int = 0) -> Any:
         return float(value)
     if isinstance(value, numbers.Complex):
         return Unusable("a complex number")
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+        plain = np.asarray(value)
+        return Array(values=torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=True)))
     return Unusable(_words(value))
 
 

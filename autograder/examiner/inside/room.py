@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from course_utils.checks import candidate as seam
-from course_utils.checks.plain import ModuleHandle, Truth, Unusable
+from course_utils.checks.plain import Array, ModuleHandle, Truth, Unusable
 from course_utils.checks.verdict import CallFailed
 
 from .shell import Shell
@@ -118,7 +118,7 @@ class Room:
     def _do_module(self, header: dict, tensors: list, packer: Packer) -> dict:
         """A question about a module that the student's function has returned."""
         handle, question = self._handles[header["handle"]], header["question"]
-        if question not in ("train", "identity", "parameters", "trainable", "load", "gradients"):
+        if question not in ("train", "identity", "parameters", "shapes", "trainable", "load", "gradients"):
             raise ValueError(f"no question {question!r}")
         value = getattr(handle, question)(*[unpack(spec, tensors) for spec in header["args"]])
         return {"value": pack(_detached(value), packer)}
@@ -135,6 +135,8 @@ class Room:
             return ["handle", [number, value.short()]]
         if isinstance(value, Truth):
             return ["truth", value.value]
+        if isinstance(value, Array):
+            return ["array", packer.tensor(value.values)]
         if isinstance(value, Unusable):
             return ["unusable", value.words]
         return pack(value, packer)
