@@ -23,7 +23,7 @@ from course_utils import notebook
 
 WIDTH = 8.0  # inches, of every figure
 DPI = 100
-COLOURS = 64  # of a picture file
+COLOURS, MOST_COLOURS = 64, 256  # of a picture file, and of one that shows coloured images
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
@@ -382,14 +382,15 @@ def _markup(fig: Figure, alt: str, caption: str) -> str:
 
 
 def _png(fig: Figure) -> bytes:
-    """The figure in 64 colours: half the bytes, or fewer, and no difference to the eye. Notebooks are kept and sent."""
+    """The figure in a few colours: half the bytes, or fewer, and no difference to the eye. Notebooks are kept and sent."""
     from PIL import Image
 
     canvas, buffer = io.BytesIO(), io.BytesIO()
     fig.savefig(canvas, format="rgba")
     size = tuple(int(side) for side in fig.bbox.size)
     drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
-    drawn.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    coloured = drawn.getcolors(maxcolors=4096) is None  # lines and grey pixels have fewer
+    drawn.quantize(MOST_COLOURS if coloured else COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
