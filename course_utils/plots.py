@@ -23,7 +23,7 @@ from course_utils import notebook
 
 WIDTH = 8.0  # inches, of every figure
 DPI = 100
-COLOURS, MOST_COLOURS = 64, 256  # of a picture file, and of one that shows coloured images
+COLOURS, MOST_COLOURS = 64, 128  # of a picture file, and of one that shows coloured images
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
