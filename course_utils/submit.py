@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .archive import whole_zip
 from .errors import CourseError
 from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
 from .tree import Tree
+from .whole_file import whole_zip
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:

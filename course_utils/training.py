@@ -16,7 +16,6 @@ from course_utils import checkpoint as checkpoints
 from course_utils import device as device_module
 from course_utils import notebook, runs
 from course_utils.datasets import batches, scale
-from course_utils.errors import CourseError
 from course_utils.loop import Critic, Loop, LossFunction, NotFinite, checked, weights_are_finite
 
 __all__ = ["Critic", "LossFunction", "Run", "estimate_seconds", "evaluate", "fit"]
