@@ -316,7 +316,8 @@ class _MMD(torch.autograd.Function):
 def _discrepancy(x: Tensor, y: Tensor | None, kernel, biased: bool) -> Tensor:
     x, y = _full_precision(x), None if y is None else _full_precision(y)
     graph = torch.is_grad_enabled()
-    return _MMD.apply(x, y, kernel, biased, graph and x.requires_grad, graph and y is not None and y.requires_grad)
+    with torch.autocast(x.device.type, enabled=False):  # differences of kernels need all digits
+        return _MMD.apply(x, y, kernel, biased, graph and x.requires_grad, graph and y is not None and y.requires_grad)
 
 
 def _make_kernel(name: str, bandwidths: Bandwidths):
