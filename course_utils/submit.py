@@ -74,9 +74,14 @@ def written(notebook: Any) -> tuple[int, int]:
     return total - len(unwritten) - len(blank), total
 
 
+def archive_name(unit: str) -> str:
+    """What the zip of a unit is called."""
+    return f"{unit}-submission.zip"
+
+
 def pack(notebook: Path, unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
-    archive = folder / f"{unit}-submission.zip"
+    archive = folder / archive_name(unit)
     with whole_zip(archive) as packed:
         packed.write(notebook, f"{unit}/{unit}.ipynb")
     return archive

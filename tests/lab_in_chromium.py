@@ -65,9 +65,20 @@ def chromium(width: int = 1400, height: int = 1000, scale: float = 1) -> Iterato
             browser.close()
 
 
+def open_welcome(page, address: str, token: str) -> None:
+    """Follow the address that ``course lab`` prints, and wait for the welcome page, rendered."""
+    page.goto(f"{address}/?token={token}")
+    page.locator(".jp-MarkdownViewer table").wait_for(timeout=60_000)
+
+
 def open_notebook(page, address: str, token: str, path: str) -> None:
     """Open a notebook, given by its path in the course folder, and wait until its kernel is idle."""
     page.goto(f"{address}/lab/tree/{path}?token={token}&reset")
+    wait_until_open(page)
+
+
+def wait_until_open(page) -> None:
+    """Wait until the notebook is there and its kernel idle."""
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     wait_until_idle(page)
 
