@@ -51,17 +51,17 @@ function number(about, changed) {
 
 function curve(about, changed) {
   const { low, high, x, places } = about, heights = about.guess ? [...about.guess] : x.map(() => middle(about));
-  const across = (i) => LEFT + places[i] * (RIGHT - LEFT), down = (value) => BOTTOM - ((value - low) / (high - low)) * (BOTTOM - TOP);
+  const across = (i) => LEFT + places[i] * (RIGHT - LEFT), down = (height) => BOTTOM - ((height - low) / (high - low)) * (BOTTOM - TOP);
   const picture = draw("svg", { viewBox: "0 0 620 244", role: "group", "aria-label": `${about.ylabel} against ${about.xlabel}` });
   const line = draw("polyline", { class: "guess-line" });
   picture.append(
     draw("path", { class: "guess-axes", d: `M${AXIS} ${TOP - 8}V${BOTTOM}H${RIGHT + 12}` }),
-    ...[low, high].map((value) => draw("text", { x: AXIS - 8, y: down(value) + 4, "text-anchor": "end" }, String(value))),
+    ...[low, high].map((end) => draw("text", { x: AXIS - 8, y: down(end) + 4, "text-anchor": "end" }, String(end))),
     draw("text", { x: AXIS + 8, y: TOP - 2 }, about.ylabel),
-    ...x.map((value, i) => draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, String(value))),
+    ...x.map((here, i) => draw("text", { x: across(i), y: BOTTOM + 18, "text-anchor": "middle" }, String(here))),
     draw("text", { x: RIGHT, y: BOTTOM + 38, "text-anchor": "end" }, about.xlabel), line);
-  const handles = x.map((value, i) => {
-    const handle = draw("g", { role: "slider", tabindex: 0, "aria-orientation": "vertical", "aria-label": `${about.xlabel} ${value}`,
+  const handles = x.map((here, i) => {
+    const handle = draw("g", { role: "slider", tabindex: 0, "aria-orientation": "vertical", "aria-label": `${about.xlabel} ${here}`,
       "aria-valuemin": low, "aria-valuemax": high });
     handle.append(draw("circle", { r: 9, cx: across(i) }), draw("text", { x: across(i), "text-anchor": "middle" }));
     handle.addEventListener("keydown", (event) => {
@@ -78,25 +78,34 @@ function curve(about, changed) {
     text.setAttribute("y", y < TOP + 24 ? y + 26 : y - 14);
     text.textContent = heights[i];
     handles[i].setAttribute("aria-valuenow", heights[i]);
-    line.setAttribute("points", heights.map((value, k) => `${across(k)},${down(value)}`).join(" "));
+    line.setAttribute("points", heights.map((height, k) => `${across(k)},${down(height)}`).join(" "));
   };
-  const set = (i, value) => {
-    heights[i] = snap(about, value);
+  const set = (i, height) => {
+    heights[i] = snap(about, height);
     show(i);
     picture.classList.add("guess-chosen");
     changed([...heights]);
   };
+  const value = (y) => low + ((BOTTOM - y) / (BOTTOM - TOP)) * (high - low);
+  let last = null;
+  /** A stroke gives each place that it passes the height there; up and down it moves the nearest point. */
   const point = (event) => {
+    if (picture.locked || !picture.hasPointerCapture(event.pointerId)) return;
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
     const away = x.map((_, i) => Math.abs(across(i) - at.x));
-    set(away.indexOf(Math.min(...away)), low + ((BOTTOM - at.y) / (BOTTOM - TOP)) * (high - low));
+    if (!last || Math.abs(at.y - last.y) > Math.abs(at.x - last.x)) set(away.indexOf(Math.min(...away)), value(at.y));
+    for (let i = 0; last && i < x.length; i++) {
+      const share = (across(i) - last.x) / (at.x - last.x);
+      if (share >= 0 && share <= 1) set(i, value(last.y + share * (at.y - last.y)));
+    }
+    last = at;
   };
   picture.addEventListener("pointerdown", (event) => {
-    if (picture.locked) return;
     picture.setPointerCapture(event.pointerId);
+    last = null;
     point(event);
   });
-  picture.addEventListener("pointermove", (event) => { if (!picture.locked && picture.hasPointerCapture(event.pointerId)) point(event); });
+  picture.addEventListener("pointermove", point);
   x.forEach((_, i) => show(i));
   if (about.guess) picture.classList.add("guess-chosen");
   picture.lock = () => {
