@@ -6,18 +6,18 @@ allows, and nothing else of the submission is shown.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from html import escape
 from statistics import median
 
 from nbformat import NotebookNode
 
-from course_utils.errors import CourseError
 from course_utils.guessing.questions import MIME, Curve, Number, Question, asked_in
 from course_utils.tree import Tree
 
 from .release import read_source
-from .repair import read
 from .submissions import Submission, find_submission
 from .summary import table
 from .template import PREDICTION
@@ -32,8 +32,8 @@ def beliefs_section(tree: Tree, students: dict[str, list[str]]) -> str:
     parts = []
     for unit, names in students.items():
         questions = questions_of(read_source(tree, unit))
-        notebooks = [_notebook(find_submission(tree, unit, name)) for name in names] if questions else []
-        held = [beliefs_in(notebook, questions) for notebook in notebooks if notebook is not None]
+        handed_in = [find_submission(tree, unit, name) for name in names] if questions else []
+        held = [beliefs_in(_content(each.notebook), questions) for each in handed_in if isinstance(each, Submission)]
         parts += [belief_html(unit, question, [of[text] for of in held]) for text, question in questions.items()]
     return "<h2>What the class believed before it looked</h2>" + ("".join(parts) or "<p>no predictions</p>")
 
@@ -45,16 +45,16 @@ def questions_of(source: NotebookNode) -> dict[str, Question]:
     return {found[0].text: found[0] for found in asked if found}
 
 
-def beliefs_in(notebook: NotebookNode, questions: dict[str, Question]) -> dict[str, Belief]:
-    """For each question what a notebook says: recorded in an output, else typed in a cell."""
+def beliefs_in(notebook: object, questions: dict[str, Question]) -> dict[str, Belief]:
+    """For each question what a notebook, as JSON, says: recorded in an output, else typed in a cell."""
     found: dict[str, list] = {text: [None, None] for text in questions}
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for kept in (output.get("data", {}).get(MIME) for cell in code for output in cell.outputs):
+    code = list(_code(notebook))
+    for kept in (data.get(MIME) for _, outputs in code for data in outputs):
         if isinstance(kept, dict) and isinstance(kept.get("question"), str) and kept["question"] in questions:
             question, belief = questions[kept["question"]], found[kept["question"]]
             belief[:] = (_first(belief[0], question.read(kept.get("guess"))),
                          _first(belief[1], question.read_truth(kept.get("truth"))))
-    for asked in (asked_in(cell.source) for cell in code if "predict" in cell.source):
+    for asked in (asked_in(source) for source, _ in code if "predict" in source):
         if asked and asked[0].text in questions and found[asked[0].text][0] is None:
             found[asked[0].text][0] = questions[asked[0].text].read(asked[1])
     return {text: tuple(belief) for text, belief in found.items()}
@@ -120,11 +120,26 @@ def _curves(question: Curve, guesses: list, truth: object) -> str:
             f"<p>{escape(note)}</p>")
 
 
-def _notebook(submission: Submission | tuple) -> NotebookNode | None:
+def _content(data: bytes) -> object:
     try:
-        return read(submission.notebook, submission.name) if isinstance(submission, Submission) else None
-    except CourseError:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
         return None
+
+
+def _code(content: object) -> Iterator[tuple[str, list[dict]]]:
+    """Source and outputs' data of each code cell in a notebook's JSON; what has another shape is passed over."""
+    for cell in _listed(content, "cells"):
+        if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            source = cell.get("source")
+            lines = source if isinstance(source, list) else [source]
+            data = [output.get("data") for output in _listed(cell, "outputs") if isinstance(output, dict)]
+            yield "".join(line for line in lines if isinstance(line, str)), [each for each in data if isinstance(each, dict)]
+
+
+def _listed(node: object, key: str) -> list:
+    found = node.get(key) if isinstance(node, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _first(*values: object) -> object:

@@ -18,17 +18,20 @@ def add_guesses(notebook: NotebookNode, student: str, known: dict[str, Belief]) 
     for cell in notebook.cells:
         asked = asked_in(cell.source) if PREDICTION in cell.metadata.get("tags", []) else None
         if asked:
-            guess = sample_guess(asked[0], Random(f"{student}: {asked[0].text}"))
-            kept = record(asked[0], guess, known.get(asked[0].text, (None, None))[1])
-            cell.outputs = [new_output("display_data", {MIME: kept, "text/plain": f"Your guess: {asked[0].words(guess)}."})]
+            question, random = asked[0], Random(f"{student}: {asked[0].text}")
+            truth = known.get(question.text, (None, None))[1]
+            knows = truth is not None and random.random() < 0.4
+            guess = question.read(truth) if knows else sample_guess(question, random)
+            kept = {MIME: record(question, guess, truth), "text/plain": f"Your guess: {question.words(guess)}."}
+            cell.outputs = [new_output("display_data", kept)]
 
 
 def sample_guess(question: Question, random: Random) -> object:
     """A letter; a number; or a curve that rises, falls or stays."""
     if question.kind == "choice":
         return random.choice(list(question.choices))
-    low, high = question.low, question.high
+    low, width = question.low, question.high - question.low
     if question.kind == "number":
-        return question.read(low + round(random.betavariate(2, 2) * (high - low) / question.step) * question.step)
-    start, end = (low + random.random() * (high - low) for _ in range(2))
+        return low + random.betavariate(2, 2) * width
+    start, end = (low + random.random() * width for _ in range(2))
     return [start + place * (end - start) for place in question.places]

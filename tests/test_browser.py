@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_in_chromium import chromium, find_chromium, lab, open_notebook, run_all_cells
+from lab_in_chromium import chromium, find_chromium, lab, open_notebook, run_all_cells, wait_until_idle
 from miniature import CHECKOUT
 from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
@@ -163,13 +163,14 @@ def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_a
     assert saved_guesses(page, path) == [kept]
     page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").last.click()
     page.keyboard.press("Shift+Enter")
-    page.get_by_text("You predicted 1. Here: 31.").wait_for()
+    page.get_by_alt_text("How many? Your guess: 1. Measured: 31.").wait_for()
     keep_screenshot(page, "guess-in-lab-revealed")
     assert saved_guesses(page, path) == [kept, kept | {"truth": 31}]
 
 
 def saved_guesses(page, path: Path) -> list[dict]:
     """What the notebook keeps of guesses, once the lab has saved it."""
+    wait_until_idle(page)
     page.keyboard.press("Control+s")
     page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
     outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
