@@ -188,12 +188,14 @@ def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, 
 def intervals(
     rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str, level: float | None = None,
     bands: Mapping[str, tuple[float, float, float]] | None = None, band_label: str = "reference runs",
+    xlim: tuple[float, float] | None = None,
 ) -> None:  # fmt: skip
     """One line per row: a value with the interval (value, low, high) around it.
 
     Args:
         level: a vertical line to compare with, such as 0 for differences.
         bands: for some of the rows (mean, low, high) of others, drawn as a pale band under the row's own interval.
+        xlim: what the axis shows at least; default: what the rows need.
     """
     fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
     ax = axes[0, 0]
@@ -210,6 +212,9 @@ def intervals(
         ax.plot([value], [place], "o", color=OTHER, markersize=5)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+    if xlim:
+        ax.update_datalim([(x, 0) for x in xlim], updatey=False)
+        ax.autoscale_view(scaley=False)
     ax.grid(axis="x", color="#dddddd", lw=0.6)
     if bands:
         fig.legend(loc="outside upper right")

@@ -11,10 +11,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab_in_chromium import (chromium, find_chromium, lab, open_notebook, open_welcome, run_all_cells,
-                             wait_until_open)
+                             wait_until_idle, wait_until_open)
 from miniature import CHECKOUT
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
+
+from course_utils.guessing.questions import MIME
 
 UNIT = "02_variational_autoencoders"
 SCREENSHOTS = CHECKOUT / "test-artifacts"
@@ -160,6 +162,39 @@ def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(stu
     page.keyboard.press("ArrowRight")
     page.wait_for_function(IS_ANOTHER_PICTURE, arg=dragged)
     page.wait_for_function("document.querySelector('.cockpit-large').getAttribute('aria-label').includes('by 0.001')")
+
+
+def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_after_the_answer(students_lab, kit, page):
+    path = kit / "notebooks" / UNIT / "guess.ipynb"
+    cells = ["from course_utils import predict\nguess = predict.number('How many?', 0, 50, guess=None)",
+             "predict.reveal(guess, 31, 'Because.')"]  # fmt: skip
+    metadata = read_unit(kit, UNIT).metadata  # names the kernel
+    nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=metadata), path)
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/guess.ipynb")
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_label("your guess").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    keep_screenshot(page, "guess-in-lab")
+    page.get_by_role("button", name="Lock my guess").press("Enter")
+    page.get_by_text("Your guess: 1. It is locked.").wait_for()
+    kept = {"question": "How many?", "guess": 1, "truth": None}
+    assert saved_guesses(page, path) == [kept]
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").last.click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_alt_text("How many? Your guess: 1. Measured: 31.").wait_for()
+    keep_screenshot(page, "guess-in-lab-revealed")
+    assert saved_guesses(page, path) == [kept, kept | {"truth": 31}]
+
+
+def saved_guesses(page, path: Path) -> list[dict]:
+    """What the notebook keeps of guesses, once the lab has saved it."""
+    wait_until_idle(page)
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
+    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    return [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
 
 
 def test_an_instructors_lab_opens_without_questions_and_its_formgrader_lists_the_unit(instructors_tree, page):
