@@ -10,9 +10,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_in_chromium import chromium, find_chromium, lab, open_notebook, run_all_cells
+from lab_in_chromium import chromium, find_chromium, lab, open_notebook, run_all_cells, wait_until_idle
 from miniature import CHECKOUT
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
 
 UNIT = "02_variational_autoencoders"
@@ -32,6 +32,28 @@ def train(beta):
 
 beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
 '''
+
+# A training without end, with a picture whenever the line moves, and what is left of it once it is interrupted.
+LONG_TRAINING = """
+from course_utils import datasets, recipes, training
+from course_utils.live import in_notebook
+
+in_notebook.SHARE = 1
+images = datasets.load().train_images.flatten(1)
+model, loss_function, _ = recipes.prepare(recipes.Recipe("vae", 10, (64,)), images)
+run = training.fit(model, loss_function, images, epochs=5000)
+"""
+AFTERWARDS = "print('usable:', bool(run.model(images[:5] / 255)[0].isfinite().all()), run.stopped, len(run.history) > 0)"
+# The widget's script in a page that no Jupyter server made, such as VS Code's.
+RENDERED_ELSEWHERE = """async script => {
+    const { default: { render } } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    document.getElementById("jupyter-config-data").id = "elsewhere";
+    const values = { kernel: "1", about: {}, picture: new DataView(new ArrayBuffer(0)) };
+    const el = document.createElement("div");
+    render({ model: { get: name => values[name], on() {} }, el });
+    document.getElementById("elsewhere").id = "jupyter-config-data";
+    return el.querySelector("button").hidden;
+}"""
 
 IS_ANOTHER_PICTURE = "before => document.querySelector('.cockpit-large').toDataURL() !== before"
 
@@ -140,6 +162,32 @@ def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(stu
     page.keyboard.press("ArrowRight")
     page.wait_for_function(IS_ANOTHER_PICTURE, arg=dragged)
     page.wait_for_function("document.querySelector('.cockpit-large').getAttribute('aria-label').includes('by 0.001')")
+
+
+def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(students_lab, kit, page):
+    path, metadata = kit / "notebooks" / UNIT / "training.ipynb", read_unit(kit, UNIT).metadata
+    nbformat.write(new_notebook(cells=[new_code_cell(LONG_TRAINING), new_code_cell(AFTERWARDS)], metadata=metadata), path)
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/training.ipynb")
+    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+    picture = page.locator("img[alt^='Training curves']")
+    picture.wait_for(timeout=90_000)
+    first = picture.get_attribute("src")
+    page.wait_for_function("before => document.querySelector('img[alt^=\"Training curves\"]').src !== before", arg=first)
+    keep_screenshot(page, "training-live")
+    script = (CHECKOUT / "course_utils" / "live" / "widget.js").read_text(encoding="utf-8")
+    assert page.evaluate(RENDERED_ELSEWHERE, script), "a button that cannot interrupt is shown"
+
+    page.get_by_role("button", name="Interrupt", exact=True).click()
+    wait_until_idle(page)
+    page.locator("figcaption", has_text="Interrupted in epoch").wait_for()
+    page.get_by_text("usable: True interrupted True").wait_for()
+    keep_screenshot(page, "training-interrupted")
+    assert page.locator("progress").count() == 0, "the widget is still there"
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    line, still = nbformat.read(path, as_version=4).cells[0].outputs
+    assert line.output_type == "stream" and set(still.data) == {"text/html", "text/plain"}, f"saved: {set(still.data)}"
 
 
 def test_an_instructors_lab_opens_without_questions_and_its_formgrader_lists_the_unit(instructors_tree, page):

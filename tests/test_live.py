@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from course_utils import live, models, notebook, plots, recipes, training
@@ -106,6 +108,9 @@ def test_one_output_is_replaced_and_its_last_state_is_a_still_picture(screen, ki
     assert f"loss {run.history[-1]['loss']:.4g}" in output["text/plain"]
     picture = base64.b64decode(re.search('base64,([^"]*)"', output["text/html"])[1])
     assert picture.startswith(b"\x89PNG") and len(picture) < 100_000, f"{len(picture)} bytes"
+    with Image.open(io.BytesIO(picture)) as opened:
+        colourful = max(max(colour) - min(colour) for _, colour in opened.convert("RGB").getcolors(256))
+    assert colourful > 90, "the curves have lost their colours (#332288 spans 102) to the greys of the images"
     (widget,) = screen.widgets
     assert widget.picture.startswith(b"\x89PNG") and widget.about["line"].startswith("epoch 2 of 2"), "it never moved"
     assert widget.comm is None, "the widget lives on"
