@@ -36,6 +36,28 @@ def train(beta):
 beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
 '''
 
+# A training without end, with a picture whenever the line moves, and what is left of it once it is interrupted.
+LONG_TRAINING = """
+from course_utils import datasets, recipes, training
+from course_utils.live import in_notebook
+
+in_notebook.SHARE = 1
+images = datasets.load().train_images.flatten(1)
+model, loss_function, _ = recipes.prepare(recipes.Recipe("vae", 10, (64,)), images)
+run = training.fit(model, loss_function, images, epochs=5000)
+"""
+AFTERWARDS = "print('usable:', bool(run.model(images[:5] / 255)[0].isfinite().all()), run.stopped, len(run.history) > 0)"
+# The widget's script in a page that no Jupyter server made, such as VS Code's.
+RENDERED_ELSEWHERE = """async script => {
+    const { default: { render } } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    document.getElementById("jupyter-config-data").id = "elsewhere";
+    const values = { kernel: "1", about: {}, picture: new DataView(new ArrayBuffer(0)) };
+    const el = document.createElement("div");
+    render({ model: { get: name => values[name], on() {} }, el });
+    document.getElementById("elsewhere").id = "jupyter-config-data";
+    return el.querySelector("button").hidden;
+}"""
+
 IS_ANOTHER_PICTURE = "before => document.querySelector('.cockpit-large').toDataURL() !== before"
 
 pytestmark = [
@@ -165,11 +187,8 @@ def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(stu
 
 
 def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_after_the_answer(students_lab, kit, page):
-    path = kit / "notebooks" / UNIT / "guess.ipynb"
-    cells = ["from course_utils import predict\nguess = predict.number('How many?', 0, 50, guess=None)",
-             "predict.reveal(guess, 31, 'Because.')"]  # fmt: skip
-    metadata = read_unit(kit, UNIT).metadata  # names the kernel
-    nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=metadata), path)
+    path = small_notebook(kit, "guess", "from course_utils import predict\nguess = predict.number('How many?', 0, 50)",
+                          "predict.reveal(guess, 31, 'Because.')")  # fmt: skip
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/guess.ipynb")
     page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
     page.keyboard.press("Shift+Enter")
@@ -188,6 +207,13 @@ def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_a
     assert saved_guesses(page, path) == [kept, kept | {"truth": 31}]
 
 
+def small_notebook(kit: Path, name: str, *cells: str) -> Path:
+    """A notebook of these code cells beside the unit's own, with its kernel."""
+    path = kit / "notebooks" / UNIT / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(c) for c in cells], metadata=read_unit(kit, UNIT).metadata), path)
+    return path
+
+
 def saved_guesses(page, path: Path) -> list[dict]:
     """What the notebook keeps of guesses, once the lab has saved it."""
     wait_until_idle(page)
@@ -195,6 +221,31 @@ def saved_guesses(page, path: Path) -> list[dict]:
     page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
     outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
     return [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
+
+
+def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(students_lab, kit, page):
+    path = small_notebook(kit, "training", LONG_TRAINING, AFTERWARDS)
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/training.ipynb")
+    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+    picture = page.locator("img[alt^='Training curves']")
+    picture.wait_for(timeout=90_000)
+    first = picture.get_attribute("src")
+    page.wait_for_function("before => document.querySelector('img[alt^=\"Training curves\"]').src !== before", arg=first)
+    keep_screenshot(page, "training-live")
+    script = (CHECKOUT / "course_utils" / "live" / "widget.js").read_text(encoding="utf-8")
+    assert page.evaluate(RENDERED_ELSEWHERE, script), "a button that cannot interrupt is shown"
+
+    page.get_by_role("button", name="Interrupt", exact=True).click()
+    wait_until_idle(page)
+    page.locator("figcaption", has_text="Interrupted in epoch").wait_for()
+    page.get_by_text("usable: True interrupted True").wait_for()
+    keep_screenshot(page, "training-interrupted")
+    assert page.locator("progress").count() == 0, "the widget is still there"
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    line, still = nbformat.read(path, as_version=4).cells[0].outputs
+    assert line.output_type == "stream" and set(still.data) == {"text/html", "text/plain"}, f"saved: {set(still.data)}"
 
 
 def test_an_instructors_lab_opens_without_questions_and_its_formgrader_lists_the_unit(instructors_tree, page):
