@@ -1,7 +1,9 @@
-"""A small digit classifier, trained on the spot: the yardstick for "can it still be read?" and for sample metrics."""
+"""A small classifier of digits or animals, trained on the spot: the yardstick for "can it still be read?" and for sample
+metrics."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,24 +18,33 @@ FEATURES = 64
 
 @dataclass
 class Classifier:
-    """A trained classifier; all its methods take images in [0, 1], (N, 784) or (N, 1, 28, 28)."""
+    """A trained classifier; all its methods take images (N, C, H, W) of the shape it was trained on, or flat; in [0, 1]."""
 
     network: nn.Sequential
     accuracy: float  # on the test images
+    shape: tuple[int, int, int] = (1, 28, 28)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """(N, 64) activations before the last layer: the space in which sets of images are compared."""
-        return torch.cat([self.network[:-1](x) for x in _pictures(images).split(2000)])
+        return torch.cat([self.network[:-1](x) for x in self._pictures(images).split(2000)])
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """(N, 10) class probabilities."""
+        """(N, classes) class probabilities."""
         return F.softmax(self.network[-1](self.features(images)), dim=1)
 
     def predict(self, images: Tensor) -> Tensor:
         """(N,) the most probable class."""
         return self.probabilities(images).argmax(1)
+
+    def _pictures(self, images: Tensor) -> Tensor:
+        if images.dtype == torch.uint8:
+            images = scale(images)
+        if images.shape[1:] not in (self.shape, (math.prod(self.shape),)):
+            raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, {math.prod(self.shape)}) or "
+                             f"(N, {', '.join(map(str, self.shape))}).")
+        return images.reshape(-1, *self.shape)
 
 
 def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: float = 4e-3, seed: int = 0) -> Classifier:
@@ -46,7 +57,8 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         device_module.seed_everything(seed)
-        network = _network(len(data.class_names)).to(device)
+        shape = tuple(data.train_images.shape[1:])
+        network = _network(len(data.class_names), shape).to(device)
         repeats = max(1, min(8, 30_000 // len(data.train_images)))
         steps = epochs * repeats * (len(data.train_images) // batch_size)
         optimizer = torch.optim.AdamW(network.parameters(), lr=peak_lr, weight_decay=1e-2)
@@ -60,26 +72,17 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
                 optimizer.step()
                 schedule.step()
     network.eval().requires_grad_(False)
-    result = Classifier(network, accuracy=0.0)
+    result = Classifier(network, accuracy=0.0, shape=shape)
     right = result.predict(scale(data.test_images)) == data.test_labels
     result.accuracy = float(right.float().mean())
     return result
 
 
-def _network(num_classes: int) -> nn.Sequential:
+def _network(num_classes: int, shape: tuple[int, int, int] = (1, 28, 28)) -> nn.Sequential:
+    channels, height, width = shape
     return nn.Sequential(
-        nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU(),
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 7 * 7, FEATURES), nn.ReLU(),
+        nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * (height // 4) * (width // 4), FEATURES), nn.ReLU(),
         nn.Linear(FEATURES, num_classes),
     )  # fmt: skip
-
-
-def _pictures(images: Tensor) -> Tensor:
-    if images.dtype == torch.uint8:
-        images = scale(images)
-    if images.ndim == 2 and images.shape[1] == 784:
-        images = images.reshape(-1, 1, 28, 28)
-    if images.ndim != 4 or images.shape[1:] != (1, 28, 28):
-        raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, 784) or (N, 1, 28, 28).")
-    return images

@@ -29,6 +29,7 @@ def latent_space(
     max_sliders: int = 10,
     reader: Classifier | None = None,
     class_names: Sequence[str] | None = None,
+    attributes: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Show the cockpit of one trained model, or of several between which a slider chooses.
 
@@ -41,11 +42,13 @@ def latent_space(
         max_sliders: sliders for at most so many latent dimensions, those that carry most.
         reader: a classifier of these images, to say what it reads and how sure it is.
         class_names: names of the classes; by default their numbers.
+        attributes: name -> (N,) which images have it, in {0, 1}. A slider adds it to a code: the mean code of those that
+            have it minus that of those that do not.
 
     Raises:
         TypeError, ValueError: what was given cannot be explored; the message says why.
     """
-    spaces, packed = _prepared(models, images, labels, name, max_sliders, reader, class_names)
+    spaces, packed = _prepared(models, images, labels, name, max_sliders, reader, class_names, attributes)
     still, alt = _still(spaces, name)
     if not notebook.in_notebook():
         print(alt)
@@ -71,6 +74,7 @@ def export(
     max_sliders: int = 10,
     reader: Classifier | None = None,
     class_names: Sequence[str] | None = None,
+    attributes: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write the cockpit as one HTML page that works offline: the decoders run in it.
 
@@ -82,7 +86,7 @@ def export(
     Raises:
         CourseError: a decoder has layers that cannot run in a page; the file cannot be written.
     """
-    spaces, packed = _prepared(models, images, labels, name, max_sliders, reader, class_names)
+    spaces, packed = _prepared(models, images, labels, name, max_sliders, reader, class_names, attributes)
     for model in packed.about["models"]:
         if model["decoder"] is None:
             raise CourseError(
@@ -102,12 +106,13 @@ def export(
 
 def _prepared(
     models: object, images: object, labels: object, name: str, max_sliders: int, reader: Classifier | None,
-    class_names: Sequence[str] | None,
+    class_names: Sequence[str] | None, attributes: Mapping[str, Tensor] | None,
 ) -> tuple[list[LatentSpace], payload.Payload]:  # fmt: skip
     named = _named(models)
     labels = _checked(images, labels, max_sliders, class_names)
     spaces = [latent.study(title, model, images) for title, model in named.items()]
-    packed = payload.pack(spaces, labels, class_names, name=name, max_sliders=max_sliders, reader=reader)
+    packed = payload.pack(spaces, labels, class_names, name=name, max_sliders=max_sliders, reader=reader,
+                          attributes=attributes)
     return spaces, packed
 
 

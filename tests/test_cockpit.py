@@ -70,7 +70,8 @@ def images() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, trained, reader, images) -> Path:
     path = tmp_path_factory.mktemp("cockpit") / "page.html"
-    return explore.export(path, trained, images, torch.arange(60) % 10, title=TITLE, reader=reader)
+    return explore.export(path, trained, images, torch.arange(60) % 10, title=TITLE, reader=reader,
+                          attributes={"odd": torch.arange(60) % 2, "large": torch.arange(60) % 10 > 4})
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +212,19 @@ def test_every_control_works_from_the_keyboard(page):
     for before, after in zip(seen[:-1], seen[1:], strict=True):
         assert before != after, f"a key changed nothing: {before}"
     assert seen[4] == [0, 0, 0, 0]
+
+
+def test_an_attribute_is_added_to_the_code_and_taken_back(page):
+    page.get_by_label("add", exact=True).select_option("large")
+    z, slider = state(page), page.get_by_label("how much")
+    direction = page.evaluate("[...window.cockpit.current.directions.slice(4, 8)]")
+    slider.fill("1.5")
+    np.testing.assert_allclose(state(page), np.array(z) + 1.5 * np.array(direction), atol=1e-5)
+    slider.fill("0")
+    np.testing.assert_allclose(state(page), z, atol=1e-5)
+    slider.fill("2")
+    page.get_by_role("button", name="Sample from N(0, I)").click()
+    assert slider.input_value() == "0", "a new place has nothing added"
 
 
 def test_playing_a_path_ends_at_its_end(page):

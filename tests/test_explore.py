@@ -89,6 +89,17 @@ def test_codes_weights_and_images_lie_where_the_description_says(images, labels)
     assert about["labels"][:5] == [0, 1, 2, 3, 0]
 
 
+def test_what_adds_an_attribute_travels_with_each_model(images):
+    model, striped = autoencoder(3), torch.arange(40) % 3 == 0
+    found = packed(model, images, attributes={"stripes": striped, "spots": ~striped})
+    assert found.about["attributes"] == ["stripes", "spots"]
+    offset, count = found.about["models"][0]["directions"]
+    codes = model.encode(images.float() / 255).detach()
+    stripes = codes[striped].mean(0) - codes[~striped].mean(0)
+    sent = np.frombuffer(found.numbers, "<f2", count, offset).reshape(2, 3)
+    np.testing.assert_allclose(sent, torch.stack([stripes, -stripes]), atol=1e-3)
+
+
 class Doubled(nn.Module):
     def forward(self, z):
         return 2 * z

@@ -236,6 +236,7 @@ class Cockpit {
       ...model, index,
       codes: halves(buffer, model.codes.offset, model.codes.count * model.dim),
       layers: unpacked(model.decoder, buffer),
+      directions: model.directions && halves(buffer, ...model.directions),
     }));
     this.current = this.models[0];
     this.axes = [this.current.order[0], this.current.order[1] ?? this.current.order[0]];
@@ -276,7 +277,7 @@ class Cockpit {
       make("button", { type: "button", textContent: "Sample from N(0, I)", onclick: () => this.sample() }),
       make("button", { type: "button", textContent: "Reset to 0", onclick: () => this.moveTo(Array(this.current.dim).fill(0), "The origin, z = 0") }));
     const left = make("section", { class: "cockpit-left", "aria-label": "Decoded image" },
-      this.picture, this.caption, this.reading, buttons, this.others);
+      this.picture, this.caption, this.reading, buttons, ...this.buildAttributes(), this.others);
     const right = make("section", { class: "cockpit-right", "aria-label": "Latent space" },
       this.chooser.row, this.mapBox, ...this.sliders.map((slider) => slider.row));
     this.root.classList.add("cockpit");
@@ -288,6 +289,16 @@ class Cockpit {
     const label = make("label", { for: id, textContent: text }), output = make("output", { for: id });
     const row = make("div", { class: "cockpit-range" }, label, input, output);
     return { input, label, output, row };
+  }
+
+  /** Nothing without attributes; else one to choose, and a slider that adds its direction to z. */
+  buildAttributes() {
+    const { id, about } = this;
+    if (!about.attributes?.length) return [];
+    this.attributeChoice = make("select", { id: `${id}-attribute`, onchange: () => this.moveTo(this.z, this.words) },
+      ...about.attributes.map((name, i) => make("option", { value: i, textContent: name })));
+    this.amount = this.range(`${id}-amount`, "how much", -2, 2, 0.05, (value) => this.add(value));
+    return [make("div", { class: "cockpit-row" }, make("label", { for: `${id}-attribute`, textContent: "add " }), this.attributeChoice), this.amount.row];
   }
 
   buildMap() {
@@ -392,6 +403,13 @@ class Cockpit {
     this.moveTo(z, `${this.start}, then z${d + 1} moved to ${value.toFixed(2)}`, this.start);
   }
 
+  /** Add the chosen attribute's direction to z, in place of what was added of it before. */
+  add(value) {
+    const i = Number(this.attributeChoice.value), { dim, directions } = this.current, step = value - this.added;
+    const z = this.z.map((v, d) => v + step * directions[i * dim + d]);
+    this.moveTo(z, `${this.start}, ${value < 0 ? "−" : "+"} ${Math.abs(value).toFixed(2)} ${this.about.attributes[i]}`, this.start, value);
+  }
+
   sample() {
     const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
     this.moveTo(Array.from({ length: this.current.dim }, normal), "A sample from N(0, I)");
@@ -444,8 +462,12 @@ class Cockpit {
 
   reach() { return 1.05 * Math.max(...this.axes.map((axis) => this.current.reach[axis])); }
 
-  moveTo(z, words, start = words) {
-    Object.assign(this, { z, words, start });
+  moveTo(z, words, start = words, added = start === words ? 0 : this.added) {
+    Object.assign(this, { z, words, start, added });
+    if (this.amount) {
+      this.amount.input.value = added;
+      this.amount.output.textContent = added.toFixed(2);
+    }
     for (const [i, d] of this.shown.entries()) {
       const { input, output } = this.sliders[i], reach = Math.max(this.current.reach[d], Math.abs(z[d]));
       Object.assign(input, { min: -reach, max: reach, step: reach / 60 });

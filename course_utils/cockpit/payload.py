@@ -6,11 +6,12 @@ Weights and codes travel as half-precision numbers, images as bytes; places are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from course_utils.attributes import attribute_direction
 from course_utils.classifier import Classifier
 from course_utils.datasets import scale
 from course_utils.latent import LatentSpace
@@ -31,7 +32,7 @@ class Payload:
 
 def pack(
     spaces: Sequence[LatentSpace], labels: Tensor | None, class_names: Sequence[str] | None, *, name: str,
-    max_sliders: int, reader: Classifier | None,
+    max_sliders: int, reader: Classifier | None, attributes: Mapping[str, Tensor] | None = None,
 ) -> Payload:  # fmt: skip
     """Describe trained models with the images whose codes they were studied by.
 
@@ -40,6 +41,7 @@ def pack(
         labels: (N,) classes of the images, or None; class_names: their names.
         name: what distinguishes the models, e.g. ``"beta"``.
         reader: a classifier of the images, or None.
+        attributes: name -> (N,) whether each image has it; what adds one to a code travels with each model.
     """
     numbers = _Numbers()
     pictures = _bytes_of(spaces[0].images)
@@ -50,8 +52,8 @@ def pack(
         "name": name, "shape": list(pictures.shape[1:]), "images": places, "max_sliders": max_sliders,
         "labels": None if labels is None else labels[:count].tolist(),
         "labels_of_codes": None if labels is None else labels[:NUM_CODES].tolist(),
-        "class_names": names,
-        "models": [_model(space, numbers) for space in spaces],
+        "class_names": names, "attributes": list(attributes or ()),
+        "models": [_model(space, attributes or {}, numbers) for space in spaces],
         "reader": None if reader is None else layers(reader.network, numbers),
     }
     return Payload(about, bytes(numbers.content))
@@ -69,12 +71,14 @@ def layers(network: nn.Module, numbers: _Numbers) -> list[dict] | None:
     return described
 
 
-def _model(space: LatentSpace, numbers: _Numbers) -> dict:
-    codes = space.codes[:NUM_CODES]
+def _model(space: LatentSpace, attributes: Mapping[str, Tensor], numbers: _Numbers) -> dict:
+    codes, studied = space.codes[:NUM_CODES], len(space.codes)
+    directions = [attribute_direction(space.codes, has[:studied].cpu()) for has in attributes.values()]
     return {
         "title": space.title, "dim": space.dim, "order": space.order,
         "labels": [space.label(d) for d in range(space.dim)], "reach": [space.reach(d) for d in range(space.dim)],
         "codes": {"offset": numbers.halves(codes), "count": len(codes)}, "decoder": _decoder(space, numbers),
+        "directions": numbers.place(torch.stack(directions)) if directions else None,
     }  # fmt: skip
 
 
