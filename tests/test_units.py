@@ -30,6 +30,7 @@ CONTRACTS = {
          "find_bug_3": 2},
         {"q_rematch": 3},
     ),
+    "06_awa2": Contract({"build_conv_autoencoder": 4, "attribute_scores": 4}, {"q_deterministic_codes": 3}),
 }  # fmt: skip
 
 
