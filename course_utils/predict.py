@@ -14,6 +14,7 @@ from typing import Sequence
 
 from course_utils import notebook, runs
 from course_utils.guessing.questions import MIME, Choice, Curve, Number, Question, record
+from course_utils.whole_file import write_whole
 
 
 def choose(question: str, *, guess: str = "", **choices: str) -> Guess:
@@ -184,6 +185,6 @@ def _keep(question: Question, value: object) -> None:
     """Keep a guess for a kernel that starts afresh; a place that cannot be written costs no more than that."""
     try:
         _place().parent.mkdir(parents=True, exist_ok=True)
-        _place().write_text(json.dumps(_kept() | {question.text: value}), encoding="utf-8")
+        write_whole(_place(), json.dumps(_kept() | {question.text: value}))
     except OSError:
         pass
