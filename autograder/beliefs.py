@@ -65,11 +65,13 @@ def belief_html(unit: str, question: Question, beliefs: list[Belief]) -> str:
     guesses = [guess for guess, _ in beliefs if guess is not None]
     judged = [question.is_right(guess, truth) for guess, truth in beliefs if guess is not None and truth is not None]
     truth = consensus(question, [truth for _, truth in beliefs if truth is not None])
-    right = f"; {sum(judged)} of {len(judged)} who looked were {'right' if question.kind == 'choice' else 'close'}" if judged else ""
+    adjective = "right" if question.kind == "choice" else "close"
+    right = f"; {sum(judged)} of {len(judged)} who looked were {adjective}" if judged else ""
     measured = f" Measured by the class: {question.words(truth)}." if truth is not None else ""
     words = f"{unit}: {question.text} ({len(guesses)} of {len(beliefs)} guessed{right}.{measured})"
     if isinstance(question, Curve):
-        return f"<figure><figcaption><strong>{escape(words)}</strong></figcaption>{_curves(question, guesses, truth)}</figure>"
+        caption = f"<figcaption><strong>{escape(words)}</strong></figcaption>"
+        return f"<figure>{caption}{_curves(question, guesses, truth)}</figure>"
     return table(words, ["guess", "students"], _rows(question, guesses, truth))
 
 
@@ -79,16 +81,18 @@ def consensus(question: Question, truths: list) -> object:
         return None
     if question.kind == "choice":
         return min(Counter(truths).items(), key=lambda item: (-item[1], item[0]))[0]
-    return tuple(median(heights) for heights in zip(*truths, strict=True)) if isinstance(question, Curve) else median(truths)
+    return tuple(map(median, zip(*truths, strict=True))) if isinstance(question, Curve) else median(truths)
 
 
 def _rows(question: Question, guesses: list, truth: object) -> list[list[str]]:
     if isinstance(question, Number):
         edge = (question.high - question.low) / _BINS
-        names = {i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}" for i in range(_BINS)}
+        names = {i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}"
+                 for i in range(_BINS)}
         place = lambda value: min(max(int((value - question.low) / edge), 0), _BINS - 1)  # noqa: E731
     else:
-        names, place = {letter: f"{letter}, {text}" for letter, text in question.choices.items()}, lambda letter: letter
+        names = {letter: question.words(letter) for letter in question.choices}
+        place = lambda letter: letter  # noqa: E731
     counts = Counter(map(place, guesses))
     most = max(counts.values(), default=1)
     mark = None if truth is None else place(truth)
@@ -112,12 +116,13 @@ def _curves(question: Curve, guesses: list, truth: object) -> str:
     parts = [line(guess, 'stroke="#0072b2" stroke-width="1.5" stroke-opacity="0.5"') for guess in guesses]
     parts += [line(truth, 'stroke="#000" stroke-width="3" stroke-dasharray="7 4"')] if truth is not None else []
     parts += [text(x, _HEIGHT - 6, f"{value:g}", "middle") for x, value in zip(places, question.x, strict=True)]
-    parts += [text(_MARGIN - 8, 20, f"{question.high:g}", "end"), text(_MARGIN - 8, _HEIGHT - 20, f"{question.low:g}", "end")]
-    alt = f"{question.ylabel} against {question.xlabel}: {len(guesses)} guesses" + (
-        f". Measured: {question.words(truth)}" if truth is not None else "")
-    note = f"{question.ylabel} against {question.xlabel}. Thin: guesses." + (" Thick, dashed: measured." if truth is not None else "")
-    return (f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12">{"".join(parts)}</svg>'
-            f"<p>{escape(note)}</p>")
+    parts += [text(_MARGIN - 8, 20, f"{question.high:g}", "end"),
+              text(_MARGIN - 8, _HEIGHT - 20, f"{question.low:g}", "end")]
+    axes = f"{question.ylabel} against {question.xlabel}"
+    alt = f"{axes}: {len(guesses)} guesses" + (f". Measured: {question.words(truth)}" if truth is not None else "")
+    note = f"{axes}. Thin: guesses." + (" Thick, dashed: measured." if truth is not None else "")
+    return (f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12">'
+            f"{''.join(parts)}</svg><p>{escape(note)}</p>")
 
 
 def _content(data: bytes) -> object:
@@ -134,7 +139,8 @@ def _code(content: object) -> Iterator[tuple[str, list[dict]]]:
             source = cell.get("source")
             lines = source if isinstance(source, list) else [source]
             data = [output.get("data") for output in _listed(cell, "outputs") if isinstance(output, dict)]
-            yield "".join(line for line in lines if isinstance(line, str)), [each for each in data if isinstance(each, dict)]
+            text = "".join(line for line in lines if isinstance(line, str))
+            yield text, [each for each in data if isinstance(each, dict)]
 
 
 def _listed(node: object, key: str) -> list:

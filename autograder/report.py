@@ -45,8 +45,8 @@ def write_report(tree: Tree, path: Path, units: list[str] | None = None, title: 
 
 def report_page(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode]], given: dict[str, str],
                 title: str, beliefs: str = "") -> str:
-    """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped. ``beliefs`` is
-    a section of its own, made from the submissions."""
+    """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped. ``beliefs``
+    is a section of its own, made from the submissions."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
     parts = [
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'

@@ -14,7 +14,7 @@ from .template import PREDICTION
 
 
 def add_guesses(notebook: NotebookNode, student: str, known: dict[str, Belief]) -> None:
-    """Put a guess, with the measurement where one is ``known``, under every predict cell, as a lock in JupyterLab does."""
+    """Put a guess, with the measurement where one is ``known``, under every predict cell, as a notebook keeps it."""
     for cell in notebook.cells:
         asked = asked_in(cell.source) if PREDICTION in cell.metadata.get("tags", []) else None
         if asked:

@@ -1,8 +1,8 @@
 """Predict, then look: you commit to a guess before the figure appears, and see it again beside what was measured.
 
-``choose``, ``number`` and ``curve`` ask; ``reveal`` answers. A guess is typed into the cell, or set with the control below
-it and locked with its button; revealing locks it too. What is locked stays: the notebook's outputs carry it, for your
-instructor to see what the class believed, and so does ``runs/<unit>/.guesses``, for a kernel that starts afresh.
+``choose``, ``number`` and ``curve`` ask; ``reveal`` answers. A guess is typed into the cell, or set with the control
+below it and locked with its button; revealing locks it too. What is locked stays: the notebook's outputs carry it, for
+your instructor to see what the class believed, and so does ``runs/<unit>/.guesses``, for a kernel that starts afresh.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Sequence
 
 from course_utils import notebook, runs
 from course_utils.guessing.questions import MIME, Choice, Curve, Number, Question, record
+from course_utils.whole_file import write_whole
 
 
 def choose(question: str, *, guess: str = "", **choices: str) -> Guess:
@@ -34,8 +35,8 @@ def number(question: str, low: float, high: float, unit: str = "", *, guess: flo
 
 def curve(question: str, x: Sequence[float], low: float, high: float, *, xlabel: str, ylabel: str,
           guess: Sequence[float] | None = None) -> Guess:  # fmt: skip
-    """Show a question whose answer is a curve, drawn at the places ``x`` between ``low`` and ``high``, and keep your guess:
-    one number for each x."""
+    """Show a question whose answer is a curve, drawn at the places ``x`` between ``low`` and ``high``, and keep your
+    guess: one number for each x."""
     return Guess(Curve(question, tuple(x), low, high, xlabel, ylabel), guess)
 
 
@@ -48,7 +49,8 @@ def reveal(guess: Guess, truth: str | float | Sequence[float], because: str) -> 
         raise ValueError(f"truth is {truth!r}; expected one of {', '.join(question.choices)}.")
     value = guess.close()
     verdict = _verdict(question, value, measured)
-    _show(f"<strong>{html.escape(verdict)}</strong> {html.escape(because)}", f"{verdict} {because}", record(question, value, measured))
+    markup = f"<strong>{html.escape(verdict)}</strong> {html.escape(because)}"
+    _show(markup, f"{verdict} {because}", record(question, value, measured))
     if value is not None and measured is not None and question.kind != "choice":
         _draw(question, value, measured)
 
@@ -88,8 +90,10 @@ class Guess:
         answers = self.question.choices if self.question.kind == "choice" else {}
         note = self._note()
         plain = "\n".join([self.question.text, *(f"  {letter}  {text}" for letter, text in answers.items()), note])
-        lines = "".join(f"<br>&emsp;<strong>{html.escape(letter)}</strong> {html.escape(text)}" for letter, text in answers.items())
-        markup = f"<strong>{html.escape(self.question.text)}</strong>{lines}<br><em>{html.escape(note)}</em>"
+        lines = [f"<strong>{html.escape(self.question.text)}</strong>",
+                 *(f"&emsp;<strong>{letter}</strong> {html.escape(text)}" for letter, text in answers.items()),
+                 f"<em>{html.escape(note)}</em>"]  # fmt: skip
+        markup = "<br>".join(lines)
         if self.locked:
             self._handle = _show(markup, plain, record(self.question, self.value), self._handle)
             if self._widget:
@@ -98,10 +102,11 @@ class Guess:
             self._handle = _show(markup, plain, view=self._control())
 
     def _note(self) -> str:
+        said = "" if self.value is None else f"Your guess: {self.question.words(self.value)}."
         if self.locked:
-            return "The answer was shown before you made a guess." if self.value is None else f"Your guess: {self.question.words(self.value)}. It is locked."
+            return "The answer was shown before you made a guess." if self.value is None else f"{said} It is locked."
         if self.value is not None:
-            return f"Your guess: {self.question.words(self.value)}."
+            return said
         if self._typed not in ("", None):
             return f"{str(self._typed)[:40]!r} is no guess. Type {self.question.hint}."
         return f"Lock your guess with the control, or type {self.question.hint} and run this cell."
@@ -123,7 +128,8 @@ def _verdict(question: Question, value: object, measured: object) -> str:
     if question.kind == "choice":
         return f"You predicted {value}, and so it is. {outcome}" if value == measured else (
             f"You predicted {question.words(value)}. It is not so. {outcome}")
-    away = f"{question.away(value, measured):.3g} away" + (", which is close." if question.is_right(value, measured) else ".")
+    away = f"{question.away(value, measured):.3g} away"
+    away += ", which is close." if question.is_right(value, measured) else "."
     if question.kind == "curve":
         return f"Your curve is, on average, {away}"
     return f"You predicted {question.words(value)}. {outcome} You were {away}"
@@ -135,8 +141,8 @@ def _draw(question: Number | Curve, value, measured) -> None:
 
     alt = f"{question.text} Your guess: {question.words(value)}. Measured: {question.words(measured)}."
     if question.kind == "curve":
-        plots.lines({"your guess": (question.x, value), "measured": (question.x, measured)}, alt, xlabel=question.xlabel,
-                    ylabel=question.ylabel, xscale=question.xscale)
+        plots.lines({"your guess": (question.x, value), "measured": (question.x, measured)}, alt,
+                    xlabel=question.xlabel, ylabel=question.ylabel, xscale=question.xscale)
     else:
         plots.intervals({"your guess": (value,) * 3, "measured": (measured,) * 3}, alt, xlabel=question.unit or "value",
                         xlim=(min(question.low, measured), max(question.high, measured)))
@@ -147,8 +153,8 @@ def _floats(truth) -> object:
 
 
 def _show(markup: str, plain: str, kept: dict | None = None, handle=None, view: dict | None = None):
-    """Show one framed text, with the record of a guess and the control's view where they are given; returns the handle by
-    which a notebook shows another in its place."""
+    """Show one framed text, with the record of a guess and the control's view where they are given; returns the handle
+    by which a notebook shows another in its place."""
     if not notebook.in_notebook():
         print(plain)
         return None
@@ -179,6 +185,6 @@ def _keep(question: Question, value: object) -> None:
     """Keep a guess for a kernel that starts afresh; a place that cannot be written costs no more than that."""
     try:
         _place().parent.mkdir(parents=True, exist_ok=True)
-        _place().write_text(json.dumps(_kept() | {question.text: value}), encoding="utf-8")
+        write_whole(_place(), json.dumps(_kept() | {question.text: value}))
     except OSError:
         pass
