@@ -51,6 +51,8 @@ def graded(tmp_path_factory) -> Tree:
 
 
 def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_there(graded):
+    from playwright.sync_api import expect
+
     with lab(graded.root, {}) as (address, token), chromium_without_errors(OFFLINE) as page:
         open_welcome(page, address, token)
         keep_screenshot(page, "instructor-welcome")
@@ -69,8 +71,7 @@ def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_ther
         formgrader.locator(f"a[href$='gradebook/{UNIT}/{UNIT}']").click()
         formgrader.get_by_role("link", name="Submission #").first.click()
         marks = formgrader.locator(f"input#{QUESTION}")
-        marks.wait_for(timeout=30_000)
-        assert formgrader.locator("input#test_elbo_beta").get_attribute("placeholder") == "1", "the autograded points"
+        expect(formgrader.locator("input#test_elbo_beta")).to_have_attribute("placeholder", "1", timeout=30_000)  # automatic
         for field, text in ((marks, "2.5"), (formgrader.locator(f"textarea#{QUESTION}-comment"), "Say *why* it matters.")):
             with page.expect_response(lambda response: response.request.method == "PUT" and response.ok):
                 field.fill(text)
