@@ -20,14 +20,8 @@ from .gradebook import read_graded
 from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, number, read_grades
 from .release import read_source
 from .similar import Pair, similar_pairs
-from .summary import STYLE, class_sections, table
+from .summary import class_sections, page, table
 
-_MORE_STYLE = """
-details { margin: .5rem 0; } summary { cursor: pointer; }
-.beside { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f6; padding: .5rem; font-size: .85em; }
-figure { margin: 1rem 0 2rem; } svg { width: 100%; max-width: 40rem; }
-"""
 _SLOWEST, _MOST_PAIRS = 10, 50
 
 
@@ -49,14 +43,11 @@ def report_page(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode
     is a section of its own, made from the submissions."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
     parts = [
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}{_MORE_STYLE}</style></head><body><main><h1>{escape(title)}</h1>",
         f"<p>{escape(_isolation(notebooks))}</p>",
         *class_sections(grades), beliefs,
         _misconceptions(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks), _alike(pairs),
-        "</main></body></html>\n",
     ]
-    return "\n".join(parts)
+    return page(title, "\n".join(parts))
 
 
 def platform_table(tree: Tree, platform: str) -> str:

@@ -16,7 +16,9 @@ from .tree import Tree
 PAGE = "Welcome.md"
 _TITLE = re.compile(r"# (.+)")
 _QUESTION = re.compile(r"\*\*The question of this unit:\*\*\s+(.+?)(?:\n\n|\Z)", re.DOTALL)
-_TIME = re.compile(r"(about\s.+?)\sof work(?:, of which two cores train for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE)
+_TIME = re.compile(
+    r"(about\s.+?)\sof work(?:, of which two cores train for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE
+)
 _FOR_STUDENTS = (
     "Open a unit by its link. What is done is read from your saved notebooks (Ctrl S) whenever you start "
     "`course lab`. Each unit is handed in with `course submit UNIT`."
@@ -41,16 +43,18 @@ class Overview:
 def write_page(tree: Tree, overviews: list[Overview]) -> Path:
     """Write the page (Markdown, with links that open the notebooks in JupyterLab) into the course folder."""
     rows = [
-        f"| **[{_cell(each.title)}](notebooks/{each.unit}/{each.unit}.ipynb)**<br>{_cell(each.question)} | {each.time} | {each.done} |"
+        f"| **[{_cell(each.title)}](notebooks/{each.unit}/{each.unit}.ipynb)**<br>{_cell(each.question)} "
+        f"| {each.time} | {_cell(each.done)} |"
         for each in overviews
     ]
     text = _FOR_STUDENTS if tree.is_kit else _FOR_INSTRUCTORS
-    lines = ["# Autoencoders and their latent spaces", "", text, "", "| unit | time | done |", "|---|---|---|", *rows, ""]
+    head = ["# Autoencoders and their latent spaces", "", text, "", "| unit | time | done |", "|---|---|---|"]
     path = tree.root / PAGE
     try:
-        path.write_text("\n".join(lines), encoding="utf-8")
+        path.write_text("\n".join([*head, *rows, ""]), encoding="utf-8")
     except OSError as error:
-        raise CourseError(f"{path} cannot be written ({error.strerror}). Move the course to a folder of your own.") from None
+        advice = "Move the course to a folder of your own."
+        raise CourseError(f"{path} cannot be written ({error.strerror}). {advice}") from None
     return path
 
 

@@ -1,7 +1,4 @@
-"""The student kit and the instructor's tree in JupyterLab, driven in a real Chromium.
-
-Screenshots are kept in test-artifacts/.
-"""
+"""The student kit in JupyterLab, driven in a real Chromium."""
 
 from __future__ import annotations
 
@@ -10,16 +7,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_in_chromium import (chromium, find_chromium, lab, open_notebook, open_welcome, run_all_cells,
-                             wait_until_idle, wait_until_open)
+from lab_in_chromium import (
+    chromium_without_errors, find_chromium, keep_screenshot, lab, nbgraders_menu, open_notebook, open_welcome,
+    run_all_cells, wait_until_idle, wait_until_open,
+)  # fmt: skip
 from miniature import CHECKOUT
 from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
 
+from course_utils import welcome
 from course_utils.guessing.questions import MIME
+from course_utils.tree import Tree
 
 UNIT = "02_variational_autoencoders"
-SCREENSHOTS = CHECKOUT / "test-artifacts"
 QUICK = {"COURSE_DATASET": "digits", "COURSE_BUDGET": "quick"}
 # What a minute of training would give the explorer's cell: the names it uses, with models trained for a second.
 QUICK_MODELS = '''
@@ -94,27 +94,8 @@ def students_lab(kit):
 
 @pytest.fixture
 def page():
-    """A page whose own errors fail the test at its end."""
-    with chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    with chromium_without_errors() as page:
         yield page
-        errors = [error for error in errors if not re.search("favicon|Failed to load resource", error)]
-        assert not errors, f"the browser's console shows errors: {errors}"
-
-
-def keep_screenshot(page, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-
-def nbgraders_menu(page) -> set[str]:
-    """What the menu Nbgrader offers."""
-    page.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()
-    offered = set(page.locator(".lm-Menu-itemLabel").all_inner_texts()) - {""}
-    page.keyboard.press("Escape")
-    return offered
 
 
 def test_a_student_s_lab_opens_on_what_there_is_to_do_and_leads_there_by_keyboard(students_lab, kit, page):
@@ -133,25 +114,44 @@ def test_a_student_s_lab_opens_on_what_there_is_to_do_and_leads_there_by_keyboar
     keep_screenshot(page, "student-unit")
 
 
-def test_a_fresh_unit_runs_up_to_the_first_use_of_a_stub_which_names_the_exercise(students_lab, kit, page):
-    exercises = {grade_id(cell) for cell in read_unit(kit, UNIT).cells if cell.cell_type == "code" and grade_id(cell)}
+def test_a_student_solves_the_unit_from_its_stubs_to_validate(students_lab, instructors_tree, kit, page):
+    from playwright.sync_api import expect
+
+    fresh, solved = read_unit(kit, UNIT), read_unit(kit, UNIT)
+    solve(solved, read_unit(instructors_tree, UNIT))
+    answers = {grade_id(cell): cell.source for old, cell in zip(fresh.cells, solved.cells) if old.source != cell.source}
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/{UNIT}.ipynb")
     run_all_cells(page)
-    error = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error'], "
-                         ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").last  # fmt: skip
-    error.scroll_into_view_if_needed()
+    stopped_at = page.locator(".jp-RenderedText", has_text="NotImplementedError").last
+    stopped_at.scroll_into_view_if_needed()
     keep_screenshot(page, "student-stub")
-    named = re.search(r"NotImplementedError: (\w+): not written yet", error.inner_text())
-    assert named and named[1] in exercises, f"the run ended with: {error.inner_text()[-200:]}"
+    named = re.search(r"NotImplementedError: (\w+): not written yet", stopped_at.inner_text())
+    assert named and named[1] in answers, f"the run ended with: {stopped_at.inner_text()[-200:]}"
 
-
-def test_validate_tells_a_solved_unit_that_it_passes(students_lab, page):
-    open_notebook(page, *students_lab, f"notebooks/{UNIT}/solved.ipynb")
-    page.get_by_role("button", name="Validate").click()
+    for exercise, answer in answers.items():
+        page.locator(".jp-CodeCell", has_text=f"{exercise}: not written yet").locator(".cm-content").first.click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(answer)
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.press("Shift+Enter")  # the check, which is the next cell
+        page.get_by_text(re.compile(rf"^{exercise}: all \d+ laws hold")).wait_for(timeout=60_000)
+    keep_screenshot(page, "student-check")
+    blank = page.locator(".jp-MarkdownCell", has_text="YOUR ANSWER HERE")
+    for left in range(blank.count(), 0, -1):
+        expect(blank).to_have_count(left)
+        blank.first.dblclick()
+        blank.first.locator(".cm-content").click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text("Because the table above says so.")
+        page.keyboard.press("Shift+Enter")
+    wait_until_idle(page)
+    page.get_by_role("button", name="Validate").click()  # saves the notebook
     dialog = page.locator(".jp-Dialog-content")
     dialog.wait_for(timeout=60_000)
     keep_screenshot(page, "student-validate")
     assert "Success! Your notebook passes all the tests." in dialog.inner_text()
+    (unit,) = welcome.overviews(Tree(kit))
+    assert unit.done == f"{len(answers)} of {len(answers)} checks passed, 3 of 3 questions answered"
 
 
 def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(students_lab, page):
@@ -246,16 +246,3 @@ def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(stud
     page.locator(".jp-mod-dirty").wait_for(state="detached")
     line, still = nbformat.read(path, as_version=4).cells[0].outputs
     assert line.output_type == "stream" and set(still.data) == {"text/html", "text/plain"}, f"saved: {set(still.data)}"
-
-
-def test_an_instructors_lab_opens_without_questions_and_its_formgrader_lists_the_unit(instructors_tree, page):
-    with lab(instructors_tree, QUICK) as (address, token):
-        open_welcome(page, address, token)
-        offered = nbgraders_menu(page)
-        assert {"Formgrader", "Create assignment"} <= offered and "Assignment List" not in offered, offered
-        page.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()
-        page.get_by_text("Formgrader", exact=True).click()
-        assignments = page.frame_locator("iframe[src*='formgrader']").get_by_role("link", name=UNIT)
-        assignments.wait_for(timeout=30_000)
-        keep_screenshot(page, "instructor-formgrader")
-        assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0, "JupyterLab asks or announces something"
