@@ -73,7 +73,7 @@ def fit(kind: str = "vae", **kwargs) -> training.Run:
 
 @pytest.mark.parametrize("seconds", [0.002, 0.1, 3.0])
 def test_pictures_take_their_share_of_the_time_and_no_more(screen, monkeypatch, seconds):
-    monkeypatch.setattr(in_notebook, "SHARE", 0.03)
+    monkeypatch.setattr(in_notebook, "SHARE", 0.02)
     monkeypatch.setattr(in_notebook.NotebookView, "pause", live.WATCHED_PAUSE)
     clock, drawn = Clock(monkeypatch), []
     view = live.open_view([], 10, 3000, model=nn.Identity(), images=IMAGES, pictures=True)
@@ -89,8 +89,8 @@ def test_pictures_take_their_share_of_the_time_and_no_more(screen, monkeypatch, 
         clock.now += 0.02
         view.step(1 + step // 3000, 1 + step % 3000, {"loss": 1.0})
         spent, elapsed = seconds * (len(drawn) - 1), clock.now - 100
-        assert spent <= 0.03 * elapsed, f"after {elapsed:.1f} s there were {len(drawn)} pictures of {seconds} s"
-    possible = min(0.03 * elapsed / seconds, elapsed / (live.WATCHED_PAUSE + 0.02 + seconds))
+        assert spent <= 0.02 * elapsed, f"after {elapsed:.1f} s there were {len(drawn)} pictures of {seconds} s"
+    possible = min(0.02 * elapsed / seconds, elapsed / (live.WATCHED_PAUSE + 0.02 + seconds))
     assert len(drawn) > 0.9 * possible - 1, f"only {len(drawn)} pictures where {possible:.0f} were possible"
 
 

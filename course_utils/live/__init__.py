@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from course_utils import notebook
 
 PARTS = ("loss", "distortion", "rate", "mmd", "gap")  # of what loss functions return: these stand in the line
-WATCHED_PAUSE = 0.3  # seconds between two states of a line that somebody watches
+WATCHED_PAUSE = 0.5  # seconds between two states of a line that somebody watches
 LOG_PAUSE = 30.0  # and between two lines of a log; a short training leaves none
 clock = time.perf_counter
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from course_utils import device, live, metrics, models, plots
 from course_utils.datasets import scale
 
-SHARE = 0.03  # of the time goes into pictures; what is left of 5 % is for the last one
-FIRST_SECONDS = 0.15  # that a picture is expected to take before one was drawn
+SHARE = 0.02  # of the time goes into pictures; what is left of 5 % is for the line and the last picture
+FIRST_SECONDS = 0.1  # that a picture is expected to take before one was drawn
 NUM_IMAGES = 10
 MATCHED = ("rate", "mmd", "gap")  # a loss with one of these pulls the codes towards the prior: samples have a meaning
 
