@@ -117,6 +117,8 @@ def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9,
         draw.text((4, row * (tall + 4) + tall / 2), name, fill="black", font=_font(11), anchor="lm")
     alt = (f"Still picture of the latent space explorer: each row starts from image {index} and shows what is decoded "
            f"while one dimension moves from one end of its range to the other. Rows: {'; '.join(names)}.")  # fmt: skip
+    if canvas.mode == "RGB":
+        canvas = canvas.quantize(plots.MOST_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return _encoded(canvas, level=9), alt
 
 
