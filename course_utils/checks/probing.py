@@ -275,15 +275,16 @@ def _constant(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("does not depend on the origin and the unit of the codes, nor on the types of numbers")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Clearly separated codes: a correct function never fails. Without an intercept a rare attribute turns the line
-    over, for then most pictures say that large numbers lack it."""
+    over, for then most pictures say that large numbers lack it: it scores at most 0.04. Strongly regularised probes
+    whose folds are pooled score 0.5 to 0.9."""
     z, column = _separated(draw, 12, 48, 4.0)
     expected = "a score near 1 for separated codes away from the origin, in float64"
     score = _one(candidate, (z + 3).double(), column.to(torch.int64), expected)
-    if score < 0.9:
+    if score < 0.3:
         raise Broken(expected, show(score))
     for device in candidate.devices():
         score = _one(candidate, z.to(device), column.bool().to(device), f"a score near 1 for codes on {device}")
-        if score < 0.9:
+        if score < 0.3:
             raise Broken(f"a score near 1 for codes on {device}", show(score))
 
 
