@@ -70,6 +70,7 @@ c.GenerateFeedback.preprocessors = [
     ours.LeaveOutRubric,
     CSSHTMLHeaderPreprocessor,
 ]
+c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
 
 # Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly; solutions run
 # everything and take what they take.

@@ -14,6 +14,7 @@ from course_utils.errors import CourseError
 from course_utils.tree import MARKER, Tree
 
 from .batch import Options
+from .beliefs import beliefs_in, questions_of
 from .feedback import feedback_unit
 from .grade import grade_unit
 from .kit import build_kit
@@ -22,6 +23,7 @@ from .preprocessors import is_answer
 from .release import read_source, release_units
 from .report import write_report
 from .sample_answers import ANOTHER_STYLE, MISCONCEPTIONS, WRITTEN_ANSWER
+from .sample_guesses import add_guesses
 
 GRADED_UNITS = 2
 CONFIG = '''"""nbgrader in the folder of `course demo`: as in the course itself, on this folder."""
@@ -44,7 +46,7 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     progress(f"Releasing {len(demo.units())} units to {_shown(demo.root / 'release', tree)} ...")
     release_units(demo, demo.units())
     progress(f"Student kit: {_shown(build_kit(demo), tree)}")
-    students = [hand_in_samples(demo, unit) for unit in units][-1]
+    students = [hand_in_samples(demo, unit, notebook_path(tree.root / "solutions", unit)) for unit in units][-1]
     progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     for unit in units:
         grade_unit(demo, unit, progress=lambda line: progress(f"  {unit[:2]} {line}"),
@@ -78,13 +80,17 @@ def prepare(tree: Tree, fresh: bool) -> Tree:
     return Tree(root)
 
 
-def hand_in_samples(demo: Tree, unit: str) -> list[str]:
-    """Write the submissions of the sample class for one unit; returns the students' names."""
+def hand_in_samples(demo: Tree, unit: str, solved: Path) -> list[str]:
+    """Write the submissions of the sample class for one unit; returns the students' names. What their guesses are held
+    against is what came out in the ``solved`` notebook, where there is one."""
     source, release = read_source(demo, unit), notebook_path(demo.root / "release", unit)
+    known = beliefs_in(nbformat.read(solved, as_version=4), questions_of(source)) if solved.is_file() else {}
     students = sample_class(source)
     for student, answers in students.items():
         notebook = nbformat.read(release, as_version=4)
         fill_in(notebook, answers)
+        if answers:
+            add_guesses(notebook, student, known)
         path = notebook_path(demo.root / "submitted" / student, unit)
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)

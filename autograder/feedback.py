@@ -13,6 +13,7 @@ from course_utils.tree import Tree
 
 from .grade import all_students, find_problem
 from .nbgrader_course import NbGraderCourse, notebook_path
+from .summary import page
 
 
 def feedback_unit(
@@ -23,25 +24,22 @@ def feedback_unit(
     course.app.update_config(Config(LeaveOutRubric={"enabled": not with_mark_scheme}))
     pages = []
     for name in [student] if student else all_students(tree, course):
-        page = tree.root / "feedback" / name / unit / f"{unit}.html"
+        path = tree.root / "feedback" / name / unit / f"{unit}.html"
         problem = find_problem(tree, unit, name)
         if problem is None and notebook_path(tree.root / "autograded" / name, unit).is_file():
             course.convert(GenerateFeedback, unit, student=name)
-            pages.append(page)
+            pages.append(path)
         elif problem is not None and (tree.root / "submitted" / name / unit).is_dir():
-            _explain(page, unit, problem[1])
-            pages.append(page)
+            _explain(path, unit, problem[1])
+            pages.append(path)
     if not pages:
         whose = f" for {student}" if student else ""
         raise CourseError(f"nothing of {unit} is graded{whose}. Run `course grade {unit[:2]}` first.")
     return pages
 
 
-def _explain(page: Path, unit: str, reason: str) -> None:
+def _explain(path: Path, unit: str, reason: str) -> None:
     """A page for a submission that could not be graded."""
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(unit)}</title></head>\n'
-        f"<body><h1>{escape(unit)}</h1><p>What was handed in could not be graded: {escape(reason)}</p></body></html>\n",
-        encoding="utf-8",
-    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = f"<p>What was handed in could not be graded: {escape(reason)}</p>"
+    path.write_text(page(unit, text), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
+
+from course_utils.whole_file import write_whole
 
 from .nbgrader_course import NbGraderCourse, notebook_path
 from .preprocessors import RequireVerdict, SettleGrades
@@ -26,9 +27,7 @@ def save_graded(course: NbGraderCourse, gradebook: Gradebook, unit: str, student
         notebook = _enter(course, gradebook, unit, student, notebook, timestamp)
     path = graded_path(course.tree.root, unit, student)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(nbformat.writes(notebook), encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, nbformat.writes(notebook))
 
 
 def _enter(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode,

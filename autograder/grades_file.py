@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from course_utils.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
 TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"
@@ -54,8 +54,8 @@ def write_grades(root: Path, grades: list[Grade]) -> None:
     writer.writerow(COLUMNS)
     for grade in grades:
         writer.writerow([_escape(_text(getattr(grade, column))) for column in COLUMNS])
-    _replace(root / "grades.csv", text.getvalue())
-    _replace(root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n")
+    write_whole(root / "grades.csv", text.getvalue())
+    write_whole(root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n")
 
 
 def read_grades(path: Path) -> list[Grade]:
@@ -89,15 +89,3 @@ def _escape(text: str) -> str:
 
 def _unescape(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith((*FORMULA_STARTS, "\t", "\r")) else text
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

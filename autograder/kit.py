@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from course_utils.archive import whole_zip
+from course_utils.whole_file import whole_zip
 from course_utils.errors import CourseError
 from course_utils.handin import graded_cells
 from course_utils.tree import UNIT_NAME, Tree

@@ -27,12 +27,11 @@ from traitlets import Bool, Float, Integer
 from course_utils.errors import CourseError
 
 from .examiner.settings import RECORD, Settings
-from .prepare import AS_SUBMITTED, record_repairs
-from .repair import ANSWER_STUB, is_blank, repair
+from .prepare import record_repairs
+from .repair import is_blank, repair
 from .sandbox.limits import Limits
-from .template import EXPERIMENT, NOT_RUN, PREDICTION, Template
+from .template import Template
 
-__all__ = ["ANSWER_STUB", "AS_SUBMITTED", "EXPERIMENT", "NOT_RUN", "PREDICTION"]
 Step = tuple[NotebookNode, dict[str, Any]]
 
 

@@ -13,19 +13,15 @@ from nbformat import NotebookNode
 from course_utils.errors import CourseError
 from course_utils.tree import Tree
 
+from .beliefs import beliefs_section
 from .collect import read_roster
 from .examiner.settings import RECORD
 from .gradebook import read_graded
 from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, number, read_grades
 from .release import read_source
 from .similar import Pair, similar_pairs
-from .summary import STYLE, class_sections, table
+from .summary import class_sections, page, table
 
-_MORE_STYLE = """
-details { margin: .5rem 0; } summary { cursor: pointer; }
-.beside { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f6; padding: .5rem; font-size: .85em; }
-"""
 _SLOWEST, _MOST_PAIRS = 10, 50
 
 
@@ -35,25 +31,23 @@ def write_report(tree: Tree, path: Path, units: list[str] | None = None, title: 
     if not grades:
         raise CourseError("nothing is graded yet. Run `course grade UNIT` first.")
     notebooks = {unit: _graded_notebooks(tree, unit, grades) for unit in sorted({grade.unit for grade in grades})}
-    path.write_text(
-        report_page(grades, notebooks, {u: _given_text(tree, u) for u in notebooks}, title), encoding="utf-8"
-    )
+    beliefs = beliefs_section(tree, {unit: sorted({g.student for g in grades if g.unit == unit}) for unit in notebooks})
+    given = {unit: _given_text(tree, unit) for unit in notebooks}
+    path.write_text(report_page(grades, notebooks, given, title, beliefs), encoding="utf-8")
     return path
 
 
 def report_page(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode]], given: dict[str, str],
-                title: str) -> str:
-    """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped."""
+                title: str, beliefs: str = "") -> str:
+    """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped. ``beliefs``
+    is a section of its own, made from the submissions."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
     parts = [
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}{_MORE_STYLE}</style></head><body><main><h1>{escape(title)}</h1>",
         f"<p>{escape(_isolation(notebooks))}</p>",
-        *class_sections(grades),
+        *class_sections(grades), beliefs,
         _misconceptions(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks), _alike(pairs),
-        "</main></body></html>\n",
     ]
-    return "\n".join(parts)
+    return page(title, "\n".join(parts))
 
 
 def platform_table(tree: Tree, platform: str) -> str:

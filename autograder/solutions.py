@@ -137,11 +137,11 @@ def scrub(notebook: NotebookNode, paths: dict[str, str]) -> None:
 
 
 def leave_stills(notebook: NotebookNode) -> None:
-    """Where a widget has a still picture beside it, keep the picture: without its kernel the widget shows an error."""
+    """Where a widget has a picture or text beside it, keep that: without its kernel the widget shows an error."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
+            if {"image/png", "text/html"} & output.get("data", {}).keys():
                 output.data.pop(WIDGET_VIEW, None)
 
 

@@ -1,4 +1,4 @@
-"""One plain page about a graded class: scores, exercises, and what is misunderstood by how many."""
+"""What the pages for instructors are made of, and the part that says how a class did: points and why they were lost."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ from collections import Counter, defaultdict
 from html import escape
 
 from .grades_file import NEEDS_MARKING, Grade, number
-from .reasons import ALSO, LIKELY_CAUSE
+from .reasons import LIKELY_CAUSE
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b;
+       background: #fff; overflow-wrap: break-word; }
 table { border-collapse: collapse; margin: 1rem 0 2rem; }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #ddd; }
 .bar { display: inline-block; height: .8em; background: #0072b2; vertical-align: baseline; }
+figure { margin: 1rem 0 2rem; } svg { width: 100%; max-width: 40rem; }
+details { margin: .5rem 0; } summary { cursor: pointer; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1rem; }
+.beside > div { min-width: 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f6; padding: .5rem; font-size: .85em; }
+@media (max-width: 48rem) { /* a row becomes a paragraph, each value behind the name of its column */
+  table, caption, tbody, tr, td { display: block; }
+  thead { display: none; }
+  tr { border-bottom: 1px solid #ddd; padding: .4rem 0; }
+  td { border: 0; padding: 0; overflow-wrap: anywhere; }
+  td[data-label]::before { content: attr(data-label) ": "; font-weight: 600; }
+}
 """
 
 
-def summary_page(grades: list[Grade], title: str) -> str:
-    """The page as HTML, self-contained: no script, nothing loaded from elsewhere."""
-    parts = [
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>",
-        *class_sections(grades), _causes(grades),
-        "</main></body></html>\n",
-    ]
-    return "\n".join(parts)
+def page(title: str, body: str) -> str:
+    """A whole page as HTML, self-contained: no script, nothing loaded from elsewhere."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head>\n<body><main><h1>{escape(title)}</h1>\n{body}\n</main></body></html>\n"
+    )
 
 
 def class_sections(grades: list[Grade]) -> list[str]:
@@ -74,18 +85,6 @@ def _exercises(grades: list[Grade]) -> str:
     return table("Points of each exercise", header, rows)
 
 
-def _causes(grades: list[Grade]) -> str:
-    """How many students hold which misconception."""
-    held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for grade in grades:
-        if LIKELY_CAUSE in grade.reason:
-            for cause in grade.reason.split(LIKELY_CAUSE, 1)[1].split(ALSO):
-                held[grade.exercise, cause].add(grade.student)
-    ordered = sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))
-    rows = [[str(len(who)), escape(exercise), escape(cause)] for (exercise, cause), who in ordered]
-    return table("What is misunderstood, by how many students", ["students", "exercise", "likely cause"], rows)
-
-
 def _failures(grades: list[Grade]) -> str:
     """Every other reason for lost points, most frequent first."""
     reasons = Counter(
@@ -101,8 +100,13 @@ def _failures(grades: list[Grade]) -> str:
 
 
 def table(caption: str, header: list[str], rows: list[list[str]]) -> str:
+    """A table with cells of HTML; an empty cell shows nothing, also where rows become paragraphs."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_cell, header, row))}</tr>" for row in rows)
     none = "" if rows else "<tr><td>none</td></tr>"
     head = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>"
     return f"<table>{head}<tbody>{body}{none}</tbody></table>"
+
+
+def _cell(name: str, content: str) -> str:
+    return f'<td data-label="{escape(name)}">{content}</td>' if content else "<td></td>"

@@ -18,7 +18,6 @@ import argparse
 import importlib.metadata
 import logging
 import math
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import machine
 import torch
 from torch import Tensor, nn
 
@@ -53,7 +53,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     repeats = (lambda n: max(3, n // 5)) if arguments.quick else (lambda n: n)
-    print(f"torch {torch.__version__}, one thread, {_processor()}; CPU times, medians of turns\n")
+    print(f"{machine.describe()}\nCPU times, medians of turns\n")
     rows = [
         *against_expansion(128, 20, least=4, repeats=repeats(300)),
         *against_expansion(512, 20, least=30, repeats=repeats(40)),
@@ -238,14 +238,6 @@ def _backward(value: Tensor, *inputs: Tensor) -> None:
     for tensor in inputs:
         tensor.grad = None
     value.backward()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _print_table(rows: list[Row]) -> None:

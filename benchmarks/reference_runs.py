@@ -21,6 +21,7 @@ import torch
 from course_utils import (classifier, datasets, device, metrics, models, recipes, reference_runs, scorecard,
                           training)
 from course_utils.recipes import Recipe
+from course_utils.whole_file import whole_file, write_whole
 
 UNITS: dict[str, dict] = {
     "02_variational_autoencoders": {
@@ -114,12 +115,11 @@ def _write(unit: str, plan: dict, kept: dict, reader) -> None:
     fixed = ["model", "seed", "seconds", *scorecard.COLUMNS]
     extra = sorted({key for row in rows for key in row} - set(fixed))
     path = reference_runs.FOLDER / f"{unit}.csv"
-    with path.with_suffix(".tmp").open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(fixed + extra)
         for row in rows:
             writer.writerow([_short(row.get(key, math.nan)) for key in fixed + extra])
-    path.with_suffix(".tmp").replace(path)
     about = {
         "models": {name: plan["models"][name].settings() for name in order},
         "made_with": {
@@ -128,7 +128,7 @@ def _write(unit: str, plan: dict, kept: dict, reader) -> None:
             "python": platform.python_version(), "threads": torch.get_num_threads(), "device": "cpu",
         },
     }
-    path.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_whole(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
 
 
 def _short(value) -> str:

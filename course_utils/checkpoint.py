@@ -3,9 +3,7 @@ generators, history. No pickle: reading a checkpoint runs nothing."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from course_utils.errors import CourseError
 from course_utils.loop import Loop
+from course_utils.whole_file import whole_file
 
 _MAY_DIFFER = ("epochs", "device", "budget")  # settings that may change from one sitting to the next
 
@@ -28,14 +27,9 @@ def save(path: Path, loop: Loop, settings: dict, history: list[dict], device: to
     tensors = {f"random.{name}": state for name, state in _random_state(device).items()}
     for part, state in loop.state().items():
         tensors |= {f"{part}.{key}": value.detach().cpu().clone().contiguous() for key, value in _flat(state).items()}
-    scratch = path.with_suffix(f".{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with whole_file(path) as scratch:
         save_file(tensors, scratch, {"settings": json.dumps(settings), "history": json.dumps(history)})
-        scratch.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
 
 
 def load(path: Path, loop: Loop, settings: dict, device: torch.device) -> list[dict]:

@@ -13,9 +13,23 @@ MAX_MEGABYTES = 20
 
 
 def read_notebook(path: Path) -> Any:
+    """The notebook of a graded unit at ``path`` as nbformat's node (version 4).
+
+    Raises CourseError as `parse_notebook` does, and when the notebook has lost its nbgrader metadata.
+    """
+    notebook = parse_notebook(path)
+    if not graded_cells(notebook):
+        raise CourseError(
+            f"{path.name} has lost the metadata that grading needs (no graded cell is marked). Copy your code into a "
+            "fresh copy of the unit's notebook."
+        )
+    return notebook
+
+
+def parse_notebook(path: Path) -> Any:
     """The notebook at ``path`` as nbformat's node (version 4).
 
-    Raises CourseError when it is missing, too large, not JSON, not a notebook or has lost its nbgrader metadata.
+    Raises CourseError when it is missing, too large, not JSON or not a notebook.
     """
     import nbformat
 
@@ -37,11 +51,6 @@ def read_notebook(path: Path) -> Any:
     except Exception as error:
         detail = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CourseError(f"{path.name} is not a valid Jupyter notebook ({detail}).") from None
-    if not graded_cells(notebook):
-        raise CourseError(
-            f"{path.name} has lost the metadata that grading needs (no graded cell is marked). Copy your code into a "
-            "fresh copy of the unit's notebook."
-        )
     return notebook
 
 

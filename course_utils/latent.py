@@ -8,16 +8,15 @@ from __future__ import annotations
 import functools
 import io
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence
+from typing import Mapping
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from course_utils import metrics, plots
+from course_utils import metrics, models, plots
 from course_utils.datasets import scale
 
 STUDIED = 2000  # images from which rates, spreads and ranges are told
@@ -67,7 +66,7 @@ class LatentSpace:
 
     def decode(self, z: Tensor) -> np.ndarray:
         """uint8 pictures (N, H, W), or (N, H, W, 3) in colour, of codes (N, D)."""
-        with _evaluating(self.model):
+        with models.evaluating(self.model):
             return _pictures(metrics.decoded(self.model, z.to(_device(self.model))))
 
     def original(self, index: int) -> np.ndarray:
@@ -131,7 +130,7 @@ def _path(space: LatentSpace, d: int, index: int, steps: int) -> Tensor:
 
 def _encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """Codes (N, D), and their log-variances where the encoder gives some; on the CPU."""
-    with _evaluating(model):
+    with models.evaluating(model):
         parts = [model.encode(scale(part).to(_device(model))) for part in images.split(STUDIED // 4)]
     if isinstance(parts[0], tuple):
         mu, logvar = zip(*parts, strict=True)
@@ -171,17 +170,6 @@ def _check_model(title: str, model: object) -> None:
             f"{title!r} is a {type(model).__name__}; expected a trained module with encode(x) and decode(z), such as "
             "models.VAE, or models.Autoencoder(encoder, decoder)."
         )
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _device(model: nn.Module) -> torch.device:

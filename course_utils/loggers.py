@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from course_utils.errors import CourseError
+from course_utils.whole_file import whole_file
 
 
 class Logger(Protocol):
@@ -21,12 +22,10 @@ class Logger(Protocol):
 def write_csv(path: Path, history: list[dict[str, float]]) -> None:
     """One row an epoch. Written whole each time, so that it is never behind and never doubled."""
     columns = list(dict.fromkeys(key for record in history for key in record))
-    scratch = path.with_suffix(".tmp")
-    with scratch.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-    scratch.replace(path)
 
 
 class TensorBoardLogger:

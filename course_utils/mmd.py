@@ -109,6 +109,20 @@ def prior_bandwidths(dim: int) -> tuple[float, ...]:
 # -slope * (a - b).
 
 
+class _Scratch:
+    """Memory that one tile after another is written to: fresh pages for each would cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def shaped(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """A contiguous tensor of this shape, with anything in it; it takes the place of the one given before."""
+        count = math.prod(shape)
+        if self._memory is None or len(self._memory) < count:
+            self._memory = like.new_empty(count)
+        return self._memory[:count].view(shape)
+
+
 class _Gaussian:
     """Sum of exp(-q / s^2), by way of powers of 2: torch.exp2 is four times as fast as torch.exp, and where the result
     is a denormal number thirty times."""
@@ -120,11 +134,12 @@ class _Gaussian:
         self.inverse = [1 / s**2 for s in widest_first]
         self.squarings = [_squarings(wide, s) for wide, s in zip(widest_first, widest_first[1:], strict=False)]
         self.keep_tile = None in self.squarings
+        self.tiles, self.slopes = _Scratch(), _Scratch()
 
     def __call__(self, tile: Tensor, want_slope: bool) -> tuple[Tensor, Tensor | None]:
         k = tile.exp2() if self.keep_tile else tile.exp2_()
         total = k.sum((-2, -1))
-        slope = k * self.inverse[0] if want_slope else None
+        slope = torch.mul(k, self.inverse[0], out=self.slopes.shaped(k.shape, k)) if want_slope else None
         for squarings, inverse in zip(self.squarings, self.inverse[1:], strict=True):
             if squarings is None:
                 k = torch.mul(tile, inverse / self.inverse[0], out=k).exp2_()
@@ -144,10 +159,11 @@ class _InverseMultiquadric:
         self.size = len(bandwidths)
         self.rate = 1.0
         self.inverse = [1 / s**2 for s in bandwidths]
+        self.tiles, self.kernels, self.slopes = _Scratch(), _Scratch(), _Scratch()
 
     def __call__(self, tile: Tensor, want_slope: bool) -> tuple[Tensor, Tensor | None]:
-        k, total = torch.empty_like(tile), tile.new_zeros(tile.shape[:-2])
-        slope = torch.zeros_like(tile) if want_slope else None
+        k, total = self.kernels.shaped(tile.shape, tile), tile.new_zeros(tile.shape[:-2])
+        slope = self.slopes.shaped(tile.shape, tile).zero_() if want_slope else None
         for inverse in self.inverse:
             total += torch.mul(tile, -inverse, out=k).add_(1).reciprocal_().sum((-2, -1))
             if want_slope:
@@ -173,9 +189,10 @@ def _parts(codes: Tensor, centre: Tensor, rate: float) -> list[_Part]:
     return [_Part(*piece) for piece in pieces]
 
 
-def _tile(a: _Part, b: _Part, rate: float) -> Tensor:
+def _tile(a: _Part, b: _Part, kernel) -> Tensor:
     """-|a_i - b_j|^2 / 2 * rate, as (a_i . b_j) * rate plus both offsets."""
-    return torch.add(a.offsets[:, None], b.offsets).addmm_(a.codes.T, b.codes, alpha=rate)
+    tile = kernel.tiles.shaped((len(a.offsets), len(b.offsets)), a.offsets)
+    return torch.add(a.offsets[:, None], b.offsets, out=tile).addmm_(a.codes.T, b.codes, alpha=kernel.rate)
 
 
 def _within(parts: list[_Part], kernel, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
@@ -183,13 +200,13 @@ def _within(parts: list[_Part], kernel, want_gradient: bool) -> tuple[Tensor, Te
     total = _accumulator(parts)
     pulls = _empty_pulls(parts) if want_gradient else None
     for i, a in enumerate(parts):
-        tile = _tile(a, a, kernel.rate).fill_diagonal_(-math.inf)
+        tile = _tile(a, a, kernel).fill_diagonal_(-math.inf)
         value, slope = kernel(tile, want_gradient)
         total += value
         if want_gradient:
             pulls[i].addmm_(a.with_ones, slope)
         for j, b in enumerate(parts[i + 1 :], i + 1):
-            value, slope = kernel(_tile(a, b, kernel.rate), want_gradient)
+            value, slope = kernel(_tile(a, b, kernel), want_gradient)
             total += value.mul_(2)
             if want_gradient:
                 pulls[j].addmm_(a.with_ones, slope)
@@ -204,7 +221,7 @@ def _across(a: list[_Part], b: list[_Part], kernel, want_a: bool, want_b: bool):
     pulls_b = _empty_pulls(b) if want_b else None
     for i, row in enumerate(b):
         for j, column in enumerate(a):
-            value, slope = kernel(_tile(row, column, kernel.rate), want_a or want_b)
+            value, slope = kernel(_tile(row, column, kernel), want_a or want_b)
             total += value
             if want_a:
                 pulls_a[j].addmm_(row.with_ones, slope)
@@ -299,7 +316,8 @@ class _MMD(torch.autograd.Function):
 def _discrepancy(x: Tensor, y: Tensor | None, kernel, biased: bool) -> Tensor:
     x, y = _full_precision(x), None if y is None else _full_precision(y)
     graph = torch.is_grad_enabled()
-    return _MMD.apply(x, y, kernel, biased, graph and x.requires_grad, graph and y is not None and y.requires_grad)
+    with torch.autocast(x.device.type, enabled=False):  # differences of kernels need all digits
+        return _MMD.apply(x, y, kernel, biased, graph and x.requires_grad, graph and y is not None and y.requires_grad)
 
 
 def _make_kernel(name: str, bandwidths: Bandwidths):

@@ -5,8 +5,10 @@ Everywhere: ``x`` images in [0, 1]; ``logits`` decoder output before the sigmoid
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from contextlib import contextmanager
+from typing import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from course_utils import reference
@@ -157,3 +159,16 @@ def conv_networks(channels: int, code_width: int, latent_dim: int) -> tuple[nn.S
         nn.PixelShuffle(2),
     )  # fmt: skip
     return encoder, decoder
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in evaluation mode and no gradients are recorded; afterwards each module's mode is as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

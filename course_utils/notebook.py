@@ -23,24 +23,18 @@ def show_html(markup: str, *, plain: str) -> None:
 
 
 class Line:
-    """A file for ``tqdm`` to write to: in a notebook one line of output that is replaced, so that a saved notebook
-    keeps its last state only; elsewhere standard output."""
+    """In a notebook one line of output that is replaced, so that a saved notebook keeps its last state only; elsewhere
+    standard output."""
 
     def __init__(self) -> None:
         self._handle = None
 
     def write(self, text: str) -> None:
-        """Show ``text`` in place of what was there; blank text (tqdm wiping its bar) is passed over."""
-        line = text.strip("\r\n ")
-        if not in_notebook():
+        """Show ``text`` in place of what was there."""
+        if in_notebook():
+            self._update(text.strip("\r\n "))
+        else:
             sys.stdout.write(text)
-        elif line:
-            self._update(line)
-
-    def flush(self) -> None:
-        """Nothing is held back in a notebook."""
-        if not in_notebook():
-            sys.stdout.flush()
 
     def finish(self, text: str) -> None:
         """The line that stays."""

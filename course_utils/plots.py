@@ -10,7 +10,6 @@ import base64
 import html
 import io
 import math
-import time
 from typing import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,7 +22,7 @@ from course_utils import notebook
 
 WIDTH = 8.0  # inches, of every figure
 DPI = 100
-COLOURS, MOST_COLOURS = 64, 128  # of a picture file, and of one that shows coloured images
+COLOURS = 128  # of a picture file
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
@@ -44,7 +43,7 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
     """Show a figure with its text alternative (what a reader who cannot see it needs) and, below it, a caption."""
     if not alt.strip():
         raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
-    notebook.show_html(_markup(fig, alt, caption), plain=f"[figure] {alt}")
+    notebook.show_html(markup(fig, alt, caption), plain=f"[figure] {alt}")
 
 
 @rc_context(STYLE)
@@ -188,12 +187,14 @@ def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, 
 def intervals(
     rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str, level: float | None = None,
     bands: Mapping[str, tuple[float, float, float]] | None = None, band_label: str = "reference runs",
+    xlim: tuple[float, float] | None = None,
 ) -> None:  # fmt: skip
     """One line per row: a value with the interval (value, low, high) around it.
 
     Args:
         level: a vertical line to compare with, such as 0 for differences.
         bands: for some of the rows (mean, low, high) of others, drawn as a pale band under the row's own interval.
+        xlim: what the axis shows at least; default: what the rows need.
     """
     fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
     ax = axes[0, 0]
@@ -210,6 +211,9 @@ def intervals(
         ax.plot([value], [place], "o", color=OTHER, markersize=5)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+    if xlim:
+        ax.update_datalim([(x, 0) for x in xlim], updatey=False)
+        ax.autoscale_view(scaley=False)
     ax.grid(axis="x", color="#dddddd", lw=0.6)
     if bands:
         fig.legend(loc="outside upper right")
@@ -289,57 +293,46 @@ def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> None:
     notebook.show_html(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", plain=plain)
 
 
-class LiveCurves:
-    """Loss curves that grow while a model trains, at no more than a twentieth of the training's time."""
+@rc_context(STYLE)
+def training_figure(
+    records: Sequence[Mapping[str, float]], epochs: int, strips: Mapping[str, np.ndarray]
+) -> tuple[Figure, str]:
+    """How a training went, to be shown by whoever asked, and its text alternative.
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs, self.handle = epochs, None
-        self.cost, self.last = 0.0, time.perf_counter()
-
-    def update(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Redraw, if drawing has become cheap beside the time since the last picture."""
-        if time.perf_counter() - self.last >= max(1.0, 20 * self.cost):
-            self._draw(history)
-
-    def finish(self, history: Sequence[Mapping[str, float]]) -> None:
-        """The last picture, which stays in the notebook."""
-        if history:
-            self._draw(history)
-
-    def _draw(self, history: Sequence[Mapping[str, float]]) -> None:
-        from IPython.display import HTML, display
-
-        began = time.perf_counter()
-        content = HTML(_markup(self._figure(history), self._alt(history), ""))
-        if self.handle is None:
-            self.handle = display(content, display_id=True)
-        else:
-            self.handle.update(content)
-        self.last = time.perf_counter()
-        self.cost = self.last - began
-
-    @rc_context(STYLE)
-    def _figure(self, history: Sequence[Mapping[str, float]]) -> Figure:
-        names = self._names(history)
-        fig, axes = figure(2.0, 1, max(len(names), 3))
-        for ax in axes[0][len(names):]:  # fmt: skip
-            ax.set_axis_off()
-        for ax, name in zip(axes[0], names, strict=False):
-            for index, key in enumerate((name, f"test_{name}")):
-                points = [(r["epoch"], r[key]) for r in history if key in r]
-                if points:
-                    _line(ax, *zip(*points, strict=True), index, "test" if index else "training")
-            ax.set(title=name, xlabel="epoch", xlim=(0.5, max(self.epochs, 2) + 0.5))
-        axes[0, 0].legend()
-        return fig
-
-    @staticmethod
-    def _names(history: Sequence[Mapping[str, float]]) -> list[str]:
-        return [key for key in history[0] if key not in ("epoch", "seconds") and not key.startswith("test_")]
-
-    def _alt(self, history: Sequence[Mapping[str, float]]) -> str:
-        ends = ", ".join(f"{name} from {history[0][name]:.4g} to {history[-1][name]:.4g}" for name in self._names(history))
-        return f"Training curves over {len(history)} epochs: {ends}."
+    Args:
+        records: as ``Run.history``; one panel for each number, with its ``test_`` values where there are some.
+        epochs: where the curves will end.
+        strips: label -> row of images beside each other, (H, W) or (H, W, 3), drawn under the curves.
+    """
+    names = [key for key in records[0] if key not in ("epoch", "seconds") and not key.startswith("test_")]
+    names.sort(key=lambda name: name.startswith("critic_"))  # the model's own come first
+    columns = min(max(len(names), 3), 4)
+    curve_rows, left, row_height = math.ceil(len(names) / columns), 1.15, 1.9
+    strip_heights = [(WIDTH - left) * strip.shape[0] / strip.shape[1] for strip in strips.values()]
+    height = row_height * curve_rows + sum(strip_heights)
+    # laid out by hand: it is drawn again and again, and finding a layout takes longer than drawing
+    fig = Figure(figsize=(WIDTH, height), dpi=DPI)
+    grid = fig.add_gridspec(curve_rows, columns, left=0.06, right=0.99, top=1 - 0.25 / height, wspace=0.3, hspace=0.7,
+                            bottom=(sum(strip_heights) + 0.5) / height)  # fmt: skip
+    for index, name in enumerate(names):
+        ax = fig.add_subplot(grid[index])
+        for line, key in enumerate((name, f"test_{name}")):
+            points = [(record["epoch"], record[key]) for record in records if key in record]
+            if points:
+                _line(ax, *zip(*points, strict=True), line, "test" if line else "training")
+        ax.set(title=name.replace("_", " "), xlabel="epoch", xlim=(0, max(epochs, 2) + 0.5))
+        if index == 0:
+            ax.legend()
+    bottom = sum(strip_heights)
+    for (label, strip), strip_height in zip(strips.items(), strip_heights, strict=True):
+        bottom -= strip_height
+        ax = fig.add_axes((left / WIDTH, bottom / height, 1 - left / WIDTH, (strip_height - 0.03) / height))
+        _blank(ax)
+        ax.imshow(strip, cmap="gray", vmin=0, vmax=1, aspect="auto")
+        fig.text((left - 0.1) / WIDTH, (bottom + strip_height / 2) / height, label, ha="right", va="center")
+    ends = ", ".join(f"{name} from {records[0][name]:.4g} to {records[-1][name]:.4g}" for name in names)
+    rows = f" Below them rows of images: {', '.join(strips)}." if strips else ""
+    return fig, f"Training curves up to epoch {records[-1]['epoch']:.3g}: {ends}.{rows}"
 
 
 def to_numpy(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
@@ -373,16 +366,18 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
     return canvas.reshape(rows * height, columns * width, *rest)
 
 
-def _markup(fig: Figure, alt: str, caption: str) -> str:
-    data = base64.b64encode(_png(fig)).decode("ascii")
+def markup(fig: Figure, alt: str, caption: str) -> str:
+    """HTML of a figure with its text alternative and caption."""
+    data = base64.b64encode(png(fig)).decode("ascii")
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
     width = int(fig.get_size_inches()[0] * DPI)
     return (f'<figure style="margin:0.5em 0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '
             f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
 
 
-def _png(fig: Figure) -> bytes:
-    """The figure in a few colours: half the bytes, or fewer, and no difference to the eye. Notebooks are kept and sent."""
+def png(fig: Figure) -> bytes:
+    """The figure in a few colours, thin lines in theirs: half the bytes, or fewer, and no difference to the eye.
+    Notebooks are kept and sent."""
     from PIL import Image
 
     canvas, buffer = io.BytesIO(), io.BytesIO()
@@ -390,7 +385,8 @@ def _png(fig: Figure) -> bytes:
     size = tuple(int(side) for side in fig.bbox.size)
     drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
     coloured = drawn.getcolors(maxcolors=4096) is None  # lines and grey pixels have fewer
-    drawn.quantize(MOST_COLOURS if coloured else COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    method = Image.Quantize.MEDIANCUT if coloured else Image.Quantize.MAXCOVERAGE  # the latter keeps thin lines
+    drawn.quantize(COLOURS, method, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 

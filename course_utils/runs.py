@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from course_utils import architecture, datasets
 from course_utils.errors import CourseError
 from course_utils.tree import UNIT_NAME, find_tree
+from course_utils.whole_file import whole_file, write_whole
 
 
 def folder(unit: str | None = None) -> Path:
@@ -45,18 +45,14 @@ def save(name: str, model: nn.Module, record: dict, unit: str | None = None) -> 
 
     check_name(name)
     path = folder(unit) / f"{name}.safetensors"
-    scratch = path.with_suffix(f".{os.getpid()}.tmp")
     # copies: weights that two layers share are kept twice, which safetensors would refuse
     weights = {key: value.detach().cpu().clone().contiguous() for key, value in model.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, scratch)
-        scratch.replace(path)
-        scratch.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        scratch.replace(path.with_suffix(".json"))
+        with whole_file(path) as scratch:
+            save_file(weights, scratch)
+        write_whole(path.with_suffix(".json"), json.dumps(record, indent=1))
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
         reason = getattr(error, "strerror", None) or error
         print(f"The model is trained, but could not be kept in {path} ({reason}). It is in memory only; to keep it, "
               "free some space or correct the place, then run the cell again.")  # fmt: skip

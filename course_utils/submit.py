@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .archive import whole_zip
 from .errors import CourseError
 from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
 from .tree import Tree
+from .whole_file import whole_zip
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
@@ -74,9 +74,14 @@ def written(notebook: Any) -> tuple[int, int]:
     return total - len(unwritten) - len(blank), total
 
 
+def archive_name(unit: str) -> str:
+    """What the zip of a unit is called."""
+    return f"{unit}-submission.zip"
+
+
 def pack(notebook: Path, unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
-    archive = folder / f"{unit}-submission.zip"
+    archive = folder / archive_name(unit)
     with whole_zip(archive) as packed:
         packed.write(notebook, f"{unit}/{unit}.ipynb")
     return archive

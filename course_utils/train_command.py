@@ -22,6 +22,7 @@ from course_utils import datasets, device, loggers, metrics, recipes, runs, trai
 from course_utils.datasets import Dataset
 from course_utils.errors import CourseError
 from course_utils.recipes import Recipe
+from course_utils.whole_file import write_whole
 
 UNIT = "train"
 WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise
@@ -83,7 +84,7 @@ def train(request: Request) -> Path:
         checkpoint.unlink(missing_ok=True)
     about = _about(request, model, data, target)
     _refuse_other_settings(folder, about, checkpoint)
-    _write(folder / "run.json", about | {"finished": False})
+    write_whole(folder / "run.json", json.dumps(about | {"finished": False}, indent=1) + "\n")
     print(f"{request.run_name}: {recipes.KINDS[request.recipe.kind]}", flush=True)
     logger = loggers.OPTIONAL[request.log](folder, request.run_name, about) if request.log else None
 
@@ -105,8 +106,9 @@ def train(request: Request) -> Path:
     if run.history:
         _draw(folder, model, test_images, request.recipe.latent_dim)
     last = {key: value for key, value in (run.history[-1] if run.history else {}).items() if key != "seconds"}
-    _write(folder / "run.json", about | {"finished": run.stopped is None, "stopped": run.stopped,
-                                         "seconds": round(run.seconds, 2), "last_epoch": last})  # fmt: skip
+    about |= {"finished": run.stopped is None, "stopped": run.stopped, "seconds": round(run.seconds, 2),
+              "last_epoch": last}  # fmt: skip
+    write_whole(folder / "run.json", json.dumps(about, indent=1) + "\n")
     if run.stopped == "interrupted":
         print(f"Kept in {folder}. Run the same command again to go on.", flush=True)
         raise KeyboardInterrupt
@@ -192,12 +194,6 @@ def _draw(folder: Path, model, test_images: Tensor, latent_dim: int) -> None:
     for name, images in grids.items():
         mosaic = plots.mosaic(images, columns=8)
         Image.fromarray((mosaic * 255).round().astype("uint8")).save(folder / f"{name}.png")
-
-
-def _write(path: Path, content: dict) -> None:
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(path)
 
 
 def describe(folder: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,9 @@ from torch import Tensor, nn
 
 from course_utils import checkpoint as checkpoints
 from course_utils import device as device_module
-from course_utils import notebook, runs
+from course_utils import models, runs
 from course_utils.datasets import batches, scale
-from course_utils.errors import CourseError
+from course_utils.live import View, duration, open_view
 from course_utils.loop import Critic, Loop, LossFunction, NotFinite, checked, weights_are_finite
 
 __all__ = ["Critic", "LossFunction", "Run", "estimate_seconds", "evaluate", "fit"]
@@ -87,8 +86,9 @@ def fit(
         checkpoint: a file that is written after every epoch and gone on from if it is there. On a CPU with the same
             number of threads, a training that was interrupted ends with the very weights of one that was not.
         on_epoch: called with the run after every epoch, with the model in training mode.
-        progress: say the cost beforehand and show a progress bar.
-        live: in a notebook, draw the loss curves while they grow.
+        progress: say the cost beforehand and show how far it is.
+        live: in a notebook, draw curves, reconstructions and samples too while they change. Samples are drawn of a
+            model whose loss has a part ``rate``, ``mmd`` or ``gap``: it is pulled towards a prior.
 
     An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far.
     A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
@@ -132,31 +132,31 @@ def fit(
         if on_epoch is not None:
             on_epoch(run)
 
-    line = notebook.Line()
-    _train(run, loop, loss_function, test_images, line, progress, live, at_epoch)
+    view, last_words = View(run.history, epochs, loop.steps), ""
+    if progress:
+        shown = images if test_images is None else test_images
+        view = open_view(run.history, epochs, loop.steps, model=model, images=shown, pictures=live)
+    try:
+        _train(run, loop, loss_function, test_images, view, at_epoch)
+        last_words = _last_words(run, epochs) if progress or run.stopped else ""
+    finally:
+        view.finish(last_words)
     model.eval()
     if critic:
         critic.module.eval()
-    if run.stopped:
-        line.finish(_stop_message(run, epochs))
-    elif epochs and progress:
-        line.finish(f"{epochs} epochs in {_duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}.")
     if name is not None:
         record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
         runs.save(name, model, runs.about(model, images, label, name) | record, unit)
     return run
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batch_size: int = 1000) -> dict[str, float]:
     """Means over ``images`` of what ``loss_function`` returns, with the model in evaluation mode (restored after)."""
-    was_training = model.training
-    model.eval()
     totals: dict[str, float] = {}
-    for x in batches(images, batch_size, shuffle=False):
-        for key, value in checked(loss_function(model, x)).items():
-            totals[key] = totals.get(key, 0.0) + float(value) * len(x) / len(images)
-    model.train(was_training)
+    with models.evaluating(model):
+        for x in batches(images, batch_size, shuffle=False):
+            for key, value in checked(loss_function(model, x)).items():
+                totals[key] = totals.get(key, 0.0) + float(value) * len(x) / len(images)
     return totals
 
 
@@ -197,18 +197,10 @@ def _clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _train(run: Run, loop: Loop, loss_function, test_images, line, progress: bool, live: bool, at_epoch) -> None:
-    from tqdm import tqdm
-
+def _train(run: Run, loop: Loop, loss_function, test_images, view: View, at_epoch) -> None:
     model, epochs, past = loop.model, run.settings["epochs"], len(run.history)
     before = run.history[-1]["seconds"] if past else 0.0
     check_every = 1 if torch.device(run.settings["device"]).type == "cpu" else CHECK_EVERY_ON_GPU
-    curves = _live_curves(epochs) if live and progress else None
-    watched = sys.stdout.isatty() or notebook.in_notebook()
-    pause = 0.3 if watched else 30  # a log gets a line every half minute, and none from a short training
-    bar = tqdm(total=epochs * loop.steps, initial=past * loop.steps, disable=not progress, file=line, leave=False,
-               unit="step", mininterval=pause, maxinterval=max(pause, 10), delay=0 if watched else pause,
-               dynamic_ncols=sys.stdout.isatty())  # fmt: skip
     began = time.perf_counter() - before
     epoch, done, totals = past, 0, {}
     try:
@@ -220,7 +212,7 @@ def _train(run: Run, loop: Loop, loss_function, test_images, line, progress: boo
                 for key, value in loop.step(x, watch=done % check_every == 0).items():
                     totals[key] = totals[key] + value if key in totals else value
                 done += 1
-                bar.update()
+                view.step(epoch, done, totals)
             if not weights_are_finite(model):
                 raise NotFinite
             record = _record(epoch, totals, done, began)
@@ -229,9 +221,6 @@ def _train(run: Run, loop: Loop, loss_function, test_images, line, progress: boo
                 record.update({f"test_{key}": value for key, value in test.items()})
             run.history.append(record)
             done = 0
-            bar.set_postfix_str(f"epoch {epoch}, loss {record['loss']:.4g}", refresh=False)
-            if curves:
-                curves.update(run.history)
             at_epoch()
     except KeyboardInterrupt:
         run.stopped = "interrupted"
@@ -241,12 +230,9 @@ def _train(run: Run, loop: Loop, loss_function, test_images, line, progress: boo
             model.load_state_dict(last_good)
     finally:
         loop.rest()
-        bar.close()
         run.seconds = time.perf_counter() - began
     if run.stopped and done:
         run.history.append(_record(epoch, totals, done, began))
-    if curves:
-        curves.finish(run.history)
 
 
 def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began: float) -> dict[str, float]:
@@ -254,7 +240,9 @@ def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began:
     return {"epoch": epoch, "seconds": time.perf_counter() - began, **means}
 
 
-def _stop_message(run: Run, epochs: int) -> str:
+def _last_words(run: Run, epochs: int) -> str:
+    if not run.stopped:
+        return f"{epochs} epochs in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}." if epochs else ""
     where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
     if run.stopped == "interrupted":
         return f"Interrupted {where}. The model is usable as it is, and its history is kept."
@@ -265,24 +253,8 @@ def _stop_message(run: Run, epochs: int) -> str:
     )
 
 
-def _live_curves(epochs: int):
-    if not notebook.in_notebook():
-        return None
-    from course_utils.plots import LiveCurves
-
-    return LiveCurves(epochs)
-
-
 def _roughly(seconds: float) -> str:
-    return "less than a second" if seconds < 1 else f"about {_duration(seconds)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return "less than a second"
-    if seconds < 100:
-        return f"{seconds:.1f} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.1f} minutes"
+    return "less than a second" if seconds < 1 else f"about {duration(seconds)}"
 
 
 def _check_arguments(model, loss_function, images, test_images, epochs: int, batch_size: int, lr: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from notebook_source import NotebookSource, read
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -18,6 +19,18 @@ def shared_data() -> Path:
     if not (SHARED_DATA / "MNIST" / "raw").is_dir():
         pytest.skip("the genuine data sets are not beside this checkout (../shared/data)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def notebook(request: pytest.FixtureRequest) -> NotebookSource:
+    """The source of the unit that the module of tests names in ``UNIT``."""
+    return read(request.module.UNIT)
+
+
+@pytest.fixture(scope="module")
+def space(notebook: NotebookSource) -> dict:
+    """What is defined in that unit without its experiments."""
+    return notebook.space
 
 
 @pytest.fixture(scope="module")

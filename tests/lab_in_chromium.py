@@ -1,8 +1,12 @@
-"""JupyterLab as ``course lab`` starts it, and the system's Chromium looking at it; for tests and for pictures."""
+"""JupyterLab as ``course lab`` starts it, and the system's Chromium looking at it; for tests and for pictures.
+
+Screenshots are kept in test-artifacts/ of the checkout, which git ignores.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -22,6 +26,9 @@ CHROMIUM_ARGUMENTS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 START_SECONDS = 60
+SCREENSHOTS = Path(__file__).resolve().parent.parent / "test-artifacts"
+# All cells stay in the page, so that a test finds those that are out of sight.
+ALL_CELLS = '{"windowingMode": "none"}'
 
 
 def find_chromium() -> str | None:
@@ -41,6 +48,9 @@ def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
                 "JUPYTER_CONFIG_DIR": str(root / ".jupyter"), "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
                 "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings")}  # fmt: skip
     address = f"http://127.0.0.1:{port}"
+    notebook_settings = root / ".lab-settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    notebook_settings.parent.mkdir(parents=True, exist_ok=True)
+    notebook_settings.write_text(ALL_CELLS)
     with open(root / "lab.log", "wb") as log:
         server = subprocess.Popen(
             command, cwd=root, env=os.environ | settings | environment, stdout=log, stderr=log, start_new_session=True
@@ -65,9 +75,56 @@ def chromium(width: int = 1400, height: int = 1000, scale: float = 1) -> Iterato
             browser.close()
 
 
+@contextmanager
+def chromium_without_errors(*known: str, **window) -> Iterator:
+    """``chromium`` (with its arguments), and at the end AssertionError if the pages' own scripts reported an error.
+    ``known``: patterns of errors that are not ours."""
+    with chromium(**window) as page:
+        errors = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        yield page
+        errors = [each for each in errors if not re.search("|".join(("favicon|Failed to load resource", *known)), each)]
+        assert not errors, f"the browser's console shows errors: {errors}"
+
+
+def keep_screenshot(page, name: str, **options) -> None:
+    """Keep what the page shows as test-artifacts/<name>.png."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
+
+
+def serious_faults(page) -> list[str]:
+    """What axe-core finds in the page that keeps people out."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
+            for each in found if each["impact"] in ("serious", "critical")]  # fmt: skip
+
+
+def nbgraders_menu(page) -> set[str]:
+    """What JupyterLab's menu Nbgrader offers."""
+    page.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()
+    offered = set(page.locator(".lm-Menu-itemLabel").all_inner_texts()) - {""}
+    page.keyboard.press("Escape")
+    return offered
+
+
+def open_welcome(page, address: str, token: str) -> None:
+    """Follow the address that ``course lab`` prints, and wait for the welcome page, rendered."""
+    page.goto(f"{address}/?token={token}")
+    page.locator(".jp-MarkdownViewer table").wait_for(timeout=60_000)
+
+
 def open_notebook(page, address: str, token: str, path: str) -> None:
     """Open a notebook, given by its path in the course folder, and wait until its kernel is idle."""
     page.goto(f"{address}/lab/tree/{path}?token={token}&reset")
+    wait_until_open(page)
+
+
+def wait_until_open(page) -> None:
+    """Wait until the notebook is there and its kernel idle."""
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     wait_until_idle(page)
 

@@ -46,7 +46,8 @@ class NotebookSource:
         """True if the formula stands in the text just so, line breaks aside."""
         return " ".join(formula.split()) in self.text
 
-    def run_without_experiments(self) -> dict[str, Any]:
+    @functools.cached_property
+    def space(self) -> dict[str, Any]:
         """The namespace after every code cell that is neither an experiment nor a check, as at grading."""
         space: dict[str, Any] = {"__name__": "__main__"}
         for number, cell in enumerate(self.cells):
@@ -55,16 +56,16 @@ class NotebookSource:
             exec(compile(cell.source, f"{self.unit}, cell {number}", "exec"), space)
         return space
 
-    def scores(self, space: dict[str, Any]) -> dict[str, str]:
-        """Text form of what each check cell returns in that namespace."""
-        return {name: repr(_value_of(source, space)) for name, (_, source) in self.checks.items()}
+    def scores(self) -> dict[str, str]:
+        """Text form of what each check cell returns."""
+        return {name: repr(_value_of(source, self.space)) for name, (_, source) in self.checks.items()}
 
-    def failing_examples(self, space: dict[str, Any]) -> dict[str, str]:
+    def failing_examples(self) -> dict[str, str]:
         """For each exercise whose docstring's worked example does not hold, what doctest says."""
         reports = {}
         for name in self.exercises:
             said: list[str] = []
-            test = doctest.DocTestParser().get_doctest(space[name].__doc__, dict(space), name, self.unit, 0)
+            test = doctest.DocTestParser().get_doctest(self.space[name].__doc__, dict(self.space), name, self.unit, 0)
             doctest.DocTestRunner(verbose=False).run(test, out=said.append)
             if said:
                 reports[name] = "".join(said)

@@ -1,7 +1,4 @@
-"""The student kit and the instructor's tree in JupyterLab, driven in a real Chromium.
-
-Screenshots are kept in test-artifacts/.
-"""
+"""The student kit in JupyterLab, driven in a real Chromium."""
 
 from __future__ import annotations
 
@@ -10,13 +7,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_in_chromium import chromium, find_chromium, lab, open_notebook, run_all_cells
+from lab_in_chromium import (
+    chromium_without_errors, find_chromium, keep_screenshot, lab, nbgraders_menu, open_notebook, open_welcome,
+    run_all_cells, wait_until_idle, wait_until_open,
+)  # fmt: skip
 from miniature import CHECKOUT
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
 
+from course_utils import welcome
+from course_utils.guessing.questions import MIME
+from course_utils.tree import Tree
+
 UNIT = "02_variational_autoencoders"
-SCREENSHOTS = CHECKOUT / "test-artifacts"
 QUICK = {"COURSE_DATASET": "digits", "COURSE_BUDGET": "quick"}
 # What a minute of training would give the explorer's cell: the names it uses, with models trained for a second.
 QUICK_MODELS = '''
@@ -32,6 +35,28 @@ def train(beta):
 
 beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
 '''
+
+# A training without end, with a picture whenever the line moves, and what is left of it once it is interrupted.
+LONG_TRAINING = """
+from course_utils import datasets, recipes, training
+from course_utils.live import in_notebook
+
+in_notebook.SHARE = 1
+images = datasets.load().train_images.flatten(1)
+model, loss_function, _ = recipes.prepare(recipes.Recipe("vae", 10, (64,)), images)
+run = training.fit(model, loss_function, images, epochs=5000)
+"""
+AFTERWARDS = "print('usable:', bool(run.model(images[:5] / 255)[0].isfinite().all()), run.stopped, len(run.history) > 0)"
+# The widget's script in a page that no Jupyter server made, such as VS Code's.
+RENDERED_ELSEWHERE = """async script => {
+    const { default: { render } } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    document.getElementById("jupyter-config-data").id = "elsewhere";
+    const values = { kernel: "1", about: {}, picture: new DataView(new ArrayBuffer(0)) };
+    const el = document.createElement("div");
+    render({ model: { get: name => values[name], on() {} }, el });
+    document.getElementById("elsewhere").id = "jupyter-config-data";
+    return el.querySelector("button").hidden;
+}"""
 
 IS_ANOTHER_PICTURE = "before => document.querySelector('.cockpit-large').toDataURL() !== before"
 
@@ -69,45 +94,64 @@ def students_lab(kit):
 
 @pytest.fixture
 def page():
-    """A page whose own errors fail the test at its end."""
-    with chromium() as page:
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    with chromium_without_errors() as page:
         yield page
-        errors = [error for error in errors if not re.search("favicon|Failed to load resource", error)]
-        assert not errors, f"the browser's console shows errors: {errors}"
 
 
-def keep_screenshot(page, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+def test_a_student_s_lab_opens_on_what_there_is_to_do_and_leads_there_by_keyboard(students_lab, kit, page):
+    open_welcome(page, *students_lab)
+    keep_screenshot(page, "student-welcome")
+    assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0, "JupyterLab asks or announces something"
+    row = page.locator(".jp-MarkdownViewer tr", has_text="Variational autoencoders")
+    assert "about two hours" in row.inner_text() and "not started" in row.inner_text(), row.inner_text()
+    assert f"{UNIT}  not started" in (kit / "lab.log").read_text()
+    offered = nbgraders_menu(page)
+    assert not offered, f"a student's menu offers {offered}"
+    row.get_by_role("link").focus()
+    page.keyboard.press("Enter")
+    wait_until_open(page)
+    page.get_by_role("button", name="Validate").wait_for()
+    keep_screenshot(page, "student-unit")
 
 
-def test_a_fresh_unit_runs_up_to_the_first_use_of_a_stub_which_names_the_exercise(students_lab, kit, page):
-    exercises = {grade_id(cell) for cell in read_unit(kit, UNIT).cells if cell.cell_type == "code" and grade_id(cell)}
+def test_a_student_solves_the_unit_from_its_stubs_to_validate(students_lab, instructors_tree, kit, page):
+    from playwright.sync_api import expect
+
+    fresh, solved = read_unit(kit, UNIT), read_unit(kit, UNIT)
+    solve(solved, read_unit(instructors_tree, UNIT))
+    answers = {grade_id(cell): cell.source for old, cell in zip(fresh.cells, solved.cells) if old.source != cell.source}
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/{UNIT}.ipynb")
     run_all_cells(page)
-    error = page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error'], "
-                         ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").last  # fmt: skip
-    error.scroll_into_view_if_needed()
+    stopped_at = page.locator(".jp-RenderedText", has_text="NotImplementedError").last
+    stopped_at.scroll_into_view_if_needed()
     keep_screenshot(page, "student-stub")
-    named = re.search(r"NotImplementedError: (\w+): not written yet", error.inner_text())
-    assert named and named[1] in exercises, f"the run ended with: {error.inner_text()[-200:]}"
+    named = re.search(r"NotImplementedError: (\w+): not written yet", stopped_at.inner_text())
+    assert named and named[1] in answers, f"the run ended with: {stopped_at.inner_text()[-200:]}"
 
-
-def test_validate_tells_a_solved_unit_that_it_passes(students_lab, page):
-    open_notebook(page, *students_lab, f"notebooks/{UNIT}/solved.ipynb")
-    page.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()
-    instructors = page.locator(".lm-Menu-itemLabel", has_text=re.compile("Formgrader|Create assignment"))
-    assert instructors.count() == 0, f"a student's menu offers {instructors.all_inner_texts()}"
-    keep_screenshot(page, "student-menu")
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Validate").click()
+    for exercise, answer in answers.items():
+        page.locator(".jp-CodeCell", has_text=f"{exercise}: not written yet").locator(".cm-content").first.click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(answer)
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.press("Shift+Enter")  # the check, which is the next cell
+        page.get_by_text(re.compile(rf"^{exercise}: all \d+ laws hold")).wait_for(timeout=60_000)
+    keep_screenshot(page, "student-check")
+    blank = page.locator(".jp-MarkdownCell", has_text="YOUR ANSWER HERE")
+    for left in range(blank.count(), 0, -1):
+        expect(blank).to_have_count(left)
+        blank.first.dblclick()
+        blank.first.locator(".cm-content").click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text("Because the table above says so.")
+        page.keyboard.press("Shift+Enter")
+    wait_until_idle(page)
+    page.get_by_role("button", name="Validate").click()  # saves the notebook
     dialog = page.locator(".jp-Dialog-content")
     dialog.wait_for(timeout=60_000)
     keep_screenshot(page, "student-validate")
     assert "Success! Your notebook passes all the tests." in dialog.inner_text()
+    (unit,) = welcome.overviews(Tree(kit))
+    assert unit.done == f"{len(answers)} of {len(answers)} checks passed, 3 of 3 questions answered"
 
 
 def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(students_lab, page):
@@ -142,13 +186,63 @@ def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(stu
     page.wait_for_function("document.querySelector('.cockpit-large').getAttribute('aria-label').includes('by 0.001')")
 
 
-def test_an_instructors_lab_opens_without_questions_and_its_formgrader_lists_the_unit(instructors_tree, page):
-    with lab(instructors_tree, QUICK) as (address, token):
-        page.goto(f"{address}/lab?token={token}&reset")
-        page.locator(".jp-Launcher").wait_for(timeout=60_000)
-        page.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()
-        page.get_by_text("Formgrader", exact=True).click()
-        assignments = page.frame_locator("iframe[src*='formgrader']").get_by_role("link", name=UNIT)
-        assignments.wait_for(timeout=30_000)
-        keep_screenshot(page, "instructor-formgrader")
-        assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0, "JupyterLab asks or announces something"
+def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_after_the_answer(students_lab, kit, page):
+    path = small_notebook(kit, "guess", "from course_utils import predict\nguess = predict.number('How many?', 0, 50)",
+                          "predict.reveal(guess, 31, 'Because.')")  # fmt: skip
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/guess.ipynb")
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_label("your guess").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowUp")
+    keep_screenshot(page, "guess-in-lab")
+    page.get_by_role("button", name="Lock my guess").press("Enter")
+    page.get_by_text("Your guess: 1. It is locked.").wait_for()
+    kept = {"question": "How many?", "guess": 1, "truth": None}
+    assert saved_guesses(page, path) == [kept]
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").last.click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_alt_text("How many? Your guess: 1. Measured: 31.").wait_for()
+    keep_screenshot(page, "guess-in-lab-revealed")
+    assert saved_guesses(page, path) == [kept, kept | {"truth": 31}]
+
+
+def small_notebook(kit: Path, name: str, *cells: str) -> Path:
+    """A notebook of these code cells beside the unit's own, with its kernel."""
+    path = kit / "notebooks" / UNIT / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(c) for c in cells], metadata=read_unit(kit, UNIT).metadata), path)
+    return path
+
+
+def saved_guesses(page, path: Path) -> list[dict]:
+    """What the notebook keeps of guesses, once the lab has saved it."""
+    wait_until_idle(page)
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
+    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    return [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
+
+
+def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(students_lab, kit, page):
+    path = small_notebook(kit, "training", LONG_TRAINING, AFTERWARDS)
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/training.ipynb")
+    page.locator(".lm-MenuBar-itemLabel", has_text="Run").first.click()
+    page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
+    picture = page.locator("img[alt^='Training curves']")
+    picture.wait_for(timeout=90_000)
+    first = picture.get_attribute("src")
+    page.wait_for_function("before => document.querySelector('img[alt^=\"Training curves\"]').src !== before", arg=first)
+    keep_screenshot(page, "training-live")
+    script = (CHECKOUT / "course_utils" / "live" / "widget.js").read_text(encoding="utf-8")
+    assert page.evaluate(RENDERED_ELSEWHERE, script), "a button that cannot interrupt is shown"
+
+    page.get_by_role("button", name="Interrupt", exact=True).click()
+    wait_until_idle(page)
+    page.locator("figcaption", has_text="Interrupted in epoch").wait_for()
+    page.get_by_text("usable: True interrupted True").wait_for()
+    keep_screenshot(page, "training-interrupted")
+    assert page.locator("progress").count() == 0, "the widget is still there"
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    line, still = nbformat.read(path, as_version=4).cells[0].outputs
+    assert line.output_type == "stream" and set(still.data) == {"text/html", "text/plain"}, f"saved: {set(still.data)}"

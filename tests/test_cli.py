@@ -212,3 +212,15 @@ def test_lab_opens_the_tree_without_news_and_hides_instructor_panels_from_studen
     environment = lab_environment(Tree(tmp_path))
     out = subprocess.run([sys.executable, "-c", settings], env=environment, capture_output=True, text=True)
     assert "@jupyter/nbgrader:formgrader" in out.stdout and '"fetchNews": "false"' in out.stdout, out.stderr
+
+
+def test_lab_starts_this_installation_s_kernel_also_where_the_user_has_a_python3_of_their_own(tree, tmp_path):
+    from course_utils.lab import lab_environment
+
+    theirs = tmp_path / "kernels" / "python3"
+    theirs.mkdir(parents=True)
+    (theirs / "kernel.json").write_text('{"argv": ["/another/python"], "display_name": "x", "language": "python"}')
+    ask = "from jupyter_client.kernelspec import KernelSpecManager as M; print(M().get_kernel_spec('python3').argv[0])"
+    environment = lab_environment(tree) | {"JUPYTER_DATA_DIR": str(tmp_path)}
+    started = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True)
+    assert started.stdout and "/another/python" not in started.stdout, started.stdout + started.stderr

@@ -1,7 +1,4 @@
-"""The exported cockpit in a real Chromium: what it draws is what torch computes, and hands can move it.
-
-Screenshots are kept in test-artifacts/.
-"""
+"""The exported cockpit in a real Chromium: what it draws is what torch computes, and hands can move it."""
 
 from __future__ import annotations
 
@@ -13,15 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lab_in_chromium import chromium, find_chromium
-from miniature import CHECKOUT
+from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults
 from PIL import Image
 from torch import nn
 
 from course_utils import classifier, explore, models
 from course_utils.classifier import Classifier
 
-SCREENSHOTS = CHECKOUT / "test-artifacts"
 TITLE = 'Digits </script><script>alert("no")</script>'
 READ_CANVAS = "selector => document.querySelector(selector).toDataURL()"
 
@@ -184,7 +179,7 @@ def test_dragging_on_the_map_moves_the_point_and_the_picture_follows(page):
     page.mouse.move(box["x"] + 260, box["y"] + 60, steps=4)
     page.mouse.up()
     page.wait_for_function("document.querySelector('.cockpit-caption').textContent.includes('moved on the map')")
-    page.screenshot(path=screenshot("cockpit"), full_page=True)
+    keep_screenshot(page, "cockpit", full_page=True)
     assert not np.array_equal(before, canvas(page)), "the picture did not follow the pointer"
     moved = [d for d, (p, q) in enumerate(zip(z, state(page), strict=True)) if p != q]
     assert sorted(moved) == sorted(page.evaluate("window.cockpit.axes"))
@@ -251,19 +246,11 @@ def test_a_title_is_text_and_the_page_stays_small(page, place):
 
 
 def test_no_serious_accessibility_fault_at_any_width(page):
-    from axe_playwright_python.sync_playwright import Axe
-
     for width in (1000, 390):
         page.set_viewport_size({"width": width, "height": 1200})
-        found = Axe().run(page).response["violations"]
-        serious = [f"{each['id']}: {each['help']}" for each in found if each["impact"] in ("serious", "critical")]
-        assert not serious, serious
+        faults = serious_faults(page)
+        assert not faults, faults
         wide = page.evaluate("document.documentElement.scrollWidth")
-        page.screenshot(path=screenshot(f"cockpit-{width}"), full_page=True)
+        keep_screenshot(page, f"cockpit-{width}", full_page=True)
         assert wide <= width, f"the page is {wide} pixels wide in a window of {width}"
     page.set_viewport_size({"width": 1000, "height": 1200})
-
-
-def screenshot(name: str) -> str:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    return str(SCREENSHOTS / f"{name}.png")

@@ -6,8 +6,7 @@ import pytest
 from miniature import hand_in, make_tree
 
 from autograder.demo import course_of, prepare, run_demo
-from autograder.grades_file import Grade, read_grades
-from autograder.summary import summary_page
+from autograder.grades_file import read_grades
 from course_utils.tree import Tree
 
 
@@ -45,13 +44,6 @@ def test_summary_is_one_self_contained_page(demo):
     page = summary.read_text(encoding="utf-8")
     assert "chloe_half_done" in page and "not written yet" in page
     assert "<script" not in page and "http" not in page
-
-
-def test_summary_counts_each_misconception_once_per_student_and_escapes():
-    reason = "law. Likely cause: you average. Also: you <forget> a half."
-    page = summary_page([Grade(name, "02_b", "kl", 1.0, 4, "graded", reason) for name in ("ann", "<b>")], "Class")
-    assert page.count("<td>2</td><td>kl</td><td>you average.</td>") == 1
-    assert "you &lt;forget&gt; a half." in page and "<b>" not in page
 
 
 def test_demo_starts_afresh_also_from_inside_its_own_folder(demo):

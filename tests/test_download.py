@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import threading
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from file_server import FileServer
+from full_disk import fills_up
 from idx import family, md5, write
 
 from course_utils import datasets
@@ -206,32 +206,8 @@ def test_a_disk_that_is_full_before_the_download_is_told_before_it(server, tmp_p
 
 
 def test_a_disk_that_fills_up_keeps_the_part(server, tmp_path, monkeypatch):
-    real_open = Path.open
-
-    class Filling:
-        def __init__(self, file):
-            self.file = file
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def tell(self):
-            return self.file.tell()
-
-        def write(self, chunk):
-            if self.file.tell() + len(chunk) > 600_000:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return self.file.write(chunk)
-
-    def filling_open(path, mode="r", *args, **kwargs):
-        file = real_open(path, mode, *args, **kwargs)
-        return Filling(file) if path.suffix == ".part" else file
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", filling_open)
+        fills_up(patch, 600_000, lambda path, mode: path.suffix == ".part")
         with pytest.raises(CourseError, match="The disk is full"):
             fetch(server, tmp_path / "file")
     kept = (tmp_path / "file.part").stat().st_size

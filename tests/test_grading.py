@@ -16,7 +16,7 @@ from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
 from autograder.grades_file import read_grades
 from autograder.nbgrader_course import NbGraderCourse
-from autograder.preprocessors import AS_SUBMITTED
+from autograder.prepare import AS_SUBMITTED
 from autograder.release import release_units
 from course_utils.errors import WrongUsage
 from course_utils.tree import Tree

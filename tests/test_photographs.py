@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zoo
+from full_disk import fills_up
 from PIL import Image
 
 from course_utils.errors import CourseError
@@ -364,32 +365,8 @@ def test_what_an_interrupted_build_left_is_believed_only_where_it_is_proved(arch
 
 def test_a_disk_that_fills_up_half_way_is_told_and_what_is_decoded_is_kept(archive, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "BLOCK", 16)
-    real_open = Path.open
-
-    class Filling:
-        def __init__(self, file):
-            self.file = file
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-        def write(self, content):
-            if self.file.tell() + len(content) > 40_000:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return self.file.write(content)
-
-    def filling_open(path, mode="r", *args, **kwargs):
-        file = real_open(path, mode, *args, **kwargs)
-        return Filling(file) if path.name == "rows.bin" and "+" in mode else file
-
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", filling_open)
+        fills_up(patch, 40_000, lambda path, mode: path.name == "rows.bin" and "+" in mode)
         with pytest.raises(CourseError, match=r"The disk is full: 0\.00 GB are needed in .*What is decoded is kept"):
             build(archive, tmp_path / "made")
     assert cache.read(tmp_path / "made") is None

@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import contextmanager
 
-import nbformat
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager

@@ -14,8 +14,8 @@ from miniature import CHECKOUT
 from autograder.demo import answers_of, fill_in
 from autograder.grade import grade_unit
 from autograder.grades_file import NEEDS_MARKING
-from autograder.preprocessors import ANSWER_STUB
 from autograder.release import read_source, release_units
+from autograder.repair import ANSWER_STUB
 from autograder.sample_answers import ANOTHER_STYLE, MISCONCEPTIONS
 from course_utils.handin import exercise_name
 from course_utils.tree import Tree

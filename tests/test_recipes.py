@@ -100,6 +100,18 @@ def test_a_decoder_can_start_at_the_mean_image():
     torch.testing.assert_close(shown, torch.tensor([0.01, 0.99, 0.4]))
 
 
+@pytest.mark.parametrize("kind", recipes.KINDS)
+@pytest.mark.parametrize("images", [torch.rand(8, 16), torch.rand(4, 3, 64, 64)], ids=["flat", "pictures"])
+def test_every_kind_trains_in_mixed_precision(kind, images):
+    model, loss_function, critic = recipes.prepare(Recipe(kind, 3, (8,), critic_dims=(8,)), images)
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).clone()
+    run = training.fit(model, loss_function, images, epochs=1, batch_size=4, critic=critic, precision="bfloat16",
+                       progress=False)  # fmt: skip
+    after = torch.nn.utils.parameters_to_vector(model.parameters())
+    assert run.stopped is None and after.dtype == torch.float32 and bool(after.isfinite().all())
+    assert not torch.equal(after, before)
+
+
 def test_pictures_get_convolutions_that_a_laptop_can_afford():
     """At most 5 M parameters and 60 MFLOP an image, forward and backward, at 128 latent dimensions."""
     from torch.utils.flop_counter import FlopCounterMode

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from .bernoulli import LAST_AXIS, OVERFLOW, match_reconstruction
 from .candidate import Candidate
-from .causes import Probe, agrees
-from .demand import gradients, number, plain64, same_number, same_tensor, scalar, several, untouched, well_behaved
+from .causes import Probe
+from .demand import gradients, number, plain64, same_number, same_tensor, untouched, well_behaved
 from .gaussian_kl import CLAMPED, MONTE_CARLO, match_kl
 from .law import Check, Draw
 from .score import Cause
-from .trusted import bernoulli_size, bernoulli_terms, kl_size, kl_terms, per_image
+from .trusted import kl_size, kl_terms, per_image
 from .verdict import Broken
+from .weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion
 
-_NAMES = ("loss", "distortion", "rate")
 _CARD = "the card of vae_loss: loss = distortion + beta * rate"
 
 
@@ -25,19 +23,8 @@ def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
 
-PARTS_SWAPPED = _wrong("parts_swapped", "distortion and rate are returned in each other's place: the order is loss, "
-                       "distortion, rate.")
-ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then rate.")
-RATE_WEIGHTED = _wrong("rate_weighted", "You return the rate already multiplied by beta: return it unweighted, so that "
-                       "curves of different beta can be compared.")
-DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted by beta: return it "
-                             "unweighted.")
-
-
 @dataclass(frozen=True)
-class Inputs:
-    logits: torch.Tensor
-    x: torch.Tensor
+class Inputs(Images):
     mu: torch.Tensor
     logvar: torch.Tensor
 
@@ -45,16 +32,8 @@ class Inputs:
         return tuple(t.clone() for t in (self.logits, self.x, self.mu, self.logvar))
 
     @property
-    def distortion(self) -> float:
-        return per_image(bernoulli_terms(plain64(self.logits), plain64(self.x)))
-
-    @property
     def rate(self) -> float:
         return per_image(kl_terms(plain64(self.mu), plain64(self.logvar)))
-
-    @property
-    def distortion_size(self) -> float:
-        return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
 
     @property
     def rate_size(self) -> float:
@@ -73,62 +52,17 @@ def _confident(draw: Draw, n: int = 3) -> Inputs:
 
 
 def _call(candidate: Candidate, inputs: Inputs, beta: float) -> tuple[torch.Tensor, float, float]:
-    loss, distortion, rate = several(candidate(*inputs.copies(), beta), _NAMES)
-    return scalar(loss, "the loss"), _part(distortion, "the distortion"), _part(rate, "the rate")
-
-
-def _part(value: Any, what: str) -> float:
-    """Distortion and rate are for looking at: a detached tensor or a number will do."""
-    if isinstance(value, (int, float)):
-        return number(value, what, tensor_allowed=True)
-    return float(scalar(value, what).detach())
+    return _SUM.read(candidate(*inputs.copies(), beta))
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    probes = []
-    for n, p, d, beta in ((7, 6, 4, 0.3), (9, 4, 2, 2.5), (6, 5, 3, 0.7)):
-        inputs = _inputs(draw, n, (p,), d)
-        came = candidate(*inputs.copies(), beta)
-        if not isinstance(came, tuple) or len(came) != 3:
-            return None
-        probes.append((inputs, beta, came))
-    return _order_cause(probes) or _weighted_cause(probes) or _parts_cause(probes) or _loss_cause(probes)
+    probes = [(_inputs(draw, n, (p,), d), beta) for n, p, d, beta in ((7, 6, 4, 0.3), (9, 4, 2, 2.5), (6, 5, 3, 0.7))]
+    return _SUM.diagnose([(inputs, beta, candidate(*inputs.copies(), beta)) for inputs, beta in probes])
 
 
-def _all_agree(probes: list, which: int, predict: Any) -> bool:
-    return all(agrees(came[which], torch.tensor(predict(inputs, beta), dtype=torch.float64)) for inputs, beta,
-               came in probes)
-
-
-def _order_cause(probes: list) -> Cause | None:
-    d_in = [_all_agree(probes, i, lambda inputs, beta: inputs.distortion) for i in range(3)]
-    r_in = [_all_agree(probes, i, lambda inputs, beta: inputs.rate) for i in range(3)]
-    if d_in[2] and r_in[1]:
-        return PARTS_SWAPPED
-    total = [_all_agree(probes, i, lambda inputs, beta: inputs.distortion + beta * inputs.rate) for i in range(3)]
-    return ORDER if any(total) and any(d_in) and any(r_in) and not total[0] else None
-
-
-def _weighted_cause(probes: list) -> Cause | None:
-    if _all_agree(probes, 2, lambda inputs, beta: beta * inputs.rate):
-        return RATE_WEIGHTED
-    if _all_agree(probes, 1, lambda inputs, beta: beta * inputs.distortion) or _all_agree(
-            probes, 1, lambda inputs, beta: (1 - beta) * inputs.distortion):
-        return DISTORTION_WEIGHTED
-    return None
-
-
-def _parts_cause(probes: list) -> Cause | None:
-    """A mistake inside the distortion or the rate, named as in the exercises that they come from."""
-    found = []
-    as_d = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
-    as_r = [Probe((plain64(inputs.mu), plain64(inputs.logvar)), came[2]) for inputs, _, came in probes]
-    for cause, part, source in ((match_reconstruction(as_d), "distortion", "reconstruction_loss"),
-                                (match_kl(as_r), "rate", "kl_divergence")):
-        if cause is not None:
-            found.append(replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): "
-                                 f"{cause.sentence}"))
-    return found[0] if len(found) == 1 else None
+def _match_rate(probes: list) -> Cause | None:
+    as_rate = [Probe((plain64(inputs.mu), plain64(inputs.logvar)), came[2]) for inputs, _, came in probes]
+    return inside("rate", "kl_divergence", match_kl(as_rate))
 
 
 _LOSSES = [
@@ -158,16 +92,17 @@ _LOSSES = [
 ]
 
 
-def _loss_cause(probes: list) -> Cause | None:
-    hits = {}
-    for cause, formula in _LOSSES:
-        if _all_agree(probes, 0, lambda inputs, beta: formula(inputs.distortion, inputs.rate, beta)):
-            if cause is None:
-                return None
-            hits[cause.id] = cause
-    return next(iter(hits.values())) if len(hits) == 1 else None
-
-
+_SUM = WeightedSum(
+    "rate",
+    _wrong("parts_swapped", "distortion and rate are returned in each other's place: the order is loss, distortion, "
+           "rate."),
+    _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then rate."),
+    _wrong("rate_weighted", "You return the rate already multiplied by beta: return it unweighted, so that curves of "
+           "different beta can be compared."),
+    _wrong("distortion_weighted", "You return the distortion already weighted by beta: return it unweighted."),
+    _LOSSES,
+    _match_rate,
+)  # fmt: skip
 VAE_LOSS = Check("vae_loss", "vae_loss(logits, x, mu, logvar, beta)", _diagnose)
 
 
@@ -183,21 +118,8 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9))):
         inputs = _inputs(draw, n, image, 3)
-        came = _call(candidate, inputs, draw.number(0.2, 3))[1]
-        try:
-            same_number(came, inputs.distortion, f"distortion of {n} images of shape {image}",
-                        scale=inputs.distortion_size)
-        except Broken as broken:
-            terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
-            one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
-            raise Broken(broken.expected, broken.got, LAST_AXIS if one_axis else None) from None
-    sure = torch.tensor([[1e4, -1e4, 1e4, -1e4]])
-    inputs = Inputs(sure, torch.tensor([[1.0, 0.0, 0.0, 0.5]]), torch.zeros(1, 2), torch.zeros(1, 2))
-    try:
-        same_number(_call(candidate, inputs, 1.0)[1], inputs.distortion, "distortion at logits of +-10000")
-    except Broken as broken:
-        overflow = "inf" in broken.got or "nan" in broken.got
-        raise Broken(broken.expected, broken.got, broken.cause or (OVERFLOW if overflow else None)) from None
+        same_distortion(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs)
+    same_sure_distortion(lambda inputs: _call(candidate, inputs, 1.0), _inputs(draw, 1, (4,), 2))
 
 
 @VAE_LOSS.law("returns the rate in nats per image", weight=2)
@@ -222,7 +144,7 @@ def _unweighted(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
     inputs = _inputs(draw, 4, (12,), 3)
     seen = [_call(candidate, inputs, beta)[1:] for beta in (1.0, 0.0, 0.001, 10.0, 0.4)]
-    for name, values in zip(_NAMES[1:], zip(*seen)):
+    for name, values in zip(_SUM.names[1:], zip(*seen)):
         if min(map(abs, values)) < 1e-6 < max(map(abs, values)) or max(map(abs, values)) < 1e-6:
             raise Broken(f"a {name} above 0 whatever beta is", f"{min(values):.4g}")
         for value in values[1:]:
@@ -251,7 +173,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         a, x, m, v = (plain64(t) for t in inputs.copies())
         logits, given, mu, logvar = inputs.copies()
         leaves = (logits.requires_grad_(), mu.requires_grad_(), logvar.requires_grad_())
-        loss = scalar(several(candidate(logits, given, mu, logvar, beta), _NAMES)[0], "the loss")
+        loss = _SUM.loss(candidate(logits, given, mu, logvar, beta))
         wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
         sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n))
         found = gradients(candidate, loss, leaves, ("logits", "mu", "logvar"),
@@ -285,7 +207,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     given = tuple(4 * t if index != 1 else t for index, t in enumerate(_inputs(draw, 20, (5,), 4).copies()))
     kept = [t.clone() for t in given]
-    several(candidate(*given, 0.5), _NAMES)
+    _SUM.loss(candidate(*given, 0.5))
     untouched(kept, given, ("logits", "x", "mu", "logvar"))
     well_behaved(candidate)
 

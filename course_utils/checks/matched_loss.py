@@ -7,21 +7,19 @@ cause says so.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
-from .bernoulli import OVERFLOW, match_reconstruction
 from .candidate import Candidate
-from .causes import Probe, agrees
-from .demand import gradients, number, plain64, same_number, same_tensor, scalar, several, untouched, well_behaved
+from .causes import Probe
+from .demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
 from .discrepancy_causes import CLAMPED, match_mmd
 from .law import Check, Draw
 from .score import Cause
-from .trusted import bernoulli_size, bernoulli_terms, mmd, mmd_size, per_image
+from .trusted import mmd, mmd_size
 from .verdict import Broken
+from .weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion
 
-_NAMES = ("loss", "distortion", "mmd")
 _CARD = "the card of mmd_vae_loss: loss = distortion + weight * mmd"
 _CLOSE = 2e-3
 
@@ -30,16 +28,8 @@ def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
 
-ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then mmd.")
-MMD_WEIGHTED = _wrong("mmd_weighted", "You return the mmd already multiplied by the weight: return it unweighted, so "
-                      "that curves of different weights can be compared.")
-DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted.")
-
-
 @dataclass(frozen=True)
-class Inputs:
-    logits: torch.Tensor
-    x: torch.Tensor
+class Inputs(Images):
     z_posterior: torch.Tensor
     z_prior: torch.Tensor
     widths: tuple[float, ...] = (0.8, 2.0)
@@ -48,16 +38,8 @@ class Inputs:
         return tuple(t.clone() for t in (self.logits, self.x, self.z_posterior, self.z_prior))
 
     @property
-    def distortion(self) -> float:
-        return per_image(bernoulli_terms(plain64(self.logits), plain64(self.x)))
-
-    @property
     def mmd(self) -> float:
         return float(mmd(plain64(self.z_posterior), plain64(self.z_prior), self.widths))
-
-    @property
-    def distortion_size(self) -> float:
-        return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
 
     @property
     def mmd_size(self) -> float:
@@ -74,60 +56,21 @@ def _inputs(draw: Draw, n: int, image: tuple[int, ...], d: int, m: int | None = 
 
 
 def _call(candidate: Candidate, inputs: Inputs, weight: float) -> tuple[torch.Tensor, float, float]:
-    came = several(candidate(*inputs.copies(), weight, list(inputs.widths)), _NAMES)
-    return scalar(came[0], "the loss"), _part(came[1], "the distortion"), _part(came[2], "the mmd")
-
-
-def _part(value: Any, what: str) -> float:
-    """Distortion and mmd are for looking at: a detached tensor or a number will do."""
-    if isinstance(value, (int, float)):
-        return number(value, what, tensor_allowed=True)
-    return float(scalar(value, what).detach())
+    return _SUM.read(candidate(*inputs.copies(), weight, list(inputs.widths)))
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = []
     for n, m, p, d, weight in ((7, 5, 6, 4, 0.3), (5, 9, 4, 2, 2.5), (6, 4, 5, 3, 20.7)):
         inputs = replace(_inputs(draw, n, (p,), d, m), widths=(draw.number(0.6, 0.9), draw.number(2.3, 2.9), 1.4))
-        came = candidate(*inputs.copies(), weight, list(inputs.widths))
-        if not isinstance(came, tuple) or len(came) != 3:
-            return None
-        probes.append((inputs, weight, came))
-    return _order_cause(probes) or _weighted_cause(probes) or _parts_cause(probes) or _loss_cause(probes)
+        probes.append((inputs, weight, candidate(*inputs.copies(), weight, list(inputs.widths))))
+    return _SUM.diagnose(probes)
 
 
-def _all_agree(probes: list, which: int, predict: Any) -> bool:
-    return all(agrees(came[which], torch.tensor(predict(inputs, weight), dtype=torch.float64))
-               for inputs, weight, came in probes)
-
-
-def _order_cause(probes: list) -> Cause | None:
-    d_in = [_all_agree(probes, i, lambda inputs, w: inputs.distortion) for i in range(3)]
-    m_in = [_all_agree(probes, i, lambda inputs, w: inputs.mmd) for i in range(3)]
-    if d_in[2] and m_in[1]:
-        return ORDER
-    total = [_all_agree(probes, i, lambda inputs, w: inputs.distortion + w * inputs.mmd) for i in range(3)]
-    return ORDER if any(total) and any(d_in) and any(m_in) and not total[0] else None
-
-
-def _weighted_cause(probes: list) -> Cause | None:
-    if _all_agree(probes, 2, lambda inputs, w: w * inputs.mmd):
-        return MMD_WEIGHTED
-    return DISTORTION_WEIGHTED if _all_agree(probes, 1, lambda inputs, w: w * inputs.distortion) else None
-
-
-def _parts_cause(probes: list) -> Cause | None:
-    """A mistake inside the distortion or the mmd, named as in the exercises that they come from."""
-    found = []
-    as_d = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
-    as_m = [Probe((plain64(inputs.z_posterior), plain64(inputs.z_prior),
-                   torch.tensor(inputs.widths, dtype=torch.float64)), came[2]) for inputs, _, came in probes]
-    for cause, part, source in ((match_reconstruction(as_d), "distortion", "reconstruction_loss"),
-                                (match_mmd(as_m), "mmd", "mmd_squared")):
-        if cause is not None:
-            found.append(replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): "
-                                 f"{cause.sentence}"))
-    return found[0] if len(found) == 1 else None
+def _match_mmd(probes: list) -> Cause | None:
+    as_mmd = [Probe((plain64(inputs.z_posterior), plain64(inputs.z_prior),
+                     torch.tensor(inputs.widths, dtype=torch.float64)), came[2]) for inputs, _, came in probes]
+    return inside("mmd", "mmd_squared", match_mmd(as_mmd))
 
 
 _LOSSES = [
@@ -157,16 +100,17 @@ _LOSSES = [
 ]
 
 
-def _loss_cause(probes: list) -> Cause | None:
-    hits = {}
-    for cause, formula in _LOSSES:
-        if _all_agree(probes, 0, lambda inputs, w: formula(inputs.distortion, inputs.mmd, w)):
-            if cause is None:
-                return None
-            hits[cause.id] = cause
-    return next(iter(hits.values())) if len(hits) == 1 else None
-
-
+_ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then mmd.")
+_SUM = WeightedSum(
+    "mmd",
+    _ORDER,
+    _ORDER,
+    _wrong("mmd_weighted", "You return the mmd already multiplied by the weight: return it unweighted, so that curves "
+           "of different weights can be compared."),
+    _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted."),
+    _LOSSES,
+    _match_mmd,
+)  # fmt: skip
 CHECK = Check("mmd_vae_loss", "mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", _diagnose)
 
 
@@ -182,15 +126,8 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image in ((2, (9,)), (4, (784,)), (3, (2, 4, 5))):
         inputs = _inputs(draw, n, image, 3)
-        same_number(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs.distortion,
-                    f"distortion of {n} images of shape {image}", scale=inputs.distortion_size)
-    sure = torch.tensor([[1e4, -1e4, 1e4, -1e4]]).repeat(2, 1)
-    inputs = Inputs(sure, torch.tensor([[1.0, 0.0, 0.0, 0.5]]).repeat(2, 1), torch.zeros(2, 2), torch.ones(2, 2))
-    try:
-        same_number(_call(candidate, inputs, 1.0)[1], inputs.distortion, "distortion at logits of +-10000")
-    except Broken as broken:
-        overflow = "inf" in broken.got or "nan" in broken.got
-        raise Broken(broken.expected, broken.got, broken.cause or (OVERFLOW if overflow else None)) from None
+        same_distortion(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs)
+    same_sure_distortion(lambda inputs: _call(candidate, inputs, 1.0), _inputs(draw, 2, (4,), 2))
 
 
 @CHECK.law("returns the unbiased MMD^2 of codes and prior draws at these bandwidths", weight=3)
@@ -219,7 +156,7 @@ def _unweighted(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
     inputs = _inputs(draw, 4, (12,), 3)
     seen = [_call(candidate, inputs, weight)[1:] for weight in (1.0, 0.0, 0.01, 100.0, 4)]
-    for name, values in zip(_NAMES[1:], zip(*seen)):
+    for name, values in zip(_SUM.names[1:], zip(*seen)):
         if max(map(abs, values)) < 1e-6:
             raise Broken(f"a {name} other than 0", "0")
         for value in values[1:]:
@@ -254,8 +191,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         logits, given, z_posterior, z_prior = inputs.copies()
         leaves = logits.requires_grad_(), z_posterior.requires_grad_()
         names = ("logits", "z_posterior")
-        came = several(candidate(logits, given, z_posterior, z_prior, weight, list(inputs.widths)), _NAMES)
-        loss = scalar(came[0], "the loss")
+        loss = _SUM.loss(candidate(logits, given, z_posterior, z_prior, weight, list(inputs.widths)))
         found = gradients(candidate, loss, leaves, names, may_be_missing=() if weight else names[1:])
         same_tensor(found[0], (a.sigmoid() - x) / n, f"dloss/dlogits at weight {weight:.4g}", scale=1 / n)
         same_tensor(found[1], weight * by_code, f"dloss/dz_posterior at weight {weight:.4g}", scale=weight / n,
@@ -280,6 +216,6 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     given = _inputs(draw, 20, (5,), 4).copies()
     kept = [t.clone() for t in given]
-    several(candidate(*given, 0.5, [1.0, 2.0]), _NAMES)
+    _SUM.loss(candidate(*given, 0.5, [1.0, 2.0]))
     untouched(kept, given, ("logits", "x", "z_posterior", "z_prior"))
     well_behaved(candidate)

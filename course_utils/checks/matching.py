@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from .bernoulli import LAST_AXIS, OVERFLOW, match_reconstruction
 from .candidate import Candidate
-from .causes import Probe, agrees
 from .critics import Belongings, deep_critic, linear_critic, mean_value, values
-from .demand import gradients, number, plain64, same_number, same_tensor, scalar, several, untouched, well_behaved
+from .demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
 from .law import Check, Draw
 from .score import Cause
-from .trusted import bernoulli_size, bernoulli_terms, per_image
 from .verdict import Broken
+from .weighted_sum import Images, WeightedSum, all_agree, same_distortion, same_sure_distortion
 
-_NAMES = ("loss", "distortion", "gap")
 _CARD = "the card of wasserstein_vae_loss: loss = distortion + weight * gap, gap = minus the mean critic on z_posterior"
 
 
@@ -26,12 +23,6 @@ def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
     return Cause(id, sentence, _CARD, tentative)
 
 
-PARTS_SWAPPED = _wrong("parts_swapped", "distortion and gap are returned in each other's place: the order is loss, "
-                       "distortion, gap.")
-ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then gap.")
-GAP_WEIGHTED = _wrong("gap_weighted", "You return the gap already multiplied by the weight: return it unweighted, so that "
-                      "runs of different weight can be compared.")
-DISTORTION_WEIGHTED = _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted.")
 GAP_SIGN = _wrong("gap_sign", "The gap has the wrong sign: the critic is high where it sees the prior, so the encoder wants "
                   "high values on its codes, and the gap, which is minimised, is minus their mean.")
 GAP_SUMMED = _wrong("gap_summed", "The gap sums over the batch; the average is asked for.")
@@ -45,22 +36,12 @@ RANDOM = _wrong("random", "The same arguments give another number the second tim
 
 
 @dataclass(frozen=True)
-class Inputs:
-    logits: torch.Tensor
-    x: torch.Tensor
+class Inputs(Images):
     critic: nn.Module
     z: torch.Tensor
 
     def call(self, candidate: Candidate, weight: float) -> Any:
         return candidate(self.logits.clone(), self.x.clone(), self.critic, self.z.clone(), weight)
-
-    @property
-    def distortion(self) -> float:
-        return per_image(bernoulli_terms(plain64(self.logits), plain64(self.x)))
-
-    @property
-    def distortion_size(self) -> float:
-        return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
 
     @property
     def gap(self) -> float:
@@ -88,50 +69,12 @@ def _confident(draw: Draw, n: int = 3) -> Inputs:
     return Inputs((2 * x - 1) * 6.0, x, linear_critic(torch.tensor([1.0, 0.0]), bias=-900.0), draw.normal(n, 2))
 
 
-def _read(came: Any) -> tuple[torch.Tensor, float, float]:
-    loss, distortion, gap = several(came, _NAMES)
-    return scalar(loss, "the loss"), _part(distortion, "the distortion"), _part(gap, "the gap")
-
-
-def _part(value: Any, what: str) -> float:
-    """Distortion and gap are for looking at: a detached tensor or a number will do."""
-    if isinstance(value, (int, float)):
-        return number(value, what, tensor_allowed=True)
-    return float(scalar(value, what).detach())
-
-
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = []
     for n, p, d, weight, level in ((7, 6, 4, 0.3, 3.0), (9, 4, 2, 2.5, -2.0), (6, 5, 3, 0.7, 5.0)):
         inputs = _inputs(draw, n, (p,), d, level=level)
-        came = inputs.call(candidate, weight)
-        if not isinstance(came, tuple) or len(came) != 3:
-            return None
-        probes.append((inputs, weight, came))
-    return _order_cause(probes) or _weighted_cause(probes) or _parts_cause(probes) or _loss_cause(probes)
-
-
-def _all_agree(probes: list, which: int, predict: Any) -> bool:
-    return all(agrees(came[which], torch.tensor(predict(inputs, weight), dtype=torch.float64)) for inputs, weight,
-               came in probes)
-
-
-def _order_cause(probes: list) -> Cause | None:
-    d_in = [_all_agree(probes, i, lambda inputs, weight: inputs.distortion) for i in range(3)]
-    g_in = [_all_agree(probes, i, lambda inputs, weight: inputs.gap) for i in range(3)]
-    if d_in[2] and g_in[1]:
-        return PARTS_SWAPPED
-    total = [_all_agree(probes, i, lambda inputs, weight: inputs.distortion + weight * inputs.gap) for i in range(3)]
-    return ORDER if any(total) and any(d_in) and any(g_in) and not total[0] else None
-
-
-def _weighted_cause(probes: list) -> Cause | None:
-    if _all_agree(probes, 2, lambda inputs, weight: weight * inputs.gap):
-        return GAP_WEIGHTED
-    if _all_agree(probes, 1, lambda inputs, weight: weight * inputs.distortion) or _all_agree(
-            probes, 1, lambda inputs, weight: (1 - weight) * inputs.distortion):
-        return DISTORTION_WEIGHTED
-    return None
+        probes.append((inputs, weight, inputs.call(candidate, weight)))
+    return _SUM.diagnose(probes)
 
 
 _GAPS = [
@@ -143,17 +86,11 @@ _GAPS = [
 ]
 
 
-def _parts_cause(probes: list) -> Cause | None:
-    """A mistake inside the distortion or the gap."""
-    as_d = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
-    found = match_reconstruction(as_d)
-    if found is not None:
-        return replace(found, sentence="In the distortion (if it calls your reconstruction_loss, the mistake is there): "
-                       f"{found.sentence}")
-    if _all_agree(probes, 2, lambda inputs, weight: inputs.gap):
+def _match_gap(probes: list) -> Cause | None:
+    if all_agree(probes, 2, lambda inputs, weight: inputs.gap):
         return None
     hits = {cause.id: cause for cause, formula in _GAPS
-            if _all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))}
+            if all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))}
     return next(iter(hits.values())) if len(hits) == 1 else None
 
 
@@ -186,16 +123,16 @@ _LOSSES = [
 ]
 
 
-def _loss_cause(probes: list) -> Cause | None:
-    hits = {}
-    for cause, formula in _LOSSES:
-        if _all_agree(probes, 0, lambda inputs, weight: formula(inputs.distortion, inputs.gap, weight)):
-            if cause is None:
-                return None
-            hits[cause.id] = cause
-    return next(iter(hits.values())) if len(hits) == 1 else None
-
-
+_SUM = WeightedSum(
+    "gap",
+    _wrong("parts_swapped", "distortion and gap are returned in each other's place: the order is loss, distortion, gap."),
+    _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then gap."),
+    _wrong("gap_weighted", "You return the gap already multiplied by the weight: return it unweighted, so that runs of "
+           "different weight can be compared."),
+    _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted."),
+    _LOSSES,
+    _match_gap,
+)  # fmt: skip
 CHECK = Check("wasserstein_vae_loss", "wasserstein_vae_loss(logits, x, critic, z_posterior, weight)", _diagnose)
 
 
@@ -203,7 +140,7 @@ CHECK = Check("wasserstein_vae_loss", "wasserstein_vae_loss(logits, x, critic, z
 def _three(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs."""
     for weight in (1.0, 0, 3):
-        _read(_inputs(draw, 3, (7,), 4).call(candidate, weight))
+        _SUM.read(_inputs(draw, 3, (7,), 4).call(candidate, weight))
 
 
 @CHECK.law("returns the distortion in nats per image, whatever the shape of the images")
@@ -211,20 +148,8 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9))):
         inputs = _inputs(draw, n, image, 3)
-        came = _read(inputs.call(candidate, draw.number(0.2, 3)))[1]
-        try:
-            same_number(came, inputs.distortion, f"distortion of {n} images of shape {image}", scale=inputs.distortion_size)
-        except Broken as broken:
-            terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
-            one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
-            raise Broken(broken.expected, broken.got, LAST_AXIS if one_axis else None) from None
-    sure = replace(_inputs(draw, 1, (4,), 2), logits=torch.tensor([[1e4, -1e4, 1e4, -1e4]]),
-                   x=torch.tensor([[1.0, 0.0, 0.0, 0.5]]))
-    try:
-        same_number(_read(sure.call(candidate, 1.0))[1], sure.distortion, "distortion at logits of +-10000")
-    except Broken as broken:
-        overflow = "inf" in broken.got or "nan" in broken.got
-        raise Broken(broken.expected, broken.got, broken.cause or (OVERFLOW if overflow else None)) from None
+        same_distortion(_SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[1], inputs)
+    same_sure_distortion(lambda inputs: _SUM.read(inputs.call(candidate, 1.0)), _inputs(draw, 1, (4,), 2))
 
 
 @CHECK.law("returns as gap minus the mean of the critic on z_posterior, whatever its sign", weight=3)
@@ -232,7 +157,7 @@ def _gap(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, d, level in ((1, 3, 4.0), (5, 10, -4.0), (32, 2, 0.0), (4, 4, 50.0), (4, 4, -50.0)):
         inputs = _inputs(draw, n, (5,), d, level=level)
-        same_number(_read(inputs.call(candidate, draw.number(0.2, 3)))[2], inputs.gap, f"gap of {n} codes of {d} dimensions",
+        same_number(_SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[2], inputs.gap, f"gap of {n} codes of {d} dimensions",
                     scale=inputs.gap_size)
 
 
@@ -240,8 +165,8 @@ def _gap(candidate: Candidate, draw: Draw) -> None:
 def _unweighted(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
     inputs = _inputs(draw, 4, (12,), 3)
-    seen = [_read(inputs.call(candidate, weight))[1:] for weight in (1.0, 0.0, 0.001, 10.0, 0.4)]
-    for name, came in zip(_NAMES[1:], zip(*seen)):
+    seen = [_SUM.read(inputs.call(candidate, weight))[1:] for weight in (1.0, 0.0, 0.001, 10.0, 0.4)]
+    for name, came in zip(_SUM.names[1:], zip(*seen)):
         if min(map(abs, came)) < 1e-6:
             raise Broken(f"a {name} other than 0, whatever the weight is", f"{min(came, key=abs):.4g}")
         for value in came[1:]:
@@ -253,7 +178,7 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the parts that the same call returns: a correct function never fails."""
     for inputs in (_inputs(draw, 4, (12,), 3, level=6.0), _inputs(draw, 4, (12,), 3, level=-6.0), _confident(draw)):
         for weight in (1.0, 0.0, 0.001, 10.0, 10, 1, draw.number(0.05, 0.95), draw.number(1.5, 4.0)):
-            loss, distortion, gap = _read(inputs.call(candidate, weight))
+            loss, distortion, gap = _SUM.read(inputs.call(candidate, weight))
             if min(abs(distortion), abs(gap)) < 1e-6:
                 raise Broken("distortion and gap other than 0", f"{min(abs(distortion), abs(gap)):.4g}")
             same_number(loss, distortion + weight * gap, f"loss at weight {weight:.4g} (distortion + weight * gap)",
@@ -269,7 +194,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         known = inputs.z.clone().requires_grad_()
         pull, = torch.autograd.grad(-weight * inputs.critic(known).mean(), known)
         logits, z = inputs.logits.clone().requires_grad_(), inputs.z.clone().requires_grad_()
-        loss = scalar(several(candidate(logits, inputs.x.clone(), inputs.critic, z * 1.0, weight), _NAMES)[0], "the loss")
+        loss = _SUM.loss(candidate(logits, inputs.x.clone(), inputs.critic, z * 1.0, weight))
         try:
             by_logits, by_z = gradients(candidate, loss, (logits, z), ("logits", "z_posterior"),
                                         may_be_missing=() if weight else ("z_posterior",))
@@ -290,7 +215,7 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n in (1, 5):
         inputs = _inputs(draw, n, (6,), 2, torch.float64)
-        first, second = (float(_read(inputs.call(candidate, 0.5))[0].detach()) for _ in range(2))
+        first, second = (float(_SUM.read(inputs.call(candidate, 0.5))[0].detach()) for _ in range(2))
         try:
             same_number(second, first, "loss of the same arguments again", rounding=1e-5)
         except Broken as broken:
@@ -301,7 +226,7 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
         inputs = _inputs(draw, 3, (6,), 2)
         want, size = inputs.distortion + 0.5 * inputs.gap, inputs.distortion_size + inputs.gap_size
         there = Inputs(inputs.logits.to(device), inputs.x.to(device), inputs.critic.to(device), inputs.z.to(device))
-        same_number(_read(there.call(candidate, 0.5))[0], want, f"loss on {device}", scale=size)
+        same_number(_SUM.read(there.call(candidate, 0.5))[0], want, f"loss on {device}", scale=size)
 
 
 @CHECK.law("leaves its arguments, the critic and the random generators alone", manners=True)
@@ -310,7 +235,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     inputs = _inputs(draw, 20, (5,), 4)
     given = (inputs.logits, inputs.x, inputs.z)
     kept, belongings = [t.clone() for t in given], Belongings(inputs.critic, draw)
-    several(candidate(inputs.logits, inputs.x, inputs.critic, inputs.z, 0.5), _NAMES)
+    _SUM.loss(candidate(inputs.logits, inputs.x, inputs.critic, inputs.z, 0.5))
     untouched(kept, given, ("logits", "x", "z_posterior"))
     belongings.check()
     well_behaved(candidate)

@@ -185,8 +185,9 @@ def _explain_values(candidate: Candidate, draw: Draw) -> Cause | None:
         INVERTED: 1 - want, GINI: 2 * want - 1, PERCENT: 100 * want, HARD: torch.where(rare, 0.5, 0.84),
         ACCURACY: torch.where(rare, 0.9, 0.84),  # no better than always "no" where attributes are rare
     }  # fmt: skip
+    tolerance = {INVERTED: 0.13, PERCENT: 13.0}  # that of the law; the others lie too near to each other
     for cause, values in predicted.items():
-        if float((came - values).abs().max()) < (6 if cause is PERCENT else 0.06):
+        if float((came - values).abs().max()) < tolerance.get(cause, 0.06):
             return cause
     in_order = float((came.sort().values - want.sort().values).abs().max()) < 0.1
     return OTHER_COLUMN if in_order and float((came - want).abs().max()) > 0.15 else None
@@ -206,8 +207,9 @@ def _held_out(candidate: Candidate, draw: Draw) -> None:
     if score > 0.45:
         others = torch.stack([column[draw.permutation(40)] for _ in range(3)], 1)
         known = float(_scores(candidate, noise, others).mean())
+        cause = TRAINING if known > 0.9 else FOLDED if score > 0.9 or abs(score - 0.5) < 1e-9 else None
         raise Broken(expected, f"{show(score)}, and {show(known)} on average for three columns of coin tosses",
-                     TRAINING if known > 0.9 else FOLDED if score > 0.9 or abs(score - 0.5) < 1e-9 else None)
+                     cause if _well_in_general(candidate, draw) else None)
 
 
 @CHECK.law("uses a linear probe: what no line separates is not found")
@@ -220,7 +222,7 @@ def _linear(candidate: Candidate, draw: Draw) -> None:
     expected = "a score near 1/2, or below, where the attribute is to be far from the middle"
     score = _one(candidate, z, column, expected)
     if score > 0.9:
-        raise Broken(expected, show(score), NOT_LINEAR)
+        raise Broken(expected, show(score), NOT_LINEAR if _well_in_general(candidate, draw) else None)
 
 
 @CHECK.law("keeps to its number when pictures come in order and the attribute is rare", weight=2)
@@ -244,7 +246,7 @@ def _rare(candidate: Candidate, draw: Draw) -> None:
 def _well_in_general(candidate: Candidate, draw: Draw) -> bool:
     z, column = _separated(draw, 40, 40, 3.0)
     try:
-        return float(_scores(candidate, z, column[:, None])[0]) > 0.9
+        return 0.9 < float(_scores(candidate, z, column[:, None])[0]) <= 1
     except (Broken, CallFailed):
         return False
 
@@ -272,16 +274,17 @@ def _constant(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("does not depend on the origin and the unit of the codes, nor on the types of numbers")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
-    """Clearly separated codes: a correct function never fails."""
-    z, column = _separated(draw, 30, 30, 4.0)
-    z = torch.cat([z, draw.normal(60, 1) * 0.3], 1)
-    moved = (z + 10).double()
-    score = _one(candidate, moved, column.to(torch.int64), "a score near 1 for codes far from the origin")
-    if score < 0.9:
-        raise Broken("a score near 1 for separated codes far from the origin, in float64", show(score))
+    """Clearly separated codes: a correct function never fails. Without an intercept a rare attribute turns the line
+    over, for then most pictures say that large numbers lack it: it scores at most 0.04. Strongly regularised probes
+    whose folds are pooled score 0.5 to 0.9."""
+    z, column = _separated(draw, 12, 48, 4.0)
+    expected = "a score near 1 for separated codes away from the origin, in float64"
+    score = _one(candidate, (z + 3).double(), column.to(torch.int64), expected)
+    if score < 0.3:
+        raise Broken(expected, show(score))
     for device in candidate.devices():
         score = _one(candidate, z.to(device), column.bool().to(device), f"a score near 1 for codes on {device}")
-        if score < 0.9:
+        if score < 0.3:
             raise Broken(f"a score near 1 for codes on {device}", show(score))
 
 

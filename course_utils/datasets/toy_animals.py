@@ -7,8 +7,8 @@ Colours, patterns, fur, build, limbs, tail, horns, tusks, habitat, company and n
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from course_utils.datasets.toy_drawing import Array, Grid, Layer, clouds, column
 from course_utils.datasets.toy_scenes import SCENES, Painter
 from course_utils.errors import CourseError
 from course_utils.photographs import parts
+from course_utils.whole_file import whole_file
 
 __all__ = ["CLASS_NAMES", "NAMES", "NOT_DRAWN", "Attributes", "attributes", "draw", "read", "write"]
 
@@ -113,16 +114,10 @@ def _kept(path: Path, size: int, per_class: int, seed: int) -> Array:
     except (OSError, ValueError, EOFError):
         pass
     images = _draw_all(size, per_class, seed)
-    temporary = None
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npy")
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, images)
-        os.replace(temporary, path)
-    except OSError:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with whole_file(path) as scratch:
+            np.save(scratch, images)
     return images
 
 
