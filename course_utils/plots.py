@@ -22,7 +22,7 @@ from course_utils import notebook
 
 WIDTH = 8.0  # inches, of every figure
 DPI = 100
-COLOURS = 128  # of a picture file
+COLOURS, MOST_COLOURS = 128, 256  # of a picture file, and of one that shows coloured images
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
@@ -386,7 +386,7 @@ def png(fig: Figure) -> bytes:
     drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
     coloured = drawn.getcolors(maxcolors=4096) is None  # lines and grey pixels have fewer
     method = Image.Quantize.MEDIANCUT if coloured else Image.Quantize.MAXCOVERAGE  # the latter keeps thin lines
-    drawn.quantize(COLOURS, method, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    drawn.quantize(MOST_COLOURS if coloured else COLOURS, method, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 

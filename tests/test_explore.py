@@ -100,6 +100,15 @@ def test_what_adds_an_attribute_travels_with_each_model(images):
     np.testing.assert_allclose(sent, torch.stack([stripes, -stripes]), atol=1e-3)
 
 
+def test_the_still_picture_of_a_coloured_model_is_in_colour():
+    torch.manual_seed(0)
+    decoder = nn.Sequential(nn.Linear(3, 3 * 64), nn.Unflatten(1, (3, 8, 8)))
+    model = models.Autoencoder(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)), decoder)
+    space = latent.study("x", model, torch.randint(0, 256, (9, 3, 8, 8), dtype=torch.uint8))
+    still = np.asarray(Image.open(io.BytesIO(latent.traversal_png({"x": space}, 0)[0])).convert("RGB")).astype(int)
+    assert np.ptp(still, axis=2).max() > 20, "the picture is grey"
+
+
 class Doubled(nn.Module):
     def forward(self, z):
         return 2 * z
