@@ -26,6 +26,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f6f6; paddi
   tr { border-bottom: 1px solid #ddd; padding: .4rem 0; }
   td { border: 0; padding: 0; overflow-wrap: anywhere; }
   td[data-label]::before { content: attr(data-label) ": "; font-weight: 600; }
+  svg { font-size: 21px; } /* the whole drawing shrinks */
 }
 """
 

@@ -18,15 +18,19 @@ from autograder.grade import grade_unit
 from autograder.nbgrader_course import NbGraderCourse, notebook_path
 from autograder.release import read_source
 from autograder.report import write_report
+from autograder.sample_guesses import add_guesses
 from course_utils.tree import Tree
 
 UNIT, STUDENT, QUESTION = "02_variational_autoencoders", "emil", "q_beta_zero"
 OFFLINE = "MathJax is not defined"  # formgrader loads it from the network, and minds when there is none
+# In pixels of the screen: a drawing's text shrinks with the drawing.
 SMALLEST_TEXT = """() => {
     const sizes = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (texts.nextNode())
-        if (texts.currentNode.textContent.trim() && texts.currentNode.parentElement.getBoundingClientRect().width)
-            sizes.push(parseFloat(getComputedStyle(texts.currentNode.parentElement).fontSize));
+    while (texts.nextNode()) {
+        const element = texts.currentNode.parentElement, scale = element.getScreenCTM?.().a ?? 1;
+        if (texts.currentNode.textContent.trim() && element.getBoundingClientRect().width)
+            sizes.push(scale * parseFloat(getComputedStyle(element).fontSize));
+    }
     return Math.min(...sizes);
 }"""
 
@@ -42,6 +46,7 @@ def graded(tmp_path_factory) -> Tree:
     tree = Tree(make_instructors_tree(tmp_path_factory.mktemp("instructor"), UNIT))
     notebook = nbformat.read(notebook_path(tree.root / "release", UNIT), as_version=4)
     fill_in(notebook, sample_class(read_source(tree, UNIT))["emil_logvar_as_log_sigma"])
+    add_guesses(notebook, STUDENT, {})
     for student, text in ((STUDENT, nbformat.writes(notebook)), ("harper", "{")):
         path = notebook_path(tree.root / "submitted" / student, UNIT)
         path.parent.mkdir(parents=True)
