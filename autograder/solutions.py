@@ -17,6 +17,7 @@ from nbgrader.converters import GenerateSolution
 from nbgrader.converters.base import BaseConverter
 
 from course_utils.errors import CourseError
+from course_utils.stills import leave_stills
 from course_utils.tree import Tree
 
 from .nbgrader_course import NbGraderCourse, notebook_path
@@ -27,7 +28,6 @@ from .release import publish, read_source, workspace
 BUDGETS = ("quick", "full", "original")
 FALLBACK_MARKER = "FALLBACK DATA SET"
 MAX_MEGABYTES = 2.0
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_FILE = re.compile(r"[^\s\"'<>()]{0,120}[\\/]ipykernel_\d+[\\/]\d+\.py")
 
 
@@ -134,15 +134,6 @@ def scrub(notebook: NotebookNode, paths: dict[str, str]) -> None:
             for kind, content in output.get("data", {}).items():
                 if isinstance(content, str) and kind.startswith("text/"):
                     output.data[kind] = clean(content)
-
-
-def leave_stills(notebook: NotebookNode) -> None:
-    """Where a widget has a picture or text beside it, keep that: without its kernel the widget shows an error."""
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if {"image/png", "text/html"} & output.get("data", {}).keys():
-                output.data.pop(WIDGET_VIEW, None)
 
 
 def output_texts(cell: NotebookNode) -> Iterator[str]:

@@ -308,12 +308,12 @@ def training_figure(
     names.sort(key=lambda name: name.startswith("critic_"))  # the model's own come first
     columns = min(max(len(names), 3), 4)
     curve_rows, left, row_height = math.ceil(len(names) / columns), 1.15, 1.9
-    strip_heights = [(WIDTH - left) * strip.shape[0] / strip.shape[1] for strip in strips.values()]
-    height = row_height * curve_rows + sum(strip_heights)
+    stack_height = sum((WIDTH - left) * strip.shape[0] / strip.shape[1] for strip in strips.values())
+    height = row_height * curve_rows + stack_height
     # laid out by hand: it is drawn again and again, and finding a layout takes longer than drawing
     fig = Figure(figsize=(WIDTH, height), dpi=DPI)
     grid = fig.add_gridspec(curve_rows, columns, left=0.06, right=0.99, top=1 - 0.25 / height, wspace=0.3, hspace=0.7,
-                            bottom=(sum(strip_heights) + 0.5) / height)  # fmt: skip
+                            bottom=(stack_height + 0.5) / height)  # fmt: skip
     for index, name in enumerate(names):
         ax = fig.add_subplot(grid[index])
         for line, key in enumerate((name, f"test_{name}")):
@@ -323,13 +323,14 @@ def training_figure(
         ax.set(title=name.replace("_", " "), xlabel="epoch", xlim=(0, max(epochs, 2) + 0.5))
         if index == 0:
             ax.legend()
-    bottom = sum(strip_heights)
-    for (label, strip), strip_height in zip(strips.items(), strip_heights, strict=True):
-        bottom -= strip_height
-        ax = fig.add_axes((left / WIDTH, bottom / height, 1 - left / WIDTH, (strip_height - 0.03) / height))
-        _blank(ax)
-        ax.imshow(strip, cmap="gray", vmin=0, vmax=1, aspect="auto")
-        fig.text((left - 0.1) / WIDTH, (bottom + strip_height / 2) / height, label, ha="right", va="center")
+    if strips:
+        gaps = [np.pad(strip, [(0, 1)] + [(0, 0)] * (strip.ndim - 1), constant_values=1) for strip in strips.values()]
+        ax = fig.add_axes((left / WIDTH, 0, 1 - left / WIDTH, stack_height / height))
+        ax.set_axis_off()
+        ax.imshow(np.concatenate(gaps), cmap="gray", vmin=0, vmax=1, aspect="auto")
+    for place, label in enumerate(strips):
+        y = stack_height * (1 - (place + 0.5) / len(strips)) / height
+        fig.text((left - 0.1) / WIDTH, y, label, ha="right", va="center")
     ends = ", ".join(f"{name} from {records[0][name]:.4g} to {records[-1][name]:.4g}" for name in names)
     rows = f" Below them rows of images: {', '.join(strips)}." if strips else ""
     return fig, f"Training curves up to epoch {records[-1]['epoch']:.3g}: {ends}.{rows}"

@@ -17,7 +17,7 @@ PAGE = "Welcome.md"
 _TITLE = re.compile(r"# (.+)")
 _QUESTION = re.compile(r"\*\*The question of this unit:\*\*\s+(.+?)(?:\n\n|\Z)", re.DOTALL)
 _TIME = re.compile(
-    r"(about\s.+?)\sof work(?:, of which two cores train for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE
+    r"(about\s.+?)\sof work(?:, of which two cores \w+ for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE
 )
 _FOR_STUDENTS = (
     "Open a unit by its link. What is done is read from your saved notebooks (Ctrl S) whenever you start "
@@ -76,12 +76,12 @@ def _overview(tree: Tree, unit: str) -> Overview:
 
 
 def time_of(opening: str) -> str:
-    """What a unit's opening says about its time: "about two hours (training: about five minutes)"; "" if nothing."""
+    """What a unit's opening says about its time: "about two hours (computing: about five minutes)"; "" if nothing."""
     found = _TIME.search(opening)
     if not found:
         return ""
-    work, training = (" ".join((part or "").lower().split()) for part in found.groups())
-    return f"{work} (training: {training})" if training else work
+    work, computing = (" ".join((part or "").lower().split()) for part in found.groups())
+    return f"{work} (computing: {computing})" if computing else work
 
 
 def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:

@@ -154,7 +154,7 @@ def test_a_student_solves_the_unit_from_its_stubs_to_validate(students_lab, inst
     assert unit.done == f"{len(answers)} of {len(answers)} checks passed, 3 of 3 questions answered"
 
 
-def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(students_lab, page):
+def test_the_cockpit_follows_the_pointer_and_a_notebook_opened_again_shows_its_still_picture(students_lab, page):
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/solved.ipynb")
     run_all_cells(page)
     picture = page.locator(".cockpit-large")
@@ -184,6 +184,14 @@ def test_the_cockpit_follows_the_pointer_the_sliders_and_the_choice_of_model(stu
     page.keyboard.press("ArrowRight")
     page.wait_for_function(IS_ANOTHER_PICTURE, arg=dragged)
     page.wait_for_function("document.querySelector('.cockpit-large').getAttribute('aria-label').includes('by 0.001')")
+
+    page.get_by_role("button", name=re.compile("^Save")).click()
+    page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
+    page.locator(".cockpit").wait_for()  # still alive
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/solved.ipynb")
+    page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()
+    keep_screenshot(page, "cockpit-opened-again")
+    assert page.get_by_text("Error displaying widget").count() == 0
 
 
 def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_after_the_answer(students_lab, kit, page):

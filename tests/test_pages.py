@@ -71,8 +71,10 @@ def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_ther
         formgrader.locator(f"a[href$='gradebook/{UNIT}/{UNIT}']").click()
         formgrader.get_by_role("link", name="Submission #").first.click()
         marks = formgrader.locator(f"input#{QUESTION}")
-        expect(formgrader.locator("input#test_elbo_beta")).to_have_attribute("placeholder", "1", timeout=30_000)  # automatic
-        for field, text in ((marks, "2.5"), (formgrader.locator(f"textarea#{QUESTION}-comment"), "Say *why* it matters.")):
+        automatic = formgrader.locator("input#test_elbo_beta")
+        expect(automatic).to_have_attribute("placeholder", "1", timeout=30_000)
+        comment = formgrader.locator(f"textarea#{QUESTION}-comment")
+        for field, text in ((marks, "2.5"), (comment, "Say *why* it matters.")):
             with page.expect_response(lambda response: response.request.method == "PUT" and response.ok):
                 field.fill(text)
                 field.press("Tab")

@@ -102,8 +102,8 @@ def test_an_instructor_sees_what_is_released_handed_in_and_graded(released):
 def test_every_graded_unit_of_the_course_says_its_question_and_its_time():
     tree = Tree(CHECKOUT)
     silent = [each.unit for each in welcome.overviews(tree)
-              if not each.question or is_graded(tree, each.unit) and "training: about" not in each.time]  # fmt: skip
-    assert not silent, f"no question, or no 'About ... of work, of which two cores train for about ... (' in: {silent}"
+              if not each.question or is_graded(tree, each.unit) and "computing: about" not in each.time]  # fmt: skip
+    assert not silent, f"no question, or no 'About ... of work, of which two cores ... for about ... (' in: {silent}"
 
 
 def test_the_page_is_generated_and_never_committed():

@@ -71,8 +71,8 @@ class NotebookView(live.View):
             try:
                 figure, alt = self._drawn(self.history)
                 bundle = {"text/html": plots.markup(figure, alt, text), "text/plain": f"{text}\n[figure] {alt}"}
-            except Exception as error:  # the model is trained, and waits to be returned
-                bundle["text/plain"] += f"\nThe training could not be drawn ({error})."
+            except (Exception, KeyboardInterrupt) as error:  # the model is trained, and waits to be returned
+                bundle["text/plain"] += f"\nThe training could not be drawn ({error!r})."
         self._handle.update(bundle, raw=True)
         self._widget.close()
 
