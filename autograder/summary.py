@@ -45,7 +45,7 @@ def class_sections(grades: list[Grade]) -> list[str]:
     students = len({grade.student for grade in grades})
     waiting = sum(grade.status == NEEDS_MARKING for grade in grades)
     units = len({grade.unit for grade in grades})
-    intro = f"{students} students, {units} units; {waiting} written answers wait to be marked."
+    intro = f"{students} students, {units} unit{'s' * (units != 1)}; {waiting} written answers wait to be marked."
     return [f"<p>{intro}</p>", _students(grades), _exercises(grades), _failures(grades)]
 
 

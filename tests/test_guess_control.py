@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_in_chromium import chromium, find_chromium
-from test_cockpit import screenshot
+from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults
 
 from course_utils.guessing.questions import Choice, Curve, Number
 from course_utils.guessing.widget import FOLDER, about
@@ -69,7 +68,7 @@ def test_every_kind_is_answered_and_locked_from_the_keyboard_and_stays(page):
     for key, point in zip(("End", "PageUp", "ArrowUp", "ArrowDown", "Home"), points.all(), strict=True):
         point.focus()
         page.keyboard.press(key)
-    page.screenshot(path=screenshot("guesses"), full_page=True)
+    keep_screenshot(page, "guesses", full_page=True)
     for button in buttons(page):
         button.press("Enter")
     sent = ["c", 76, [0.25, 0.23, 0.14, 0.12, 0]]
@@ -97,14 +96,10 @@ def test_a_curve_is_drawn_with_one_stroke_of_the_pointer_slow_or_fast(page, step
 
 
 def test_no_serious_accessibility_fault_at_any_width(page):
-    from axe_playwright_python.sync_playwright import Axe
-
     for width in (700, 390):
         page.set_viewport_size({"width": width, "height": 900})
-        found = Axe().run(page).response["violations"]
-        serious = [f"{each['id']}: {each['help']}" for each in found if each["impact"] in ("serious", "critical")]
-        assert not serious, serious
-        page.screenshot(path=screenshot(f"guesses-{width}"), full_page=True)
+        assert not serious_faults(page)
+        keep_screenshot(page, f"guesses-{width}", full_page=True)
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"the page is {wide} pixels wide in a window of {width}"
     page.set_viewport_size({"width": 700, "height": 900})

@@ -222,7 +222,7 @@ def _linear(candidate: Candidate, draw: Draw) -> None:
     expected = "a score near 1/2, or below, where the attribute is to be far from the middle"
     score = _one(candidate, z, column, expected)
     if score > 0.9:
-        raise Broken(expected, show(score), NOT_LINEAR if _well_in_general(candidate, draw) else None)
+        raise Broken(expected, show(score), NOT_LINEAR if score <= 1 else None)
 
 
 @CHECK.law("keeps to its number when pictures come in order and the attribute is rare", weight=2)
