@@ -64,7 +64,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on_from_there(tree):
     watchdog.cancel()
     assert running.returncode != 0 and "Traceback" not in errors, errors
     _, alive = psutil.wait_procs(own, timeout=15)
-    assert not alive, f"still running: {alive}"
+    running_still = [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert not running_still, f"still running: {running_still}"  # one that nobody waits for has ended all the same
     kept = points(read_grades(tree.root / "grades.csv"))
     assert len(kept) >= 6 and kept.items() <= EXPECTED.items(), kept
     lines: list[str] = []
