@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.reference import not_for_submissions
+
 RESAMPLES = 500
 
 
@@ -24,6 +26,7 @@ class AttributeScore:
     high: float
 
 
+@not_for_submissions
 def held_out_scores(z: Tensor, attributes: Tensor, groups: Tensor | None = None, *, folds: int = 5, seed: int = 0
                     ) -> Tensor:
     """Confidence of a linear probe that has not seen the picture, for each attribute: (N, A), nan where it is constant.
