@@ -65,7 +65,7 @@ c.Autograde.autograde_preprocessors = [
 
 # Feedback: what students get back.
 c.GenerateFeedback.preprocessors = [
-    nbgrader.GetGrades,
+    ours.GetMarks,
     nbgrader.ClearHiddenTests,
     ours.LeaveOutRubric,
     CSSHTMLHeaderPreprocessor,

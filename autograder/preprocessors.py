@@ -21,7 +21,7 @@ from nbgrader import utils
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import ClearMarkScheme, NbGraderPreprocessor
+from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
 from course_utils.errors import CourseError
@@ -192,6 +192,17 @@ class SettleGrades(NbGraderPreprocessor):
                 grade.auto_score = 0
                 grade.needs_manual_grade = grade.manual_score is not None
         gradebook.db.commit()
+
+
+class GetMarks(GetGrades):
+    """Points and comments from the gradebook; None for the points of an answer that nobody has marked yet."""
+
+    def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+        super()._get_score(cell, resources)
+        marks = cell.metadata.nbgrader
+        grade = self.gradebook.find_grade(marks.grade_id, self.notebook_id, self.assignment_id, self.student_id)
+        if grade.needs_manual_grade:
+            marks["score"] = None
 
 
 class LeaveOutRubric(NbGraderPreprocessor):
