@@ -216,10 +216,11 @@ def _held_out(candidate: Candidate, draw: Draw) -> None:
 def _heeds_codes(candidate: Candidate, draw: Draw, score: float) -> None:
     """Raises Broken where well separated codes get the very score of codes that no line separates: so does a constant.
     Of seven linear probes, the scores differed by at least 0.28 in 200 runs each."""
-    z, column = _separated(draw, 40, 40, 3.0)
-    separated = _one(candidate, z, column, "a score near 1 for separated codes")
-    if abs(separated - score) < 1e-3:
-        raise Broken("another score where a line separates the codes than where none does", show(score), SAME_FOR_ALL)
+    for _ in range(3):  # one equality may be chance
+        z, column = _separated(draw, 40, 40, 3.0)
+        if abs(_one(candidate, z, column, "a score near 1 for separated codes") - score) > 1e-3:
+            return
+    raise Broken("another score where a line separates the codes than where none does", show(score), SAME_FOR_ALL)
 
 
 @CHECK.law("uses a linear probe: what no line separates is not found")
