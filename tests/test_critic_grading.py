@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
-import nbformat
 import pytest
-from miniature import CHECKOUT
+from miniature import CHECKOUT, hand_in
 
-from autograder.demo import answers_of, fill_in
+from autograder.demo import answers_of
 from autograder.grade import grade_unit
 from autograder.release import read_source, release_units
 from autograder.sample_answers import ANOTHER_STYLE
@@ -86,17 +84,10 @@ def rows(tmp_path_factory):
     solution, _ = answers_of(read_source(tree, UNIT))
     students = {"another": {name: ANOTHER_STYLE[name] for name in solution}, "functional": FUNCTIONAL, "mistaken": MISTAKEN}
     for student, answers in students.items():
-        notebook = nbformat.read(tree.root / "release" / UNIT / f"{UNIT}.ipynb", as_version=4)
-        fill_in(notebook, answers)
-        path = tree.root / "submitted" / student / UNIT / f"{UNIT}.ipynb"
-        path.parent.mkdir(parents=True)
-        nbformat.write(notebook, path)
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
+        hand_in(root, student, UNIT, answers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         return {(row.student, row.exercise): row for row in grade_unit(tree, UNIT)}
-    finally:
-        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
 
 
 @pytest.mark.parametrize(("student", "exercise"), [("another", name) for name in CAUSES] + [("functional", n) for n in FUNCTIONAL])
