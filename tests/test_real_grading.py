@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-from pathlib import Path
 
-import nbformat
 import pytest
-from miniature import CHECKOUT
+from miniature import CHECKOUT, hand_in
 
-from autograder.demo import answers_of, fill_in
+from autograder.demo import answers_of
 from autograder.grade import grade_unit
 from autograder.grades_file import NEEDS_MARKING
 from autograder.release import read_source, release_units
@@ -32,25 +29,13 @@ def unit_graded(request, tmp_path_factory):
     shutil.copytree(CHECKOUT / "notebooks" / unit, root / "notebooks" / unit)
     shutil.copy(CHECKOUT / "nbgrader_config.py", root)
     tree = Tree(root)
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         release_units(tree, [unit])
         solution, _ = answers_of(read_source(tree, unit))
         for count in range(len(solution) + 1):
-            submit(tree, unit, f"solved_{count}", dict(list(solution.items())[:count]))
+            hand_in(tree.root, f"solved_{count}", unit, dict(list(solution.items())[:count]))
         yield tree, unit, solution, grade_unit(tree, unit)
-    finally:
-        os.environ.pop("OMP_NUM_THREADS") if before is None else os.environ.update(OMP_NUM_THREADS=before)
-
-
-def submit(tree, unit, student, answers) -> Path:
-    notebook = nbformat.read(tree.root / "release" / unit / f"{unit}.ipynb", as_version=4)
-    fill_in(notebook, answers)
-    path = tree.root / "submitted" / student / unit / f"{unit}.ipynb"
-    path.parent.mkdir(parents=True)
-    nbformat.write(notebook, path)
-    return path
 
 
 def of(rows, student):
