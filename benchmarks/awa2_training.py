@@ -8,6 +8,7 @@ Interleaved rounds; medians count; ratios are taken within a round. On a process
 - ours: ``training.fit``, channels last in memory, fused Adam, bytes that stay on the device.
 - channels first: the same without ``channels_last``.
 - bfloat16: the same in mixed precision.
+- CUDA graph (with ``--device cuda``): the same, its steps replayed; give it many ``--batches``, for each round records anew.
 - plain: a ``DataLoader`` over the same pictures as floats, default Adam, ``loss.item()`` at every step.
 - common layout: ``ours`` with four convolutions of 32, 64, 128 and 256 channels, as much published code has them.
 
@@ -51,6 +52,8 @@ def main() -> None:
         "bfloat16": ours(images, precision="bfloat16"), "plain": plain(images),
         "common layout": ours(images, common_networks()),
     }  # fmt: skip
+    if target.type == "cuda":
+        ways["CUDA graph"] = ours(images, cuda_graph=True)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(options.rounds + 1):
         for name, epoch in ways.items():
@@ -82,14 +85,15 @@ def model_and_loss(images: Tensor, networks: Networks | None = None) -> tuple[nn
 
 
 def ours(
-    images: Tensor, networks: Networks | None = None, *, channels_last: bool = True, precision: str = "float32"
-) -> Callable[[], object]:
+    images: Tensor, networks: Networks | None = None, *, channels_last: bool = True, precision: str = "float32",
+    cuda_graph: bool = False,
+) -> Callable[[], object]:  # fmt: skip
     """An epoch of the course's own loop."""
     model, loss_function = model_and_loss(images, networks)
     if channels_last:
         model.to(memory_format=torch.channels_last)
     return lambda: training.fit(model, loss_function, images, epochs=1, batch_size=BATCH, lr=LR, precision=precision,
-                                progress=False)  # fmt: skip
+                                cuda_graph=cuda_graph, progress=False)  # fmt: skip
 
 
 def plain(images: Tensor) -> Callable[[], object]:

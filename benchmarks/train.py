@@ -80,9 +80,9 @@ class _Pictures(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.images[index].numpy())), int(self.labels[index])
 
 
-def plain(images: Tensor, labels: Tensor) -> Callable[[], object]:
+def plain(images: Tensor, labels: Tensor, device: str = "cpu") -> Callable[[], object]:
     """A DataLoader loop as tutorials write it."""
-    model = _PlainVAE()
+    model = _PlainVAE().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LR)
     loader = torch.utils.data.DataLoader(_Pictures(images, labels), batch_size=BATCH, shuffle=True)
 
@@ -90,6 +90,7 @@ def plain(images: Tensor, labels: Tensor) -> Callable[[], object]:
         model.train()
         total = 0.0
         for x, _ in loader:
+            x = x.to(device)
             optimizer.zero_grad()
             x_hat, mu, logvar = model(x)
             cross_entropy = F.binary_cross_entropy(x_hat, x.view(-1, PIXELS), reduction="sum")

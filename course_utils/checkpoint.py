@@ -13,7 +13,7 @@ from course_utils.errors import CourseError
 from course_utils.loop import Loop
 from course_utils.whole_file import whole_file
 
-_MAY_DIFFER = ("epochs", "device", "budget")  # settings that may change from one sitting to the next
+_MAY_DIFFER = ("epochs", "device", "budget", "cuda_graph")  # settings that may change from one sitting to the next
 
 
 def save(path: Path, loop: Loop, settings: dict, history: list[dict], device: torch.device) -> None:

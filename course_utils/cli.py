@@ -125,6 +125,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     device: Annotated[Optional[str], typer.Option(help="cpu, cuda or mps; default: the best there is.")] = None,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="On a CUDA device: replay whole steps from a CUDA graph.")
+    ] = False,
     name: Annotated[Optional[str], typer.Option(help="Name of the run; default: made from the settings.")] = None,
     log: Annotated[Optional[str], typer.Option(help="Log to tensorboard or wandb as well (no account needed).")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again where a run of this name exists.")] = False,
@@ -146,7 +149,7 @@ def train(
         os.environ["COURSE_RUNS"] = str(current_tree(context).root / "runs")
     request = train_command.Request(
         train_command.recipe(model, latent_dim, hidden_dim, beta, weight), dataset, epochs, batch_size, lr, seed,
-        device, precision, name, log, fresh,
+        device, precision, cuda_graph, name, log, fresh,
     )  # fmt: skip
     print(train_command.describe(train_command.train(request)))
 

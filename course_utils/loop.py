@@ -11,12 +11,14 @@ from typing import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from course_utils.cuda_graph import WARM_UP, RecordedStep
 from course_utils.datasets import batches
 from course_utils.errors import CourseError
 
 LossFunction = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
 CriticLossFunction = Callable[[nn.Module, nn.Module, Tensor], Mapping[str, Tensor]]
 Values = dict[str, "Tensor | float"]
+
 
 @dataclass(frozen=True)
 class Critic:
@@ -64,22 +66,26 @@ class Loop:
         images: (N, ...) on the device.
         precision: ``float32``, or ``bfloat16`` for mixed precision (torch.autocast): weights stay float32.
         on_copies: train copies of model and critic; ``model`` and ``critic.module`` stay as they are.
+        cuda_graph: replay the whole step, the critic's steps included, from a CUDA graph.
     """
 
     def __init__(
         self, model: nn.Module, loss_function: LossFunction, images: Tensor, *, batch_size: int, lr: float,
         critic: Critic | None = None, precision: str = "float32", on_copies: bool = False,
+        cuda_graph: bool = False,
     ) -> None:  # fmt: skip
         self.model = copy.deepcopy(model).train() if on_copies else model
-        self.optimizer = make_optimizer(self.model, lr)
+        self.optimizer = make_optimizer(self.model, lr, capturable=cuda_graph)
         self.steps = max(1, len(images) // batch_size)  # in an epoch
         self.critic = critic
         self._loss_function, self._images, self._batch_size = loss_function, images, batch_size
         self._autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
         self._supply: Iterator[Tensor] = iter(())
+        self._recorded = RecordedStep(lambda drawn: self._step(drawn[0], iter(drawn[1:]))) if cuda_graph else None
+        self.settling = 1 + (WARM_UP if cuda_graph else 0)  # first steps, which cost more than the others
         if critic:
             self.rival = copy.deepcopy(critic.module).train() if on_copies else critic.module
-            self.rival_optimizer = make_optimizer(self.rival, critic.lr, critic.betas)
+            self.rival_optimizer = make_optimizer(self.rival, critic.lr, critic.betas, capturable=cuda_graph)
             # while the model makes its step; its loss function uses critic.module, also where copies are trained
             self._frozen = [p for p in critic.module.parameters() if p.requires_grad]
 
@@ -93,12 +99,14 @@ class Loop:
         """The critic's steps, then one of the model on x (B, ...); all numbers of the loss functions, detached.
 
         Args:
-            watch: raise NotFinite where a loss is not finite, before the weights are touched.
+            watch: raise NotFinite where a loss is not finite, before the weights are touched; from a CUDA graph, after.
         """
-        values = self._train_critic(watch) if self.critic else {}
-        with self._autocast:
-            found = checked(self._loss_function(self.model, x))
-        return values | _descend(found, self.optimizer, watch)
+        if self._recorded is None:
+            return self._step(x, self._supply, watch)
+        values = self._recorded([x, *itertools.islice(self._supply, self.critic.steps if self.critic else 0)])
+        if watch and not all(math.isfinite(value) for key, value in values.items() if key in ("loss", "critic_loss")):
+            raise NotFinite
+        return values
 
     def rest(self) -> None:
         """Let the critic's parameters take gradients again."""
@@ -121,13 +129,19 @@ class Loop:
             self.rival.load_state_dict(state["critic"])
             self.rival_optimizer.load_state_dict(state["critic_optimizer"])
 
-    def _train_critic(self, watch: bool) -> Values:
+    def _step(self, x: Tensor, supply: Iterator[Tensor], watch: bool = False) -> Values:
+        values = self._train_critic(supply, watch) if self.critic else {}
+        with self._autocast:
+            found = checked(self._loss_function(self.model, x))
+        return values | _descend(found, self.optimizer, watch)
+
+    def _train_critic(self, supply: Iterator[Tensor], watch: bool) -> Values:
         """The means of the critic's numbers over its steps."""
         self.rest()
         totals: Values = {}
         for step in range(self.critic.steps):
             with self._autocast:
-                found = checked(self.critic.loss_function(self.model, self.rival, next(self._supply)))
+                found = checked(self.critic.loss_function(self.model, self.rival, next(supply)))
             for key, value in _descend(found, self.rival_optimizer, watch and step == 0).items():
                 totals[f"critic_{key}"] = totals.get(f"critic_{key}", 0.0) + value / self.critic.steps
         for p in self._frozen:
@@ -136,14 +150,15 @@ class Loop:
 
 
 def make_optimizer(
-    model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.999)
+    model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.999), *, capturable: bool = False
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015), all parameters in one fused kernel where the device has one."""
+    """Adam (Kingma and Ba 2015), all parameters in one fused kernel where the device has one; ``capturable`` in a CUDA
+    graph."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise CourseError("The model has no parameters to train. Are its layers attributes of the module?")
     fused = all(p.device.type in ("cpu", "cuda", "mps") and p.is_floating_point() for p in parameters)
-    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused)
+    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused, capturable=capturable)
 
 
 def _descend(values: Mapping[str, Tensor | float], optimizer: torch.optim.Optimizer, watch: bool) -> Values:

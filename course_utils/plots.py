@@ -10,7 +10,7 @@ import base64
 import html
 import io
 import math
-from typing import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,9 +20,13 @@ from torch import Tensor
 
 from course_utils import notebook
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PictureFile
+
 WIDTH = 8.0  # inches, of every figure
 DPI = 100
 COLOURS, MOST_COLOURS = 128, 256  # of a picture file, and of one that shows coloured images
+JPEG_QUALITY = 85
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
@@ -369,25 +373,46 @@ def mosaic(images: Tensor, columns: int) -> np.ndarray:
 
 def markup(fig: Figure, alt: str, caption: str) -> str:
     """HTML of a figure with its text alternative and caption."""
-    data = base64.b64encode(png(fig)).decode("ascii")
+    drawn, coloured = _drawn(fig)
+    kind, picture = ("jpeg", _jpeg(drawn)) if coloured else ("png", _png(drawn, coloured))
+    data = base64.b64encode(picture).decode("ascii")
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
     width = int(fig.get_size_inches()[0] * DPI)
-    return (f'<figure style="margin:0.5em 0"><img src="data:image/png;base64,{data}" alt="{html.escape(alt, quote=True)}" '
+    return (f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" alt="{html.escape(alt, quote=True)}" '
             f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
 
 
 def png(fig: Figure) -> bytes:
-    """The figure in a few colours, thin lines in theirs: half the bytes, or fewer, and no difference to the eye.
-    Notebooks are kept and sent."""
+    """The figure as a PNG file of few colours."""
+    return _png(*_drawn(fig))
+
+
+def _drawn(fig: Figure) -> tuple[PictureFile, bool]:
+    """The figure in pixels, and whether it shows coloured pictures: lines and grey pixels have fewer colours."""
     from PIL import Image
 
-    canvas, buffer = io.BytesIO(), io.BytesIO()
+    canvas = io.BytesIO()
     fig.savefig(canvas, format="rgba")
     size = tuple(int(side) for side in fig.bbox.size)
     drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
-    coloured = drawn.getcolors(maxcolors=4096) is None  # lines and grey pixels have fewer
+    return drawn, drawn.getcolors(maxcolors=4096) is None
+
+
+def _png(drawn: PictureFile, coloured: bool) -> bytes:
+    """In a few colours, thin lines in theirs: half the bytes, or fewer, and no difference to the eye. Notebooks are kept
+    and sent."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
     method = Image.Quantize.MEDIANCUT if coloured else Image.Quantize.MAXCOVERAGE  # the latter keeps thin lines
     drawn.quantize(MOST_COLOURS if coloured else COLOURS, method, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _jpeg(drawn: PictureFile) -> bytes:
+    """Half the bytes of a PNG of 256 colours, and all colours."""
+    buffer = io.BytesIO()
+    drawn.save(buffer, format="jpeg", quality=JPEG_QUALITY, subsampling=0, optimize=True)
     return buffer.getvalue()
 
 

@@ -41,6 +41,7 @@ class Request:
     seed: int
     device: str | None = None
     precision: str = "float32"
+    cuda_graph: bool = False
     name: str | None = None
     log: str | None = None
     fresh: bool = False
@@ -71,6 +72,8 @@ def train(request: Request) -> Path:
     if request.log is not None and request.log not in loggers.OPTIONAL:
         raise CourseError(f"There is no logger {request.log!r}; expected one of {', '.join(loggers.OPTIONAL)}.")
     target = device.get_device(request.device)
+    if request.cuda_graph and target.type != "cuda":
+        raise CourseError(f"--cuda-graph needs a CUDA device; this training is on {target}. Leave it out.")
     data = datasets.load(request.dataset, device=target)
     train_images, test_images = (_images(images) for images in (data.train_images, data.test_images))
     device.seed_everything(request.seed)
@@ -97,7 +100,7 @@ def train(request: Request) -> Path:
         run = training.fit(
             model, loss_function, train_images, epochs=request.epochs, test_images=test_images,
             batch_size=request.batch_size, lr=request.lr, seed=request.seed, name=request.run_name, unit=UNIT,
-            critic=critic, precision=request.precision, checkpoint=checkpoint,
+            critic=critic, precision=request.precision, cuda_graph=request.cuda_graph, checkpoint=checkpoint,
             on_epoch=log,
         )  # fmt: skip
     finally:
@@ -143,7 +146,8 @@ def _about(request: Request, model, data: Dataset, target: torch.device) -> dict
     return {
         "name": request.run_name, "model": request.recipe.settings(), "dataset": request.dataset,
         "data_sha256": _digest(data), "training_images": len(data.train_images),
-        **{key: getattr(request, key) for key in ("epochs", "batch_size", "lr", "seed", "precision")},
+        **{key: getattr(request, key) for key in ("epochs", "batch_size", "lr", "seed", "precision",
+                                                      "cuda_graph")},
         "parameters": sum(p.numel() for p in model.parameters()),
         "versions": {"python": platform.python_version()} | {
             name: version(name) for name in ("latent-space-course", "torch", "torchvision", "numpy", "safetensors")},

@@ -63,6 +63,7 @@ def fit(
     label: str | None = None,
     critic: Critic | None = None,
     precision: str = "float32",
+    cuda_graph: bool = False,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Run], None] | None = None,
     progress: bool = True,
@@ -83,6 +84,8 @@ def fit(
         label: what the scoreboard calls the model, e.g. ``"MMD-VAE, weight 100"``; default: its name.
         critic: a network trained beside the model; ``loss_function`` reaches its module by itself.
         precision: ``float32``, or ``bfloat16`` for mixed precision (torch.autocast); weights stay float32.
+        cuda_graph: on a CUDA device, record the step once and replay it. What the loss function does besides computing
+            tensors (counting, printing, looking at a number) then happens in the first steps alone.
         checkpoint: a file that is written after every epoch and gone on from if it is there. On a CPU with the same
             number of threads, a training that was interrupted ends with the very weights of one that was not.
         on_epoch: called with the run after every epoch, with the model in training mode.
@@ -104,6 +107,8 @@ def fit(
     if seed is not None:
         device_module.seed_everything(seed)
     device = images.device
+    if cuda_graph and device.type != "cuda":
+        raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
     model.to(device).train()
     settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "images": len(images),
                 "device": str(device), "budget": device_module.budget_name()}  # fmt: skip
@@ -112,8 +117,11 @@ def fit(
         settings |= {"critic_steps": critic.steps, "critic_lr": critic.lr, "critic_betas": list(critic.betas)}
     if precision != "float32":
         settings["precision"] = precision
+    if cuda_graph:
+        settings["cuda_graph"] = True
     run = Run(model, settings=settings)
-    loop = Loop(model, loss_function, images, batch_size=batch_size, lr=lr, critic=critic, precision=precision)
+    loop = Loop(model, loss_function, images, batch_size=batch_size, lr=lr, critic=critic, precision=precision,
+                cuda_graph=cuda_graph)  # fmt: skip
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if checkpoint is not None and checkpoint.exists():
         run.history = checkpoints.load(checkpoint, loop, settings, device)
@@ -122,7 +130,7 @@ def fit(
     ahead = epochs - len(run.history)
     if ahead > 0 and progress:
         run.estimated_seconds = estimate_seconds(model, loss_function, images, ahead, batch_size, test_images, critic,
-                                                 precision)  # fmt: skip
+                                                 precision, cuda_graph)  # fmt: skip
         print(f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
               f"on {device_module.describe(device)}.", flush=True)  # fmt: skip
 
@@ -163,12 +171,13 @@ def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batc
 def estimate_seconds(
     model: nn.Module, loss_function: LossFunction, images: Tensor, epochs: int, batch_size: int = 128,
     test_images: Tensor | None = None, critic: Critic | None = None, precision: str = "float32",
+    cuda_graph: bool = False,
 ) -> float:  # fmt: skip
     """Seconds that ``fit`` will take here, from a few steps of copies. Nothing that is given is changed, nor the
     random state."""
     with device_module.random_state_kept():
         loop = Loop(model, loss_function, images, batch_size=batch_size, lr=1e-3, critic=critic, precision=precision,
-                    on_copies=True)  # fmt: skip
+                    on_copies=True, cuda_graph=cuda_graph)  # fmt: skip
 
         def endless():
             while True:  # epoch after epoch, so that drawing the order of the images is counted too
@@ -176,7 +185,8 @@ def estimate_seconds(
 
         supply = endless()
         try:
-            loop.step(next(supply))  # the first one also allocates memory
+            for _ in range(loop.settling):
+                loop.step(next(supply))
             done, began = 0, _clock(images.device)
             while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
                 loop.step(next(supply))

@@ -156,7 +156,7 @@ def test_drawing_changes_neither_weights_nor_numbers(screen):
     assert not different and numbers == plain_numbers, f"drawing changed {different or numbers}"
 
 
-@pytest.mark.parametrize("broken", ["png", "training_figure"])
+@pytest.mark.parametrize("broken", ["_drawn", "training_figure"])
 def test_an_error_in_drawing_does_not_stop_the_training(screen, monkeypatch, broken):
     monkeypatch.setattr(plots, broken, raising(RuntimeError("no fonts")))
     run = fit()
@@ -166,7 +166,7 @@ def test_an_error_in_drawing_does_not_stop_the_training(screen, monkeypatch, bro
 
 
 def test_an_interrupt_while_drawing_leaves_a_usable_model(screen, monkeypatch):
-    monkeypatch.setattr(plots, "png", raising(KeyboardInterrupt()))  # and again while the last picture is drawn
+    monkeypatch.setattr(plots, "_drawn", raising(KeyboardInterrupt()))  # and again while the last picture is drawn
     run = fit()
     assert run.stopped == "interrupted" and not run.model.training
     assert run.model(IMAGES.float() / 255)[0].isfinite().all()

@@ -113,6 +113,7 @@ def test_a_training_that_leaves_the_finite_numbers_is_a_failure(place, capsys):
     (["--epochs", "0"], 2, "epochs"),
     (["--name", "a/b"], 1, "name"),
     (["--device", "abacus"], 1, "abacus"),
+    (["--device", "cpu", "--cuda-graph"], 1, "--cuda-graph needs a CUDA device"),
 ])  # fmt: skip
 def test_wrong_usage_is_one_line_and_leaves_nothing(place, capsys, arguments, code, said):
     assert course_train(*arguments) == code
