@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from course_utils import metrics, models, plots
 from course_utils.datasets import scale
 
+STRIP_HEIGHT = 64  # pixels at most of a row of the still picture, unless one image is taller
 STUDIED = 2000  # images from which rates, spreads and ranges are told
 LEAST_REACH = 3.0  # a slider goes at least this far: 99.7 % of N(0, 1)
 
@@ -107,7 +108,8 @@ def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9,
     lines = [(name, space, d) for name, space in shown for d in space.order[: max(1, rows // len(shown))]]
     names = [f"{name}: {space.label(d)}" if len(shown) > 1 else space.label(d) for name, space, d in lines]
     paths = [space.decode(_path(space, d, index, steps)) for _, space, d in lines]
-    strips = [np.concatenate(list(pictures), axis=1).repeat(2, axis=0).repeat(2, axis=1) for pictures in paths]
+    times = max(1, STRIP_HEIGHT // paths[0].shape[1])
+    strips = [np.concatenate(list(pictures), axis=1).repeat(times, axis=0).repeat(times, axis=1) for pictures in paths]
     margin = 12 + max(int(_font(11).getlength(name)) for name in names)
     tall, wide = strips[0].shape[:2]
     canvas = Image.new("RGB" if strips[0].ndim == 3 else "L", (margin + wide, (tall + 4) * len(strips)), "white")

@@ -173,6 +173,22 @@ def lines(
 
 
 @rc_context(STYLE)
+def bundle(
+    curves: Sequence[tuple[Sequence[float], Sequence[float]]], label: str, reference: tuple[Sequence[float], Sequence[float]],
+    reference_label: str, alt: str, caption: str = "", *, xlabel: str, ylabel: str,
+) -> None:  # fmt: skip
+    """Many thin lines (x, y) of one kind, which need not be told apart, and one to compare them with on top."""
+    fig, axes = figure(3.0)
+    ax = axes[0, 0]
+    for index, (x, y) in enumerate(curves):
+        ax.plot(x, y, color=OTHER, lw=1, alpha=0.6, label=label if index == 0 else None)
+    ax.plot(*reference, color=ACCENT, lw=2.5, ls=(0, (4, 2)), label=reference_label)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
 def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
          ticks: Sequence[str] | None = None) -> None:  # fmt: skip
     """Bars, one panel per group under a common scale; ``ticks`` name the bars."""
@@ -272,7 +288,7 @@ def manifold(
     for ax, (title, decode) in zip(axes[0], decoders.items(), strict=True):
         ax.imshow(mosaic(torch.sigmoid(decode(z)), steps), cmap="gray", vmin=0, vmax=1, extent=(0, steps, 0, steps))
         marks = [0, steps // 2, steps - 1]
-        labels = [f"{axis[m]:.1f}" for m in marks]
+        labels = [f"{axis[m].item():z.1f}" for m in marks]
         ax.set_xticks([m + 0.5 for m in marks], labels)
         ax.set_yticks([m + 0.5 for m in marks], labels)
         ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
