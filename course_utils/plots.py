@@ -287,10 +287,10 @@ def manifold(
     fig, axes = figure(WIDTH / max(len(decoders), 1) * (0.98 if len(decoders) > 1 else 0.85) + 0.4, 1, len(decoders))
     for ax, (title, decode) in zip(axes[0], decoders.items(), strict=True):
         ax.imshow(mosaic(torch.sigmoid(decode(z)), steps), cmap="gray", vmin=0, vmax=1, extent=(0, steps, 0, steps))
-        marks = [0, steps // 2, steps - 1]
-        labels = [f"{axis[m].item():z.1f}" for m in marks]
-        ax.set_xticks([m + 0.5 for m in marks], labels)
-        ax.set_yticks([m + 0.5 for m in marks], labels)
+        marks = [0.5, steps / 2, steps - 0.5]  # the middle lies between two pictures where their number is even
+        labels = [f"{at.item():z.1f}" for at in (axis[0], (axis[(steps - 1) // 2] + axis[steps // 2]) / 2, axis[-1])]
+        ax.set_xticks(marks, labels)
+        ax.set_yticks(marks, labels)
         ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
     show(fig, alt, caption)
 
