@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -63,20 +64,24 @@ def solutions(
 ) -> None:
     """Execute the sources into solutions/.
 
-    Runs each notebook from top to bottom without a time limit and keeps it with its figures. An error,
+    Runs each notebook from top to bottom without a time limit and keeps it with its figures. Units of one
+    command share their models, so that 07 shows those of the units before it. An error,
     a fallback data set or a file of more than 2 MB fails and leaves the old file in place.
 
     Examples: course solutions 02; course solutions --budget quick --allow-fallback
     """
+    from .release import workspace
     from .solutions import BUDGETS, solve_unit
 
     tree = _instructor_tree(context)
     if budget not in BUDGETS:
         raise WrongUsage(f"unknown budget {budget!r}: use {', '.join(BUDGETS)}.")
-    for unit in _units(tree, units, all_units):
-        print(f"{unit}: running ...", flush=True)
-        path, seconds = solve_unit(tree, unit, budget=budget, allow_fallback=allow_fallback, debug=context.obj["debug"])
-        print(f"{unit}: {_shown(path, tree)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
+    with tempfile.TemporaryDirectory(dir=workspace(tree)) as runs:
+        for unit in _units(tree, units, all_units):
+            print(f"{unit}: running ...", flush=True)
+            path, seconds = solve_unit(tree, unit, budget=budget, allow_fallback=allow_fallback,
+                                       debug=context.obj["debug"], runs=Path(runs))  # fmt: skip
+            print(f"{unit}: {_shown(path, tree)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
 
 
 def grade(

@@ -32,26 +32,29 @@ CELL_FILE = re.compile(r"[^\s\"'<>()]{0,120}[\\/]ipykernel_\d+[\\/]\d+\.py")
 
 
 def solve_unit(
-    tree: Tree, unit: str, budget: str = "full", allow_fallback: bool = False, debug: bool = False
-) -> tuple[Path, float]:
+    tree: Tree, unit: str, budget: str = "full", allow_fallback: bool = False, debug: bool = False,
+    runs: Path | None = None,
+) -> tuple[Path, float]:  # fmt: skip
     """Execute a unit's source from top to bottom, without a time limit, and put it into solutions/.
 
     Raises CourseError, and leaves the old file, when a cell fails, a check does not give full points, the embedded
     digits stood in for MNIST (unless allowed), the file is over 2 MB, or an output names a path of this machine.
+    ``runs`` is where models are kept and earlier units' models are found; default: a place of its own, thrown away.
     Returns the file's path and the seconds it took.
     """
     read_source(tree, unit)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=workspace(tree)) as folder:
         built = Path(folder) / "solutions"
-        with environment(COURSE_BUDGET=budget, COURSE_RUNS=str(Path(folder) / "runs")):
+        with environment(COURSE_BUDGET=budget, COURSE_RUNS=str(runs or Path(folder) / "runs")):
             execute_source(tree, unit, built, debug=debug)
         path = notebook_path(built, unit)
         notebook = nbformat.read(path, as_version=4)
-        scrub(notebook, machine_paths(tree, Path(folder)))
+        paths = machine_paths(tree, Path(folder), *([runs] if runs else []))
+        scrub(notebook, paths)
         leave_stills(notebook)
         nbformat.write(notebook, path)
-        problems = find_problems(notebook, allow_fallback, machine_paths(tree, Path(folder)), path.stat().st_size)
+        problems = find_problems(notebook, allow_fallback, paths, path.stat().st_size)
         if problems:
             raise CourseError(f"{unit}: {problems[0]} solutions/{unit} is left as it was.")
         publish(built / unit, tree.root / "solutions" / unit, workspace(tree))
@@ -104,9 +107,9 @@ def earned(cell: NotebookNode) -> float | None:
         return None
 
 
-def machine_paths(tree: Tree, scratch: Path) -> dict[str, str]:
+def machine_paths(tree: Tree, *scratch: Path) -> dict[str, str]:
     """Paths that mean nothing elsewhere, and what stands for them in an output; the longest first."""
-    paths = {str(scratch): "scratch", str(tree.root): ".", sys.prefix: "python"}
+    paths = {str(folder): "scratch" for folder in scratch} | {str(tree.root): ".", sys.prefix: "python"}
     home = str(Path.home())
     if len(home) > len("/root"):  # a short home would match too much
         paths[home] = "~"

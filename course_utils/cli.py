@@ -134,8 +134,8 @@ def train(
 ) -> None:
     """Train a model from the command line, and keep it in runs/train/.
 
-    The same command goes on where an interrupted training stopped, and ends with the same weights. Example, the
-    settings of the AwA2 experiment: course train --model mmd-ae --dataset awa2 --latent-dim 128 --epochs 50
+    The same command goes on where an interrupted training stopped, and ends with the same weights. Example, with
+    batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae --dataset awa2 --latent-dim 128 --epochs 50
     --batch-size 64 --lr 1e-4
     """
     import os

@@ -252,7 +252,7 @@ def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began:
 
 def _last_words(run: Run, epochs: int) -> str:
     if not run.stopped:
-        return f"{epochs} epochs in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}." if epochs else ""
+        return f"{epochs} epoch{'s' * (epochs > 1)} in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}." if epochs else ""
     where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
     if run.stopped == "interrupted":
         return f"Interrupted {where}. The model is usable as it is, and its history is kept."
