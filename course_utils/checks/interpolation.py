@@ -201,7 +201,7 @@ def _ends(candidate: Candidate, draw: Draw) -> None:
 def _anywhere(exact: Walk) -> Callable[[Candidate, Draw], None]:
     def law(candidate: Candidate, draw: Draw) -> None:
         """Random inputs, exact comparison: a correct function never fails."""
-        for dims, steps in ((1, 3), (2, 2), (200, 8)):
+        for dims, steps in ((1, 3), (2, 2), (200, 8), (24, 33), (3, 101)):
             a, b = draw.normal(dims, dtype=torch.float64), draw.normal(dims, dtype=torch.float64)
             _compare(candidate, exact, a, b, steps, f"{steps} codes of {dims} dimensions in float64")
         for device in candidate.devices():
@@ -231,12 +231,15 @@ def _line_by_hand(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     a, b = torch.tensor([0.0, 2.0, -1.0]), torch.tensor([4.0, 0.0, -1.0])
     _compare(candidate, straight, a, b, 5, "codes from (0, 2, -1) to (4, 0, -1) in 5 steps")
+    _compare(candidate, straight, a, a, 3, "codes from (0, 2, -1) to the same code")
+    _compare(candidate, straight, 0 * a, 0 * a, 3, "codes from zero to zero")
+    _compare(candidate, straight, 30 * a, -20 * b, 4, "codes from (0, 60, -30) to (-80, 0, 20) in 4 steps")
 
 
 @INTERPOLATE.law("goes in a straight line, in even steps", weight=3)
 def _even(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for num_steps in (4, draw.integer(5, 12), 30):
+    for num_steps in (4, draw.integer(5, 12), 30, draw.integer(40, 120)):
         a, b = _pair(draw, draw.integer(2, 12), draw.number(0.3, 2.8))
         walk = plain64(_walk(candidate, a, b, num_steps))
         want = straight(a, b, num_steps)
@@ -265,6 +268,12 @@ def _formula(candidate: Candidate, draw: Draw) -> None:
     for angle in (0.2, draw.number(0.5, 1.4), draw.number(1.7, 2.6), 2.9):
         a, b = _pair(draw, draw.integer(2, 12), angle)
         _compare(candidate, arc, a, b, draw.integer(4, 12), f"codes at an angle of {show(angle)}")
+    for angle in (draw.number(3.0, 3.1), math.pi - 0.02):  # nearly opposite, but not yet straight: codes become long
+        a, b = _pair(draw, 4, angle)
+        want = arc(a, b, 5)
+        # an angle from float32 codes is off by up to 4e-4 there, and 1 / sin w with it by 2 %
+        same_tensor(_walk(candidate, a, b, 5), want, f"codes at an angle of {show(angle)}", scale=float(want.abs().max()),
+                    rounding=0.03)
 
 
 @SLERP.law("keeps the length between codes of equal length", weight=2)
@@ -274,6 +283,11 @@ def _keeps_length(candidate: Candidate, draw: Draw) -> None:
         a, b = (length * _unit(z) for z in _pair(draw, draw.integer(3, 12), draw.number(0.6, 2.5)))
         walk = _walk(candidate, a.float(), b.float(), 9)
         same_tensor(walk.norm(dim=1), torch.full((9,), length, dtype=torch.float64), "length of the codes", scale=length)
+    for angle, share in ((0.15, 0.002), (0.3, 0.006), (0.45, 0.006)):  # the chord sags by 0.0028, 0.011 and 0.025
+        a, b = (_unit(z).float() for z in _pair(draw, 64, angle))
+        walk = _walk(candidate, a, b, 41)
+        same_tensor(walk.norm(dim=1), torch.ones(41, dtype=torch.float64), f"length of codes at an angle of {show(angle)}",
+                    scale=1.0, rounding=share)
 
 
 @SLERP.law("is the straight line where the codes are parallel, opposite or zero", weight=2)

@@ -42,6 +42,11 @@ for name, about, cause, f in (
     ("noisy", "noise on the way", None,
      lambda a, b, n: a + t_of(n) * (b - a) + (t_of(n) * (1 - t_of(n))) * torch.randn(n, len(a))),
     ("bent", "through the origin's side", None, lambda a, b, n: a + t_of(n) * (b - a) + t_of(n) * (1 - t_of(n)) * a),
+    ("by_direction", "unit direction times distance: nan for equal codes", None,
+     lambda a, b, n: a + t_of(n) * (b - a).norm() * ((b - a) / (b - a).norm())),
+    ("cut_off", "codes cut off at 5", None, lambda a, b, n: a.clamp(-5, 5) + t_of(n) * (b - a.clamp(-5, 5))),
+    ("rounded_steps", "the step 1 / (n - 1) rounded to two digits", None,
+     lambda a, b, n: a + (torch.arange(n) * round(1 / (n - 1), 2))[:, None] * (b - a)),
     ("two_only", "ends right, the rest repeated", None,
      lambda a, b, n: torch.cat([a.expand(n - 1, -1), b[None]])),
 ):
