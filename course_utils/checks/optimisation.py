@@ -32,6 +32,11 @@ EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although
                    "off and batch normalisation learns no statistics.")
 RANDOM_STEP = _wrong("random_step", "Your step has randomness of its own: noise or shuffling that changes the loss "
                      "does not belong here.")
+GRADIENT_OF_X = _wrong("changes_arguments", "You switch on requires_grad for the batch: it is the parameters that learn.")
+CHANGES_SETTINGS = _wrong("changes_optimizer", "You change a setting of the optimiser, such as its learning rate: that is "
+                          "for whoever made it to decide.")
+FORWARD_TWICE = Cause("several_forward_passes", "The modules see the batch more than once: batch normalisation counts it "
+                      "each time. Return the loss of the pass that you differentiate.", _CARD, tentative=True)
 STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients "
                         "of the batch before and changes the parameters that backward() needs.")
 
@@ -98,6 +103,24 @@ def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int =
     return bench
 
 
+_BLACK = 5  # a pixel that is black in every image
+
+
+def _large_bench(draw: Draw) -> Bench:
+    """A batch of 100 images of MNIST's size; the norm of its gradient is above 50."""
+    pixels, hidden, latent = 784, 16, 4
+    encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.Tanh(), nn.Linear(hidden, latent))
+    decoder = nn.Sequential(nn.Linear(latent, hidden), nn.Tanh(), nn.Linear(hidden, pixels))
+    with torch.no_grad():
+        for layer, scale in ((encoder[0], 0.05), (encoder[2], 0.4), (decoder[0], 1.0), (decoder[2], 0.4)):
+            layer.weight.copy_(draw.normal(*layer.weight.shape, scale=scale))
+            layer.bias.copy_(draw.normal(*layer.bias.shape))
+        encoder[0].weight[:, _BLACK] = draw.signs(hidden)
+    x = draw.pixels(100, pixels)
+    x[:, _BLACK] = 0.0
+    return Bench(encoder, decoder, torch.optim.SGD([*encoder.parameters(), *decoder.parameters()], lr=0.002), x)
+
+
 def _take(candidate: Candidate, bench: Bench) -> object:
     try:
         return candidate((bench.encoder, bench.decoder), bench.x, bench.optimizer,
@@ -126,6 +149,10 @@ def _compare_once(candidate: Candidate, bench: Bench, what: str, steps: int) -> 
     for _ in range(steps):
         trusted.step()
         number(_take(candidate, bench), "the loss", tensor_allowed=True)
+    for mine, its in zip(trusted.optimizer.param_groups, bench.optimizer.param_groups):
+        for name in mine.keys() - {"params"}:
+            if mine[name] != its.get(name):
+                raise Broken(f"{what}: the optimiser's {name} stays {mine[name]}", str(its.get(name)), CHANGES_SETTINGS)
     rows = list(zip(before, trusted.values(), bench.values()))
     half = len(list(bench.encoder.parameters()))
     for part, chunk in (("encoder", rows[:half]), ("decoder", rows[half:])):
@@ -279,9 +306,18 @@ CHECK = Check("train_step", "train_step(autoencoder, x, optimizer)", _diagnose)
 
 @CHECK.law("takes the optimiser's step on encoder and decoder", weight=3)
 def _plain_step(candidate: Candidate, draw: Draw) -> None:
-    """Random inputs, exact comparison: a correct function never fails."""
+    """Random inputs, exact comparison: a correct function never fails. The large bench shows clipping and images left
+    out; where the gradient is 0, nothing but a penalty of the student's own moves a weight."""
     for n in (6, 1):
         _compare_step(candidate, lambda: _bench(draw, "SGD", n, stale=False), f"SGD, batch of {n}")
+    _compare_step(candidate, lambda: _large_bench(draw), "SGD, batch of 100 with 784 pixels")
+    bench = _large_bench(draw)
+    black = bench.encoder[0].weight[:, _BLACK].detach().clone()
+    _take(candidate, bench)
+    moved = float((bench.encoder[0].weight[:, _BLACK].detach() - black).abs().max())
+    if moved > 1e-7:
+        raise Broken("weights of a pixel that is black in every image stay where they are: their gradient is 0",
+                     f"they move by {show(moved)}")
 
 
 @CHECK.law("clears gradients that an earlier step has left behind", weight=3)
@@ -354,10 +390,13 @@ def _trains(candidate: Candidate, draw: Draw) -> None:
     _take(candidate, bench)
     moved = not all(torch.equal(a, b) for a, b in zip(before, bench.values()))
     for name, module in (("encoder", bench.encoder), ("decoder", bench.decoder)):
-        if int(module[1].num_batches_tracked) == 0:
+        seen = int(module[1].num_batches_tracked)
+        if seen == 0:
             raise Broken(f"batch normalisation of the {name} in training mode",
                          "it was in evaluation mode during the step, or took no part",
                          EVAL_MODE if moved else None)
+        if seen > 1:
+            raise Broken(f"one forward pass of the {name} in a step", f"{seen}", FORWARD_TWICE)
 
 
 def _with_modes(draw: Draw) -> Bench:
@@ -375,4 +414,6 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     kept = bench.x.clone()
     number(_take(candidate, bench), "the loss", tensor_allowed=True)
     untouched((kept,), (bench.x,), ("x",))
+    if bench.x.requires_grad:
+        raise Broken("x as it was before the call", "x now requires gradients", GRADIENT_OF_X)
     well_behaved(candidate)

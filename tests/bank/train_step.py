@@ -64,7 +64,9 @@ for name, about, cause, function in (
      step(lambda ae, x: reconstruction_loss(forward(ae, (x + 0.3 * torch.randn_like(x))), x))),
     ("regularised", "weight decay added", None,
      step(lambda ae, x: usual(ae, x) + 0.1 * sum(p.square().sum() for p in ae[0].parameters()))),
-    ("code_penalty", "codes pulled to zero", None,
+    ("slightly_regularised", "a little weight decay added", None,
+     step(lambda ae, x: usual(ae, x) + 1e-3 * sum(p.square().sum() for part in ae for p in part.parameters()))),
+    ("code_penalty", "codes pulled to zero", "several_forward_passes",
      step(lambda ae, x: usual(ae, x) + ae[0](x).square().sum(1).mean())),
     ("binarised", "batch binarised", None,
      step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float()))),
@@ -181,6 +183,58 @@ def clipped(autoencoder, x, optimizer):
     return loss.item()
 
 
+def clipping(limit):
+    """Clips the gradients' norm at `limit`."""
+    def train_step(autoencoder, x, optimizer):
+        optimizer.zero_grad()
+        loss = usual(autoencoder, x)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for module in autoencoder for p in module.parameters()], limit)
+        optimizer.step()
+        return loss.item()
+    return train_step
+
+
+for limit in (3, 5, 10):
+    BANK.formula(f"clipped_at_{limit}", f"gradients clipped to norm {limit}", clipping(limit))
+
+
+@BANK.wrong("each gradient clipped at one")
+def clipped_values(autoencoder, x, optimizer):
+    optimizer.zero_grad()
+    loss = usual(autoencoder, x)
+    loss.backward()
+    torch.nn.utils.clip_grad_value_([p for module in autoencoder for p in module.parameters()], 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@BANK.wrong("learning rate one per cent lower after every step", "changes_optimizer")
+def decays_slowly(autoencoder, x, optimizer):
+    value = step(usual)(autoencoder, x, optimizer)
+    for group in optimizer.param_groups:
+        group["lr"] *= 0.99
+    return value
+
+
+@BANK.wrong("a forward pass of its own for the value", "several_forward_passes")
+def two_passes(autoencoder, x, optimizer):
+    with torch.no_grad():
+        value = usual(autoencoder, x).item()
+    step(usual)(autoencoder, x, optimizer)
+    return value
+
+
+@BANK.wrong("only the first 32 images")
+def first_32(autoencoder, x, optimizer):
+    return step(usual)(autoencoder, x[:32], optimizer)
+
+
+@BANK.wrong("the batch requires gradients", "changes_arguments")
+def gradient_of_x(autoencoder, x, optimizer):
+    return step(usual)(autoencoder, x.requires_grad_(), optimizer)
+
+
 @BANK.wrong("forward under no_grad")
 def without_grad(autoencoder, x, optimizer):
     optimizer.zero_grad()
@@ -198,7 +252,7 @@ def changes_x(autoencoder, x, optimizer):
     return value
 
 
-@BANK.wrong("learning rate halved at every step")
+@BANK.wrong("learning rate halved at every step", "changes_optimizer")
 def decays(autoencoder, x, optimizer):
     for group in optimizer.param_groups:
         group["lr"] *= 0.5
