@@ -208,6 +208,12 @@ class RemoteModule(ModuleHandle):
     def load(self, values: list[torch.Tensor]) -> None:
         self._ask("load", list(values))
 
+    def buffers(self) -> list[torch.Tensor]:
+        return [self._tensor(value) for value in self._ask("buffers")]
+
+    def load_buffers(self, values: list[torch.Tensor]) -> None:
+        self._ask("load_buffers", list(values))
+
     def gradients(self, x: torch.Tensor, cotangent: torch.Tensor) -> list[torch.Tensor | None]:
         return [None if value is None else self._tensor(value) for value in self._ask("gradients", x, cotangent)]
 

@@ -61,7 +61,7 @@ def build(candidate: Candidate, *sizes: int) -> tuple[ModuleHandle, ModuleHandle
 
 
 def must_agree(first: list[Part], second: list[Part], draw: Draw, card: str) -> None:
-    """Two independent networks share no layer, and compute the same with the same parameters."""
+    """Two independent networks share no layer, and compute the same with the same parameters and buffers."""
     for one, two in zip(first, second):
         if set(one.handle.identity()) & set(two.handle.identity()):
             raise Broken("new layers at every call", f"the {one.name} shares layers with that of an earlier call",
@@ -72,6 +72,8 @@ def must_agree(first: list[Part], second: list[Part], draw: Draw, card: str) -> 
         if [v.shape for v in values] != two.handle.shapes():
             raise Broken(f"the same layers in the {one.name} at every call", "layers of other shapes")
         two.handle.load(values)
+        if buffers := one.handle.buffers():
+            two.handle.load_buffers(buffers)
         x = one.inputs(draw, 5)
         a, again = plain64(one(x)), plain64(one(x))
         allowed = 1e-4 * float(a.abs().max()) + 1e-6

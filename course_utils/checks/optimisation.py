@@ -32,11 +32,11 @@ EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although
                    "off and batch normalisation learns no statistics.")
 RANDOM_STEP = _wrong("random_step", "Your step has randomness of its own: noise or shuffling that changes the loss "
                      "does not belong here.")
-GRADIENT_OF_X = _wrong("changes_arguments", "You switch on requires_grad for the batch: it is the parameters that learn.")
-CHANGES_SETTINGS = _wrong("changes_optimizer", "You change a setting of the optimiser, such as its learning rate: that is "
-                          "for whoever made it to decide.")
-FORWARD_TWICE = Cause("several_forward_passes", "The modules see the batch more than once: batch normalisation counts it "
-                      "each time. Return the loss of the pass that you differentiate.", _CARD, tentative=True)
+GRADIENT_OF_X = _wrong("changes_arguments", "You switch on requires_grad for the batch: the parameters learn, not x.")
+CHANGES_SETTINGS = _wrong("changes_optimizer", "You change a setting of the optimiser, such as its learning rate: that "
+                          "is for whoever made it to decide.")
+FORWARD_TWICE = Cause("several_forward_passes", "The modules see the batch more than once: batch normalisation counts "
+                      "it each time. Return the loss of the pass that you differentiate.", _CARD, tentative=True)
 STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients "
                         "of the batch before and changes the parameters that backward() needs.")
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from .verdict import CallFailed
+
 _CPU = torch.device("cpu")
 
 
@@ -91,6 +93,16 @@ class ModuleHandle:
             for parameter, value in zip(self._parameters(), values, strict=True):
                 parameter.copy_(value)
 
+    def buffers(self) -> list[torch.Tensor]:
+        """Copies of the buffers: numbers that belong to the module and are not trained."""
+        return [b.detach().clone() for b in self._module.buffers()]
+
+    def load_buffers(self, values: list[torch.Tensor]) -> None:
+        """Replace the values of all buffers."""
+        with torch.no_grad():
+            for buffer, value in zip(self._module.buffers(), values, strict=True):
+                buffer.copy_(value)
+
     def gradients(self, x: torch.Tensor, cotangent: torch.Tensor) -> list[torch.Tensor | None]:
         """Vector-Jacobian products of the output at `x` with respect to the parameters; None where it does not
         depend."""
@@ -106,7 +118,8 @@ class ModuleHandle:
     def _parameters(self) -> list[torch.Tensor]:
         found = list(self._module.parameters())
         if any(nn.parameter.is_lazy(p) for p in found):
-            raise TypeError("a lazy module must be called before its parameters are read")
+            raise CallFailed("raised", "a lazy layer has no parameters, because no input has passed through it; remove "
+                             "layers that are not used")
         return found
 
     def short(self) -> str:

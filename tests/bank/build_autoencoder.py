@@ -67,6 +67,32 @@ def frozen(module):
     return module
 
 
+class UnusedLazy(nn.Module):
+    def __init__(self, a, b, c):
+        super().__init__()
+        self.net, self.forgotten = two(a, b, c), nn.LazyLinear(b)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class TrainsOtherwise(nn.Module):
+    """Applies `change` to its output in training mode only."""
+
+    def __init__(self, change, a, b, c):
+        super().__init__()
+        self.net, self.change = two(a, b, c), change
+
+    def forward(self, x):
+        return self.change(self.net(x)) if self.training else self.net(x)
+
+
+def filled(module, value):
+    for p in module.parameters():
+        nn.init.constant_(p, value)
+    return module
+
+
 def two(a, b, c, *, act=nn.ReLU, end=()):
     return mlp(nn.Linear(a, b), act(), nn.Linear(b, c), *end)
 
@@ -103,8 +129,41 @@ for name, about, cause, f in (
      l: (two(p, h, l, end=[nn.LeakyReLU(0.1)]), two(l, h, p))),
     ("no_hidden", "single layers", "no_hidden_layer|no_nonlinearity", lambda p, h,
      l: (nn.Linear(p, l), nn.Linear(l, p))),
-    ("no_hidden_relu", "single layers with a relu in front", "no_hidden_layer|no_nonlinearity",
+    ("no_hidden_relu", "single layers with a relu in front", "no_hidden_layer|no_nonlinearity|negative_codes_lost",
      lambda p, h, l: (mlp(nn.ReLU(), nn.Linear(p, l)), mlp(nn.ReLU(), nn.Linear(l, p)))),
+    ("relu_before_decoder", "relu on the codes, then two linear layers", "misplaced_nonlinearity|negative_codes_lost",
+     lambda p, h, l: (two(p, h, l), mlp(nn.ReLU(), nn.Linear(l, h), nn.Linear(h, p)))),
+    ("tanh_before_decoder", "tanh on the codes, then two linear layers", "misplaced_nonlinearity",
+     lambda p, h, l: (two(p, h, l), mlp(nn.Tanh(), nn.Linear(l, h), nn.Linear(h, p)))),
+    ("tanh_before_encoder", "tanh on the pixels, then two linear layers", "misplaced_nonlinearity",
+     lambda p, h, l: (mlp(nn.Tanh(), nn.Linear(p, h), nn.Linear(h, l)), two(l, h, p))),
+    ("relu_on_codes_in_decoder", "decoder that begins with a relu", "negative_codes_lost",
+     lambda p, h, l: (two(p, h, l), mlp(nn.ReLU(), two(l, h, p)))),
+    ("normalised_codes", "batch normalisation of the codes", "bounded_in_training",
+     lambda p, h, l: (two(p, h, l, end=[nn.BatchNorm1d(l)]), two(l, h, p))),
+    ("normalised_logits", "batch normalisation of the logits", "bounded_in_training",
+     lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.BatchNorm1d(p)]))),
+    ("dropout_on_codes", "dropout on the codes", "dropout_on_output",
+     lambda p, h, l: (two(p, h, l, end=[nn.Dropout(0.5)]), two(l, h, p))),
+    ("dropout_on_logits", "dropout on the logits", "dropout_on_output",
+     lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.Dropout(0.2)]))),
+    ("dropout_of_everything", "dropout with p = 1 between the layers", None,
+     lambda p, h, l: (mlp(nn.Linear(p, h), nn.ReLU(), nn.Dropout(1.0), nn.Linear(h, l)), two(l, h, p))),
+    ("inplace_dropout", "dropout in place after a relu in place", "inplace_in_training",
+     lambda p, h, l: (mlp(nn.Linear(p, h), nn.ReLU(inplace=True), nn.Dropout(0.5, inplace=True), nn.Linear(h, l)),
+                      two(l, h, p))),
+    ("all_zero", "all parameters start at zero", "initialisation",
+     lambda p, h, l: (filled(two(p, h, l), 0.0), filled(two(l, h, p), 0.0))),
+    ("all_equal", "all parameters start at 0.1", "initialisation",
+     lambda p, h, l: (filled(two(p, h, l), 0.1), filled(two(l, h, p), 0.1))),
+    ("width_at_most_64", "hidden width limited to 64", "no_hidden_layer",
+     lambda p, h, l: (two(p, min(h, 64), l), two(l, min(h, 64), p))),
+    ("unused_lazy", "a lazy layer that is not used", None,
+     lambda p, h, l: (UnusedLazy(p, h, l), two(l, h, p))),
+    ("detached_in_training", "detach in training mode", "frozen_parameters",
+     lambda p, h, l: (TrainsOtherwise(torch.Tensor.detach, p, h, l), two(l, h, p))),
+    ("tanh_in_training", "codes squashed in training mode", "bounded_in_training",
+     lambda p, h, l: (TrainsOtherwise(torch.tanh, p, h, l), two(l, h, p))),
     ("other_width", "hidden width written in", "no_hidden_layer", lambda p, h, l: (two(p, 128, l), two(l, 128, p))),
     ("half_width", "half of hidden_dim", "no_hidden_layer", lambda p, h, l: (two(p, h // 2, l), two(l, h // 2, p))),
     ("decoder_width", "decoder without hidden layer", "no_hidden_layer",
@@ -236,6 +295,38 @@ def zero_init(num_pixels, hidden_dim, latent_dim):
     decoder = two(latent_dim, hidden_dim, num_pixels, act=nn.PReLU)
     nn.init.zeros_(decoder[-1].weight), nn.init.zeros_(decoder[-1].bias)
     return encoder, decoder
+
+
+@BANK.right("spectral normalisation")
+def spectral(num_pixels, hidden_dim, latent_dim):
+    encoder = two(num_pixels, hidden_dim, latent_dim)
+    decoder = two(latent_dim, hidden_dim, num_pixels)
+    nn.utils.parametrizations.spectral_norm(encoder[0]), nn.utils.spectral_norm(decoder[0])
+    return encoder, decoder
+
+
+@BANK.right("orthogonal first layers")
+def orthogonal(num_pixels, hidden_dim, latent_dim):
+    encoder, decoder = two(num_pixels, hidden_dim, latent_dim), two(latent_dim, hidden_dim, num_pixels)
+    nn.utils.parametrizations.orthogonal(encoder[0]), nn.utils.parametrizations.orthogonal(decoder[0])
+    return encoder, decoder
+
+
+class Waves(nn.Module):
+    """An encoder of fixed random features of the pixels."""
+
+    def __init__(self, a, b, c):
+        super().__init__()
+        self.register_buffer("directions", torch.randn(a, a))
+        self.net = two(a, b, c)
+
+    def forward(self, x):
+        return self.net(torch.sin(x @ self.directions))
+
+
+@BANK.right("fixed random features in a buffer")
+def random_features(num_pixels, hidden_dim, latent_dim):
+    return Waves(num_pixels, hidden_dim, latent_dim), two(latent_dim, hidden_dim, num_pixels)
 
 
 class Tied(nn.Module):

@@ -118,7 +118,8 @@ class Room:
     def _do_module(self, header: dict, tensors: list, packer: Packer) -> dict:
         """A question about a module that the student's function has returned."""
         handle, question = self._handles[header["handle"]], header["question"]
-        if question not in ("train", "identity", "parameters", "shapes", "trainable", "load", "gradients"):
+        if question not in ("train", "identity", "parameters", "shapes", "trainable", "load", "buffers", "load_buffers",
+                            "gradients"):
             raise ValueError(f"no question {question!r}")
         value = getattr(handle, question)(*[unpack(spec, tensors) for spec in header["args"]])
         return {"value": pack(_detached(value), packer)}
