@@ -132,14 +132,31 @@ def _shape(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("applies the sigmoid to the decoder's logits", weight=2)
 def _sigmoid(candidate: Candidate, draw: Draw) -> None:
-    """Random inputs, exact comparison: a correct function never fails."""
+    """Random inputs, exact comparison: a correct function never fails. Flat images and images of several channels."""
     logits = torch.cat([torch.tensor([-4.0, -1.0, 0.0, 0.3, 1.0, 2.5, 4.0]), draw.normal(5, scale=2.0)])
     images = _images(candidate, _constant(logits), (3, len(logits)), 4)
     a = plain64(logits).expand(3, -1)
     same_tensor(images, a.sigmoid(), "pixel", scale=0.5)
+    for shape in ((12,), (draw.integer(1, 3), draw.integer(2, 4), draw.integer(2, 4))):
+        _same_pixels(candidate, draw, shape)
+
+
+def _same_pixels(candidate: Candidate, draw: Draw, shape: tuple[int, ...]) -> None:
+    """Logits of both signs, small and large."""
+    logits = draw.signs(*shape) * draw.uniform(*shape, low=0.5, high=12.0)
+    logits.view(-1)[:4] = torch.tensor([-12.0, 12.0, -draw.number(0.2, 0.8), draw.number(0.2, 0.8)])
+    images = _images(candidate, _constant(logits.flatten(), nn.Unflatten(1, shape)), (3, *shape), 4)
+    a = plain64(logits).expand(3, *shape)
+    try:
+        same_tensor(images, a.sigmoid(), f"pixel of an image of shape {shape}", scale=0.5)
+        dark = a < -6
+        same_tensor(images[dark], a[dark].sigmoid(), "dark pixel", scale=a[dark].sigmoid(), rounding=0.3, floor=2e-4)
+    except Broken as broken:
+        raise Broken(broken.expected, broken.got, _transform_cause(images, a)) from None
 
 
 def _transform_cause(images: torch.Tensor, a: torch.Tensor) -> Cause | None:
+    images = plain64(images)
     known = ((NO_SIGMOID, a), (SIGMOID_TWICE, a.sigmoid().sigmoid()), (CLAMPED, a.clamp(0, 1)), (TANH, a.tanh()),
              (TANH, (a.tanh() + 1) / 2), (INVERTED, (-a).sigmoid()), (SOFTMAX, a.softmax(1)))
     for cause, predicted in known:

@@ -73,6 +73,15 @@ for name, about, cause, function in (
     ("keeps_graph", "no_grad forgotten", "keeps_graph", sampler(grad=True)),
     ("one_more", "one image too many", "wrong_shape", sampler(lambda n, d: torch.randn(n + 1, d))),
     ("one_image", "a single image", "wrong_shape", sampler(lambda n, d: torch.randn(1, d))),
+    ("clamped_if_4d", "logits of pictures clamped", "clamped_logits",
+     sampler(finish=lambda a: a.clamp(0, 1) if a.dim() > 2 else a.sigmoid())),
+    ("softmax_if_4d", "softmax over the channels of pictures", "softmax",
+     sampler(finish=lambda a: a.softmax(1) if a.dim() > 2 else a.sigmoid())),
+    ("bernoulli_if_4d", "pixels of pictures drawn", "samples_pixels",
+     sampler(finish=lambda a: torch.bernoulli(a.sigmoid()) if a.dim() > 2 else a.sigmoid())),
+    ("clamped_at_4.5", "logits clamped at 4.5 before the sigmoid", None,
+     sampler(finish=lambda a: a.clamp(-4.5, 4.5).sigmoid())),
+    ("two_per_cent", "pixels between 0.02 and 0.98", None, sampler(finish=lambda a: a.sigmoid().clamp(0.02, 0.98))),
     ("axes_swapped", "(latent_dim, num_images)", None, sampler(lambda n, d: torch.randn(d, n))),
 ):
     BANK.formula(name, about, function, cause)
