@@ -10,7 +10,7 @@ from torch import nn
 
 from .candidate import Candidate
 from .critics import Belongings, deep_critic, linear_critic, mean_value, values
-from .demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
+from .demand import gradients, plain64, same_number, same_tensor, well_behaved
 from .law import Check, Draw
 from .score import Cause
 from .verdict import Broken
@@ -232,10 +232,11 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves its arguments, the critic and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    inputs = _inputs(draw, 20, (5,), 4)
-    given = (inputs.logits, inputs.x, inputs.z)
-    kept, belongings = [t.clone() for t in given], Belongings(inputs.critic, draw)
-    _SUM.loss(candidate(inputs.logits, inputs.x, inputs.critic, inputs.z, 0.5))
-    untouched(kept, given, ("logits", "x", "z_posterior"))
-    belongings.check()
+    for lively in (True, False):
+        inputs = _inputs(draw, 20, (5,), 4)
+        inputs.critic.train(lively).requires_grad_(lively)
+        given = (inputs.logits.requires_grad_(), inputs.x, inputs.z.requires_grad_() * 1.0)  # as in a training step
+        belongings = Belongings(inputs.critic, draw, dict(zip(("logits", "x", "z_posterior"), given)))
+        _SUM.loss(candidate(*given[:2], inputs.critic, given[2], 0.5))
+        belongings.check()
     well_behaved(candidate)

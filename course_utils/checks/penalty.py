@@ -17,7 +17,7 @@ from torch import nn
 from .candidate import Candidate
 from .causes import agrees
 from .critics import Belongings, IndexedQuadratic, critic_with_slopes, deep_critic, gradient_lengths, linear_critic
-from .demand import finite, gradients, plain64, real, same_number, same_tensor, scalar, untouched, well_behaved
+from .demand import finite, gradients, plain64, real, same_number, same_tensor, scalar, well_behaved
 from .law import Check, Draw, show
 from .randomness import T, cosine_bound, count_bounds, distance_bound, kolmogorov_distance
 from .score import Cause
@@ -346,14 +346,11 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves the codes, the critic and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    critic, prior, posterior = deep_critic(draw, 3), draw.normal(6, 3), draw.normal(6, 3)
-    kept, belongings = (prior.clone(), posterior.clone()), Belongings(critic, draw)
-    _penalty(candidate, critic, prior, posterior)
-    untouched(kept, (prior, posterior), ("z_prior", "z_posterior"))
-    for code, name in ((prior, "z_prior"), (posterior, "z_posterior")):
-        if code.requires_grad or code.grad is not None:
-            raise Broken(f"{name} as it was before the call", f"{name} now requires a gradient", Cause(
-                "changes_arguments", f"You call requires_grad_() on the argument {name} itself; do so on the mixed points.",
-                _CARD))
-    belongings.check()
+    prior, posterior = draw.normal(6, 3), draw.normal(6, 3)
+    encoded = draw.normal(6, 3).requires_grad_() * 1.0  # as it comes out of an encoder
+    for lively, codes in ((True, posterior), (False, posterior), (True, encoded)):
+        critic = deep_critic(draw, 3).train(lively).requires_grad_(lively)
+        belongings = Belongings(critic, draw, {"z_prior": prior, "z_posterior": codes})
+        _penalty(candidate, critic, prior, codes)
+        belongings.check()
     well_behaved(candidate)

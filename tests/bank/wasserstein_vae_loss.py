@@ -103,6 +103,29 @@ def freezes(logits, x, critic, z_posterior, weight):
     return d + weight * gap, d, gap
 
 
+@BANK.wrong("critic frozen, then trainable whatever it was before", "changes_critic")
+def freezes_and_frees(logits, x, critic, z_posterior, weight):
+    critic.requires_grad_(False)
+    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    critic.requires_grad_(True)
+    return d + weight * gap, d, gap
+
+
+@BANK.wrong("critic set to training mode, whatever it was in", "changes_critic")
+def eval_then_train(logits, x, critic, z_posterior, weight):
+    critic.eval()
+    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    critic.train()
+    return d + weight * gap, d, gap
+
+
+@BANK.wrong("detach_ on the codes once they are used", "changes_arguments")
+def cuts_codes(logits, x, critic, z_posterior, weight):
+    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    z_posterior.detach_()
+    return d + weight * gap, d, gap
+
+
 @BANK.right("as in the text")
 def plain(logits, x, critic, z_posterior, weight):
     distortion, gap = nll(logits, x), -critic(z_posterior).mean()
