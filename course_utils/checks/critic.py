@@ -133,7 +133,11 @@ def _value(candidate: Candidate, draw: Draw) -> None:
         critic = linear_critic(torch.tensor([1.0, 0.0]), bias=draw.number(70, 200) * float(draw.signs(1)))
         _same(candidate, critic, prior, prior + torch.tensor([shift, 0.0]), f"loss of a shift by {shift:g}, the critic's "
               f"values all about {float(critic[0].bias.detach()):.3g}", rounding=0.004)
-    for n, dim in ((8, 3), (33, 10), (2, 5), (draw.integer(130, 300), 4)):
+    n = draw.integer(130, 300)  # a batch whose first codes are not like its last
+    prior = draw.normal(n, 2)
+    _same(candidate, linear_critic(torch.tensor([1.0, 0.0])), prior, draw.normal(n, 2) + torch.linspace(0, 8, n)[:, None],
+          f"loss of {n} codes of 2 dimensions")
+    for n, dim in ((8, 3), (33, 10), (2, 5)):
         _same(candidate, *_probe(draw, n, dim), f"loss of {n} codes of {dim} dimensions")
     critic, prior, posterior = _probe(draw, 16, 4)
     _same(candidate, critic, prior, prior, "loss where both batches are the same codes")
