@@ -126,6 +126,9 @@ def _random(candidate: Candidate, draw: Draw) -> None:
     for n, dim in ((3, 4), (4, 2), (5, 1), (6, 3), (30, 20), (150, 5)):
         z = draw.normal(n, dim, scale=draw.number(0.3, 3))
         _same(candidate, z, f"median distance of {n} codes of {dim} dimensions")
+    n = draw.integer(900, 1100)  # as in the unit; no part of the codes is like the others
+    z = draw.normal(n, 2) * torch.linspace(0.2, 3.0, n)[:, None]
+    _same(candidate, z, f"median distance of {n} codes")
 
 
 @CHECK.law("has the unit of a distance: unmoved by a shift, scaled with the codes")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from .candidate import Candidate
 from .causes import agrees
 from .critics import Belongings, deep_critic, linear_critic, mean_value, no_gradient_into, values
-from .demand import gradients, plain64, same_number, same_tensor, scalar, untouched, well_behaved
+from .demand import ROUNDING, gradients, plain64, same_number, same_tensor, scalar, well_behaved
 from .law import Check, Draw
 from .score import Cause
 from .verdict import Broken
@@ -116,10 +116,11 @@ def _loss(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterio
     return scalar(candidate(critic, prior.clone(), posterior.clone()), "the loss")
 
 
-def _same(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor, what: str) -> None:
+def _same(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor, what: str,
+          rounding: float = ROUNDING) -> None:
     want = mean_value(critic, posterior) - mean_value(critic, prior)
     size = float(values(critic, posterior).abs().mean() + values(critic, prior).abs().mean())
-    same_number(_loss(candidate, critic, prior, posterior), want, what, scale=size)
+    same_number(_loss(candidate, critic, prior, posterior), want, what, scale=size, rounding=rounding)
 
 
 @CHECK.law("is the mean of the critic on the posterior minus its mean on the prior", weight=4)
@@ -129,6 +130,13 @@ def _value(candidate: Candidate, draw: Draw) -> None:
         critic = linear_critic(torch.tensor([1.0, 0.0]), bias=0.5)
         prior = torch.stack([torch.zeros(6), draw.normal(6)], 1)
         _same(candidate, critic, prior, prior + torch.tensor([shift, 0.0]), f"loss of a shift by {shift:g}")
+        critic = linear_critic(torch.tensor([1.0, 0.0]), bias=draw.number(70, 200) * float(draw.signs(1)))
+        _same(candidate, critic, prior, prior + torch.tensor([shift, 0.0]), f"loss of a shift by {shift:g}, the critic's "
+              f"values all about {float(critic[0].bias.detach()):.3g}", rounding=0.004)
+    n = draw.integer(130, 300)  # a batch whose first codes are not like its last
+    prior = draw.normal(n, 2)
+    _same(candidate, linear_critic(torch.tensor([1.0, 0.0])), prior, draw.normal(n, 2) + torch.linspace(0, 8, n)[:, None],
+          f"loss of {n} codes of 2 dimensions")
     for n, dim in ((8, 3), (33, 10), (2, 5)):
         _same(candidate, *_probe(draw, n, dim), f"loss of {n} codes of {dim} dimensions")
     critic, prior, posterior = _probe(draw, 16, 4)
@@ -182,7 +190,9 @@ def _detached(candidate: Candidate, draw: Draw) -> None:
     """Not random but in its inputs: a correct function never fails."""
     critic, prior, posterior = _probe(draw, 6, 3)
     leaf, encoded = prior.requires_grad_(), (posterior.requires_grad_() * 1.0)  # as they come out of an encoder
+    belongings = Belongings(critic, draw, {"z_prior": leaf, "z_posterior": encoded})
     loss = scalar(candidate(critic, leaf, encoded), "the loss")
+    belongings.check()  # of codes that were cut off nothing more can be told
     no_gradient_into(candidate, loss, critic, {"z_posterior": encoded, "z_prior": leaf})
 
 
@@ -206,9 +216,10 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves the codes, the critic and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    critic, prior, posterior = _probe(draw, 6, 3)
-    kept, belongings = (prior.clone(), posterior.clone()), Belongings(critic, draw)
-    scalar(candidate(critic, prior, posterior), "the loss")
-    untouched(kept, (prior, posterior), ("z_prior", "z_posterior"))
-    belongings.check()
+    for lively in (True, False):
+        critic, prior, posterior = _probe(draw, 6, 3)
+        critic.train(lively).requires_grad_(lively)
+        belongings = Belongings(critic, draw, {"z_prior": prior, "z_posterior": posterior})
+        scalar(candidate(critic, prior, posterior), "the loss")
+        belongings.check()
     well_behaved(candidate)

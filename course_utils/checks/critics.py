@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .candidate import Candidate
-from .demand import plain64
+from .demand import plain64, untouched
 from .law import Draw
 from .score import Cause
 from .verdict import Broken
@@ -74,30 +74,47 @@ def gradient_lengths(critic: nn.Module, points: torch.Tensor, create_graph: bool
 
 
 class Belongings:
-    """What belongs to a critic and must be as before: weights, their gradients, their flags, its mode."""
+    """What must be after a call as before: a critic's weights, their gradients, their flags and its mode; the codes, their
+    place in a graph, and whether they require a gradient."""
 
-    def __init__(self, critic: nn.Module, draw: Draw) -> None:
-        self._critic = critic
+    def __init__(self, critic: nn.Module, draw: Draw, codes: dict[str, torch.Tensor]) -> None:
+        self._critic, self._codes = critic, codes
         for p in critic.parameters():
             p.grad = draw.normal(*p.shape, dtype=p.dtype)  # as left by an earlier step
         self._before = [(p.detach().clone(), p.grad.clone(), p.requires_grad) for p in critic.parameters()]
-        self._training = critic.training
+        self._training = [module.training for module in critic.modules()]
+        self._numbers = [code.detach().clone() for code in codes.values()]
+        self._flags = [(code.requires_grad, code.grad_fn is not None) for code in codes.values()]
 
     def check(self) -> None:
         """Raises Broken where something has changed."""
+        untouched(self._numbers, list(self._codes.values()), list(self._codes))
+        self._check_flags()
         for p, (value, grad, flag) in zip(self._critic.parameters(), self._before):
             if not torch.equal(p.detach(), value):
                 raise Broken("the critic's weights as before the call", "other weights", CHANGES_CRITIC)
             if p.grad is None or not torch.equal(p.grad, grad):
                 raise Broken("the .grad of the critic's weights as before the call", "other gradients", OWN_BACKWARD)
             if p.requires_grad != flag:
-                raise Broken("requires_grad of the critic's weights as before the call", f"requires_grad = {not flag}",
+                raise Broken(f"requires_grad = {flag} for the critic's weights, as before the call", f"{not flag}",
                              CHANGES_CRITIC)
-        if self._critic.training != self._training:
-            raise Broken(f"critic.training = {self._training}, as before the call", f"{self._critic.training}",
-                         CHANGES_CRITIC)
+        for module, training in zip(self._critic.modules(), self._training):
+            if module.training != training:
+                raise Broken(f"critic.training = {training}, as before the call", f"{not training}", CHANGES_CRITIC)
+
+    def _check_flags(self) -> None:
+        for (name, code), (flag, in_graph) in zip(self._codes.items(), self._flags):
+            if (code.grad_fn is not None) != in_graph:
+                raise Broken(f"{name} in its graph, as before the call", "cut off from it", _CHANGES_FLAGS)
+            if code.requires_grad != flag:
+                raise Broken(f"requires_grad = {flag} for {name}, as before the call", f"{not flag}", _CHANGES_FLAGS)
+            if code.is_leaf and code.grad is not None:
+                raise Broken(f"{name} without a .grad, as before the call", "one with a .grad", OWN_BACKWARD)
 
 
+_CHANGES_FLAGS = Cause("changes_arguments", "You call requires_grad_() or detach_() on an argument itself: whoever called you "
+                       "goes on with it. Use detach(), or do so on a tensor of your own.",
+                       "what your code does to z_prior and z_posterior")
 CHANGES_CRITIC = Cause("changes_critic", "You change the critic (its weights, its mode, or whether it can be trained): "
                        "the function computes a number, the caller trains.", "what your code does to critic")
 OWN_BACKWARD = Cause("own_backward", "You call backward() or zero_grad() inside: the function returns a loss, the caller "

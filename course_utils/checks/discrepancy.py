@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -29,6 +31,17 @@ def _same(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Sequen
     a, b = plain64(x), plain64(y)
     same_number(_value(candidate, x, y, widths), float(mmd(a, b, widths)), what, scale=mmd_size(a, b, widths),
                 rounding=_CLOSE)
+
+
+def affordable(call: Callable[[int], Any], most: int) -> int:
+    """How many codes on each side `call` takes in about half a second, if its time grows with their pairs; from 24 to
+    `most`. All but loops over the pairs come to `most`."""
+    times = []
+    for _ in range(2):
+        started = time.monotonic()
+        call(24)
+        times.append(time.monotonic() - started)
+    return max(24, min(most, int(24 * (0.5 / max(min(times), 1e-6)) ** 0.5)))
 
 
 def _like(candidate: Candidate, got: tuple, want: tuple, what: str) -> None:
@@ -74,6 +87,12 @@ def _random(candidate: Candidate, draw: Draw) -> None:
         scale = dim**0.5
         for widths in ([draw.number(0.7, 1.4) * scale], [0.4 * scale, 2.2 * scale, scale]):
             _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of {dim} dimensions")
+    n = affordable(lambda n: _value(candidate, *_two_samples(draw, n, n, 24), [5.0]), 150)
+    for _ in range(2):  # as in a training; neither half of a sample is like the other, and each width counts
+        x = torch.cat([draw.normal(n // 2, 24, scale=0.3), draw.normal(n - n // 2, 24) + 1.5])
+        y = torch.cat([draw.normal(n - n // 2, 24, scale=0.8) + 0.3, draw.normal(n // 2, 24, scale=1.3) - 0.5])
+        widths = [draw.number(0.8, 1.2) * 24**0.5 * factor for factor in (0.25, 2.0, 0.5, 4.0, 1.0)]
+        _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of 24 dimensions, with five bandwidths")
 
 
 @CHECK.law("allows samples of different sizes", weight=2)

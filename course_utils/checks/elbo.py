@@ -14,7 +14,7 @@ from .law import Check, Draw
 from .score import Cause
 from .trusted import kl_size, kl_terms, per_image
 from .verdict import Broken
-from .weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion
+from .weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
 
 _CARD = "the card of vae_loss: loss = distortion + beta * rate"
 
@@ -49,6 +49,14 @@ def _confident(draw: Draw, n: int = 3) -> Inputs:
     """Nearly perfect pixels and expensive codes: here even a beta of 0.001 is clearly seen in the loss."""
     x = (draw.uniform(n, 6) > 0.5).float()
     return Inputs((2 * x - 1) * 6.0, x, draw.normal(n, 5) + 20.0 * draw.signs(n, 5), draw.normal(n, 5))
+
+
+def _far(draw: Draw) -> list[Inputs]:
+    """Codes far from the prior, each in its own way and further than a clamp would let them."""
+    places = ((draw.number(31, 80), 0.0), (0.0, draw.number(-30, -21)), (0.0, draw.number(11.2, 13)),
+              (-draw.number(15, 60), draw.number(-20, -13)))
+    return [Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
+            for mu, logvar in places]
 
 
 def _call(candidate: Candidate, inputs: Inputs, beta: float) -> tuple[torch.Tensor, float, float]:
@@ -108,15 +116,18 @@ VAE_LOSS = Check("vae_loss", "vae_loss(logits, x, mu, logvar, beta)", _diagnose)
 
 @VAE_LOSS.law("returns three scalars: loss, distortion, rate")
 def _three(candidate: Candidate, draw: Draw) -> None:
-    """Random only in its inputs."""
-    for beta in (1.0, 0, 3):
+    """Random only in its inputs. The first call must be right as well: a weight that grows from call to call would have
+    grown by the time the later laws look."""
+    first = _call(candidate, _inputs(draw, 3, (7,), 4), 1.0)
+    for beta in (0, 3):
         _call(candidate, _inputs(draw, 3, (7,), 4), beta)
+    _SUM.same_loss(first, 1.0, " in the first call")
 
 
 @VAE_LOSS.law("returns the distortion in nats per image, whatever the shape of the images", weight=2)
 def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9))):
+    for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9)), (draw.integer(150, 250), (5,))):
         inputs = _inputs(draw, n, image, 3)
         same_distortion(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs)
     same_sure_distortion(lambda inputs: _call(candidate, inputs, 1.0), _inputs(draw, 1, (4,), 2))
@@ -125,16 +136,18 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
 @VAE_LOSS.law("returns the rate in nats per image", weight=2)
 def _rate(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, d in ((1, 1), (4, 10), (3, 2)):
+    for n, d in ((1, 1), (4, 10), (3, 2), (draw.integer(150, 250), 3), (4, draw.integer(40, 60))):
         inputs = _inputs(draw, n, (5,), d)
         same_number(_call(candidate, inputs, draw.number(0.2, 3))[2], inputs.rate,
                     f"rate of {n} codes of {d} dimensions",
                     scale=inputs.rate_size)
-    for mu, logvar in ((0.0, 0.0), (20.0, 0.0), (0.0, -12.0), (0.0, 8.0)):
-        inputs = Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
+    places = [Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
+              for mu, logvar in ((0.0, 0.0), (20.0, 0.0), (0.0, -12.0), (0.0, 8.0))]
+    for index, inputs in enumerate(places + _far(draw)):
+        what = f"rate where mu = {float(inputs.mu[0, 0]):.4g} and logvar = {float(inputs.logvar[0, 0]):.4g}"
         try:
-            same_number(_call(candidate, inputs, 1.0)[2], inputs.rate,
-                        f"rate where mu = {mu:g} and logvar = {logvar:g}", floor=1e-3)
+            same_number(_call(candidate, inputs, 1.0)[2], inputs.rate, what, floor=1e-3,
+                        scale=None if index < len(places) else inputs.rate_size)
         except Broken as broken:  # the random codes above were right
             raise Broken(broken.expected, broken.got, broken.cause or CLAMPED) from None
 
@@ -156,19 +169,25 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the parts that the same call returns: a correct function never fails."""
     for inputs in (_inputs(draw, 4, (12,), 3), _confident(draw)):
         for beta in (1.0, 0.0, 0.001, 10.0, 10, 1, draw.number(0.05, 0.95), draw.number(1.5, 4.0)):
-            loss, distortion, rate = _call(candidate, inputs, beta)
-            if min(abs(distortion), abs(rate)) < 1e-6:
-                raise Broken("distortion and rate above 0", f"{min(distortion, rate):.4g}")
-            same_number(loss, distortion + beta * rate, f"loss at beta = {beta:.4g} (distortion + beta * rate)",
-                        scale=abs(distortion) + abs(beta * rate))
+            _SUM.same_loss(_call(candidate, inputs, beta), beta)
+    for beta in (draw.number(15, 90), draw.number(150, 1000), 7840.0):  # beta = 10 per pixel on MNIST is 7840
+        _SUM.same_loss(_call(candidate, _inputs(draw, 4, (12,), 3), beta), beta)
+    for n, image, d in ((2, (3, 4, 5), 3), (3, (1, 8, 9), 2), (draw.integer(150, 250), (5,), 3), (4, (6,), draw.integer(40, 60))):
+        beta = draw.number(0.3, 3)
+        _SUM.same_loss(_call(candidate, _inputs(draw, n, image, d), beta), beta, f" for {n} images of shape {image}")
+    _SUM.same_loss(_call(candidate, sure(_inputs(draw, 2, (4,), 3)), 1.0), 1.0, ", logits of +-10000")
+    for inputs in _far(draw):
+        _SUM.same_loss(_call(candidate, inputs, 1.0), 1.0, ", far codes")
 
 
 @VAE_LOSS.law("has the right gradient in logits, mu and logvar, for every beta", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, p, d, beta, spread in ((3, 8, 4, 1.0, 1.0), (2, 6, 3, 0.001, 1.0), (4, 5, 2, 10.0, 1.0), (2, 3, 6, 1.0, 0.1),
-                                  (1, 5, 3, draw.number(0.1, 5), 2.0), (3, 4, 2, 0.0, 1.0)):
-        inputs = _inputs(draw, n, (p,), d)
+    for n, image, d, beta, spread in (
+            (3, (8,), 4, 1.0, 1.0), (2, (6,), 3, 0.001, 1.0), (4, (5,), 2, 10.0, 1.0), (2, (3,), 6, 1.0, 0.1),
+            (1, (5,), 3, draw.number(0.1, 5), 2.0), (3, (4,), 2, 0.0, 1.0), (60, (5,), 3, 1.0, 1.0),
+            (2, (3, 4, 5), 3, 0.5, 1.0), (3, (5,), 40, draw.number(100, 7840), 1.0)):
+        inputs = _inputs(draw, n, image, d)
         inputs = replace(inputs, mu=inputs.mu * spread, logvar=inputs.logvar * spread)
         a, x, m, v = (plain64(t) for t in inputs.copies())
         logits, given, mu, logvar = inputs.copies()

@@ -13,12 +13,13 @@ import torch
 from .candidate import Candidate
 from .causes import Probe
 from .demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
+from .discrepancy import affordable
 from .discrepancy_causes import CLAMPED, match_mmd
 from .law import Check, Draw
 from .score import Cause
 from .trusted import mmd, mmd_size
 from .verdict import Broken
-from .weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion
+from .weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
 
 _CARD = "the card of mmd_vae_loss: loss = distortion + weight * mmd"
 _CLOSE = 2e-3
@@ -116,15 +117,18 @@ CHECK = Check("mmd_vae_loss", "mmd_vae_loss(logits, x, z_posterior, z_prior, wei
 
 @CHECK.law("returns three scalars: loss, distortion, mmd")
 def _three(candidate: Candidate, draw: Draw) -> None:
-    """Random only in its inputs."""
-    for weight in (1.0, 0, 100):
+    """Random only in its inputs. The first call must be right as well: a weight that grows from call to call would have
+    grown by the time the later laws look."""
+    first = _call(candidate, _inputs(draw, 3, (7,), 4), 1.0)
+    for weight in (0, 100):
         _call(candidate, _inputs(draw, 3, (7,), 4), weight)
+    _SUM.same_loss(first, 1.0, " in the first call", _CLOSE)
 
 
 @CHECK.law("returns the distortion in nats per image, whatever the shape of the images", weight=2)
 def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image in ((2, (9,)), (4, (784,)), (3, (2, 4, 5))):
+    for n, image in ((2, (9,)), (4, (784,)), (3, (2, 4, 5)), (2, (3, 64, 64)), (draw.integer(90, 130), (5,))):
         inputs = _inputs(draw, n, image, 3)
         same_distortion(_call(candidate, inputs, draw.number(0.2, 3))[1], inputs)
     same_sure_distortion(lambda inputs: _call(candidate, inputs, 1.0), _inputs(draw, 2, (4,), 2))
@@ -137,6 +141,10 @@ def _mmd(candidate: Candidate, draw: Draw) -> None:
                             (9, 4, 2, (0.9, 1.8))):
         inputs = replace(_inputs(draw, n, (5,), d, m), widths=widths)
         _same_mmd(candidate, inputs, draw.number(0.2, 3), f"mmd of {n} codes and {m} prior draws")
+    n = affordable(lambda n: _call(candidate, _inputs(draw, n, (5,), 20), 1.0), 128)  # as in a training
+    inputs = replace(_inputs(draw, n, (5,), 20), widths=(1.1, 9.0, 2.2, 18.0, draw.number(4, 5)))
+    inputs.z_posterior[:n // 2] *= 2
+    _same_mmd(candidate, inputs, 1.0, f"mmd of {n} codes and {n} prior draws of 20 dimensions")
     z = draw.normal(4, 2)
     inputs = Inputs(torch.zeros(4, 3), torch.ones(4, 3), z, z.clone())
     _same_mmd(candidate, inputs, 1.0, "mmd where the codes are the prior draws (below 0)")
@@ -167,24 +175,24 @@ def _unweighted(candidate: Candidate, draw: Draw) -> None:
 def _sum(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the parts that the same call returns: a correct function never fails."""
     inputs = _inputs(draw, 4, (2,), 3)
-    for weight in (1.0, 0.0, 10, 100.0, 1000.0, draw.number(0.05, 0.95), draw.number(1.5, 40.0)):
-        loss, distortion, value = _call(candidate, inputs, weight)
-        if min(abs(distortion), abs(value)) < 1e-6:
-            raise Broken("distortion and mmd other than 0", f"{min(abs(distortion), abs(value)):.4g}")
-        same_number(loss, distortion + weight * value, f"loss at weight {weight:.4g} (distortion + weight * mmd)",
-                    scale=abs(distortion) + abs(weight * value), rounding=_CLOSE)
+    for weight in (1.0, 0.0, 10, 100.0, 1000.0, draw.number(0.05, 0.95), draw.number(1.5, 40.0), draw.number(2e3, 1e5)):
+        _SUM.same_loss(_call(candidate, inputs, weight), weight, rounding=_CLOSE)
+    for n, image in ((3, (2, 4, 5)), (2, (3, 64, 64)), (draw.integer(40, 60), (5,))):
+        weight = draw.number(50, 500)
+        _SUM.same_loss(_call(candidate, _inputs(draw, n, image, 3), weight), weight, f" for {n} images of shape {image}",
+                       _CLOSE)
+    _SUM.same_loss(_call(candidate, sure(_inputs(draw, 2, (4,), 3)), 10.0), 10.0, ", logits of +-10000", _CLOSE)
     z = draw.normal(5, 2)
     near = Inputs(inputs.logits[:1].repeat(5, 1), inputs.x[:1].repeat(5, 1), z, z.clone())
-    loss, distortion, value = _call(candidate, near, 50.0)
-    same_number(loss, distortion + 50 * value, "loss where the mmd is negative",
-                scale=abs(distortion) + abs(50 * value), rounding=_CLOSE)
+    _SUM.same_loss(_call(candidate, near, 50.0), 50.0, " where the mmd is negative", _CLOSE)
 
 
 @CHECK.law("has the right gradient in the logits and in the codes, for every weight", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, p, d, weight in ((3, 8, 4, 1.0), (4, 5, 2, 100.0), (3, 4, 3, draw.number(0.1, 5)), (3, 4, 2, 0.0)):
-        inputs = _inputs(draw, n, (p,), d)
+    for n, image, d, weight in ((3, (8,), 4, 1.0), (4, (5,), 2, 100.0), (3, (4,), 3, draw.number(0.1, 5)),
+                                (3, (4,), 2, 0.0), (20, (2, 3, 4), 3, draw.number(200, 1e4))):
+        inputs = _inputs(draw, n, image, d)
         a, x = plain64(inputs.logits), plain64(inputs.x)
         z = plain64(inputs.z_posterior).requires_grad_()
         by_code, = torch.autograd.grad(mmd(z, plain64(inputs.z_prior), inputs.widths), z)

@@ -10,11 +10,11 @@ from torch import nn
 
 from .candidate import Candidate
 from .critics import Belongings, deep_critic, linear_critic, mean_value, values
-from .demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
+from .demand import gradients, plain64, same_number, same_tensor, well_behaved
 from .law import Check, Draw
 from .score import Cause
 from .verdict import Broken
-from .weighted_sum import Images, WeightedSum, all_agree, same_distortion, same_sure_distortion
+from .weighted_sum import Images, WeightedSum, all_agree, same_distortion, same_sure_distortion, sure
 
 _CARD = "the card of wasserstein_vae_loss: loss = distortion + weight * gap, gap = minus the mean critic on z_posterior"
 
@@ -138,15 +138,18 @@ CHECK = Check("wasserstein_vae_loss", "wasserstein_vae_loss(logits, x, critic, z
 
 @CHECK.law("returns three scalars: loss, distortion, gap")
 def _three(candidate: Candidate, draw: Draw) -> None:
-    """Random only in its inputs."""
-    for weight in (1.0, 0, 3):
+    """Random only in its inputs. The first call must be right as well: a weight that grows from call to call would have
+    grown by the time the later laws look."""
+    first = _SUM.read(_inputs(draw, 3, (7,), 4).call(candidate, 1.0))
+    for weight in (0, 3):
         _SUM.read(_inputs(draw, 3, (7,), 4).call(candidate, weight))
+    _SUM.same_loss(first, 1.0, " in the first call")
 
 
 @CHECK.law("returns the distortion in nats per image, whatever the shape of the images")
 def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9))):
+    for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9)), (2, (3, 64, 64)), (draw.integer(150, 250), (5,))):
         inputs = _inputs(draw, n, image, 3)
         same_distortion(_SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[1], inputs)
     same_sure_distortion(lambda inputs: _SUM.read(inputs.call(candidate, 1.0)), _inputs(draw, 1, (4,), 2))
@@ -155,7 +158,8 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns as gap minus the mean of the critic on z_posterior, whatever its sign", weight=3)
 def _gap(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, d, level in ((1, 3, 4.0), (5, 10, -4.0), (32, 2, 0.0), (4, 4, 50.0), (4, 4, -50.0)):
+    for n, d, level in ((1, 3, 4.0), (5, 10, -4.0), (32, 2, 0.0), (4, 4, 50.0), (4, 4, -50.0),
+                        (draw.integer(150, 250), 4, draw.number(1100, 3000)), (4, 24, -draw.number(1100, 3000))):
         inputs = _inputs(draw, n, (5,), d, level=level)
         same_number(_SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[2], inputs.gap, f"gap of {n} codes of {d} dimensions",
                     scale=inputs.gap_size)
@@ -178,18 +182,23 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the parts that the same call returns: a correct function never fails."""
     for inputs in (_inputs(draw, 4, (12,), 3, level=6.0), _inputs(draw, 4, (12,), 3, level=-6.0), _confident(draw)):
         for weight in (1.0, 0.0, 0.001, 10.0, 10, 1, draw.number(0.05, 0.95), draw.number(1.5, 4.0)):
-            loss, distortion, gap = _SUM.read(inputs.call(candidate, weight))
-            if min(abs(distortion), abs(gap)) < 1e-6:
-                raise Broken("distortion and gap other than 0", f"{min(abs(distortion), abs(gap)):.4g}")
-            same_number(loss, distortion + weight * gap, f"loss at weight {weight:.4g} (distortion + weight * gap)",
-                        scale=abs(distortion) + abs(weight * gap))
+            _SUM.same_loss(_SUM.read(inputs.call(candidate, weight)), weight)
+    for weight in (draw.number(15, 90), draw.number(150, 1000), 1e4):
+        _SUM.same_loss(_SUM.read(_inputs(draw, 4, (12,), 3).call(candidate, weight)), weight)
+    for n, image, level in ((2, (3, 4, 5), 6.0), (2, (3, 64, 64), -1e4), (2, (3, 64, 64), 1e4), (3, (1, 8, 9), -6.0),
+                            (draw.integer(150, 250), (5,), 6.0)):
+        weight = draw.number(0.5, 3)
+        _SUM.same_loss(_SUM.read(_inputs(draw, n, image, 3, level=level).call(candidate, weight)), weight,
+                       f" for {n} images of shape {image}")
+    _SUM.same_loss(_SUM.read(sure(_inputs(draw, 2, (4,), 3)).call(candidate, 1.0)), 1.0, ", logits of +-10000")
 
 
 @CHECK.law("has the right gradient in the logits and in z_posterior, for every weight", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, p, d, weight in ((3, 8, 4, 1.0), (2, 6, 3, 0.001), (4, 5, 2, 10.0), (1, 5, 3, draw.number(0.1, 5)), (3, 4, 2, 0.0)):
-        inputs = _inputs(draw, n, (p,), d)
+    for n, image, d, weight in ((3, (8,), 4, 1.0), (2, (6,), 3, 0.001), (4, (5,), 2, 10.0), (1, (5,), 3, draw.number(0.1, 5)),
+                                (3, (4,), 2, 0.0), (60, (2, 3, 4), 4, draw.number(100, 1e4))):
+        inputs = _inputs(draw, n, image, d)
         a, x = plain64(inputs.logits), plain64(inputs.x)
         known = inputs.z.clone().requires_grad_()
         pull, = torch.autograd.grad(-weight * inputs.critic(known).mean(), known)
@@ -232,10 +241,11 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves its arguments, the critic and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    inputs = _inputs(draw, 20, (5,), 4)
-    given = (inputs.logits, inputs.x, inputs.z)
-    kept, belongings = [t.clone() for t in given], Belongings(inputs.critic, draw)
-    _SUM.loss(candidate(inputs.logits, inputs.x, inputs.critic, inputs.z, 0.5))
-    untouched(kept, given, ("logits", "x", "z_posterior"))
-    belongings.check()
+    for lively in (True, False):
+        inputs = _inputs(draw, 20, (5,), 4)
+        inputs.critic.train(lively).requires_grad_(lively)
+        given = (inputs.logits.requires_grad_(), inputs.x, inputs.z.requires_grad_() * 1.0)  # as in a training step
+        belongings = Belongings(inputs.critic, draw, dict(zip(("logits", "x", "z_posterior"), given)))
+        _SUM.loss(candidate(*given[:2], inputs.critic, given[2], 0.5))
+        belongings.check()
     well_behaved(candidate)

@@ -9,7 +9,7 @@ import torch
 
 from .bernoulli import LAST_AXIS, OVERFLOW, match_reconstruction
 from .causes import Probe, agrees
-from .demand import number, plain64, same_number, scalar, several
+from .demand import ROUNDING, number, plain64, same_number, scalar, several
 from .score import Cause
 from .trusted import bernoulli_size, bernoulli_terms, per_image
 from .verdict import Broken
@@ -68,6 +68,15 @@ class WeightedSum:
         """The loss with its graph, and both parts: these are for looking at, so a detached tensor or a number will do."""
         loss, *parts = several(came, self.names)
         return scalar(loss, "the loss"), *(_part(value, f"the {name}") for value, name in zip(parts, self.names[1:]))
+
+    def same_loss(self, came: tuple[torch.Tensor, float, float], weight: float, where: str = "",
+                  rounding: float = ROUNDING) -> None:
+        """Raises Broken where the loss is not the weighted sum of the parts that the same call returns (see `read`)."""
+        loss, distortion, part = came
+        if min(abs(distortion), abs(part)) < 1e-6:
+            raise Broken(f"distortion and {self.part} other than 0{where}", f"{min(abs(distortion), abs(part)):.4g}")
+        same_number(loss, distortion + weight * part, f"loss at weight {weight:.4g}{where} (distortion + weight * "
+                    f"{self.part})", scale=abs(distortion) + abs(weight * part), rounding=rounding)
 
     def diagnose(self, probes: list[Observed]) -> Cause | None:
         """The first cause that explains all probes."""
@@ -138,6 +147,12 @@ def same_distortion(came: float, inputs: Images) -> None:
         raise Broken(broken.expected, broken.got, LAST_AXIS if one_axis else None) from None
 
 
+def sure(inputs: Images) -> Any:
+    """The same with four pixels in each image, whose logits are +-10000."""
+    n = len(inputs.x)
+    return replace(inputs, logits=SURE_LOGITS.repeat(n, 1), x=SURE_PIXELS.repeat(n, 1))
+
+
 def same_sure_distortion(call: Callable[[Images], tuple], inputs: Images) -> None:
     """Raises Broken where the distortion is another for four pixels whose logits are +-10000: there a formula with
     exponentials overflows, which is then the cause.
@@ -146,8 +161,7 @@ def same_sure_distortion(call: Callable[[Images], tuple], inputs: Images) -> Non
         call: from inputs to what ``WeightedSum.read`` gives.
         inputs: of whatever images; they are replaced.
     """
-    n = len(inputs.x)
-    inputs = replace(inputs, logits=SURE_LOGITS.repeat(n, 1), x=SURE_PIXELS.repeat(n, 1))
+    inputs = sure(inputs)
     try:
         same_number(call(inputs)[1], inputs.distortion, "distortion at logits of +-10000")
     except Broken as broken:

@@ -121,6 +121,35 @@ def drift(critic, z_prior, z_posterior):
     return critic(z_posterior.detach()).mean() - on_prior.mean() + 0.1 * on_prior.square().mean()
 
 
+@BANK.wrong("penalty of squared values added, with the weight of its paper", None)
+def small_drift(critic, z_prior, z_posterior):
+    on_prior = critic(z_prior.detach())
+    return critic(z_posterior.detach()).mean() - on_prior.mean() + 1e-3 * on_prior.square().mean()
+
+
+@BANK.wrong("values clamped, far out", None)
+def clamped_far(critic, z_prior, z_posterior):
+    return critic(z_posterior.detach()).clamp(-20, 20).mean() - critic(z_prior.detach()).clamp(-20, 20).mean()
+
+
+@BANK.wrong("only the first 64 codes count", None)
+def first_codes(critic, z_prior, z_posterior):
+    return critic(z_posterior.detach()[:64]).mean() - critic(z_prior.detach()[:64]).mean()
+
+
+@BANK.wrong("detach_ on the arguments", "changes_arguments")
+def cuts_arguments(critic, z_prior, z_posterior):
+    return critic(z_posterior.detach_()).mean() - critic(z_prior.detach_()).mean()
+
+
+@BANK.wrong("critic set to training mode, whatever it was in", "changes_critic")
+def eval_then_train(critic, z_prior, z_posterior):
+    critic.eval()
+    loss = critic(z_posterior.detach()).mean() - critic(z_prior.detach()).mean()
+    critic.train()
+    return loss
+
+
 @BANK.wrong("codes centred in place", "changes_arguments")
 def in_place(critic, z_prior, z_posterior):
     z = z_posterior.detach()
@@ -177,6 +206,15 @@ def functional(critic, z_prior, z_posterior):
     weights = dict(critic.named_parameters())
     on = [torch.func.functional_call(critic, weights, (z.detach(),)).mean() for z in (z_posterior, z_prior)]
     return on[0] - on[1]
+
+
+@BANK.right("evaluation mode during the call")
+def eval_meanwhile(critic, z_prior, z_posterior):
+    mode = critic.training
+    critic.eval()
+    loss = critic(z_posterior.detach()).mean() - critic(z_prior.detach()).mean()
+    critic.train(mode)
+    return loss
 
 
 class Loss(nn.Module):

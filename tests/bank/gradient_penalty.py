@@ -77,6 +77,18 @@ for name, about, cause, place in (
     ("half_way", "never beyond the middle", "not_uniform", lambda z: 0.5 * uniform(z)),
     ("spaced", "evenly spaced, always the same", "frozen_noise", lambda z: torch.linspace(0, 1, len(z), dtype=z.dtype)[:, None]),
     ("symmetric", "numbers from -1 to 1", "outside", lambda z: 2 * uniform(z) - 1),
+    ("sigmoid_normal", "sigmoid of normal numbers", "not_uniform", lambda z: torch.sigmoid(torch.randn(len(z), 1, dtype=z.dtype))),
+    ("nine_tenths", "never the last tenth", "not_uniform", lambda z: 0.9 * uniform(z)),
+    ("away_from_ends", "from 0.1 to 0.9", "not_uniform", lambda z: 0.1 + 0.8 * uniform(z)),
+    ("eleven_places", "tenths", "not_uniform", lambda z: torch.randint(0, 11, (len(z), 1)).to(z.dtype) / 10),
+    ("percent", "whole hundredths", None, lambda z: torch.randint(0, 101, (len(z), 1)).to(z.dtype) / 100),
+    ("normal_in_the_middle", "N(0.5, 0.3), clamped", "not_uniform|",
+     lambda z: (0.5 + 0.3 * torch.randn(len(z), 1, dtype=z.dtype)).clamp(0, 1)),
+    ("beta", "Beta(1.5, 1.5)", "not_uniform", lambda z: torch.distributions.Beta(1.5, 1.5).sample((len(z), 1)).to(z.dtype)),
+    ("mean_of_two", "the mean of two uniform numbers", "not_uniform", lambda z: 0.5 * (uniform(z) + uniform(z))),
+    ("sine_squared", "a random angle's squared sine", "not_uniform", lambda z: (torch.pi / 2 * uniform(z)).sin().square()),
+    ("power", "uniform numbers to the power of 0.8", "not_uniform", lambda z: uniform(z) ** 0.8),
+    ("by_twos", "one number for two neighbouring pairs", None, lambda z: uniform(z).repeat_interleave(2, 0)[:len(z)]),
 ):
     BANK.formula(name, about, (lambda place: lambda critic, z_prior, z_posterior: (gradient(
         critic, points_between(z_prior, z_posterior, place(z_prior))).norm(dim=1) - 1).square().mean())(place), cause)
@@ -159,6 +171,20 @@ def flags_arguments(critic, z_prior, z_posterior):
     return (gradient(critic, points).norm(dim=1) - 1).square().mean()
 
 
+@BANK.wrong("detach_ on the argument", "changes_arguments")
+def cuts_arguments(critic, z_prior, z_posterior):
+    z_posterior.detach_()
+    return (lengths(critic, z_prior, z_posterior) - 1).square().mean()
+
+
+@BANK.wrong("critic set to training mode at the end, whatever it was in", "changes_critic")
+def eval_then_train(critic, z_prior, z_posterior):
+    critic.eval()
+    penalty = (lengths(critic, z_prior, z_posterior) - 1).square().mean()
+    critic.train()
+    return penalty
+
+
 @BANK.right("as in the text")
 def plain(critic, z_prior, z_posterior):
     return (lengths(critic, z_prior, z_posterior) - 1).square().mean()
@@ -232,6 +258,22 @@ def fresh_leaf(critic, z_prior, z_posterior):
         points = points.clone().requires_grad_()
         grad, = torch.autograd.grad(critic(points).sum(), [points], create_graph=True)
     return (1 - grad.norm(dim=1)).square().mean()
+
+
+@BANK.right("evaluation mode during the call")
+def eval_meanwhile(critic, z_prior, z_posterior):
+    mode = critic.training
+    critic.eval()
+    penalty = (lengths(critic, z_prior, z_posterior) - 1).square().mean()
+    critic.train(mode)
+    return penalty
+
+
+@BANK.right("stratified, in random order")
+def strata(critic, z_prior, z_posterior):
+    n = len(z_prior)
+    t = (torch.randperm(n)[:, None].to(z_prior) + uniform(z_prior)) / n
+    return (gradient(critic, points_between(z_prior, z_posterior, t)).norm(dim=1) - 1).square().mean()
 
 
 class Penalty(nn.Module):

@@ -38,6 +38,8 @@ for name, about, cause, f in (
     ("zeros_dropped", "distances above 0", "zeros_dropped",
      lambda z: (lambda d: d[d > 0].median())((z[:, None] - z[None]).norm(dim=2))),
     ("first_hundred", "a part of the codes", None, lambda z: pairs(z[:20]).median()),
+    ("first_200", "the first 200 codes", None, lambda z: pairs(z[:200]).median()),
+    ("every_fifth", "every fifth of many codes", None, lambda z: pairs(z[::5] if len(z) > 500 else z).median()),
     ("vector", "median of each row", "not_a_float", lambda z: torch.cdist(z, z).median(1).values),
     ("with_index", "what median(dim) returns", "wrong_kind|wrong_number_of_values",
      lambda z: tuple(pairs(z).median(0))),

@@ -220,6 +220,25 @@ def subsampled(x, y, bandwidths):
     return put_together(kernel, unbiased)(x[torch.randperm(len(x))[:32]], y[torch.randperm(len(y))[:32]], bandwidths)
 
 
+@BANK.wrong("the first 100 codes")
+def first_hundred(x, y, bandwidths):
+    refuse(x, y)
+    return put_together(kernel, unbiased)(x[:100], y[:100], bandwidths)
+
+
+@BANK.wrong("at most four bandwidths")
+def four_bandwidths(x, y, bandwidths):
+    refuse(x, y)
+    return put_together(kernel, unbiased)(x, y, bandwidths[:4])
+
+
+@BANK.wrong("bandwidths scaled for codes of many dimensions")
+def scaled_in_many_dimensions(x, y, bandwidths):
+    refuse(x, y)
+    factor = x.shape[1] ** 0.5 if x.shape[1] > 20 else 1.0
+    return put_together(kernel, unbiased)(x, y, [factor * s for s in bandwidths])
+
+
 @BANK.right("as in the text")
 def plain(x, y, bandwidths):
     if len(x) < 2 or len(y) < 2:

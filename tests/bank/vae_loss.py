@@ -54,6 +54,8 @@ for name, about, cause, f in (
     ("beta_capped", "beta at most one", "beta_capped", lambda d, r, b: (d + min(b, 1.0) * r, d, r)),
     ("beta_truthy", "beta or 1", None, lambda d, r, b: (d + (b or 1.0) * r, d, r)),
     ("beta_whole", "int(beta)", "beta_rounded", lambda d, r, b: (d + int(b) * r, d, r)),
+    ("beta_capped_at_10", "beta at most 10, in the sum only", None, lambda d, r, b: (d + min(b, 10) * r, d, r)),
+    ("beta_capped_at_100", "beta at most 100", None, lambda d, r, b: (d + min(b, 100.0) * r, d, r)),
     ("product", "product of the terms", "product", lambda d, r, b: (d * b * r, d, r)),
     ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
     ("capacity", "|rate - 1| penalised", None, lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
@@ -103,6 +105,40 @@ def monte_carlo(logits, x, mu, logvar, beta):
     z = q.rsample()
     r = (q.log_prob(z) - D.Normal(torch.zeros_like(mu), torch.ones_like(mu)).log_prob(z)).sum(1).mean()
     d = nll(logits, x)
+    return d + beta * r, d, r
+
+
+# right parts, and a loss that is not made of them
+for name, about, d, r in (
+    ("loss_of_probabilities", "binary_cross_entropy after the sigmoid, in the loss only",
+     lambda a, x: F.binary_cross_entropy(a.sigmoid(), x, reduction="none").flatten(1).sum(1).mean(), kl),
+    ("loss_of_clamped_logits", "logits clamped, in the loss only", lambda a, x: nll(a.clamp(-30, 30), x), kl),
+    ("loss_of_rows", "one axis summed, in the loss only",
+     lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="none").sum(-1).mean(), kl),
+    ("loss_of_near_codes", "logvar clamped, in the loss only", nll, lambda m, v: kl(m, v.clamp(-20, 10))),
+    ("loss_of_first_images", "32 images, in the loss only", lambda a, x: nll(a[:32], x[:32]), kl),
+):
+    BANK.formula(name, about, (lambda d, r: lambda logits, x, mu, logvar, beta: (
+        d(logits, x) + beta * r(mu, logvar), nll(logits, x), kl(mu, logvar)))(d, r))
+
+
+@BANK.wrong("mu clamped far out", "clamped")
+def far_mu_clamped(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu.clamp(-25, 25), logvar)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("logvar clamped far out", "clamped")
+def far_logvar_clamped(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar.clamp(-20, 10))
+    return d + beta * r, d, r
+
+
+@BANK.wrong("16 written in for the batch size above it")
+def batch_of_sixteen(logits, x, mu, logvar, beta):
+    n = min(len(x), 16)
+    d = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / n
+    r = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum() / n
     return d + beta * r, d, r
 
 

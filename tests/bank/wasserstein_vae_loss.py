@@ -48,6 +48,8 @@ for name, about, cause, f in (
     ("gap_detached", "gap detached in the sum", "gap_detached", lambda d, g, w: (d + w * g.detach(), d, g)),
     ("distortion_detached", "distortion detached", "detached_logits|", lambda d, g, w: (d.detach() + w * g, d, g)),
     ("weight_capped", "weight at most 1", "weight_capped", lambda d, g, w: (d + min(w, 1.0) * g, d, g)),
+    ("weight_capped_at_100", "weight at most 100", None, lambda d, g, w: (d + min(w, 100.0) * g, d, g)),
+    ("gap_clamped_in_sum", "gap between -100 and 100 in the sum", None, lambda d, g, w: (d + w * g.clamp(-100, 100), d, g)),
 ):
     BANK.formula(name, about, (lambda f: lambda logits, x, critic, z_posterior, weight: f(
         nll(logits, x), minus_mean(critic, z_posterior), weight))(f), cause)
@@ -58,6 +60,8 @@ for name, about, cause, d, g in (
     ("gap_summed", "sum over the batch", "gap_summed", nll, lambda c, z: -c(z).sum()),
     ("gap_clamped", "no negative gap", "gap_clipped", nll, lambda c, z: F.relu(-c(z).mean())),
     ("gap_absolute", "absolute value", "gap_clipped", nll, lambda c, z: c(z).mean().abs()),
+    ("gap_clamped_far", "values clamped at 1000", None, nll, lambda c, z: -c(z).clamp(-1000, 1000).mean()),
+    ("first_pixels", "784 pixels", None, lambda a, x: nll(a.flatten(1)[:, :784], x.flatten(1)[:, :784]), minus_mean),
     ("gap_squared", "squared values", "gap_squared", nll, lambda c, z: c(z).square().mean()),
     ("gap_least_squares", "least-squares GAN", "gap_squared", nll, lambda c, z: (c(z) - 1).square().mean()),
     ("gap_sigmoid", "probabilities", "gap_classifier", nll, lambda c, z: -c(z).sigmoid().mean()),
@@ -100,6 +104,29 @@ def backward_inside(logits, x, critic, z_posterior, weight):
 def freezes(logits, x, critic, z_posterior, weight):
     critic.requires_grad_(False)
     d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    return d + weight * gap, d, gap
+
+
+@BANK.wrong("critic frozen, then trainable whatever it was before", "changes_critic")
+def freezes_and_frees(logits, x, critic, z_posterior, weight):
+    critic.requires_grad_(False)
+    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    critic.requires_grad_(True)
+    return d + weight * gap, d, gap
+
+
+@BANK.wrong("critic set to training mode, whatever it was in", "changes_critic")
+def eval_then_train(logits, x, critic, z_posterior, weight):
+    critic.eval()
+    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    critic.train()
+    return d + weight * gap, d, gap
+
+
+@BANK.wrong("detach_ on the codes once they are used", "changes_arguments")
+def cuts_codes(logits, x, critic, z_posterior, weight):
+    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
+    z_posterior.detach_()
     return d + weight * gap, d, gap
 
 

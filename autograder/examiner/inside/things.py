@@ -144,6 +144,8 @@ class Arguments:
             grad = None if leaf.grad is None else raw(leaf.grad)
             if grad != self._grads_before[index]:
                 change["grad"] = None if grad is None else packer.tensor(leaf.grad.detach())
+            if value is not leaf and value.grad_fn is None:
+                change["detached"] = True
             if leaf.requires_grad != self._flags_before[index]:
                 change["requires_grad"] = leaf.requires_grad
             if change:
@@ -255,6 +257,8 @@ def _change(original: torch.Tensor, change: dict, tensors: list[torch.Tensor]) -
     if "grad" in change:
         grad = None if change["grad"] is None else tensors[_index(change["grad"])]
         original.grad = None if grad is None else grad.to(original.dtype).reshape(original.shape)
+    if change.get("detached") is True and not original.is_leaf:
+        original.detach_()
     if "requires_grad" in change and original.is_leaf:
         original.requires_grad_(bool(change["requires_grad"]))
 
