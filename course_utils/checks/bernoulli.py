@@ -243,7 +243,8 @@ def _clamp_cause(candidate: Candidate) -> Cause | None:
     draw = Draw()
     logits, x = draw.normal(4, 5), draw.pixels(4, 5)
     right = torch.tensor(per_image(bernoulli_terms(plain64(logits), plain64(x))), dtype=torch.float64)
-    if not all(agrees(candidate(logits.clone().requires_grad_(learning), x), right, 1e-4) for learning in (False, True)):
+    if not all(agrees(candidate(logits.clone().requires_grad_(learning), x), right, 1e-4)
+               for learning in (False, True)):
         return None
     try:
         _gradient(candidate, draw)

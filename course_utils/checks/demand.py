@@ -158,7 +158,8 @@ def not_biased(errors: Sequence[float], what: str) -> None:
     alarm below 1e-7; in float32 never."""
     bias = sum(errors) / len(errors)
     if not abs(bias) <= 0.004:
-        raise Broken(f"{what} right on average over {len(errors)} random batches", f"{100 * bias:+.2f} % off on average")
+        raise Broken(f"{what} right on average over {len(errors)} random batches",
+                     f"{100 * bias:+.2f} % off on average")
 
 
 def gradients(candidate: Candidate, output: torch.Tensor, inputs: Sequence[torch.Tensor], names: Sequence[str],
@@ -203,6 +204,5 @@ def well_behaved(candidate: Candidate) -> None:
             "call runs with it. Use it as a `with` block.", "calls such as torch.set_grad_enabled"))
 
 
-__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "not_biased", "number", "plain64",
-           "real",
-           "same_number", "same_tensor", "scalar", "several", "tensor", "truth", "untouched", "well_behaved"]
+__all__ = ["CallFailed", "Cause", "DETACHED", "ROUNDING", "describe", "finite", "gradients", "not_biased", "number",
+           "plain64", "real", "same_number", "same_tensor", "scalar", "several", "tensor", "truth", "untouched", "well_behaved"]

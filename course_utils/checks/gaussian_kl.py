@@ -16,8 +16,8 @@ _FORMULA = "the maths hint under the card of kl_divergence: one half of the sum 
 
 MONTE_CARLO = Cause("monte_carlo", "Your KL changes from call to call: it is estimated from samples. For two Gaussians "
                     "the exact value is known and needs no samples.", _FORMULA)
-CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu) or add a constant (such as 1e-8): where it "
-                "acts, the value is wrong and the gradient vanishes, so that these dimensions stop learning.",
+CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu) or add a constant (such as 1e-8): where "
+                "it acts, the value is wrong and the gradient vanishes, so that these dimensions stop learning.",
                 "calls of clamp, max, min or relu, and constants in your formula", tentative=True)
 PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached or "
                       "computed without gradients.", "uses of .detach(), .data, torch.no_grad or torch.tensor(...)",
@@ -127,7 +127,8 @@ def _by_hand(candidate: Candidate, draw: Draw) -> None:
     errors = []
     for _ in range(60):
         mu, logvar = draw.normal(4, 10), draw.normal(4, 10)
-        errors.append(float(_value(candidate, mu, logvar).detach()) / per_image(kl_terms(plain64(mu), plain64(logvar))) - 1)
+        right = per_image(kl_terms(plain64(mu), plain64(logvar)))
+        errors.append(float(_value(candidate, mu, logvar).detach()) / right - 1)
     not_biased(errors, "KL")
 
 
@@ -233,7 +234,8 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     spread = torch.linspace(0, 3, 2 * half)[:, None]  # codes unlike one another: all of a large batch must count
     for shift in (-5.0, 5.0):
         mu, logvar = draw.normal(2 * half, 2) * spread, draw.normal(2 * half, 2) + shift
-        halves = [float(_value(candidate, mu[part], logvar[part]).detach()) for part in (slice(half), slice(half, None))]
+        halves = [float(_value(candidate, mu[part], logvar[part]).detach())
+                  for part in (slice(half), slice(half, None))]
         same_number(_value(candidate, mu, logvar), sum(halves) / 2,
                     f"KL of a batch of {2 * half} (average of its halves)", scale=sum(map(abs, halves)) / 2)
 

@@ -15,8 +15,8 @@ from .verdict import Broken
 
 _HINT = "the maths hint under the card of reparameterize: z = mu + sigma * eps, with sigma = exp(logvar / 2)"
 
-FROZEN = Cause("frozen_noise", "The noise of one call comes again in another: a fixed seed, noise tensors that are kept, "
-               "or no noise at all. Draw eps anew inside the function.", "the line that makes eps")
+FROZEN = Cause("frozen_noise", "The noise of one call comes again in another: a fixed seed, noise tensors that are "
+               "kept, or no noise at all. Draw eps anew inside the function.", "the line that makes eps")
 NO_NOISE = Cause("no_noise", "z does not vary at all: no noise is added, so this is a plain autoencoder.",
                  "the line that makes eps", tentative=True)
 ONE_NUMBER = Cause("one_number", "A single random number serves all images and dimensions: eps needs the full shape of "
