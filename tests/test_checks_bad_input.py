@@ -74,6 +74,8 @@ BAD = {
     "returns complex number": lambda *a: 1 + 2j, "returns bool": lambda *a: True,
     "returns integers": lambda *a: torch.ones(2, 3).long(),
     "returns sparse": lambda *a: torch.eye(3).to_sparse(), "returns meta": lambda *a: torch.empty(2, device="meta"),
+    "returns float8": lambda *a: torch.zeros(()).to(torch.float8_e4m3fn),
+    "returns nested tensor": lambda *a: torch.nested.nested_tensor([torch.zeros(1)]),
     "returns always equal": lambda *a: AlwaysEqual(),
     "returns liar": lambda *a: torch.zeros(()).as_subclass(LyingTensor),
     "returns empty": lambda *a: torch.empty(0), "returns generator": lambda *a: (i for i in range(3)),
@@ -94,6 +96,14 @@ def test_bad_candidate_gets_a_score_with_reasons(exercise, name, capfd):
     shown = str(score) + score._repr_html_()
     assert "Traceback" not in shown and "course_utils" not in shown and "site-packages" not in shown
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("name", "words"), [("returns float8", "a tensor of float8_e4m3fn"),
+                                             ("returns nested tensor", "a nested tensor")])
+@pytest.mark.parametrize("exercise", ["reconstruction_loss", "reparameterize", "kl_divergence", "slerp"])
+def test_tensor_that_torch_cannot_calculate_with_is_named(exercise, name, words):
+    got = {law.got for law in getattr(check, exercise)(BAD[name], points=3).laws if "no law" not in law.got}
+    assert got and all(words in text for text in got), got
 
 
 @pytest.mark.parametrize("exercise", CHECKS)

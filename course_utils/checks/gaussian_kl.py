@@ -6,7 +6,7 @@ import torch
 
 from .candidate import Candidate
 from .causes import Formula, Probe, agrees, match_loss
-from .demand import ROUNDING, gradients, plain64, same_number, same_tensor, scalar, untouched, well_behaved
+from .demand import ROUNDING, gradients, not_biased, plain64, same_number, same_tensor, scalar, untouched, well_behaved
 from .law import Check, Draw, show
 from .score import Cause
 from .trusted import kl_size, kl_terms, per_image
@@ -16,9 +16,9 @@ _FORMULA = "the maths hint under the card of kl_divergence: one half of the sum 
 
 MONTE_CARLO = Cause("monte_carlo", "Your KL changes from call to call: it is estimated from samples. For two Gaussians "
                     "the exact value is known and needs no samples.", _FORMULA)
-CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu): where the clamp acts, the value is wrong "
-                "and the gradient is zero, so that these dimensions stop learning.", "calls of clamp, max, min or relu",
-                tentative=True)
+CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu) or add a constant (such as 1e-8): where "
+                "it acts, the value is wrong and the gradient vanishes, so that these dimensions stop learning.",
+                "calls of clamp, max, min or relu, and constants in your formula", tentative=True)
 PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached or "
                       "computed without gradients.", "uses of .detach(), .data, torch.no_grad or torch.tensor(...)",
                       tentative=True)
@@ -109,15 +109,27 @@ def _value(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor) -> torc
 
 
 def _same(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor, what: str) -> None:
+    """The value, of plain arguments and, as in training, of arguments that require gradients."""
     m, v = plain64(mu), plain64(logvar)
-    same_number(_value(candidate, mu, logvar), per_image(kl_terms(m, v)), what, scale=per_image(kl_size(m, v)))
+    for learning, when in ((False, ""), (True, ", both requiring gradients")):
+        arguments = [argument.clone().requires_grad_(learning) for argument in (mu, logvar)]
+        same_number(scalar(candidate(*arguments), "the KL"), per_image(kl_terms(m, v)), what + when,
+                    scale=per_image(kl_size(m, v)))
 
 
 @CHECK.law("is right where you can work it out by hand", weight=2)
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
-    """Not random."""
+    """Six fixed points; on average over 60 draws see `not_biased`: its false alarm is below 1e-7."""
     for mu, logvar in ((1.0, 0.0), (-2.0, 0.0), (0.0, 1.0), (0.0, -2.0), (1.5, 0.5), (-1.0, 2.0)):
         _same(candidate, torch.tensor([[mu]]), torch.tensor([[logvar]]), f"KL at mu = {mu:g}, logvar = {logvar:g}")
+
+
+    errors = []
+    for _ in range(60):
+        mu, logvar = draw.normal(4, 10), draw.normal(4, 10)
+        right = per_image(kl_terms(plain64(mu), plain64(logvar)))
+        errors.append(float(_value(candidate, mu, logvar).detach()) / right - 1)
+    not_biased(errors, "KL")
 
 
 @CHECK.law("is zero when the posterior is the prior")
@@ -153,20 +165,39 @@ def _quadrature(mu: float, logvar: float) -> float:
 
 @CHECK.law("is right far from the prior and close to it", weight=2)
 def _far(candidate: Candidate, draw: Draw) -> None:
-    """Not random. No clamp, no floor: collapsed and exploding dimensions count with their true cost."""
+    """Random points, exact comparison: a correct function never fails. No clamp, no floor: collapsed and exploding
+    dimensions count with their true cost, and learn."""
+    near = [(0.0, -12.0), (0.0, -18.0), (0.0, 8.0), (0.5, 11.0), (30.0, -1.0), (-12.0, 0.3)]
+    far = [(0.0, draw.number(-35, -30)), (0.0, draw.number(12, 16)), (0.0, draw.number(21, 25)),
+           (draw.number(33, 80), 0.0), (-draw.number(120, 300), 0.0), (-draw.number(15, 60), draw.number(-26, -21))]
     try:
-        for mu, logvar in ((0.0, -12.0), (0.0, -18.0), (0.0, 8.0), (0.5, 11.0), (30.0, -1.0), (-12.0, 0.3)):
-            _same(candidate, torch.tensor([[mu]]), torch.tensor([[logvar]]), f"KL at mu = {mu:g}, logvar = {logvar:g}")
+        for mu, logvar in near + far:
+            _same(candidate, torch.tensor([[mu]]), torch.tensor([[logvar]]),
+                  f"KL at mu = {show(mu)}, logvar = {show(logvar)}")
     except Broken as broken:
         if broken.cause is None and _exact_nearby(candidate, draw):
             raise Broken(broken.expected, broken.got, CLAMPED) from None
         raise
+    for mu, logvar in far:
+        _, found = _value_and_gradients(candidate, torch.tensor([[mu]]), torch.tensor([[logvar]]))
+        for what, got, want, size in found:
+            same_tensor(got, want, f"{what} at mu = {show(mu)}, logvar = {show(logvar)}", scale=size, floor=1e-5)
+
+
+def _value_and_gradients(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor) -> tuple[torch.Tensor, list]:
+    """The value; for mu and for logvar what it is called, what came, what should, and the size of the terms in it."""
+    n, m, v = len(mu), plain64(mu), plain64(logvar)
+    leaves = mu.clone().requires_grad_(), logvar.clone().requires_grad_()
+    value = scalar(candidate(*leaves), "the KL")
+    by_mu, by_logvar = gradients(candidate, value, leaves, ("mu", "logvar"))
+    return value, [("dKL/dmu", by_mu, m / n, m.abs() / n),
+                   ("dKL/dlogvar", by_logvar, (v.exp() - 1) / (2 * n), (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n))]
 
 
 def _exact_nearby(candidate: Candidate, draw: Draw) -> bool:
     mu, logvar = 1 + draw.uniform(4, 3), 1 + draw.uniform(4, 3)
-    right = torch.tensor(per_image(kl_terms(plain64(mu), plain64(logvar))), dtype=torch.float64)
-    return agrees(candidate(mu, logvar), right, 1e-5)
+    return (_is_exact(candidate(mu.clone(), logvar.clone()), mu, logvar)
+            and _is_exact(candidate(mu.clone().requires_grad_(), logvar.clone().requires_grad_()), mu, logvar))
 
 
 @CHECK.law("adds up over latent dimensions", weight=2)
@@ -199,13 +230,14 @@ def _average(candidate: Candidate, draw: Draw) -> None:
                 scale=size)
     same_number(_value(candidate, mu.repeat(40, 1), logvar.repeat(40, 1)), float(whole.detach()),
                 "KL of the same batch 40 times over", scale=size)
-    spread = torch.linspace(0, 3, 500)[:, None]  # codes unlike one another: all of a large batch must count
+    half = draw.integer(450, 550)
+    spread = torch.linspace(0, 3, 2 * half)[:, None]  # codes unlike one another: all of a large batch must count
     for shift in (-5.0, 5.0):
-        mu, logvar = draw.normal(500, 2) * spread, draw.normal(500, 2) + shift
-        halves = [float(_value(candidate, mu[part], logvar[part]).detach()) for part in (slice(0, 250),
-                                                                                         slice(250, 500))]
-        same_number(_value(candidate, mu, logvar), sum(halves) / 2, "KL of a batch of 500 (average of its halves)",
-                    scale=sum(map(abs, halves)) / 2)
+        mu, logvar = draw.normal(2 * half, 2) * spread, draw.normal(2 * half, 2) + shift
+        halves = [float(_value(candidate, mu[part], logvar[part]).detach())
+                  for part in (slice(half), slice(half, None))]
+        same_number(_value(candidate, mu, logvar), sum(halves) / 2,
+                    f"KL of a batch of {2 * half} (average of its halves)", scale=sum(map(abs, halves)) / 2)
 
 
 @CHECK.law("has the right gradient in mu and logvar", weight=3)
@@ -216,15 +248,9 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         mu, logvar = draw.normal(n, d, scale=scale), draw.normal(n, d, scale=scale)
         if scale == 3.0:
             logvar[0, :2] = torch.tensor([-12.0, 8.0])
-        m, v = plain64(mu), plain64(logvar)
-        mu.requires_grad_(), logvar.requires_grad_()
-        value = scalar(candidate(mu, logvar), "the KL")
-        right_value = scale == 1.0 and agrees(
-            value, torch.tensor(per_image(kl_terms(m, v)), dtype=torch.float64), 1e-5)
-        by_mu, by_logvar = gradients(candidate, value, (mu, logvar), ("mu", "logvar"))
-        for got, want, size, what in ((by_mu, m / n, m.abs() / n, "dKL/dmu"),
-                                      (by_logvar, (v.exp() - 1) / (2 * n), (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n),
-                                       "dKL/dlogvar")):
+        value, found = _value_and_gradients(candidate, mu, logvar)
+        right_value = scale == 1.0 and _is_exact(value, mu, logvar)
+        for what, got, want, size in found:
             seen.append((plain64(got).flatten(), want.flatten(), size.flatten()))
             try:
                 same_tensor(got, want, what, scale=size, floor=1e-5)
@@ -232,6 +258,21 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
                 first_broken, right_value_only = first_broken or broken, right_value_only or right_value
     if first_broken is not None:
         raise Broken(first_broken.expected, first_broken.got, _gradient_cause(seen, right_value_only))
+    for n, d, dtype in ((draw.integer(60, 120), draw.integer(2, 4), torch.float32),
+                        (draw.integer(2, 4), draw.integer(100, 150), torch.float32), (3, 5, torch.float64)):
+        mu, logvar = draw.normal(n, d, dtype=dtype), draw.normal(n, d, dtype=dtype)
+        value, found = _value_and_gradients(candidate, mu, logvar)
+        for what, got, want, size in found:
+            try:
+                same_tensor(got, want, f"{what} for {n} x {d} in {str(dtype).removeprefix('torch.')}", scale=size)
+            except Broken as broken:
+                cause = PART_DETACHED if _is_exact(value, mu, logvar) else None
+                raise Broken(broken.expected, broken.got, cause) from None
+
+
+def _is_exact(value: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor) -> bool:
+    right = per_image(kl_terms(plain64(mu), plain64(logvar)))
+    return agrees(value, torch.tensor(right, dtype=torch.float64), 1e-5)
 
 
 def _gradient_cause(seen: list[tuple[torch.Tensor, ...]], right_value_only: bool) -> Cause | None:

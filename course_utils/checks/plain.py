@@ -160,6 +160,11 @@ def _plain_tensor(value: torch.Tensor) -> torch.Tensor | Unusable:
         plain = value if kind is torch.Tensor else torch.Tensor.as_subclass(value, torch.Tensor)
         if plain.layout is not torch.strided or plain.is_meta or plain.is_quantized:
             return Unusable(f"a tensor without plain values ({plain.layout}, {plain.device})")
+        if plain.is_nested:
+            return Unusable("a nested tensor")
+        if plain.is_floating_point() and plain.dtype.itemsize < 2:  # torch stores such numbers and cannot add them
+            name = str(plain.dtype).removeprefix("torch.")
+            return Unusable(f"a tensor of {name}, numbers too short to calculate with")
         return plain
 
 

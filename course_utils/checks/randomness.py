@@ -51,6 +51,13 @@ def cosine_bound(n: int, pairs: int) -> float:
     return math.sqrt(2 * (T + math.log(pairs)) / n)
 
 
+def product_bound(pairs: int) -> float:
+    """The mean of `pairs` products of neighbours in chains of independent standard normals exceeds this in absolute
+    value with probability <= 2 exp(-T) (Laurent, Massart 2000: the products' sum is a quadratic form with Frobenius
+    norm sqrt(pairs / 2) and no eigenvalue above 1)."""
+    return math.sqrt(2 * T / pairs) + 2 * T / pairs
+
+
 def tail_probability(limit: float) -> float:
     """Probability that a standard normal number is above `limit`."""
     return 0.5 * math.erfc(limit / _SQRT2)

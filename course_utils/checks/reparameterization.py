@@ -9,14 +9,14 @@ from .demand import gradients, plain64, same_tensor, tensor, untouched, well_beh
 from .law import Check, Draw, show
 from .noise_causes import name_the_noise
 from .randomness import (cosine_bound, count_bounds, distance_bound, is_clipped, kolmogorov_distance, largest_cosine,
-                         mean_bound, mean_square_bounds, tail_probability)
+                         mean_bound, mean_square_bounds, product_bound, tail_probability)
 from .score import Cause
 from .verdict import Broken
 
 _HINT = "the maths hint under the card of reparameterize: z = mu + sigma * eps, with sigma = exp(logvar / 2)"
 
-FROZEN = Cause("frozen_noise", "You use the same noise at every call: a fixed seed, a noise tensor that is kept, or no "
-               "noise at all. Draw eps anew inside the function.", "the line that makes eps")
+FROZEN = Cause("frozen_noise", "The noise of one call comes again in another: a fixed seed, noise tensors that are "
+               "kept, or no noise at all. Draw eps anew inside the function.", "the line that makes eps")
 NO_NOISE = Cause("no_noise", "z does not vary at all: no noise is added, so this is a plain autoencoder.",
                  "the line that makes eps", tentative=True)
 ONE_NUMBER = Cause("one_number", "A single random number serves all images and dimensions: eps needs the full shape of "
@@ -46,19 +46,23 @@ SIGMA_DETACHED = Cause("detached_logvar", "No gradient reaches logvar: the stand
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    return name_the_noise(lambda mu, logvar: candidate(mu, logvar), draw)
+    return name_the_noise(lambda mu, logvar: candidate(mu, logvar), draw) or name_the_noise(
+        lambda mu, logvar: candidate(mu.requires_grad_(), logvar.requires_grad_()), draw)
 
 
 CHECK = Check("reparameterize", "reparameterize(mu, logvar)", _diagnose)
 
 
-def _draw_z(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    return tensor(candidate(mu.clone(), logvar.clone()), mu.shape, "z")
+def _draw_z(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor, learning: bool = False) -> torch.Tensor:
+    """z, with arguments that require gradients if `learning`: as in training, where the noise matters most."""
+    arguments = [argument.clone().requires_grad_(learning) for argument in (mu, logvar)]
+    return tensor(candidate(*arguments), mu.shape, "z")
 
 
-def _standard_noise(candidate: Candidate, n: int, d: int) -> torch.Tensor:
+def _standard_noise(candidate: Candidate, n: int, d: int, learning: bool = False,
+                    dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """What comes out at mu = 0, logvar = 0: there z is eps itself, whatever is made of logvar."""
-    return plain64(_draw_z(candidate, torch.zeros(n, d), torch.zeros(n, d)))
+    return plain64(_draw_z(candidate, torch.zeros(n, d, dtype=dtype), torch.zeros(n, d, dtype=dtype), learning))
 
 
 @CHECK.law("returns one finite z for each mu, for any batch")
@@ -90,12 +94,15 @@ def _mean(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("has standard deviation exp(logvar / 2), from tiny to large", weight=3)
 def _spread(candidate: Candidate, draw: Draw) -> None:
-    """Laurent-Massart bound for the variance of 8192 normals, 9 columns: false alarm below 1e-8."""
-    n = 8192
-    logvar = torch.tensor([-14.0, -6.0, -2.0, -0.7, 0.0, 1.0, 3.0, 6.0, 10.0])
-    logvar = logvar + draw.number(-0.2, 0.2)
-    logvar = logvar[draw.permutation(len(logvar))]
-    z = plain64(_draw_z(candidate, torch.zeros(n, len(logvar)), logvar.expand(n, -1)))
+    """Laurent-Massart bound for the variance of 8192 and of 2048 normals, 11 columns: false alarm below 1e-7."""
+    for n, learning in ((8192, False), (2048, True)):
+        logvar = torch.tensor([-14.0, -6.0, -2.0, -0.7, 0.0, 1.0, 3.0, 6.0, 10.0]) + draw.number(-0.2, 0.2)
+        logvar = torch.cat([logvar, draw.uniform(1, low=-15.8, high=-14.5), draw.uniform(1, low=12.0, high=15.8)])
+        _has_spread(candidate, n, logvar[draw.permutation(len(logvar))], learning)
+
+
+def _has_spread(candidate: Candidate, n: int, logvar: torch.Tensor, learning: bool) -> None:
+    z = plain64(_draw_z(candidate, torch.zeros(n, len(logvar)), logvar.expand(n, -1), learning))
     spread = z.std(0)
     ratio = spread / plain64(logvar / 2).exp()
     low, high = mean_square_bounds(n - 1)
@@ -109,21 +116,30 @@ def _spread(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("uses standard normal noise", weight=3)
 def _normal(candidate: Candidate, draw: Draw) -> None:
-    """73728 draws: Dvoretzky-Kiefer-Wolfowitz bound for the distribution function, Chernoff bounds for the number of
-    draws beyond 2.03, 3.03 and 3.53: false alarm below 1e-8."""
-    for n, d in ((512, 128), (4096, 2)):
-        _is_standard_normal(_standard_noise(candidate, n, d).flatten())
-    small = [_standard_noise(candidate, 3, 4) for _ in range(4)]
-    if all(abs(float(e.mean())) < 1e-4 for e in small):  # four times: (2.8e-4)^4 = 6e-15
-        raise Broken("noise whose average over a small batch varies", "it is exactly 0 every time")
+    """At most 73728 draws at once: Dvoretzky-Kiefer-Wolfowitz bound for the distribution function, Chernoff bounds for
+    the number of draws beyond 2.03, 3.03 and 3.53: false alarm below 1e-7. Averages of small batches: see there."""
+    for n, d, learning in ((512, 128, False), (4096, 2, False), (512, 128, True)):
+        _is_standard_normal(_standard_noise(candidate, n, d, learning).flatten())
+    _is_not_normalised(torch.stack([_standard_noise(candidate, 3, 4) for _ in range(6)]))
+
+
+def _is_not_normalised(small: torch.Tensor) -> None:
+    """Mean and mean square of six batches, whole, by column and by row, all within 0.002: with 12 normals to a batch
+    the densities are below 1.4, so that this has a probability below 6 * (1.4 * 0.002)^5 < 2e-12."""
+    for axes in ((1, 2), 1, 2):
+        for power, what in ((1, "average"), (2, "mean square")):
+            values = small.pow(power).mean(axes)
+            if float(values.max() - values.min()) < 0.002:
+                raise Broken(f"noise whose {what} over a small batch varies", f"it is {show(values.mean())} every time")
 
 
 def _is_standard_normal(e: torch.Tensor) -> None:
     n = e.numel()
+    clipped = CLIPPED if n > 50_000 and is_clipped(e) else None  # fewer draws look clipped too easily
     distance = kolmogorov_distance(e)
     if distance > distance_bound(n):
         raise Broken("noise distributed as N(0, 1): largest difference of distribution functions at most "
-                     f"{show(distance_bound(n))}", show(distance), CLIPPED if is_clipped(e) else None)
+                     f"{show(distance_bound(n))}", show(distance), clipped)
     for limit in (2.03, 3.03, 3.53):  # not whole numbers, where noise might be clipped and rounded
         beyond = tail_probability(limit)
         for share, came in ((2 * beyond, int((e.abs() > limit).sum())), (beyond, int((e > limit).sum())),
@@ -131,23 +147,26 @@ def _is_standard_normal(e: torch.Tensor) -> None:
             low, high = count_bounds(share * n)
             if not low <= came <= high:
                 raise Broken(f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came),
-                             CLIPPED if came < low and is_clipped(e) else None)
+                             clipped if came < low else None)
 
 
 @CHECK.law("draws fresh noise at every call", weight=2)
 def _fresh(candidate: Candidate, draw: Draw) -> None:
-    """Equal draws: genuine noise repeats half of at least two numbers with a probability far below 1e-9. Cosine of two
-    independent vectors of 4096: false alarm below 1e-9."""
-    for n, d in ((64, 64), (3, 4), (5, 1), (1, 2), (3, 4)):
-        mu, logvar = draw.normal(n, d), draw.uniform(n, d, low=-1.0, high=1.0)
-        first, second = (plain64(_draw_z(candidate, mu, logvar)) for _ in range(2))
-        if float((first == second).double().mean()) > 0.5 or bool((first == second).all()):
-            raise Broken("another z at the second call with the same arguments", "the same numbers again",
-                         _frozen_cause(candidate) if bool((first == second).all()) and n * d >= 12 else None)
-    first, second = _even_noise(candidate, 64, 64), _even_noise(candidate, 64, 64)
-    cosine, _, _ = largest_cosine(torch.stack([first.flatten(), second.flatten()]))
-    if abs(cosine) > cosine_bound(64 * 64, 1):
-        raise Broken("noise of two calls unrelated", f"correlation {show(cosine)}",
+    """Equal draws: genuine noise, even with the 8 bits of bfloat16, repeats a number with a probability below 0.003 and
+    more than half of six or more with one below 3e-9. Cosines of independent vectors of 4096, 28 pairs: false alarm
+    below 1e-9."""
+    for learning in (False, True):
+        for n, d in ((64, 64), (3, 4), (draw.integer(8, 12), 1), (1, draw.integer(6, 9)), (3, 4)):
+            mu, logvar = draw.normal(n, d), draw.uniform(n, d, low=-1.0, high=1.0)
+            first, second = (plain64(_draw_z(candidate, mu, logvar, learning)) for _ in range(2))
+            if float((first == second).double().mean()) > 0.5:
+                raise Broken("another z at the second call with the same arguments", "the same numbers again",
+                             _frozen_cause(candidate) if bool((first == second).all()) and n * d >= 12 else None)
+    calls = torch.stack([_even_noise(candidate, 64, 64, learning).flatten() for learning in 4 * (False, True)])
+    cosine, i, j = largest_cosine(calls)
+    if abs(cosine) > cosine_bound(64 * 64, 28):
+        raise Broken("noise of any two calls unrelated",
+                     f"correlation {show(cosine)} between calls {min(i, j) + 1} and {max(i, j) + 1} of 8",
                      FROZEN if abs(cosine) > 0.99 else None)
 
 
@@ -156,16 +175,17 @@ def _frozen_cause(candidate: Candidate) -> Cause:
     return FROZEN if float(_even_noise(candidate, 32, 8).std()) > 1e-4 else NO_NOISE
 
 
-def _even_noise(candidate: Candidate, n: int, d: int) -> torch.Tensor:
+def _even_noise(candidate: Candidate, n: int, d: int, learning: bool = False) -> torch.Tensor:
     """Centred noise, on a scale that is the same for all elements whatever is made of mu and logvar."""
-    z = plain64(_draw_z(candidate, torch.zeros(n, d), torch.full((n, d), 0.9)))
+    z = plain64(_draw_z(candidate, torch.zeros(n, d), torch.full((n, d), 0.9), learning))
     return z - z.mean()
 
 
 @CHECK.law("draws its own noise for every image and every dimension", weight=2)
 def _independent(candidate: Candidate, draw: Draw) -> None:
-    """Cosines between all rows and all columns (concentration on the sphere, union over pairs), and the spread of the
-    row and column means (Laurent-Massart): false alarm below 1e-8."""
+    """Cosines between all rows and all columns (concentration on the sphere, union over pairs), the spread of the row
+    and column means (Laurent-Massart), and the mean product of neighbours (see `product_bound`): false alarm below
+    2e-8. Three equal bfloat16 numbers have a probability of 1e-8: of 6000 rows, fewer than one is a repetition."""
     n, d = 2 * draw.integer(96, 128), 2 * draw.integer(96, 128)
     e = _even_noise(candidate, n, d)
     if float(e.std()) < 1e-6:
@@ -184,6 +204,11 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
     small = _even_noise(candidate, 6, 5)
     if len(small.unique()) < 16:
         raise Broken("30 different draws for 6 images and 5 dimensions", f"only {len(small.unique())} different ones")
+    rows = _even_noise(candidate, draw.integer(5000, 6000), 3)
+    different = len(torch.unique(rows, dim=0))
+    if different < len(rows) - 100:
+        raise Broken(f"other noise for each of {len(rows)} images", f"only {different} different ones",
+                     DEPENDENT_ROWS if len(rows.unique()) > different else None)
 
 
 def _unrelated(rows: torch.Tensor, things: str, dependent: Cause | None) -> None:
@@ -200,13 +225,21 @@ def _unrelated(rows: torch.Tensor, things: str, dependent: Cause | None) -> None
     if not low * 0.9 <= float(common) <= high * 1.1:
         raise Broken(f"noise of different {things} unrelated",
                      f"their average varies {show(common)} times as much as it should", dependent)
+    for lag in (1, 2):
+        products = rows[lag:] * rows[:-lag]
+        correlation = float(products.mean() / rows.square().mean())
+        if abs(correlation) > 1.1 * product_bound(products.numel()) + 0.005:  # the mean of all rows is taken off
+            raise Broken(f"noise of neighbouring {things} unrelated",
+                         f"correlation {show(correlation)} on average, {lag} apart", dependent)
 
 
 @CHECK.law("lets the gradient through: dz/dmu = 1 and dz/dlogvar = (z - mu) / 2", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """An identity for every draw: a correct function never fails."""
-    for n, d in ((1, 6), (40, 8)):
-        mu, logvar = draw.normal(n, d), draw.uniform(n, d, low=-2.0, high=1.5)
+    for n, d, low, high, dtype in (
+            (1, 6, -2.0, 1.5, torch.float32), (40, 8, -2.0, 1.5, torch.float32), (4, 6, -2.0, 1.5, torch.float64),
+            (draw.integer(280, 320), draw.integer(180, 220), -8.0, 6.0, torch.float32)):
+        mu, logvar = draw.normal(n, d, dtype=dtype), draw.uniform(n, d, low=low, high=high, dtype=dtype)
         weights = draw.signs(n, d) * draw.uniform(n, d, low=0.5, high=1.5)
         m, sigma, w = plain64(mu), plain64(logvar / 2).exp(), plain64(weights)
         mu.requires_grad_(), logvar.requires_grad_()
@@ -237,7 +270,7 @@ def _both_gradients(candidate: Candidate, z: torch.Tensor, mu: torch.Tensor, log
 @CHECK.law("works in double precision, for a batch of one, and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Chernoff bound: a standard normal number beyond 8 has probability 1e-15; a spread of 40 numbers below 1e-3 has
-    less."""
+    less. Normal noise: the bounds of the law on it, here three times: false alarm below 1e-7."""
     shapes = [(1, 40, torch.float64, None), (3, 2, torch.float64, None)]
     shapes += [(4, 40, torch.float32, device) for device in candidate.devices()]
     for n, d, dtype, device in shapes:
@@ -249,6 +282,10 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
         if float(e.abs().max()) > 8 or (d > 10 and float(e.std()) < 1e-3):
             raise Broken("z within a few standard deviations of mu, and not at mu",
                          f"{show(e.abs().max())} standard deviations away at most")
+    _is_standard_normal(_standard_noise(candidate, 200, 100, dtype=torch.float64).flatten())
+    logvar = torch.full((1, 20_000), draw.integer(-24, 16) / 4)  # these are exact in bfloat16 too
+    _is_standard_normal(plain64(_draw_z(candidate, torch.zeros_like(logvar), logvar))[0] / plain64(logvar / 2)[0].exp())
+    _is_standard_normal(torch.cat([_standard_noise(candidate, 1, 1)[0] for _ in range(200)]))
 
 
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)

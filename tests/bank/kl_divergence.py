@@ -227,6 +227,75 @@ def small_gradient(mu, logvar):
     return 0.1 * value + 0.9 * value.detach()
 
 
+@BANK.wrong("logvar clamped to [-18, 11]", "clamped")
+def clamp_wide(mu, logvar):
+    return per_image(terms(mu, logvar.clamp(-18, 11)))
+
+
+@BANK.wrong("logvar clamped to [-20, 20]", "clamped")
+def clamp_wider(mu, logvar):
+    return per_image(terms(mu, logvar.clamp(-20, 20)))
+
+
+@BANK.wrong("mu clamped to [-30, 30]", "clamped")
+def clamp_mu_wide(mu, logvar):
+    return per_image(terms(mu.clamp(-30, 30), logvar))
+
+
+@BANK.wrong("1e-8 added to the variance", "clamped")
+def variance_plus(mu, logvar):
+    variance = logvar.exp() + 1e-8
+    return per_image(0.5 * (mu**2 + variance - 1 - variance.log()))
+
+
+@BANK.wrong("1e-12 added to the variance", "clamped")
+def variance_plus_little(mu, logvar):
+    variance = logvar.exp() + 1e-12
+    return per_image(0.5 * (mu**2 + variance - 1 - variance.log()))
+
+
+@BANK.wrong("one per cent too much")
+def one_per_cent(mu, logvar):
+    return 1.01 * per_image(terms(mu, logvar))
+
+
+@BANK.wrong("only the first 512 images count")
+def first_images(mu, logvar):
+    return per_image(terms(mu[:512], logvar[:512]))
+
+
+@BANK.wrong("only the first 64 dimensions count")
+def first_dimensions(mu, logvar):
+    return per_image(terms(mu[:, :64], logvar[:, :64]))
+
+
+@BANK.wrong("gradient of the first four images", "detached_part")
+def gradient_of_four(mu, logvar):
+    return per_image(terms(torch.cat([mu[:4], mu[4:].detach()]), torch.cat([logvar[:4], logvar[4:].detach()])))
+
+
+@BANK.wrong("gradient of the first 32 dimensions", "detached_part")
+def gradient_of_first_dimensions(mu, logvar):
+    return per_image(terms(torch.cat([mu[:, :32], mu[:, 32:].detach()], 1), logvar))
+
+
+@BANK.wrong("far codes detached")
+def far_detached(mu, logvar):
+    return per_image(terms(torch.where(mu.abs() > 15, mu.detach(), mu), logvar))
+
+
+@BANK.wrong("detached in float64", "detached")
+def detached_in_double(mu, logvar):
+    if mu.dtype == torch.float64:
+        mu, logvar = mu.detach(), logvar.detach()
+    return per_image(terms(mu, logvar))
+
+
+@BANK.wrong("a constant is added where gradients are asked for")
+def more_in_training(mu, logvar):
+    return per_image(terms(mu, logvar)) + (5.0 if mu.requires_grad else 0.0)
+
+
 # right
 
 @BANK.right("as in the paper")

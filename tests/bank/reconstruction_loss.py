@@ -180,6 +180,45 @@ def bent_logits(logits, x):
     return per_image(terms(30 * torch.tanh(logits / 30), x))
 
 
+@BANK.wrong("only the first 512 images count")
+def first_512_images(logits, x):
+    return per_image(terms(logits[:512], x[:512]))
+
+
+@BANK.wrong("gradient of the first eight images", "detached_part")
+def gradient_of_eight(logits, x):
+    return per_image(terms(torch.cat([logits[:8], logits[8:].detach()]), x))
+
+
+@BANK.wrong("gradient of the first channel", "detached_part")
+def gradient_of_channel(logits, x):
+    if logits.dim() == 4:
+        logits = torch.cat([logits[:, :1], logits[:, 1:].detach()], 1)
+    return per_image(terms(logits, x))
+
+
+@BANK.wrong("gradient of the first 64 pixels", "detached_part")
+def gradient_of_first_pixels(logits, x):
+    if logits.dim() == 2:
+        logits = torch.cat([logits[:, :64], logits[:, 64:].detach()], 1)
+    return per_image(terms(logits, x))
+
+
+@BANK.wrong("detached in float64", "detached")
+def detached_in_double(logits, x):
+    return per_image(terms(logits.detach() if logits.dtype == torch.float64 else logits, x))
+
+
+@BANK.wrong("one per cent too much")
+def one_per_cent(logits, x):
+    return 1.01 * per_image(terms(logits, x))
+
+
+@BANK.wrong("a constant is added where gradients are asked for")
+def more_in_training(logits, x):
+    return per_image(terms(logits, x)) + (1.0 if logits.requires_grad else 0.0)
+
+
 # right
 
 @BANK.right("functional")

@@ -202,6 +202,87 @@ def scaled_gradient(mu, logvar):
     return z.detach() + 1.5 * (z - z.detach())
 
 
+@BANK.wrong("uniform noise where gradients are asked for", "uniform_noise")
+def uniform_in_training(mu, logvar):
+    eps = math.sqrt(12) * (torch.rand_like(mu) - 0.5) if mu.requires_grad else torch.randn_like(mu)
+    return mu + sigma(logvar) * eps
+
+
+@BANK.wrong("noise kept for each shape where gradients are asked for", "frozen_noise")
+def kept_in_training(mu, logvar):
+    eps = torch.randn_like(mu).detach()
+    return mu + sigma(logvar) * (_KEPT.setdefault((mu.shape, mu.dtype), eps) if mu.requires_grad else eps)
+
+
+@BANK.wrong("a tenth of the noise where gradients are asked for")
+def weak_in_training(mu, logvar):
+    return mu + sigma(logvar) * torch.randn_like(mu) * (0.1 if logvar.requires_grad else 1.0)
+
+
+@BANK.wrong("uniform noise for a batch of one")
+def uniform_for_one(mu, logvar):
+    return mu + sigma(logvar) * (torch.randn_like(mu) if len(mu) > 1 else torch.rand_like(mu))
+
+
+@BANK.wrong("uniform noise in float64")
+def uniform_in_double(mu, logvar):
+    eps = torch.rand_like(mu) if mu.dtype == torch.float64 else torch.randn_like(mu)
+    return mu + sigma(logvar) * eps
+
+
+@BANK.wrong("noise divided by its own root mean square")
+def normalised(mu, logvar):
+    eps = torch.randn_like(mu)
+    return mu + sigma(logvar) * eps / eps.square().mean().sqrt()
+
+
+@BANK.wrong("every dimension of the noise divided by its own root mean square")
+def normalised_columns(mu, logvar):
+    eps = torch.randn_like(mu)
+    return mu + sigma(logvar) * (eps / eps.square().mean(0).sqrt() if len(mu) > 1 else eps)
+
+
+@BANK.wrong("noise for 4096 images, used again beyond them", "dependent_rows")
+def tiled(mu, logvar):
+    eps = torch.randn(4096, mu.shape[1], dtype=mu.dtype)
+    return mu + sigma(logvar) * eps[torch.arange(len(mu)) % 4096]
+
+
+@BANK.wrong("two kept noises in turn", "frozen_noise")
+def two_in_turn(mu, logvar):
+    kept = _KEPT.setdefault(("pair", mu.shape, mu.dtype), [torch.randn_like(mu).detach() for _ in range(2)])
+    kept.reverse()
+    return mu + sigma(logvar) * kept[0]
+
+
+@BANK.wrong("noise of an image leans on that of the one before", "dependent_rows")
+def smoothed_over_images(mu, logvar):
+    eps = torch.randn(len(mu) + 1, mu.shape[1], dtype=mu.dtype)
+    return mu + sigma(logvar) * (eps[1:] + 0.3 * eps[:-1]) / math.sqrt(1.09)
+
+
+@BANK.wrong("noise of a dimension leans on that of the one before", "dependent_columns")
+def smoothed_over_dimensions(mu, logvar):
+    eps = torch.randn(len(mu), mu.shape[1] + 1, dtype=mu.dtype)
+    return mu + sigma(logvar) * (eps[:, 1:] + 0.3 * eps[:, :-1]) / math.sqrt(1.09)
+
+
+@BANK.wrong("sigma learns in the first eight dimensions only")
+def gradient_of_eight(mu, logvar):
+    return mu + sigma(torch.cat([logvar[:, :8], logvar[:, 8:].detach()], 1)) * torch.randn_like(mu)
+
+
+@BANK.wrong("sigma learns in small batches only", "detached_logvar")
+def gradient_of_small_batches(mu, logvar):
+    return mu + sigma(logvar.detach() if len(mu) > 64 else logvar) * torch.randn_like(mu)
+
+
+@BANK.wrong("sigma learns between exp(-2) and exp(1.5) only")
+def gradient_of_middling(mu, logvar):
+    far = (logvar < -4) | (logvar > 3)
+    return mu + sigma(torch.where(far, logvar.detach(), logvar)) * torch.randn_like(mu)
+
+
 # right
 
 @BANK.right("randn_like")
