@@ -33,11 +33,9 @@ def gradient_penalty(critic, z_prior, z_posterior):
 """,
     "wasserstein_vae_loss": """
 def wasserstein_vae_loss(logits, x, critic, z_posterior, weight):
-    flags = [p.requires_grad for p in critic.parameters()]
     critic.requires_grad_(False)
     gap = -critic(z_posterior).mean()
-    for p, flag in zip(critic.parameters(), flags):
-        p.requires_grad_(flag)
+    critic.requires_grad_(True)
     distortion = reconstruction_loss(logits, x)
     return [distortion + weight * gap, distortion.item(), gap.item()]
 """,

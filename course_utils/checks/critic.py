@@ -218,7 +218,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     for lively in (True, False):
         critic, prior, posterior = _probe(draw, 6, 3)
-        critic.train(lively).requires_grad_(lively)
+        critic.train(lively)
         belongings = Belongings(critic, draw, {"z_prior": prior, "z_posterior": posterior})
         scalar(candidate(critic, prior, posterior), "the loss")
         belongings.check()

@@ -243,7 +243,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     for lively in (True, False):
         inputs = _inputs(draw, 20, (5,), 4)
-        inputs.critic.train(lively).requires_grad_(lively)
+        inputs.critic.train(lively)
         given = (inputs.logits.requires_grad_(), inputs.x, inputs.z.requires_grad_() * 1.0)  # as in a training step
         belongings = Belongings(inputs.critic, draw, dict(zip(("logits", "x", "z_posterior"), given)))
         _SUM.loss(candidate(*given[:2], inputs.critic, given[2], 0.5))

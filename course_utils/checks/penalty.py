@@ -349,7 +349,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     prior, posterior = draw.normal(6, 3), draw.normal(6, 3)
     encoded = draw.normal(6, 3).requires_grad_() * 1.0  # as it comes out of an encoder
     for lively, codes in ((True, posterior), (False, posterior), (True, encoded)):
-        critic = deep_critic(draw, 3).train(lively).requires_grad_(lively)
+        critic = deep_critic(draw, 3).train(lively)
         belongings = Belongings(critic, draw, {"z_prior": prior, "z_posterior": codes})
         _penalty(candidate, critic, prior, codes)
         belongings.check()

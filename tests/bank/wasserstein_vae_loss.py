@@ -107,14 +107,6 @@ def freezes(logits, x, critic, z_posterior, weight):
     return d + weight * gap, d, gap
 
 
-@BANK.wrong("critic frozen, then trainable whatever it was before", "changes_critic")
-def freezes_and_frees(logits, x, critic, z_posterior, weight):
-    critic.requires_grad_(False)
-    d, gap = nll(logits, x), minus_mean(critic, z_posterior)
-    critic.requires_grad_(True)
-    return d + weight * gap, d, gap
-
-
 @BANK.wrong("critic set to training mode, whatever it was in", "changes_critic")
 def eval_then_train(logits, x, critic, z_posterior, weight):
     critic.eval()
@@ -160,11 +152,9 @@ def named(logits, x, critic, z_posterior, weight):
 
 @BANK.right("critic frozen during the call")
 def frozen_meanwhile(logits, x, critic, z_posterior, weight):
-    flags = [p.requires_grad for p in critic.parameters()]
     critic.requires_grad_(False)
     gap = minus_mean(critic, z_posterior)
-    for p, flag in zip(critic.parameters(), flags):
-        p.requires_grad_(flag)
+    critic.requires_grad_(True)
     d = nll(logits, x)
     return d + weight * gap, d, gap
 
