@@ -126,9 +126,9 @@ def render(results: list[Measured]) -> str:
         "How the checks fare on the bank of implementations under `tests/bank`. Made by `course test --kill-matrix`; "
         "do not edit.",
         "",
-        f"- {len(wrong)} wrong implementations, {wrong[0].runs} runs each: {sum(r.as_it_should for r in wrong)} below "
+        f"- {len(wrong)} wrong implementations, {_runs(wrong)} runs each: {sum(r.as_it_should for r in wrong)} below "
         "full marks in every run.",
-        f"- {len(right)} right implementations, {right[0].runs} runs each: {sum(r.as_it_should for r in right)} at "
+        f"- {len(right)} right implementations, {_runs(right)} runs each: {sum(r.as_it_should for r in right)} at "
         "full marks in every run.",
         f"- Likely cause named in every run for {sum(r.well_explained for r in named)} wrong implementations "
         f"({100 * sum(r.well_explained for r in named) / len(wrong):.0f} % of all); "
@@ -151,6 +151,11 @@ def render(results: list[Measured]) -> str:
         lines += [f"| {r.name} | {_cell(r.about)} | {r.full} of {r.runs} |" for r in mine if r.right]
         lines.append("")
     return "\n".join(lines)
+
+
+def _runs(results: list[Measured]) -> str:
+    counts = sorted({r.runs for r in results})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _cell(text: str) -> str:

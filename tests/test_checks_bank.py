@@ -85,5 +85,6 @@ def test_kill_matrix_page_lists_exactly_todays_laws_and_bank():
 
 def test_kill_matrix_page_reports_no_survivor_and_no_refusal():
     page = PAGE.read_text(encoding="utf-8")
-    counts = re.findall(r"(\d+) (?:wrong|right) implementations, (\d+) runs each: (\d+) ", page)
-    assert [(len(WRONG), 50, len(WRONG)), (len(RIGHT), 200, len(RIGHT))] == [tuple(map(int, row)) for row in counts]
+    counts = re.findall(r"(\d+) (?:wrong|right) implementations, (\d+)[^:]* runs each: (\d+) ", page)
+    for entries, least, (number, runs, held) in zip((WRONG, RIGHT), (10, 40), counts, strict=True):
+        assert int(number) == int(held) == len(entries) and int(runs) >= least
