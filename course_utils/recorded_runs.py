@@ -22,7 +22,7 @@ UNIFORM = {"from 0 to 1": (0.0, 1.0), "from -1 to 1": (-1.0, 1.0), "of variance 
 
 
 def critic_run(seed: int, *, buggy: bool, outputs: int = 10, distance: float | None = None, dim: int | None = None,
-               num_codes: int = 64) -> Evidence:  # fmt: skip
+               num_codes: int = 64, disagreement: float = 0.0) -> Evidence:  # fmt: skip
     """A critic between N(0, I) and a shifted Gaussian. Bug: its outputs are averaged, their sum is penalised.
 
     Args:
@@ -31,6 +31,8 @@ def critic_run(seed: int, *, buggy: bool, outputs: int = 10, distance: float | N
         outputs: K, the critic's outputs.
         distance: how far apart the two Gaussians are; drawn from 4 to 12 if not given.
         dim: D; 2 to 4 if not given.
+        disagreement: how far apart the slopes of several outputs are before they are scaled, in units of the slope of
+            their average, which stays the same; 0 for outputs that resemble each other.
 
     Returns:
         z_prior, z_posterior, points (N, D); values_prior, values_posterior (N, K), the critic's outputs; gradients
@@ -48,7 +50,8 @@ def critic_run(seed: int, *, buggy: bool, outputs: int = 10, distance: float | N
     mix = torch.rand(num_codes, 1, generator=g)
     points = mix * z_prior + (1 - mix) * z_posterior
     # the best critic falls at slope 1 along the shift; every output has its own small error, partly bent
-    slopes = -direction + 0.25 * torch.randn(outputs, dim, generator=g) / math.sqrt(dim)
+    noise = torch.randn(outputs, dim, generator=g) / math.sqrt(dim)
+    slopes = -direction + (disagreement * (noise - noise.mean(0)) if disagreement else 0.25 * noise)
     bend, weights = 0.5 * torch.randn(8, dim, generator=g), 0.1 * torch.randn(outputs, 8, generator=g)
     offsets = torch.randn(outputs, generator=g)
 

@@ -26,6 +26,15 @@ for name, about, cause, f in (
     ("sum_slope", "slope of the sum", "slope_of_the_sum", lambda e: abs(e["gradients"].sum(1).norm(dim=1).mean() - 1) < 0.5),
     ("sum_slope_far", "slope of the sum far from 1", "slope_of_the_sum|inverted|",
      lambda e: bool(abs(e["gradients"].sum(1).norm(dim=1).mean() - 1) > 0.5)),
+    ("first_output", "slope of the first output", "single_outputs|",
+     lambda e: bool(e["gradients"][:, 0].norm(dim=1).mean() < 0.5)),
+    ("mean_of_lengths", "lengths first, then the average", "single_outputs",
+     lambda e: bool(e["gradients"].norm(dim=2).mean() < 0.5)),
+    ("steepest_output", "the steepest gradient of any output", "single_outputs",
+     lambda e: bool(e["gradients"].norm(dim=2).max() < 0.6)),
+    ("spread_of_values", "standard deviation of all values", "single_outputs", lambda e: bool(e["values_prior"].std() < 0.4)),
+    ("a_tenth", "estimate near a tenth of the distance", None,
+     lambda e: abs(10 * e["estimate"] / e["exact_distance"] - 1) < 0.35),
     ("inverted", "upside down", "inverted", lambda e: bool(slope(e) > 0.5)),
     ("number", "the number itself", "not_a_verdict", lambda e: slope(e)),
     ("nothing", "no return", "returns_none", lambda e: None),
@@ -91,3 +100,9 @@ def against_means(evidence):
 def which(evidence):
     average, total = (g.norm(dim=1).mean() for g in (evidence["gradients"].mean(1), evidence["gradients"].sum(1)))
     return bool((total - 1).abs() < (average - 1).abs() - 0.3)
+
+
+@BANK.right("rise from posterior to prior, pair by pair")
+def pairs(evidence):
+    rise = (evidence["values_prior"] - evidence["values_posterior"]).mean(1)
+    return bool((rise / (evidence["z_prior"] - evidence["z_posterior"]).norm(dim=1)).mean() < 0.4)
