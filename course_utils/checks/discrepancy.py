@@ -88,9 +88,10 @@ def _random(candidate: Candidate, draw: Draw) -> None:
         for widths in ([draw.number(0.7, 1.4) * scale], [0.4 * scale, 2.2 * scale, scale]):
             _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of {dim} dimensions")
     n = affordable(lambda n: _value(candidate, *_two_samples(draw, n, n, 24), [5.0]), 150)
-    for _ in range(2):  # as in a training; neither half of a sample is like the other, and each width counts
-        x = torch.cat([draw.normal(n // 2, 24, scale=0.3), draw.normal(n - n // 2, 24) + 1.5])
-        y = torch.cat([draw.normal(n - n // 2, 24, scale=0.8) + 0.3, draw.normal(n // 2, 24, scale=1.3) - 0.5])
+    for _ in range(2):  # as in a training; a sample's last third is unlike its first, and each width counts
+        part = n // 3
+        x = torch.cat([draw.normal(n - part, 24, scale=0.3), draw.normal(part, 24) + 1.5])
+        y = torch.cat([draw.normal(part, 24, scale=0.8) + 0.3, draw.normal(n - part, 24, scale=1.3) - 0.5])
         widths = [draw.number(0.8, 1.2) * 24**0.5 * factor for factor in (0.25, 2.0, 0.5, 4.0, 1.0)]
         _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of 24 dimensions, with five bandwidths")
 
