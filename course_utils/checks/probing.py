@@ -27,9 +27,6 @@ def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
 TRAINING = _wrong("scored_on_training_codes", "The probe is scored on codes that it was trained on. With as many "
                   "dimensions as pictures it can learn anything by heart, noise as well: score each picture by a "
                   "probe that has not seen it.", tentative=True)
-SELECTED = _wrong("selected_before_folds", "Noise gets a score well above 1/2: something before the folds has seen all "
-                  "labels, such as a selection of dimensions. Make it a part of the probe (make_pipeline), so that it is "
-                  "learnt without the pictures that are scored.", tentative=True)
 FOLDED = _wrong("folded_at_one_half", "Scores below 1/2 are turned over (or cut off): a held-out score below 1/2 is "
                 "an honest result, and turned over it makes noise look like knowledge.", tentative=True)
 ACCURACY = _wrong("accuracy", "You return the accuracy: where 9 of 10 pictures lack an attribute, a probe that "
@@ -143,64 +140,34 @@ def _array(candidate: Candidate, draw: Draw) -> None:
         raise Broken(expected, f"numbers of type {str(values.dtype).removeprefix('torch.')}")
 
 
-def _two_attributes(draw: Draw, distance: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Codes (200, 2), an attribute in half of the pictures, which follows the first dimension, and one in a tenth,
-    whose classes lie `distance` apart along the second and are spread evenly along the first: chance does not couple
-    the two."""
+def _two_attributes(draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes (200, 2), a strong attribute in half of the pictures, which follows the first dimension, and a weak one in
+    a tenth, which follows the second and is spread evenly along the first: chance does not couple the two."""
     strong, many = _separated(draw, 100, 100, 2.0)
-    second, few = _separated(draw, 20, 180, distance)
+    weak, few = _separated(draw, 20, 180, 0.8)
     along = strong[:, 0].argsort()
     strong, many = strong[along], many[along]
-    blocks = torch.cat([second[few == 1].reshape(20, 1), second[few == 0].reshape(20, 9)], 1)
-    second, few = blocks.reshape(200, 1), (torch.arange(200) % 10 == 0).float()
+    blocks = torch.cat([weak[few == 1].reshape(20, 1), weak[few == 0].reshape(20, 9)], 1)
+    weak, few = blocks.reshape(200, 1), (torch.arange(200) % 10 == 0).float()
     rows = draw.permutation(200)
-    return torch.cat([strong, second], 1)[rows], many[rows], few[rows]
+    return torch.cat([strong, weak], 1)[rows], many[rows], few[rows]
 
 
 @CHECK.law("is the ROC AUC: right for strong and weak, frequent and rare attributes", weight=3)
 def _values(candidate: Candidate, draw: Draw) -> None:
-    """Evenly spread codes, random folds. Of 31 correct probes, pooled or averaged, hinge losses and unbalanced ones
-    among them, 29 came within 0.024 of the exact scores of the three columns, and a perceptron within 0.05; 0.13 is
-    allowed. (A hinge loss may give up on a rare attribute that is hard to tell, so it is easy here.)"""
-    _, came, want = _measured(candidate, draw, 2.5)
+    """Evenly spread codes, random folds: scores of correct probes, pooled or averaged, differ from the exact ones by
+    -0.03 on average with a standard deviation of at most 0.017 (600 runs each); 0.13 is allowed, false alarm below
+    1e-6."""
+    _, came, want = _measured(candidate, draw)
     for index in range(3):
         if not abs(float(came[index]) - float(want[index])) <= 0.13:
             raise Broken(f"{float(want[index]):.2f} for column {index} of {_in_words(want)}", show(came[index]))
-    for distance, allowed in ((1.5, 0.036), (0.8, 0.1)):
-        _frequent(candidate, draw, distance, allowed)
-    _large(candidate, draw)
 
 
-def _frequent(candidate: Candidate, draw: Draw, distance: float, allowed: float) -> None:
-    """Yes or no instead of scores is 0.083 below at a distance of 1.5, known within 0.006. 26 of 31 probes come within
-    0.007 of the exact number; a perceptron misses it in one of ten sets, so three are drawn."""
-    scores = []
-    for _ in range(3):
-        z, column = _separated(draw, 200, 200, distance)
-        scores.append(_one(candidate, z, column, "a score"))
-        if abs(scores[-1] - _auc(distance)) <= allowed:
-            return
-    raise Broken(f"{_auc(distance):.3f} for an attribute that half of 400 pictures have", show(scores[0]))
-
-
-def _large(candidate: Candidate, draw: Draw) -> None:
-    """Every picture and dimension counts: the least of 31 correct probes was 0.94; 0.85 is asked for."""
-    z, column = draw.normal(500, 20), torch.zeros(500)
-    column[200:350] = 1
-    column[200:] = column[200:][draw.permutation(300)]
-    told_by = 16 + draw.permutation(4)[:2]
-    z[:, told_by] += 2 * column[:, None]
-    expected = f"a score near 0.97 for 500 pictures, where dimensions {told_by.tolist()} of 20 tell the attribute"
-    score = _one(candidate, z, column, expected)
-    if score < 0.85:
-        raise Broken(expected, show(score))
-
-
-def _measured(candidate: Candidate, draw: Draw, distance: float = 0.8
-              ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _measured(candidate: Candidate, draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Columns, the candidate's scores and the exact ones."""
-    z, many, few = _two_attributes(draw, distance)
-    exact, order = torch.tensor([_auc(2.0), _auc(2.0), _auc(distance)]), [[0, 1, 2], [2, 1, 0]][draw.integer(0, 1)]
+    z, many, few = _two_attributes(draw)
+    exact, order = torch.tensor([_auc(2.0), _auc(2.0), _auc(0.8)]), [[0, 1, 2], [2, 1, 0]][draw.integer(0, 1)]
     columns = torch.stack([many, 1 - many, few], 1)[:, order]
     return columns, _scores(candidate, z, columns), exact[order].double()
 
@@ -222,25 +189,15 @@ def _explain_values(candidate: Candidate, draw: Draw) -> Cause | None:
     for cause, values in predicted.items():
         if float((came - values).abs().max()) < tolerance.get(cause, 0.06):
             return cause
-    if float((came - want).abs().max()) < 0.2 and _yes_or_no(candidate, draw):
-        return HARD  # of a probe for which both classes weigh the same
     in_order = float((came.sort().values - want.sort().values).abs().max()) < 0.1
     return OTHER_COLUMN if in_order and float((came - want).abs().max()) > 0.15 else None
-
-
-def _yes_or_no(candidate: Candidate, draw: Draw) -> bool:
-    """Is the score that of yes or no, which is the share of right answers where both classes are as frequent?"""
-    z, column = _separated(draw, 200, 200, 1.5)
-    share = 0.5 * (1 + math.erf(0.75 / math.sqrt(2)))
-    return abs(_one(candidate, z, column, "a score") - share) < 0.02
 
 
 @CHECK.law("is held out: pictures are scored by a probe that has not seen them", weight=3)
 def _held_out(candidate: Candidate, draw: Draw) -> None:
     """Noise whose averages are brought together (by 0.7) in the two classes: what is left out pulls the rest the other
     way. Of five kinds of probes, the linear discriminant scores highest: 0.08 with a standard deviation of 0.04;
-    0.45 is allowed, false alarm below 1e-9. A probe of 60 dimensions learns 40 pictures by heart: 1. (Then plain
-    noise, see `_noise`.)"""
+    0.45 is allowed, false alarm below 1e-9. A probe of 60 dimensions learns 40 pictures by heart: 1."""
     z, column = draw.normal(40, 60), (torch.arange(40) % 2).float()[draw.permutation(40)]
     noise = z.clone()
     for value in (0, 1):
@@ -250,26 +207,10 @@ def _held_out(candidate: Candidate, draw: Draw) -> None:
     if score > 0.45:
         others = torch.stack([column[draw.permutation(40)] for _ in range(3)], 1)
         known = float(_scores(candidate, noise, others).mean())
-        folded = score > 0.9 or abs(score - 0.5) < 1e-9
-        cause = TRAINING if known > 0.9 else FOLDED if folded else SELECTED if known > 0.68 else None
+        cause = TRAINING if known > 0.9 else FOLDED if score > 0.9 or abs(score - 0.5) < 1e-9 else None
         raise Broken(expected, f"{show(score)}, and {show(known)} on average for three columns of coin tosses",
                      cause if _well_in_general(candidate, draw) else None)
-    _noise(candidate, draw)
     _heeds_codes(candidate, draw, score)
-
-
-def _noise(candidate: Candidate, draw: Draw) -> None:
-    """Coin tosses: 31 correct probes score 0.38 to 0.62 on average over six columns (4 runs each), with a standard
-    deviation of 0.05. Above 0.68, which is rarer than 1 in 1000, tosses are repeated: three times in a row is a false
-    alarm below 1e-9. A selection of 5 of 60 dimensions by all labels scores 0.77 to 0.85."""
-    means = []
-    for _ in range(3):
-        columns = torch.stack([(torch.arange(40) % 2).float()[draw.permutation(40)] for _ in range(6)], 1)
-        means.append(float(_scores(candidate, draw.normal(40, 60), columns).mean()))
-        if means[-1] <= 0.68:
-            return
-    raise Broken("about 1/2 on average for six columns of coin tosses", show(means[0]),
-                 SELECTED if max(means) < 0.95 and _well_in_general(candidate, draw) else None)
 
 
 def _heeds_codes(candidate: Candidate, draw: Draw, score: float) -> None:
@@ -298,30 +239,20 @@ def _linear(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("keeps to its number when pictures come in order and the attribute is rare", weight=2)
 def _rare(candidate: Candidate, draw: Draw) -> None:
-    """Clearly separated codes, one of the few pictures in each of five folds: a correct function never fails. (Folds
-    with unequal shares shift the scores of a strongly regularised probe against each other.)"""
+    """Clearly separated codes: a correct function never fails."""
     for first in (1.0, 0.0):
-        column = torch.cat([torch.full((5,), first), torch.full((35,), 1 - first)])
+        column = torch.cat([torch.full((6,), first), torch.full((34,), 1 - first)])
         z = torch.cat([6 * column[:, None], torch.zeros(40, 1)], 1) + draw.uniform(40, 2, low=-1, high=1)
-        expected = f"a score near 1 where 5 pictures of 40, the first ones, {'have' if first else 'lack'} the attribute"
+        expected = f"a score near 1 where 6 pictures of 40, the first ones, {'have' if first else 'lack'} the attribute"
         try:
             score = _one(candidate, z, column, expected)
         except (Broken, CallFailed) as error:
             if isinstance(error, CallFailed) and error.kind != "raised":
                 raise
             got = error.got if isinstance(error, Broken) else error.message
-            raise Broken(expected, got, ORDERED if _well_when_spread(candidate, z, column) else None) from None
+            raise Broken(expected, got, ORDERED if _well_in_general(candidate, draw) else None) from None
         if score < 0.9:
-            raise Broken(expected, show(score), ORDERED if _well_when_spread(candidate, z, column) else None)
-
-
-def _well_when_spread(candidate: Candidate, z: torch.Tensor, column: torch.Tensor) -> bool:
-    """Is the score right once the five pictures are spread evenly among the 40, one in every eight?"""
-    rows = torch.cat([torch.arange(5)[:, None], torch.arange(5, 40).reshape(5, 7)], 1).flatten()
-    try:
-        return 0.9 <= float(_scores(candidate, z[rows], column[rows][:, None])[0]) <= 1
-    except (Broken, CallFailed):
-        return False
+            raise Broken(expected, show(score), ORDERED if _well_in_general(candidate, draw) else None)
 
 
 def _well_in_general(candidate: Candidate, draw: Draw) -> bool:
@@ -351,11 +282,6 @@ def _constant(candidate: Candidate, draw: Draw) -> None:
         raise Broken(expected, _in_words(came), CONSTANT_NUMBER if bool(is_number.all()) else ONE_CONSTANT)
     if not float(came[1]) > 0.9:
         raise Broken(expected, _in_words(came))
-    many, place = (torch.arange(30) % 2).repeat(30, 1).float(), draw.integer(20, 29)
-    many[:, place] = column
-    score = float(_scores(candidate, z, many)[place])
-    if not score > 0.9:
-        raise Broken(f"a score near 1 in place {place} of 30 columns, the others constant", show(score))
 
 
 @CHECK.law("does not depend on the origin and the unit of the codes, nor on the types of numbers")
