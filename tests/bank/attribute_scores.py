@@ -204,3 +204,13 @@ def ten_folds(z, attributes):
 def selection(z, attributes):
     return columns(z, attributes, lambda z, y: pooled(
         z, y, make_pipeline(StandardScaler(), SelectKBest(k="all"), LogisticRegression(max_iter=1000))))
+
+
+@BANK.right("strongly regularised")
+def regularised(z, attributes):
+    return columns(z, attributes, lambda z, y: pooled(z, y, make_pipeline(StandardScaler(), LogisticRegression(C=0.01))))
+
+
+@BANK.right("very strongly regularised, codes as they are")
+def very_regularised(z, attributes):
+    return columns(z, attributes, lambda z, y: pooled(z, y, LogisticRegression(C=0.001)))
