@@ -124,7 +124,8 @@ def _diagnose_1(candidate: Candidate, draw: Draw) -> Cause | None:
         (SUM_SLOPE, lambda e: abs(_sum_slope(e) - 1) > 0.5), (SUM_SLOPE, lambda e: abs(_sum_slope(e) - 1) < 0.5)])
     if found is not None:
         return found
-    if [_verdict(candidate, case) for case in cases] == [case.buggy for case in cases]:
+    alike = [*cases, *(_critic_case(draw, buggy, distance=far) for buggy in (True, False) for far in (3.0, 60.0, 200.0))]
+    if all(_verdict(candidate, case) == case.buggy for case in alike):
         misled = [sum(_verdict(candidate, _critic_case(draw, buggy, unlike=True)) != buggy for _ in range(4))
                   for buggy in (True, False)]
         return SINGLE_OUTPUTS if max(misled) >= 3 else None

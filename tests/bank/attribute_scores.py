@@ -209,8 +209,3 @@ def selection(z, attributes):
 @BANK.right("strongly regularised")
 def regularised(z, attributes):
     return columns(z, attributes, lambda z, y: pooled(z, y, make_pipeline(StandardScaler(), LogisticRegression(C=0.01))))
-
-
-@BANK.right("very strongly regularised, codes as they are")
-def very_regularised(z, attributes):
-    return columns(z, attributes, lambda z, y: pooled(z, y, LogisticRegression(C=0.001)))
