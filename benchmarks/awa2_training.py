@@ -54,13 +54,7 @@ def main() -> None:
     }  # fmt: skip
     if target.type == "cuda":
         ways["CUDA graph"] = ours(images, cuda_graph=True)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(options.rounds + 1):
-        for name, epoch in ways.items():
-            began = _clock(target)
-            epoch()
-            if number:  # the first round warms up
-                seconds[name].append(_clock(target) - began)
+    seconds = machine.interleaved(ways, options.rounds, lambda: _clock(target))
     print(machine.describe())
     print(f"{options.device}, {options.batches} batches of {BATCH} a round, {options.rounds} rounds")
     for name, times in seconds.items():

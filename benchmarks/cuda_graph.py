@@ -39,15 +39,8 @@ def main() -> int:
         "step by step": (ours(data.train_images, options.epochs, cuda_graph=False), options.epochs),
         "tutorial": (train.plain(data.train_images.cpu(), data.train_labels.cpu(), device="cuda"), 1),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(options.rounds + 1):
-        for name, (run, epochs) in ways.items():
-            device.synchronize(torch.device("cuda"))
-            began = time.perf_counter()
-            run()
-            device.synchronize(torch.device("cuda"))
-            if number:  # the first round warms up
-                seconds[name].append((time.perf_counter() - began) / epochs)
+    taken = machine.interleaved({name: run for name, (run, _) in ways.items()}, options.rounds, _clock)
+    seconds = {name: [spent / ways[name][1] for spent in times] for name, times in taken.items()}
     print(machine.describe())
     print(f"{torch.cuda.get_device_name()}, {len(data.train_images):,} images, {options.epochs} epochs a round")
     missed = False
@@ -72,6 +65,12 @@ def ours(images: torch.Tensor, epochs: int, cuda_graph: bool) -> Callable[[], ob
                      cuda_graph=cuda_graph, progress=False)  # fmt: skip
 
     return run
+
+
+def _clock() -> float:
+    """The clock on the wall, once the GPU has done what it was given."""
+    device.synchronize(torch.device("cuda"))
+    return time.perf_counter()
 
 
 if __name__ == "__main__":

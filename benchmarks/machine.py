@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +26,20 @@ def describe(*packages: str) -> str:
         f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch thread(s){load}\n"
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {', '.join(found)}"
     )
+
+
+def interleaved(
+    ways: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Seconds that each way took in each of ``rounds`` rounds of all ways, after one round that warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, run in ways.items():
+            began = clock()
+            run()
+            if number:
+                seconds[name].append(clock() - began)
+    return seconds
 
 
 def _processor() -> str:

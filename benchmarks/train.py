@@ -203,22 +203,11 @@ def main() -> int:
         except ImportError as error:
             print(f"pythae left out: {error}")
         clock = time.perf_counter if options.clock == "wall" else time.process_time
-        seconds = _interleaved(ways, options.rounds, clock)
+        seconds = machine.interleaved(ways, options.rounds, clock)
     print(machine.describe("torchvision", *(["pythae"] if "pythae" in ways else [])))
     print(f"VAE {PIXELS}-{HIDDEN}-{LATENT}, batch {BATCH}, {batches} batches a round, {options.clock} time, "
           f"median (least to most) of {options.rounds} rounds")  # fmt: skip
     return _report(seconds, batches)
-
-
-def _interleaved(ways: dict[str, Callable], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, epoch in ways.items():
-            began = clock()
-            epoch()
-            if number:  # the first round warms up
-                seconds[name].append(clock() - began)
-    return seconds
 
 
 def _report(seconds: dict[str, list[float]], batches: int) -> int:

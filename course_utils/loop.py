@@ -11,13 +11,12 @@ from typing import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from course_utils.cuda_graph import WARM_UP, RecordedStep
+from course_utils.cuda_graph import WARM_UP, RecordedStep, Values
 from course_utils.datasets import batches
 from course_utils.errors import CourseError
 
 LossFunction = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
 CriticLossFunction = Callable[[nn.Module, nn.Module, Tensor], Mapping[str, Tensor]]
-Values = dict[str, "Tensor | float"]
 
 
 @dataclass(frozen=True)

@@ -173,40 +173,23 @@ def decoder_frozen(autoencoder, x, optimizer):
     return loss.item()
 
 
-@BANK.wrong("gradients clipped to norm one", "gradients_clipped")
-def clipped(autoencoder, x, optimizer):
-    optimizer.zero_grad()
-    loss = usual(autoencoder, x)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_([p for module in autoencoder for p in module.parameters()], 1.0)
-    optimizer.step()
-    return loss.item()
-
-
-def clipping(limit):
-    """Clips the gradients' norm at `limit`."""
+def clipping(clip, limit):
+    """Clips all gradients at `limit` before the step."""
     def train_step(autoencoder, x, optimizer):
         optimizer.zero_grad()
         loss = usual(autoencoder, x)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for module in autoencoder for p in module.parameters()], limit)
+        clip([p for module in autoencoder for p in module.parameters()], limit)
         optimizer.step()
         return loss.item()
     return train_step
 
 
+NORM, VALUE = torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_
+BANK.formula("clipped", "gradients clipped to norm one", clipping(NORM, 1.0), "gradients_clipped")
 for limit in (3, 5, 10):
-    BANK.formula(f"clipped_at_{limit}", f"gradients clipped to norm {limit}", clipping(limit))
-
-
-@BANK.wrong("each gradient clipped at one")
-def clipped_values(autoencoder, x, optimizer):
-    optimizer.zero_grad()
-    loss = usual(autoencoder, x)
-    loss.backward()
-    torch.nn.utils.clip_grad_value_([p for module in autoencoder for p in module.parameters()], 1.0)
-    optimizer.step()
-    return loss.item()
+    BANK.formula(f"clipped_at_{limit}", f"gradients clipped to norm {limit}", clipping(NORM, limit))
+BANK.formula("clipped_values", "each gradient clipped at one", clipping(VALUE, 1.0))
 
 
 @BANK.wrong("learning rate one per cent lower after every step", "changes_optimizer")
