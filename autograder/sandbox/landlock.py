@@ -5,8 +5,8 @@ open; whatever is not on the list is refused. What Landlock leaves alone and a p
 (modes and times of files, signals, priorities, other processes' limits, sockets, shared memory) is refused by a filter
 of system calls.
 
-Nothing hides processes from each other here, and nothing ends them together: the first process of a sandbox adopts
-whatever loses its parent, stops all its descendants, then kills them.
+Nothing hides processes from each other here. The first process of a sandbox adopts whatever loses its parent and ends
+them together, as one session, which the filter does not let them leave.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import linux, seccomp, view
-from .limits import Limits, apply, descendants, watch
+from .limits import Limits, apply, watch
 
 if TYPE_CHECKING:
     from .isolation import Place
@@ -56,6 +57,7 @@ def run(inside: Callable[[], None], place: Place, limits: Limits, own_user: int 
     linux.die_with_parent(signal.SIGTERM)  # not SIGKILL: there is something to end first
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
     home = tempfile.mkdtemp(prefix="s-", dir=place.mountpoint)
+    child = None
     try:
         child = os.fork()
         if child == 0:
@@ -63,7 +65,8 @@ def run(inside: Callable[[], None], place: Place, limits: Limits, own_user: int 
         linux.set_dumpable(False)
         return watch(child, limits, home)
     finally:
-        end_descendants()
+        if child:
+            end_session(child)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -174,25 +177,26 @@ def _restrict(rules: int) -> None:
     os.close(rules)
 
 
-def end_descendants() -> None:
-    """Stop everything that descends from this process, so that nothing new is started, then kill it."""
-    stopped: set[int] = set()
-    while new := set(descendants()) - stopped:
-        for pid in new:
-            _signal(pid, signal.SIGSTOP)
-        stopped |= new
-    for pid in stopped:
-        _signal(pid, signal.SIGKILL)
-    while True:
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+def end_session(leader: int) -> None:
+    """Kill the session of `leader`, a child of this process, and wait until nothing of it is left.
+
+    A list of processes is out of date when it has been read: a fork that is under way is not on it. The kernel signals
+    a process group whole, forks under way included, and nobody in a sandbox can leave the group (see seccomp).
+    """
+    while _reap():
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(OSError):  # it has no session of its own yet, or is gone
+                kill(leader, signal.SIGKILL)
+        time.sleep(0.005)
 
 
-def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.kill(pid, number)
+def _reap() -> bool:
+    """Take the dead off the kernel's list; is there a child left that lives?"""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
 
 
 def _processes_of(user: int) -> int:

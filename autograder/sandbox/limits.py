@@ -95,8 +95,8 @@ def descendants() -> list[int]:
     for name in found:
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat") as file:
-                    parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
+                with open(f"/proc/{name}/stat", "rb") as file:  # bytes: a process may give itself any name
+                    parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
             except (OSError, IndexError, ValueError):
                 continue
     own, newest = set(), {os.getpid()}

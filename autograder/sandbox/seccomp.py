@@ -38,6 +38,7 @@ _FORBIDDEN_AMONG_OTHERS = {  # what can harm processes and files of the same use
     "msgrcv": (70, 188), "msgctl": (71, 187), "mq_open": (240, 180), "mq_unlink": (241, 181), "connect": (42, 203),
     "sendmsg": (46, 211), "sendmmsg": (307, 269),
 }
+_PRETENDED = {"setpgid": (109, 154), "setsid": (112, 157)}  # does nothing, without an error: a session is ended whole
 _ZMQ_NEEDS = ("sched_setparam", "sched_setscheduler")  # it ends its process where they fail
 _SIGNALS = {"tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
             "pidfd_send_signal": (424, 424)}
@@ -72,6 +73,7 @@ def forbid_among_others(signals: bool, kernel: bool) -> None:
     names = _FORBIDDEN_AMONG_OTHERS | (_SIGNALS if signals else {})
     code = [step for name, numbers in names.items() if numbers[column] is not None
             and not (kernel and name in _ZMQ_NEEDS) for step in _refuse(numbers[column])]
+    code += [step for numbers in _PRETENDED.values() for step in _answer(numbers[column], 0)]
     code += _unless(_PRLIMIT[column], 0, 0)  # another process's limits
     code += _unless(_SENDTO[column], 4, 0)  # an address
     # zmq ends its process where it cannot ask for interfaces, unless for want of support
@@ -113,7 +115,12 @@ def _program(more: list[bytes]) -> bytes:
 
 
 def _refuse(call: int) -> list[bytes]:
-    return [_step(_EQUAL, call, 0, 1), _step(_RETURN, _ERRNO | errno.EPERM)]
+    return _answer(call, errno.EPERM)
+
+
+def _answer(call: int, error: int) -> list[bytes]:
+    """The call is not made; its caller hears of an error, or with 0 of success."""
+    return [_step(_EQUAL, call, 0, 1), _step(_RETURN, _ERRNO | error)]
 
 
 def _unless(call: int, argument: int, value: int, error: int = errno.EPERM) -> list[bytes]:

@@ -46,7 +46,7 @@ class Warm:
         self._listener.listen(64)
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, socket.socket] = {}  # by process id of the sandbox
-        self._end_themselves: set[int] = set()  # sandboxes that end their processes one by one, when told to
+        self._end_themselves: set[int] = set()  # sandboxes that end their processes themselves, when told to
         self._wake, wake_in = socket.socketpair()
         wake_in.setblocking(False)
         self._wake_in = wake_in
