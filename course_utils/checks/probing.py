@@ -27,6 +27,9 @@ def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
 TRAINING = _wrong("scored_on_training_codes", "The probe is scored on codes that it was trained on. With as many "
                   "dimensions as pictures it can learn anything by heart, noise as well: score each picture by a "
                   "probe that has not seen it.", tentative=True)
+SELECTED = _wrong("selected_before_folds", "Noise gets a score far above 1/2: something before the folds has seen all "
+                  "labels, such as a selection of dimensions. Make it a part of the probe (make_pipeline), so that it "
+                  "is learnt without the pictures that are scored.", tentative=True)
 FOLDED = _wrong("folded_at_one_half", "Scores below 1/2 are turned over (or cut off): a held-out score below 1/2 is "
                 "an honest result, and turned over it makes noise look like knowledge.", tentative=True)
 ACCURACY = _wrong("accuracy", "You return the accuracy: where 9 of 10 pictures lack an attribute, a probe that "
@@ -140,34 +143,42 @@ def _array(candidate: Candidate, draw: Draw) -> None:
         raise Broken(expected, f"numbers of type {str(values.dtype).removeprefix('torch.')}")
 
 
-def _two_attributes(draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Codes (200, 2), a strong attribute in half of the pictures, which follows the first dimension, and a weak one in
-    a tenth, which follows the second and is spread evenly along the first: chance does not couple the two."""
-    strong, many = _separated(draw, 100, 100, 2.0)
-    weak, few = _separated(draw, 20, 180, 0.8)
-    along = strong[:, 0].argsort()
-    strong, many = strong[along], many[along]
-    blocks = torch.cat([weak[few == 1].reshape(20, 1), weak[few == 0].reshape(20, 9)], 1)
-    weak, few = blocks.reshape(200, 1), (torch.arange(200) % 10 == 0).float()
+def _two_attributes(draw: Draw, frequent: float, rare: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes (200, 2), an attribute in half of the pictures, whose classes lie `frequent` apart along the first
+    dimension, and one in a tenth, `rare` apart along the second and spread evenly along the first: chance does not
+    couple the two."""
+    first, many = _separated(draw, 100, 100, frequent)
+    second, few = _separated(draw, 20, 180, rare)
+    along = first[:, 0].argsort()
+    first, many = first[along], many[along]
+    blocks = torch.cat([second[few == 1].reshape(20, 1), second[few == 0].reshape(20, 9)], 1)
+    second, few = blocks.reshape(200, 1), (torch.arange(200) % 10 == 0).float()
     rows = draw.permutation(200)
-    return torch.cat([strong, weak], 1)[rows], many[rows], few[rows]
+    return torch.cat([first, second], 1)[rows], many[rows], few[rows]
 
 
-@CHECK.law("is the ROC AUC: right for strong and weak, frequent and rare attributes", weight=3)
+@CHECK.law("is the ROC AUC: right for frequent and for rare attributes", weight=3)
 def _values(candidate: Candidate, draw: Draw) -> None:
-    """Evenly spread codes, random folds: scores of correct probes, pooled or averaged, differ from the exact ones by
-    -0.03 on average with a standard deviation of at most 0.017 (600 runs each); 0.13 is allowed, false alarm below
-    1e-6."""
-    _, came, want = _measured(candidate, draw)
-    for index in range(3):
-        if not abs(float(came[index]) - float(want[index])) <= 0.13:
-            raise Broken(f"{float(want[index]):.2f} for column {index} of {_in_words(want)}", show(came[index]))
+    """Evenly spread codes, random folds: 15 probes, pooled or averaged, come within 0.02 of the exact scores in 20
+    draws each (without any penalty: 0.04 for the rare attribute). 0.045 is allowed, false alarm below 1e-6; logistic
+    regression by stochastic gradient descent, whose folds differ, misses it in two of three draws, so five are made.
+    The AUC of right or wrong (predict), with both classes weighing the same, is 0.084 below, with a standard deviation
+    of 0.008."""
+    for _ in range(5):
+        _, came, want = _measured(candidate, draw, 2.0, 2.8)
+        off = (came - want).abs()
+        if bool((off <= 0.045).all()):
+            return
+    worst = int(off.argmax())
+    raise Broken(f"{float(want[worst]):.2f} for column {worst} of {_in_words(want)}", show(came[worst]))
 
 
-def _measured(candidate: Candidate, draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _measured(candidate: Candidate, draw: Draw, frequent: float,
+              rare: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Columns, the candidate's scores and the exact ones."""
-    z, many, few = _two_attributes(draw)
-    exact, order = torch.tensor([_auc(2.0), _auc(2.0), _auc(0.8)]), [[0, 1, 2], [2, 1, 0]][draw.integer(0, 1)]
+    z, many, few = _two_attributes(draw, frequent, rare)
+    exact = torch.tensor([_auc(frequent), _auc(frequent), _auc(rare)])
+    order = [[0, 1, 2], [2, 1, 0]][draw.integer(0, 1)]
     columns = torch.stack([many, 1 - many, few], 1)[:, order]
     return columns, _scores(candidate, z, columns), exact[order].double()
 
@@ -177,40 +188,82 @@ def _in_words(values: torch.Tensor) -> str:
 
 
 def _explain_values(candidate: Candidate, draw: Draw) -> Cause | None:
-    columns, came, want = _measured(candidate, draw)
+    columns, came, want = _measured(candidate, draw, 2.0, 0.8)
     if float(came.std()) < 1e-6:
         return SAME_FOR_ALL
     rare = columns.mean(0) < 0.2
-    predicted = {
-        INVERTED: 1 - want, GINI: 2 * want - 1, PERCENT: 100 * want, HARD: torch.where(rare, 0.5, 0.84),
-        ACCURACY: torch.where(rare, 0.9, 0.84),  # no better than always "no" where attributes are rare
-    }  # fmt: skip
-    tolerance = {INVERTED: 0.13, PERCENT: 13.0}  # that of the law; the others lie too near to each other
-    for cause, values in predicted.items():
-        if float((came - values).abs().max()) < tolerance.get(cause, 0.06):
+    predicted = (
+        (INVERTED, 1 - want, 0.13),
+        (PERCENT, 100 * want, 13),
+        (HARD, torch.where(rare, 0.5, 0.84), 0.06),  # these lie too near to each other for the tolerance of the law
+        (HARD, torch.where(rare, 0.64, 0.84), 0.06),  # of a probe for which both classes weigh the same
+        (ACCURACY, torch.where(rare, 0.9, 0.84), 0.06),  # no better than always "no" where attributes are rare
+    )
+    for cause, values, allowed in predicted:
+        if float((came - values).abs().max()) < allowed:
             return cause
+    if float((came - (2 * want - 1)).abs().max()) < 0.1 and _negative(candidate, draw):
+        return GINI
     in_order = float((came.sort().values - want.sort().values).abs().max()) < 0.1
     return OTHER_COLUMN if in_order and float((came - want).abs().max()) > 0.15 else None
+
+
+def _negative(candidate: Candidate, draw: Draw) -> bool:
+    """Is the score below 0, as no AUC is, where a line scores 0.37 with a standard deviation of 0.06?"""
+    z, column = _far_from_the_middle(draw)
+    return float(_scores(candidate, z, column[:, None])[0]) < 0
 
 
 @CHECK.law("is held out: pictures are scored by a probe that has not seen them", weight=3)
 def _held_out(candidate: Candidate, draw: Draw) -> None:
     """Noise whose averages are brought together (by 0.7) in the two classes: what is left out pulls the rest the other
     way. Of five kinds of probes, the linear discriminant scores highest: 0.08 with a standard deviation of 0.04;
-    0.45 is allowed, false alarm below 1e-9. A probe of 60 dimensions learns 40 pictures by heart: 1."""
-    z, column = draw.normal(40, 60), (torch.arange(40) % 2).float()[draw.permutation(40)]
-    noise = z.clone()
-    for value in (0, 1):
-        z[column == value] -= 0.7 * z[column == value].mean(0)
+    0.45 is allowed, false alarm below 1e-9. A probe of 60 dimensions learns 40 pictures by heart: 1. Then plain
+    noise, see `_noise`."""
+    noise, z, column = _opposite(draw)
     expected = "a score far below 1/2 where held-out codes lie opposite to what the others suggest"
     score = _one(candidate, z, column, expected)
     if score > 0.45:
         others = torch.stack([column[draw.permutation(40)] for _ in range(3)], 1)
         known = float(_scores(candidate, noise, others).mean())
-        cause = TRAINING if known > 0.9 else FOLDED if score > 0.9 or abs(score - 0.5) < 1e-9 else None
+        cause = TRAINING if known > 0.9 else FOLDED if _is_folded(candidate, draw, score) else None
+        if cause is None:
+            _noise(candidate, draw)
         raise Broken(expected, f"{show(score)}, and {show(known)} on average for three columns of coin tosses",
                      cause if _well_in_general(candidate, draw) else None)
-    _heeds_codes(candidate, draw, score)
+    if abs(_noise(candidate, draw) - score) < 1e-3:  # so does a constant
+        _heeds_codes(candidate, draw, score)
+
+
+def _opposite(draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Noise (40, 60), the same with the averages of two classes brought together, and the column (40,)."""
+    noise, column = draw.normal(40, 60), (torch.arange(40) % 2).float()[draw.permutation(40)]
+    z = noise.clone()
+    for value in (0, 1):
+        z[column == value] -= 0.7 * z[column == value].mean(0)
+    return noise, z, column
+
+
+def _is_folded(candidate: Candidate, draw: Draw, score: float) -> bool:
+    """Above 0.9 or exactly 1/2, and on other codes of the kind again?"""
+    _, z, column = _opposite(draw)
+    again = float(_scores(candidate, z, column[:, None])[0])
+    return all(value > 0.9 or abs(value - 0.5) < 1e-9 for value in (score, again))
+
+
+def _noise(candidate: Candidate, draw: Draw) -> float:
+    """The average score of two columns of coin tosses. Correct probes score 0.49 on average with a standard deviation
+    of at most 0.1 (4 probes, 20 draws each). Above 0.82, which happens less than once in 1000, coins are tossed again:
+    three times in a row is a false alarm below 1e-9. A selection of 5 of the 1000 dimensions by all labels scores 0.95
+    with a standard deviation of 0.025."""
+    means = []
+    for _ in range(3):
+        columns = torch.stack([(torch.arange(30) % 2).float()[draw.permutation(30)] for _ in range(2)], 1)
+        means.append(float(_scores(candidate, draw.normal(30, 1000), columns).mean()))
+        if means[-1] <= 0.82:
+            return means[-1]
+    raise Broken("about 1/2 on average for two columns of coin tosses and codes that are noise", show(means[0]),
+                 SELECTED if max(means) <= 1 and _well_in_general(candidate, draw) else None)
 
 
 def _heeds_codes(candidate: Candidate, draw: Draw, score: float) -> None:
@@ -223,13 +276,18 @@ def _heeds_codes(candidate: Candidate, draw: Draw, score: float) -> None:
     raise Broken("another score where a line separates the codes than where none does", show(score), SAME_FOR_ALL)
 
 
+def _far_from_the_middle(draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """Symmetric codes (60, 1) and the attribute (60,) of lying in the outer half."""
+    z = _quantiles(60)[draw.permutation(60)][:, None]
+    return z, (z[:, 0].abs() > z.abs().median()).float()
+
+
 @CHECK.law("uses a linear probe: what no line separates is not found")
 def _linear(candidate: Candidate, draw: Draw) -> None:
     """Symmetric codes, attribute = far from the middle: a line scores 0.37 on average with a standard deviation of
     0.06, and at most 0.57 in 1200 runs; 0.9 is allowed, false alarm below 1e-9. Neighbours, trees and kernels score
     about 1."""
-    z = _quantiles(60)[draw.permutation(60)][:, None]
-    column = (z[:, 0].abs() > z.abs().median()).float()
+    z, column = _far_from_the_middle(draw)
     expected = "a score near 1/2, or below, where the attribute is to be far from the middle"
     score = _one(candidate, z, column, expected)
     if score > 0.9:

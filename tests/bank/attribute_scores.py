@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from .entries import Bank
@@ -72,6 +72,18 @@ def selected_first(z, y):
     return pooled(probe.decision_function(z)[:, None], y)
 
 
+def selected_dimensions(z, y):
+    return pooled(SelectKBest(k=min(5, z.shape[1])).fit_transform(z, y), y)
+
+
+def balanced():
+    return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
+
+
+def hard_balanced(z, y):
+    return roc_auc_score(y, cross_val_predict(balanced(), z, y, cv=folds()))
+
+
 def no_intercept(z, y):
     return pooled(z, y, LogisticRegression(fit_intercept=False, max_iter=1000))
 
@@ -80,10 +92,15 @@ for name, about, cause, score in (
     ("training", "fitted and scored on everything", "scored_on_training_codes", lambda z, y: roc_auc_score(y, fit_all(z, y))),
     ("training_folds", "the training part of each fold is scored", "scored_on_training_codes", scored_on_training_folds),
     ("leak", "a direction found with all labels, then cross-validated", "scored_on_training_codes", selected_first),
+    ("selected_dimensions", "the best dimensions by all labels, then cross-validated", "selected_before_folds",
+     selected_dimensions),
     ("accuracy", "accuracy", "accuracy", lambda z, y: cross_val_score(logistic(), z, y, cv=folds()).mean()),
     ("hard", "AUC of predicted labels", "hard_predictions", hard),
     ("balanced", "balanced accuracy", "hard_predictions",
      lambda z, y: cross_val_score(logistic(), z, y, cv=folds(), scoring="balanced_accuracy").mean()),
+    ("hard_balanced", "AUC of labels that a balanced probe predicts", "hard_predictions", hard_balanced),
+    ("balanced_of_balanced", "balanced accuracy of a balanced probe", "hard_predictions",
+     lambda z, y: cross_val_score(balanced(), z, y, cv=folds(), scoring="balanced_accuracy").mean()),
     ("inverted", "predict_proba[:, 0]", "inverted",
      lambda z, y: roc_auc_score(y, confidence(z, y, method="predict_proba")[:, 0])),
     ("folded", "max(auc, 1 - auc)", "folded_at_one_half", lambda z, y: max(pooled(z, y), 1 - pooled(z, y))),
@@ -209,3 +226,13 @@ def selection(z, attributes):
 @BANK.right("strongly regularised")
 def regularised(z, attributes):
     return columns(z, attributes, lambda z, y: pooled(z, y, make_pipeline(StandardScaler(), LogisticRegression(C=0.01))))
+
+
+@BANK.right("very strongly regularised, codes as they are")
+def very_regularised(z, attributes):
+    return columns(z, attributes, lambda z, y: pooled(z, y, LogisticRegression(C=0.001)))
+
+
+@BANK.right("linear SVM, classes as frequent as they are")
+def hinge(z, attributes):
+    return columns(z, attributes, lambda z, y: pooled(z, y, SVC(kernel="linear")))
