@@ -44,6 +44,12 @@ FLAT_INPUT = _wrong("no_convolutions", "There are no convolutions: linear layers
                     "neighbours, and cost many more parameters.")
 TOO_LARGE = _wrong("too_many_parameters", "There are more than 5 million parameters. Most of them are in the linear "
                    "layers: halve the picture once more before flattening, or use fewer channels.")
+UNUSED = _wrong("unused_convolutions", "The convolutions have no influence on the result: they are made, but forward "
+                "does not call them.")
+OTHER_PICTURES = _wrong("other_pictures", "In evaluation mode, the result for one picture depends on the others of the "
+                        "batch: average over axes of the picture, never over the batch (axis 0).")
+COLOUR_BLIND = _wrong("colour_blind", "The codes stay the same when the channels of the picture change places: the "
+                      "encoder does not tell colours apart. Take channels as the first convolution's input channels.")
 BLIND = _wrong("skips_pixels", "Many pixels never reach the code: the windows leave gaps (a stride larger than the "
                "kernel), or part of the picture is cut away.")
 BLIND_CHANNEL = _wrong("skips_channels", "Some channels of the picture never reach the code.")
@@ -142,12 +148,37 @@ def _came(part: Part, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 @CHECK.law("has convolutions in both halves")
 def _convolutions(candidate: Candidate, draw: Draw) -> None:
-    """Not random: some parameter has the four sides of a convolution's weight, with a window larger than one pixel."""
+    """Some parameter has the four sides of a convolution's weight, with a window larger than one pixel, and matters:
+    in one of ten networks with random weights. Where the output is cut off from the convolutions in 1 of 9 (six hidden
+    units that are all off), a false alarm has probability below 1e-9."""
     for part in _parts(candidate, _SMALL):
         shapes = part.handle.shapes()
-        if not any(len(shape) == 4 and shape[2] * shape[3] > 1 for shape in shapes):
+        if not any(map(_is_window, shapes)):
             raise Broken(f"the weight of a convolution in the {part.name}: (channels, channels, height, width)",
                          f"parameters of shape {', '.join(map(str, shapes[:6])) or '(none)'}", FLAT_INPUT)
+        if not any(_uses_windows(part, draw) for _ in range(10)):
+            raise Broken(f"a {part.name} whose output depends on its convolutions", "the same output with others",
+                         UNUSED)
+
+
+def _is_window(shape: tuple[int, ...]) -> bool:
+    """Of a convolution that looks at more than one pixel?"""
+    return len(shape) == 4 and shape[2] * shape[3] > 1
+
+
+def _uses_windows(part: Part, draw: Draw) -> bool:
+    _randomise(part, draw)
+    x = part.inputs(draw, 4)
+    before, values = part(x), part.handle.parameters()
+    part.handle.load([value + draw.normal(*value.shape, scale=1 / math.sqrt(math.prod(value.shape[1:])),
+                                          dtype=value.dtype) if _is_window(value.shape) else value for value in values])
+    return _change(before, part(x)) > 1e-5
+
+
+def _change(before: torch.Tensor, after: torch.Tensor) -> float:
+    """The largest difference, relative to the largest number."""
+    before, after = plain64(before), plain64(after)
+    return float((before - after).abs().max() / (before.abs().max() + 1e-12))
 
 
 @CHECK.law("is affordable: at most 5 million parameters together, at 128 latent dimensions", weight=2)
@@ -212,13 +243,14 @@ def _everywhere(candidate: Candidate, draw: Draw) -> None:
     sound network misses at most the rim; false alarm far below 1e-9."""
     encoder, decoder = _parts(candidate, _SMALL)
     seen = torch.zeros(encoder.shape_in, dtype=torch.bool)
-    drawn, coloured = seen.clone(), False
+    drawn, coloured, tells_colours = seen.clone(), False, False
     for _ in range(2):
         _randomise(encoder, draw), _randomise(decoder, draw)
         x = encoder.inputs(draw, 2).requires_grad_()
         codes = encoder(x)
         grad = candidate.gradients(codes, (x,), draw.normal(*codes.shape).to(codes.dtype))[0]
         seen |= False if grad is None else (plain64(grad).abs() > 0).any(0)
+        tells_colours |= _change(codes, encoder(x.detach().roll(1, dims=1))) > 1e-5
         logits = plain64(decoder(decoder.inputs(draw, 4)))
         drawn |= (logits - logits[:1]).abs().amax(0) > 1e-6 * float(logits.abs().max())
         coloured |= float((logits - logits[:, :1]).abs().max()) > 1e-5 * float(logits.abs().max())
@@ -227,6 +259,8 @@ def _everywhere(candidate: Candidate, draw: Draw) -> None:
         raise Broken("codes that depend on (nearly) every pixel of every channel",
                      f"on {float(shares.min()):.0%} of the pixels of a channel",
                      BLIND if float(shares.max()) < 0.75 else BLIND_CHANNEL)
+    if not tells_colours:
+        raise Broken("codes that change when the channels of the picture change places", "the same codes", COLOUR_BLIND)
     if float(drawn.double().mean()) < 0.75:
         raise Broken("logits that depend on the code (nearly) everywhere",
                      f"in {float(drawn.double().mean()):.0%} of the places", HOLES)
@@ -241,14 +275,32 @@ def _registered(candidate: Candidate, draw: Draw) -> None:
     must_agree(_parts(candidate, _SMALL), _parts(candidate, _SMALL), draw, _CARD)
 
 
+@CHECK.law("treats every picture for itself, whatever else is in the batch")
+def _one_by_one(candidate: Candidate, draw: Draw) -> None:
+    """Evaluation mode, random weights: what a sound network computes for a picture changes by rounding alone, below
+    1e-5, and 1e-3 is allowed: it never fails. Random outputs are another law's affair."""
+    for part in _parts(candidate, _SMALL):
+        _randomise(part, draw)
+        x = part.inputs(draw, 4)
+        together = part(x)
+        if _change(together, part(x)) <= 1e-3 < _change(together[1:2], part(x[1:2])):
+            raise Broken(f"the same output of the {part.name} for a picture alone and among others", "another one",
+                         OTHER_PICTURES)
+
+
 @CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
 def _trainable(candidate: Candidate, draw: Draw) -> None:
-    """Random weights: a parameter on which the output depends has a vanishing gradient at 4 inputs with probability
-    below 1e-9 (a convolution's window is at hundreds of places in each)."""
-    parts = _parts(candidate, _SMALL)
-    for part in parts:
-        _randomise(part, draw)
-    must_be_trainable(candidate, parts, draw, _CARD, images=4)
+    """Random weights: in a small branch (squeeze and excitation) all units are off for all 4 inputs in 7 % of networks,
+    so that up to eight are tried; false alarm below 1e-9."""
+    for part in _parts(candidate, _SMALL):
+        for attempts_left in reversed(range(8)):
+            _randomise(part, draw)
+            try:
+                must_be_trainable(candidate, [part], draw, _CARD, images=4)
+                break
+            except Broken:
+                if not attempts_left:
+                    raise
 
 
 @CHECK.law("leaves the random generators and torch's settings alone", manners=True)

@@ -68,6 +68,29 @@ class Cut(nn.Module):
         return self.out(self.features(x).detach())
 
 
+class Unused(nn.Module):
+    """A convolution that forward forgets."""
+
+    def __init__(self, c, module):
+        super().__init__()
+        self.convolution, self.module = nn.Conv2d(c, 8, 4, 2, 1), module
+
+    def forward(self, x):
+        return self.module(x)
+
+
+class Excitation(nn.Module):
+    """Channels weighted by what is in them (Hu et al. 2018)."""
+
+    def __init__(self, c):
+        super().__init__()
+        self.weights = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c // 4, 1), nn.ReLU(), nn.Conv2d(c // 4, c, 1),
+                                     nn.Sigmoid())
+
+    def forward(self, x):
+        return x * self.weights(x)
+
+
 def frozen(module):
     next(module.parameters()).requires_grad_(False)
     return module
@@ -97,6 +120,12 @@ for name, about, cause, f in (
         nn.Sequential(nn.Conv2d(c, 16, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 14 * 14, d)), decoder(c, d))),
     ("mlp", "no convolutions", "no_convolutions|skips_pixels", flat_mlp),
     ("mlp_encoder", "linear layers in the encoder", "no_convolutions", lambda c, d: (flat_mlp(c, d)[0], decoder(c, d))),
+    ("unused", "convolutions that forward does not call", "unused_convolutions", lambda c, d: tuple(
+        Unused(c, module) for module in flat_mlp(c, d))),
+    ("colour_blind", "the channels are averaged first", "colour_blind", lambda c, d: (
+        Through(encoder(1, d), before=lambda x: x.mean(1, keepdim=True)), decoder(c, d))),
+    ("batch_statistics", "pictures standardised by the whole batch", "other_pictures", lambda c, d: (
+        Through(encoder(c, d), before=lambda x: (x - x.mean()) / (x.std() + 1e-6)), decoder(c, d))),
     ("huge", "68 M parameters, as in the original", "too_many_parameters",
      lambda c, d: pair(c, d, widths=(32, 64, 128)) if d < 100 else (
          encoder(c, d, widths=(64, 128)), nn.Sequential(nn.Linear(d, 64 * 32 * 32), nn.ReLU(), nn.Unflatten(1, (64, 32, 32)),
@@ -212,3 +241,10 @@ def as_large_as_allowed(channels, latent_dim):
     options = {"widths": (64, 128, 128, 256)} if latent_dim >= 100 else {}
     return encoder(channels, latent_dim, **options), decoder(channels, latent_dim, **{
         key: tuple(reversed(value)) for key, value in options.items()})
+
+
+@BANK.right("squeeze and excitation")
+def excitation(channels, latent_dim):
+    down, up = encoder(channels, latent_dim, widths=(16, 32, 32)), decoder(channels, latent_dim, widths=(32, 32, 16))
+    return (nn.Sequential(*down[:2], Excitation(16), *down[2:4], Excitation(32), *down[4:]),
+            nn.Sequential(*up[:5], Excitation(32), *up[5:7], Excitation(16), *up[7:]))
