@@ -185,8 +185,7 @@ def test_the_cockpit_follows_the_pointer_and_a_notebook_opened_again_shows_its_s
     page.wait_for_function(IS_ANOTHER_PICTURE, arg=dragged)
     page.wait_for_function("document.querySelector('.cockpit-large').getAttribute('aria-label').includes('by 0.001')")
 
-    page.get_by_role("button", name=re.compile("^Save")).click()
-    page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
+    save(page)  # the focus is in the cockpit
     page.locator(".cockpit").wait_for()  # still alive
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/solved.ipynb")
     page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()
@@ -203,6 +202,7 @@ def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_a
     page.get_by_label("your guess").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowUp")
+    save(page)  # the focus is in the guess
     keep_screenshot(page, "guess-in-lab")
     page.get_by_role("button", name="Lock my guess").press("Enter")
     page.get_by_text("Your guess: 1. It is locked.").wait_for()
@@ -222,11 +222,17 @@ def small_notebook(kit: Path, name: str, *cells: str) -> Path:
     return path
 
 
+def save(page) -> None:
+    """Ctrl+S, wherever the focus is."""
+    page.locator(".jp-mod-current.jp-mod-dirty").wait_for()
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
+
+
 def saved_guesses(page, path: Path) -> list[dict]:
     """What the notebook keeps of guesses, once the lab has saved it."""
     wait_until_idle(page)
-    page.keyboard.press("Control+s")
-    page.locator(".jp-mod-current.jp-mod-dirty").wait_for(state="detached")
+    save(page)
     outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
     return [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
 

@@ -661,8 +661,16 @@ function kernel(model) {
   });
 }
 
+/** Ctrl+S is the notebook's, wherever the focus is: JupyterLab does not look at keys pressed in a field of an output. */
+function handOnSave(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "s") return;
+  event.stopPropagation();
+  if (!event.currentTarget.parentElement.dispatchEvent(new KeyboardEvent("keydown", event))) event.preventDefault();
+}
+
 export default {
   render({ model, el }) {
+    el.addEventListener("keydown", handOnSave, true);
     const cockpit = mount(el, model.get("about"), asBuffer(model.get("numbers")), kernel(model));
     return () => cockpit.destroy();
   },

@@ -138,6 +138,16 @@ export function mount(root, about, send) {
   root.replaceChildren(panel);
 }
 
+/** Ctrl+S is the notebook's, wherever the focus is: JupyterLab does not look at keys pressed in a field of an output. */
+function handOnSave(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "s") return;
+  event.stopPropagation();
+  if (!event.currentTarget.parentElement.dispatchEvent(new KeyboardEvent("keydown", event))) event.preventDefault();
+}
+
 export default {
-  render({ model, el }) { mount(el, model.get("about"), (guess) => model.send({ guess })); },
+  render({ model, el }) {
+    el.addEventListener("keydown", handOnSave, true);
+    mount(el, model.get("about"), (guess) => model.send({ guess }));
+  },
 };
