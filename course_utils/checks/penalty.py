@@ -179,7 +179,8 @@ def _second_derivative(candidate: Candidate, draw: Draw) -> None:
         except Broken as broken:
             raise Broken(f"a {broken.expected.removeprefix('a ')} of the critic", broken.got, NO_GRAPH) from None
         if all(float(grad.abs().max()) == 0 for grad in found):
-            raise Broken("a gradient with respect to the critic's weights", "no gradient at all", NO_GRAPH)
+            raise Broken("a gradient with respect to the critic's weights", "no gradient at all",
+                         NO_GRAPH if float(came) != 0 else None)  # where a penalty is cut off at 0, it has none
         for index, (got, name) in enumerate(zip(found, names)):
             terms = torch.stack([plain64(torch.zeros_like(got) if g[index] is None else g[index]) for g in each])
             try:
