@@ -115,13 +115,8 @@ def _at_64(size: int, met: bool) -> bool | None:
 
 def _in_turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median processor seconds of each, after a first round that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            taken[name].append(time.process_time() - began)
-    return {name: statistics.median(each[1:]) for name, each in taken.items()}
+    taken = machine.interleaved(ways, rounds, time.process_time)
+    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def _build(source: Source, folder: Path, size: int) -> None:

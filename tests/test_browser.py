@@ -256,7 +256,6 @@ def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(stud
     page.get_by_text("usable: True interrupted True").wait_for()
     keep_screenshot(page, "training-interrupted")
     assert page.locator("progress").count() == 0, "the widget is still there"
-    page.keyboard.press("Control+s")
-    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    save(page)
     line, still = nbformat.read(path, as_version=4).cells[0].outputs
     assert line.output_type == "stream" and set(still.data) == {"text/html", "text/plain"}, f"saved: {set(still.data)}"

@@ -195,7 +195,7 @@ def _explain_values(candidate: Candidate, draw: Draw) -> Cause | None:
     predicted = (
         (INVERTED, 1 - want, 0.13),
         (PERCENT, 100 * want, 13),
-        (HARD, torch.where(rare, 0.5, 0.84), 0.06),  # these lie too near to each other for the tolerance of the law
+        (HARD, torch.where(rare, 0.5, 0.84), 0.06),  # from here on they lie too near to each other for 0.13
         (HARD, torch.where(rare, 0.64, 0.84), 0.06),  # of a probe for which both classes weigh the same
         (ACCURACY, torch.where(rare, 0.9, 0.84), 0.06),  # no better than always "no" where attributes are rare
     )
