@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
 from typing import Any
 
-from course_utils.errors import CourseError, WrongUsage
+from course_utils.system.errors import CourseError, WrongUsage
 
 from .examiner.job import examine
 from .sandbox.client import WarmProcess

@@ -14,8 +14,8 @@ from statistics import median
 
 from nbformat import NotebookNode
 
-from course_utils.guessing.questions import MIME, Curve, Number, Question, asked_in
-from course_utils.tree import Tree
+from course_utils.plots.guessing.questions import MIME, Curve, Number, Question, asked_in
+from course_utils.system.tree import Tree
 
 from .release import read_source
 from .submissions import Submission, find_submission

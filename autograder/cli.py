@@ -9,9 +9,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from course_utils.errors import CourseError, WrongUsage
-from course_utils.handin import is_graded, require_graded
-from course_utils.tree import Tree, find_tree, tree_at
+from course_utils.system.errors import CourseError, WrongUsage
+from course_utils.cli.handin import is_graded, require_graded
+from course_utils.system.tree import Tree, find_tree, tree_at
 
 Units = Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All units.")]

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 from .submissions import MOST_BYTES, MOST_FILES
 

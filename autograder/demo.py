@@ -10,8 +10,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader import utils
 
-from course_utils.errors import CourseError
-from course_utils.tree import MARKER, Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import MARKER, Tree
 
 from .batch import Options
 from .beliefs import beliefs_in, questions_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from course_utils.doctor import NOTE, OK, Finding
-from course_utils.tree import Tree
+from course_utils.cli.doctor import NOTE, OK, Finding
+from course_utils.system.tree import Tree
 
 from .sandbox.client import probe
 from .sandbox.isolation import LANDLOCK, NAMESPACES

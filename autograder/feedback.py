@@ -8,8 +8,8 @@ from pathlib import Path
 from nbgrader.converters import GenerateFeedback
 from traitlets.config import Config
 
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 from .grade import all_students, find_problem
 from .nbgrader_course import NbGraderCourse, notebook_path

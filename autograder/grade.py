@@ -16,9 +16,9 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 
-from course_utils.errors import CourseError, WrongUsage
-from course_utils.handin import course_cells, exercise_name
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError, WrongUsage
+from course_utils.cli.handin import course_cells, exercise_name
+from course_utils.system.tree import Tree
 
 from .batch import Failed, Options, run_batch
 from .examiner.job import make_job

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
 
-from course_utils.whole_file import write_whole
+from course_utils.system.whole_file import write_whole
 
 from .nbgrader_course import NbGraderCourse, notebook_path
 from .preprocessors import RequireVerdict, SettleGrades

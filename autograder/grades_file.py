@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from course_utils.whole_file import write_whole
+from course_utils.system.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
 TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"

@@ -13,10 +13,10 @@ from typing import Any
 
 import nbformat
 
-from course_utils.whole_file import whole_zip
-from course_utils.errors import CourseError
-from course_utils.handin import graded_cells
-from course_utils.tree import UNIT_NAME, Tree
+from course_utils.system.whole_file import whole_zip
+from course_utils.system.errors import CourseError
+from course_utils.cli.handin import graded_cells
+from course_utils.system.tree import UNIT_NAME, Tree
 
 from .release import check_release
 

@@ -20,8 +20,8 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Application, Config
 
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 DATABASE = "COURSE_DB"  # environment variable: URL of the gradebook, instead of the configured one
 

@@ -24,7 +24,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 from .examiner.settings import RECORD, Settings
 from .prepare import record_repairs

@@ -13,8 +13,8 @@ import nbformat
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import SaveCells
 
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 from .leaks import find_leaks
 from .nbgrader_course import NbGraderCourse, notebook_path

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader import utils
 from nbgrader.nbgraderformat import SCHEMA_VERSION as _SCHEMA
 
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell, defined_names
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 from .beliefs import beliefs_section
 from .collect import read_roster

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 WARM_KERNEL = "course-warm"  # forked from a process that has imported everything, see sandbox/provisioner.py
 KERNELSPECS = Path(__file__).resolve().parent / "sandbox" / "jupyter"

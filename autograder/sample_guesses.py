@@ -7,7 +7,7 @@ from random import Random
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from course_utils.guessing.questions import MIME, Question, asked_in, record
+from course_utils.plots.guessing.questions import MIME, Question, asked_in, record
 
 from .beliefs import Belief
 from .template import PREDICTION

@@ -16,9 +16,9 @@ from nbformat import NotebookNode
 from nbgrader.converters import GenerateSolution
 from nbgrader.converters.base import BaseConverter
 
-from course_utils.errors import CourseError
-from course_utils.stills import leave_stills
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.cli.stills import leave_stills
+from course_utils.system.tree import Tree
 
 from .nbgrader_course import NbGraderCourse, notebook_path
 from .preprocessors import is_autograded

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 from .grades_file import MISSING, UNREADABLE
 from .repair import MAX_MEGABYTES

@@ -31,9 +31,9 @@ import numpy as np
 import torch
 
 from course_utils import datasets
-from course_utils.photographs import cache, parts
-from course_utils.photographs.decode import decode
-from course_utils.photographs.source import IMAGES, Source, open_source
+from course_utils.datasets.photographs import cache, parts
+from course_utils.datasets.photographs.decode import decode
+from course_utils.datasets.photographs.source import IMAGES, Source, open_source
 
 BATCH, WHOLE = 64, 37_322
 STANDIN = Path(__file__).resolve().parents[2] / "shared" / "data" / "AwA2" / "standin" / "Animals_with_Attributes2"

@@ -26,7 +26,8 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
 from lab_in_chromium import chromium, lab, open_notebook, run_all_cells  # noqa: E402
 
-from course_utils import explore, models  # noqa: E402
+from course_utils.plots import explore
+from course_utils import models  # noqa: E402
 
 MEDIAN_MS, P95_MS, READY_S, OPENS_S, FRAMES = 60, 150, 1.0, 1.0, 30
 MODEL_CELL = """import torch

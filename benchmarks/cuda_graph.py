@@ -19,7 +19,8 @@ import machine
 import torch
 import train
 
-from course_utils import datasets, device, models, training
+from course_utils import datasets, models, training
+from course_utils.system import device
 
 TARGETS = {"step by step": 1.5, "tutorial": 10.0}
 

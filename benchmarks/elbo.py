@@ -16,7 +16,8 @@ import machine
 from torch import nn
 from train import vae_loss
 
-from course_utils import datasets, device, models, training
+from course_utils import datasets, models, training
+from course_utils.system import device
 
 # name, latent dimensions, activation, what the median may be at most
 MODELS = (

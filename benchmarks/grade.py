@@ -31,7 +31,7 @@ from autograder.grade import grade_unit
 from autograder.preprocessors import is_autograded
 from autograder.release import read_source, release_units
 from autograder.template import NOT_RUN
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 warnings.filterwarnings("ignore", category=SAWarning)
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -22,8 +22,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from course_utils import datasets, device, metrics, models, reference
-from course_utils.cuda_graph import RecordedStep
+from course_utils import datasets, metrics, models
+from course_utils.system import device
+from course_utils.models import closed_forms as reference
+from course_utils.training.cuda_graph import RecordedStep
 
 BATCH, LATENT, HIDDEN, STAGES = 20, 50, [200, 200], 8
 PUBLISHED, LOW, HIGH = 86.76, 86.3, 87.8

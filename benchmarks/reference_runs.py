@@ -3,7 +3,7 @@
     python benchmarks/reference_runs.py 03_interpolation          # what is missing, or was made with other settings
     python benchmarks/reference_runs.py 05_wasserstein --fresh    # all anew
 
-Writes course_utils/reference_runs/<unit>.csv and .json after every run, so that it can be stopped at any time.
+Writes course_utils/metrics/reference_runs/<unit>.csv and .json after every run, so that it can be stopped at any time.
 Needs MNIST (``course data fetch mnist``).
 """
 
@@ -18,10 +18,13 @@ import time
 
 import torch
 
-from course_utils import (classifier, datasets, device, metrics, models, recipes, reference_runs, scorecard,
-                          training)
-from course_utils.recipes import Recipe
-from course_utils.whole_file import whole_file, write_whole
+from course_utils.models import classifier
+from course_utils import datasets, metrics, models, training
+from course_utils.system import device
+from course_utils.cli.train import recipes
+from course_utils.metrics import reference_runs, scorecard
+from course_utils.cli.train.recipes import Recipe
+from course_utils.system.whole_file import whole_file, write_whole
 
 UNITS: dict[str, dict] = {
     "02_variational_autoencoders": {

@@ -1,5 +1,39 @@
-"""Small helper package of the latent space course: what the notebooks import.
+"""The latent space course: what the notebooks import, the checks, and the `course` command.
 
-Sub-modules load on first use (``from course_utils import check, training``), so that importing the package itself
-costs nothing beyond Python.
+`from course_utils import check, metrics, training` works for every name in `HOMES` and for every room; a room is
+loaded on first use, so that importing the package itself costs nothing beyond Python. docs/architecture.md shows the
+rooms and which may import which.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+HOMES = {
+    "aggregate": "metrics",
+    "attributes": "metrics",
+    "autopsy": "metrics",
+    "classifier": "models",
+    "device": "system",
+    "explore": "plots",
+    "latent": "plots",
+    "mmd": "metrics",
+    "paths": "metrics",
+    "predict": "plots",
+    "probes": "metrics",
+    "recorded_runs": "metrics",
+    "reference_runs": "metrics",
+    "runs": "models",
+    "scoreboard": "metrics",
+}  # what notebooks import by its own name -> the room it is in
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in HOMES:
+        return import_module(f"{__name__}.{HOMES[name]}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *HOMES])

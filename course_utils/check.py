@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .checks import CHECKS, Score
+from course_utils.checks import CHECKS, Score
 
 
 def reconstruction_loss(candidate: Any, points: float = 1) -> Score:

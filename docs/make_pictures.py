@@ -22,9 +22,11 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
 from lab_in_chromium import chromium  # noqa: E402
 
-from course_utils import (check, classifier, datasets, explore, metrics, models, plots, recipes,  # noqa: E402
-                          reference, training)
-from course_utils.recipes import Recipe  # noqa: E402
+from course_utils import check, datasets, metrics, models, plots, training
+from course_utils.models import classifier, closed_forms as reference
+from course_utils.plots import explore
+from course_utils.cli.train import recipes
+from course_utils.cli.train.recipes import Recipe  # noqa: E402
 
 PICTURES = CHECKOUT / "docs" / "pictures"
 MOST_BYTES = 300_000

@@ -104,8 +104,8 @@ FILES = [
     Attack("patches_the_interpreter", beta="import torch\nopen(torch.__file__, 'a').write('# owned')\n" + STUB),
     Attack("reads_the_solution", beta="import re\ntext = open('{tree}/notebooks/09_hostile/09_hostile.ipynb').read()\n"
            "exec(re.search(r'def elbo_beta.*', text)[0].encode().decode('unicode_escape'))\n"),
-    Attack("reads_the_laws", beta="from course_utils.checks.trusted import kl_terms\nfrom course_utils.checks import CHECKS\n" + STUB),
-    Attack("calls_the_reference", kl="from course_utils.reference import gaussian_kl\n"
+    Attack("reads_the_laws", beta="from course_utils.checks.engine.trusted import kl_terms\nfrom course_utils.checks import CHECKS\n" + STUB),
+    Attack("calls_the_reference", kl="from course_utils.models.closed_forms import gaussian_kl\n"
            "def kl_divergence(mu, logvar):\n    return gaussian_kl(mu, logvar).sum(1).mean()\n", beta=BETA, scores=(4.0, 0.0)),
     Attack("imports_the_autograder", beta="import autograder.examiner.trusted as t\n" + STUB),
     Attack("copies_a_classmate", beta="import json\nnb = json.load(open('{tree}/submitted/honest_0/09_hostile/09_hostile.ipynb'))\n"

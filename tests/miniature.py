@@ -24,7 +24,7 @@ TRIPLE = '''def triple(x):
     return tripled_value
     ### END SOLUTION
 '''
-CHECK = '''from course_utils.checks.score import Cause, LawResult, Score
+CHECK = '''from course_utils.checks.engine.score import Cause, LawResult, Score
 
 
 def check(function, expected, points):

@@ -12,7 +12,7 @@ from miniature import CHECKOUT
 
 from autograder.kit import FOLDER, build_kit
 from autograder.release import release_units
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 BEGIN_OR_END = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", flags=re.MULTILINE)
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import architecture, models
-from course_utils.errors import CourseError
+from course_utils.models import architecture
+from course_utils import models
+from course_utils.system.errors import CourseError
 
 
 def autoencoder(encoder: nn.Module, decoder: nn.Module) -> models.Autoencoder:

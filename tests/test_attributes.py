@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from course_utils.attributes import (
+from course_utils.metrics.attributes import (
     attribute_direction,
     attribute_intervals,
     held_out_scores,

@@ -10,10 +10,11 @@ import torch
 import zoo
 from file_server import FileServer
 
-from course_utils import cli, datasets
+from course_utils.cli import app as cli
+from course_utils import datasets
 from course_utils.datasets import animals, awa2, download, places, toy_animals
-from course_utils.errors import CourseError
-from course_utils.photographs import cache
+from course_utils.system.errors import CourseError
+from course_utils.datasets.photographs import cache
 
 TEXTS = {f"{zoo.TOP}/{name}": text.encode() for name, text in
          animals.texts(toy_animals.CLASS_NAMES, toy_animals.attributes()).items()}  # fmt: skip

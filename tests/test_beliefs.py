@@ -12,8 +12,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograder.beliefs import belief_html, beliefs_in, beliefs_section, questions_of
 from autograder.sample_guesses import add_guesses
-from course_utils.guessing.questions import MIME, Choice, Curve, Number
-from course_utils.tree import Tree
+from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number
+from course_utils.system.tree import Tree
 
 UNIT = "01_double"
 CHOICE = Choice("Which <way>?", {"a": "left", "b": "right"})

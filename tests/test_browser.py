@@ -15,9 +15,9 @@ from miniature import CHECKOUT
 from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
 
-from course_utils import welcome
-from course_utils.guessing.questions import MIME
-from course_utils.tree import Tree
+from course_utils.cli import welcome
+from course_utils.plots.guessing.questions import MIME
+from course_utils.system.tree import Tree
 
 UNIT = "02_variational_autoencoders"
 QUICK = {"COURSE_DATASET": "digits", "COURSE_BUDGET": "quick"}

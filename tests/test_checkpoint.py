@@ -6,16 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import recipes, training
-from course_utils.errors import CourseError
-from course_utils.recipes import Recipe
+from course_utils.cli.train import recipes
+from course_utils import training
+from course_utils.training import fitting
+from course_utils.system.errors import CourseError
+from course_utils.cli.train.recipes import Recipe
 
 IMAGES = (torch.rand(96, 20, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(training, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.01)
 
 
 def train(path, kind: str = "vae", epochs: int = 3, interrupt_at: int | None = None, **more):

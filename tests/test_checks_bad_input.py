@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from course_utils import check
-from course_utils.checks import CHECKS, candidate as seam
-from course_utils.checks.score import Score
+from course_utils.checks import CHECKS
+from course_utils.checks.engine import candidate as seam
+from course_utils.checks.engine.score import Score
 
 
 class AlwaysEqual:

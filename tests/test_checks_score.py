@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from course_utils.checks.law import Check
-from course_utils.checks.render import as_html
-from course_utils.checks.score import Cause, LawResult, Score, validate_points
-from course_utils.checks.verdict import Broken
+from course_utils.checks.engine.law import Check
+from course_utils.checks.engine.render import as_html
+from course_utils.checks.engine.score import Cause, LawResult, Score, validate_points
+from course_utils.checks.engine.verdict import Broken
 
 
 def score(points, kept, total, **kwargs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from course_utils import classifier
+from course_utils.models import classifier
 from course_utils.datasets import Dataset
 
 

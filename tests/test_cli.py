@@ -15,8 +15,8 @@ from miniature import hand_in, make_tree
 from autograder import grade
 from autograder.batch import Failed
 from autograder.release import release_units
-from course_utils import cli
-from course_utils.tree import Tree
+from course_utils.cli import app as cli
+from course_utils.system.tree import Tree
 
 COMMANDS = ("lab", "doctor", "data", "submit", "release", "solutions", "collect", "grade", "feedback", "report", "demo",
             "test")
@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(course, tree, monkeypatch):
 
 
 def test_an_unforeseen_error_is_one_line_and_debug_shows_all(course, monkeypatch):
-    monkeypatch.setattr("course_utils.doctor.diagnose", lambda tree: 1 / 0)
+    monkeypatch.setattr("course_utils.cli.doctor.diagnose", lambda tree: 1 / 0)
     code, _, err = course("doctor")
     assert code == 1 and "ZeroDivisionError" in err and err.count("\n") == 1
     with pytest.raises(ZeroDivisionError):
@@ -135,7 +135,7 @@ def test_an_undecided_score_is_listed_and_gives_exit_code_1(course, tree, monkey
 
 
 def test_help_needs_neither_torch_nor_nbgrader():
-    code = "import sys; from course_utils import cli; cli.load_plugins(); cli.run(['--help']); " \
+    code = "import sys; from course_utils.cli import app as cli; cli.load_plugins(); cli.run(['--help']); " \
            "print([m for m in ('torch', 'nbgrader', 'numpy', 'matplotlib') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
     assert out.splitlines()[-1] == "[]", f"`course --help` imported {out.splitlines()[-1]}"
@@ -150,7 +150,7 @@ def test_doctor_reports_every_part(course):
 
 
 def test_doctor_turns_a_failing_probe_into_advice(tree, monkeypatch):
-    from course_utils import doctor
+    from course_utils.cli import doctor
 
     monkeypatch.setitem(sys.modules, "psutil", None)
     finding = next(each for each in doctor.diagnose(tree) if each.name == "memory")
@@ -199,7 +199,7 @@ def test_submit_warns_of_an_unsaved_copy(course, tree, tmp_path):
 
 
 def test_lab_opens_the_tree_without_news_and_hides_instructor_panels_from_students(tree, tmp_path):
-    from course_utils.lab import lab_command, lab_environment
+    from course_utils.cli.lab import lab_command, lab_environment
 
     command = lab_command(tree, "01_double", browser=False, port=8890)
     assert f"--ServerApp.root_dir={tree.root}" in command and "--no-browser" in command
@@ -215,7 +215,7 @@ def test_lab_opens_the_tree_without_news_and_hides_instructor_panels_from_studen
 
 
 def test_lab_starts_this_installation_s_kernel_also_where_the_user_has_a_python3_of_their_own(tree, tmp_path):
-    from course_utils.lab import lab_environment
+    from course_utils.cli.lab import lab_environment
 
     theirs = tmp_path / "kernels" / "python3"
     theirs.mkdir(parents=True)

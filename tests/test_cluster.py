@@ -15,8 +15,8 @@ from miniature import hand_in, make_tree
 from autograder.batch import Options
 from autograder.grade import grade_unit
 from autograder.release import release_units
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 pytest.importorskip("distributed", reason="dask.distributed is not installed (the extra `cluster`)")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")

@@ -14,8 +14,10 @@ from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_fa
 from PIL import Image
 from torch import nn
 
-from course_utils import classifier, explore, models
-from course_utils.classifier import Classifier
+from course_utils.models import classifier
+from course_utils.plots import explore
+from course_utils import models
+from course_utils.models.classifier import Classifier
 
 TITLE = 'Digits </script><script>alert("no")</script>'
 READ_CANVAS = "selector => document.querySelector(selector).toDataURL()"
@@ -129,7 +131,7 @@ def test_the_picture_is_what_torch_decodes(page, trained, index, title):
                   nn.Conv2d(4, 3, 3, stride=2, padding=1), nn.Tanh(), nn.MaxPool2d(2), nn.Flatten(), nn.Sigmoid()),
 ])  # fmt: skip
 def test_every_layer_that_is_known_computes_what_torch_computes(page, network):
-    from course_utils.cockpit import payload
+    from course_utils.plots.cockpit import payload
 
     numbers = payload._Numbers()
     rounded = payload._with_half_weights(network)

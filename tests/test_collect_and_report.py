@@ -15,8 +15,8 @@ from autograder.collect import collect, read_roster, safe_name
 from autograder.grades_file import Grade, write_grades
 from autograder.report import platform_table, report_page
 from autograder.similar import similar_pairs
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 UNIT = "01_double"
 NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'

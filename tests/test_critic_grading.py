@@ -11,7 +11,7 @@ from autograder.demo import answers_of
 from autograder.grade import grade_unit
 from autograder.release import read_source, release_units
 from autograder.sample_answers import ANOTHER_STYLE
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 UNIT = "05_wasserstein"
 

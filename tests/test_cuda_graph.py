@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils import cuda_graph, recipes, training
-from course_utils.loop import Loop, NotFinite
-from course_utils.recipes import Recipe
+from course_utils.training import cuda_graph
+from course_utils.cli.train import recipes
+from course_utils import training
+from course_utils.training.loop import Loop, NotFinite
+from course_utils.cli.train.recipes import Recipe
 
 IMAGES = (torch.rand(160, 12, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -131,7 +133,7 @@ def test_every_replay_draws_fresh_noise():
 
 @NEEDS_GPU
 def test_a_loss_that_waits_for_the_gpu_is_refused():
-    from course_utils.errors import CourseError
+    from course_utils.system.errors import CourseError
 
     def loss(model, x):
         return {"loss": model(x).mean() * float(x.mean())}

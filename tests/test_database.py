@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from autograder.grades_file import read_grades
 from autograder.nbgrader_course import DATABASE, NbGraderCourse
 from autograder.release import release_units
-from course_utils.cli import app, load_plugins
-from course_utils.tree import Tree
+from course_utils.cli.app import app, load_plugins
+from course_utils.system.tree import Tree
 
 pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `cluster`)")
 UNIT = "01_double"

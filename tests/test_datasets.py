@@ -9,7 +9,7 @@ from idx import STEMS, family, idx_bytes, packed, write
 
 from course_utils import datasets
 from course_utils.datasets import mnist, places
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 
 @pytest.fixture

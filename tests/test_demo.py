@@ -7,7 +7,7 @@ from miniature import hand_in, make_tree
 
 from autograder.demo import course_of, prepare, run_demo
 from autograder.grades_file import read_grades
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import device
-from course_utils.errors import CourseError
+from course_utils.system import device
+from course_utils.system.errors import CourseError
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from full_disk import fills_up
 from idx import family, md5, write
 
 from course_utils import datasets
-from course_utils.datasets import download, mnist
+from course_utils.datasets import download, mnist, places
 from course_utils.datasets.download import download_file
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 CONTENT = bytes(range(256)) * 4000  # a megabyte: several chunks
 MD5 = md5(CONTENT)
@@ -255,7 +255,7 @@ def tiny_mnist(monkeypatch):
         monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
         monkeypatch.setattr(mnist, "FILES", tuple((stem, 40 if "train" in stem else 10) for stem, _ in mnist.FILES))
         monkeypatch.delenv("COURSE_DATASET", raising=False)
-        monkeypatch.setattr(datasets.places, "candidates", lambda: [datasets.places.cache_folder()])
+        monkeypatch.setattr(places, "candidates", lambda: [places.cache_folder()])
         yield server
 
 

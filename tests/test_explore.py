@@ -15,9 +15,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from torch import nn
 
-from course_utils import explore, latent, models
-from course_utils.cockpit import payload
-from course_utils.errors import CourseError
+from course_utils.plots import explore, latent
+from course_utils import models
+from course_utils.plots.cockpit import payload
+from course_utils.system.errors import CourseError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -143,7 +144,7 @@ def test_a_model_whose_decode_does_more_than_its_decoder_is_left_to_the_kernel(i
 
 
 def test_the_kernel_answers_with_the_pixels_of_z(images):
-    from course_utils.cockpit.widget import CockpitWidget
+    from course_utils.plots.cockpit.widget import CockpitWidget
 
     model, sent = autoencoder(3), []
     widget = CockpitWidget([latent.study("x", model, images)], packed(model, images))

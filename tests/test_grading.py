@@ -18,8 +18,8 @@ from autograder.grades_file import read_grades
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.prepare import AS_SUBMITTED
 from autograder.release import release_units
-from course_utils.errors import WrongUsage
-from course_utils.tree import Tree
+from course_utils.system.errors import WrongUsage
+from course_utils.system.tree import Tree
 
 DOUBLE, TRIPLE = "def double(x):\n    return 2 * x", "def triple(x):\n    return x * 3"
 WARNING_DOUBLE = """

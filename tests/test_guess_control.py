@@ -10,8 +10,8 @@ import json
 import pytest
 from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults
 
-from course_utils.guessing.questions import Choice, Curve, Number
-from course_utils.guessing.widget import FOLDER, about
+from course_utils.plots.guessing.questions import Choice, Curve, Number
+from course_utils.plots.guessing.widget import FOLDER, about
 
 QUESTIONS = [
     Choice("What is at <b>beta = 0</b>?", {"a": "the rate stays at 0", "b": "it settles", "c": "it grows without end"}),

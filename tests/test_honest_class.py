@@ -17,7 +17,7 @@ from autograder.grade import grade_unit
 from autograder.release import read_source, release_units
 from autograder.sample_answers import ANOTHER_STYLE, MISCONCEPTIONS
 from course_utils import check
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 UNIT = "02_variational_autoencoders"
 STUDENTS = 30

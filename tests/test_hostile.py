@@ -24,7 +24,7 @@ from autograder.grade import grade_unit
 from autograder.gradebook import read_graded
 from autograder.release import release_units
 from autograder.sandbox.client import probe
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 UNIT = "09_hostile"
 LIMITS = """

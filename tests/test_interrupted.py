@@ -19,7 +19,7 @@ from autograder.grade import grade_unit
 from autograder.grades_file import read_grades
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import release_units
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
 UNIT = "01_double"

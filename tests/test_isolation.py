@@ -17,8 +17,8 @@ from miniature import CHECKOUT, hand_in, make_tree
 from autograder.grades_file import read_grades
 from autograder.release import release_units
 from autograder.sandbox.client import WarmProcess, probe
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
 NOBODY = 65534

@@ -14,8 +14,8 @@ from miniature import CHECKOUT, make_tree
 
 from autograder.kit import FOLDER, build_kit
 from autograder.release import release_units
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def course(folder, *arguments):
 
 def test_kit_has_what_a_student_needs(unpacked):
     for name in ("README.md", "LICENSE", "environment.yml", "constraints.txt", "pyproject.toml", "start.sh",
-                 "start.bat", "nbgrader_config.py", "notebooks/01_double/01_double.ipynb", "course_utils/cli.py"):
+                 "start.bat", "nbgrader_config.py", "notebooks/01_double/01_double.ipynb", "course_utils/cli/app.py"):
         assert (unpacked / name).is_file(), f"the kit lacks {name}"
     assert b"\r\n" in (unpacked / "start.bat").read_bytes(), "start.bat needs Windows line ends"
 

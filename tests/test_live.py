@@ -11,8 +11,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils import live, models, notebook, plots, recipes, training
-from course_utils.live import in_notebook
+from course_utils.training import fitting, live
+from course_utils import models, training
+from course_utils.system import notebook
+from course_utils.cli.train import recipes
+from course_utils.plots import figures
+from course_utils.training.live import in_notebook
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 IMAGES = torch.randint(0, 256, (96, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -52,7 +56,7 @@ def screen(monkeypatch) -> Screen:
     monkeypatch.setattr(in_notebook, "get_connection_file", lambda: "/somewhere/kernel-12-ab.json")
     monkeypatch.setattr(in_notebook.NotebookView, "pause", 0)
     monkeypatch.setattr(in_notebook, "SHARE", float("inf"))
-    monkeypatch.setattr(training, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.0)
     make = in_notebook.LiveWidget.__init__
     monkeypatch.setattr(in_notebook.LiveWidget, "__init__", lambda self, **kw: (make(self, **kw), screen.widgets.append(self))[0])
     return screen
@@ -91,7 +95,7 @@ def test_pictures_take_their_share_of_the_time_and_no_more(screen, monkeypatch, 
         return None, "a picture"
 
     monkeypatch.setattr(view, "_drawn", drawing)
-    monkeypatch.setattr(plots, "png", lambda figure: b"")
+    monkeypatch.setattr(figures, "png", lambda figure: b"")
     for step in range(30_000):
         clock.now += 0.02
         view.step(1 + step // 3000, 1 + step % 3000, {"loss": 1.0})
@@ -158,7 +162,7 @@ def test_drawing_changes_neither_weights_nor_numbers(screen):
 
 @pytest.mark.parametrize("broken", ["_drawn", "training_figure"])
 def test_an_error_in_drawing_does_not_stop_the_training(screen, monkeypatch, broken):
-    monkeypatch.setattr(plots, broken, raising(RuntimeError("no fonts")))
+    monkeypatch.setattr(figures, broken, raising(RuntimeError("no fonts")))
     run = fit()
     assert run.stopped is None and len(run.history) == 2
     (output,) = screen.outputs
@@ -166,7 +170,7 @@ def test_an_error_in_drawing_does_not_stop_the_training(screen, monkeypatch, bro
 
 
 def test_an_interrupt_while_drawing_leaves_a_usable_model(screen, monkeypatch):
-    monkeypatch.setattr(plots, "_drawn", raising(KeyboardInterrupt()))  # and again while the last picture is drawn
+    monkeypatch.setattr(figures, "_drawn", raising(KeyboardInterrupt()))  # and again while the last picture is drawn
     run = fit()
     assert run.stopped == "interrupted" and not run.model.training
     assert run.model(IMAGES.float() / 255)[0].isfinite().all()

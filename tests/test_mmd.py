@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_utils import autopsy, mmd
-from course_utils.errors import CourseError
+from course_utils.metrics import autopsy, mmd
+from course_utils.system.errors import CourseError
 
 DOUBLING = (1.0, 2.0, 4.0, 8.0, 16.0)
 BANDWIDTHS = {"doubling": DOUBLING, "unrelated": (0.9, 3.1, 2.0), "one": (3.0,), "mixed": (2.0, 2.0, 4.0, 5.0)}

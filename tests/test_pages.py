@@ -19,7 +19,7 @@ from autograder.nbgrader_course import NbGraderCourse, notebook_path
 from autograder.release import read_source
 from autograder.report import write_report
 from autograder.sample_guesses import add_guesses
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 UNIT, STUDENT, QUESTION = "02_variational_autoencoders", "emil", "q_beta_zero"
 OFFLINE = "MathJax is not defined"  # formgrader loads it from the network, and minds when there is none

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import paths
-from course_utils.classifier import Classifier
+from course_utils.metrics import paths
+from course_utils.models.classifier import Classifier
 
 
 def test_density_under_one_component_is_the_gaussian_that_was_fitted():

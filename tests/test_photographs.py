@@ -16,10 +16,10 @@ import zoo
 from full_disk import fills_up
 from PIL import Image
 
-from course_utils.errors import CourseError
-from course_utils.photographs import cache, parts
-from course_utils.photographs.decode import Undecodable, decode
-from course_utils.photographs.source import open_source
+from course_utils.system.errors import CourseError
+from course_utils.datasets.photographs import cache, parts
+from course_utils.datasets.photographs.decode import Undecodable, decode
+from course_utils.datasets.photographs.source import open_source
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +430,7 @@ def test_two_builds_at_once_make_it_once(archive, tmp_path, monkeypatch, capsys)
 def test_a_build_that_is_killed_does_not_stop_the_next(archive, tmp_path):
     """The lock goes with the process that held it."""
     code = (
-        "import os; from pathlib import Path; from course_utils.photographs import cache, source\n"
+        "import os; from pathlib import Path; from course_utils.datasets.photographs import cache, source\n"
         "cache.decode_block = lambda *_: os._exit(9)\n"
         f"cache.build(source.open_source(Path({str(archive)!r})), Path({str(tmp_path / 'made')!r}), {{}}, size=16)"
     )
@@ -484,6 +484,6 @@ def test_settings_that_make_no_sense_are_told(archive, tmp_path, options, messag
 
 
 def test_decoding_needs_no_torch():
-    code = "import sys; import course_utils.photographs.cache; print('torch' in sys.modules, 'PIL' in sys.modules)"
+    code = "import sys; import course_utils.datasets.photographs.cache; print('torch' in sys.modules, 'PIL' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found == ["False", "False"], f"torch, PIL imported: {found}"

@@ -9,8 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from course_utils import predict
-from course_utils.guessing.questions import MIME, Choice, Curve, Number, asked_in
+from course_utils.plots import predict
+from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number, asked_in
 from tests.notebook_source import CHECKOUT
 
 CHOICE = Choice("Which?", {"a": "one", "b": "<i>two</i>"})

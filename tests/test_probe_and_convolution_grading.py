@@ -10,7 +10,7 @@ from miniature import CHECKOUT, hand_in
 from autograder.grade import grade_unit
 from autograder.release import release_units
 from autograder.sample_answers import ANOTHER_STYLE, MISCONCEPTIONS
-from course_utils.tree import Tree
+from course_utils.system.tree import Tree
 
 UNIT = "06_awa2"
 EXERCISES = ("build_conv_autoencoder", "attribute_scores")

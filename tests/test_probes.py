@@ -10,7 +10,7 @@ import math
 import pytest
 import torch
 
-from course_utils import probes
+from course_utils.metrics import probes
 
 
 def two_gaussians(n, gap, seed, dim=4):

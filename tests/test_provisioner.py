@@ -90,7 +90,7 @@ def test_a_kernel_sees_a_copy_of_its_folder_and_nothing_beside_it(started):
 def test_a_kernel_has_no_network_and_knows_no_law(started):
     _, shown = run(started[2], "import socket; socket.create_connection(('127.0.0.1', 80), 1)")
     assert shown[0]["ename"] in ("OSError", "PermissionError"), shown
-    _, shown = run(started[2], "from course_utils.checks.trusted import kl_terms")
+    _, shown = run(started[2], "from course_utils.checks.engine.trusted import kl_terms")
     assert shown[0]["ename"] == "ModuleNotFoundError", shown
 
 

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import datasets, mmd, recipes, reference, training
-from course_utils.recipes import Recipe
+from course_utils import datasets, training
+from course_utils.metrics import mmd
+from course_utils.cli.train import recipes
+from course_utils.models import closed_forms as reference
+from course_utils.cli.train.recipes import Recipe
 
 
 @pytest.fixture

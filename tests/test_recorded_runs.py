@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from course_utils import recorded_runs
-from course_utils.recorded_runs import PLACES, SIDES, UNIFORM
+from course_utils.metrics import recorded_runs
+from course_utils.metrics.recorded_runs import PLACES, SIDES, UNIFORM
 
 MAKERS = {"critic_run": recorded_runs.critic_run, "prior_run": recorded_runs.prior_run, "loss_run": recorded_runs.loss_run}
 SEEDS = range(40)

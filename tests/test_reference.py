@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from course_utils import reference
-from course_utils.errors import CourseError
+from course_utils.models import closed_forms as reference
+from course_utils.system.errors import CourseError
 
 
 def test_bernoulli_nll_is_minus_the_log_likelihood_in_nats_per_image():

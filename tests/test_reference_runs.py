@@ -8,9 +8,9 @@ import math
 import pytest
 from miniature import CHECKOUT
 
-from course_utils import reference_runs, scorecard
-from course_utils.errors import CourseError
-from course_utils.reference_runs import ReferenceRuns
+from course_utils.metrics import reference_runs, scorecard
+from course_utils.system.errors import CourseError
+from course_utils.metrics.reference_runs import ReferenceRuns
 
 STORED = sorted(path.stem for path in reference_runs.FOLDER.glob("*.csv"))
 

@@ -12,8 +12,8 @@ from miniature import CHECKOUT, hand_in, make_tree
 from autograder.grade import grade_unit
 from autograder.leaks import find_leaks
 from autograder.release import release_units, stale_units
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 
 def path_of(root, folder, unit="01_double"):

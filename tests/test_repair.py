@@ -14,8 +14,8 @@ from test_hostile import UNIT, source
 from autograder.repair import read, repair
 from autograder.submissions import Submission, find_submission
 from autograder.template import Template
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 TEMPLATE = Template.of(UNIT, source(), {"08_other": ["test_other", "other"]})
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import runs
-from course_utils.errors import CourseError
+from course_utils.models import runs
+from course_utils.system.errors import CourseError
 
 UNIT = "01_autoencoders"
 

@@ -11,9 +11,11 @@ import torch
 from lab_in_chromium import chromium, find_chromium
 from torch import nn
 
-from course_utils import classifier, datasets, models, reference_runs, runs, scoreboard, scoreboard_page, scorecard, training
-from course_utils.classifier import Classifier
-from course_utils.errors import CourseError
+from course_utils.models import classifier, runs
+from course_utils import datasets, models, training
+from course_utils.metrics import reference_runs, scoreboard, scoreboard_page, scorecard
+from course_utils.models.classifier import Classifier
+from course_utils.system.errors import CourseError
 
 
 @pytest.fixture(scope="module")

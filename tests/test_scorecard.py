@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import classifier, datasets, models, scorecard
-from course_utils.classifier import Classifier
+from course_utils.models import classifier
+from course_utils import datasets, models
+from course_utils.metrics import scorecard
+from course_utils.models.classifier import Classifier
 
 DIM = 3
 

@@ -7,8 +7,8 @@ import pytest
 from miniature import make_tree
 
 from autograder.solutions import solve_unit
-from course_utils.errors import CourseError
-from course_utils.tree import Tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 UNIT = "01_double"
 EXPERIMENT = "import os, warnings\nwarnings.warn('look')\nprint(os.environ['COURSE_BUDGET'], os.getcwd())"

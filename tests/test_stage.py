@@ -9,8 +9,8 @@ import pytest
 from autograder.sandbox.stage import stage
 
 ANSWERS = {
-    "reference": ["bernoulli_nll", "gaussian_kl"], "mmd": ["mmd_squared", "median_bandwidth"],
-    "models": ["conv_networks"], "attributes": ["held_out_scores"],
+    "models/closed_forms": ["bernoulli_nll", "gaussian_kl"], "metrics/mmd": ["mmd_squared", "median_bandwidth"],
+    "models/networks": ["conv_networks"], "metrics/attributes": ["held_out_scores"],
 }  # fmt: skip
 
 

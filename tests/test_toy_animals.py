@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from course_utils import datasets
-from course_utils.datasets import animals, places, toy_animals, toy_classes
-from course_utils.errors import CourseError
+from course_utils.datasets import animals, places, toy_animals
+from course_utils.datasets.toy import classes as toy_classes
+from course_utils.system.errors import CourseError
 
 DRAWN = [name for name in toy_animals.NAMES if name not in toy_animals.NOT_DRAWN]
 

@@ -15,8 +15,12 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import device, live, runs, training
-from course_utils.errors import CourseError
+from course_utils.system import device
+from course_utils.training import live
+from course_utils.models import runs
+from course_utils import training
+from course_utils.training import fitting
+from course_utils.system.errors import CourseError
 
 UNIT = "01_autoencoders"
 
@@ -24,7 +28,7 @@ UNIT = "01_autoencoders"
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
-    monkeypatch.setattr(training, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.01)
     for name in ("COURSE_BUDGET", "NBGRADER_EXECUTION"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / UNIT
@@ -190,7 +194,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(fitting, "time", clock)
     return clock
 
 

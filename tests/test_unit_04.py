@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from course_utils import aggregate, autopsy, mmd, reference
+from course_utils.metrics import aggregate, autopsy, mmd
+from course_utils.models import closed_forms as reference
 
 UNIT = "04_mmd"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import distances, recorded_runs, reference_runs
+from course_utils.metrics import distances, recorded_runs, reference_runs
 
 UNIT = "05_wasserstein"
 

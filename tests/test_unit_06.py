@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import attributes, autopsy, datasets, mmd
+from course_utils.metrics import attributes, autopsy, mmd
+from course_utils import datasets
 from course_utils.datasets import toy_animals
 
 UNIT = "06_awa2"

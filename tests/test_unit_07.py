@@ -11,9 +11,9 @@ from notebook_source import read
 
 from autograder.kit import kit_files
 from autograder.release import release_units
-from course_utils import cli
-from course_utils.handin import is_graded
-from course_utils.tree import Tree
+from course_utils.cli import app as cli
+from course_utils.cli.handin import is_graded
+from course_utils.system.tree import Tree
 
 UNIT = "07_scoreboard"
 

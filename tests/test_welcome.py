@@ -9,10 +9,10 @@ from nbformat.v4 import new_output
 from student_tree import BEGIN_OR_END, grade_id, unpack_kit
 
 from autograder.release import release_units
-from course_utils import welcome
-from course_utils.handin import is_graded
-from course_utils.submit import submit_unit
-from course_utils.tree import Tree
+from course_utils.cli import welcome
+from course_utils.cli.handin import is_graded
+from course_utils.cli.submit import submit_unit
+from course_utils.system.tree import Tree
 
 UNIT = "01_double"
 

@@ -15,7 +15,7 @@ from autograder.repair import Repaired, read, repair
 from autograder.sandbox.client import own_address
 from autograder.sanitise import sanitise
 from autograder.template import TASK, TEST, Template, kind_of
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 from .settings import RECORD, Settings
 

@@ -12,7 +12,7 @@ RECORD = "course"  # key in the metadata of a graded notebook and of its graded 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how large. `call_limits` override course_utils.checks.candidate.LIMITS by name; `grace` is how much
+    """How long and how large. `call_limits` override course_utils.checks.engine.candidate.LIMITS by name; `grace` is how much
     later a call is ended from outside that does not end by itself."""
 
     cell_seconds: float = 60.0

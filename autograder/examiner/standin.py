@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from course_utils.checks.candidate import LIMITS, Candidate
-from course_utils.checks.plain import Array, ModuleHandle, Truth, Unusable
-from course_utils.checks.verdict import CallFailed
+from course_utils.checks.engine.candidate import LIMITS, Candidate
+from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
+from course_utils.checks.engine.verdict import CallFailed
 
 from .inside.things import Luggage
 from .inside.wire import Garbled, Packer, pack, unpack

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from course_utils.checks.verdict import CallFailed
-from course_utils.checks.score import Score
+from course_utils.checks.engine.verdict import CallFailed
+from course_utils.checks.engine.score import Score
 
 from autograder.template import NOT_RUN, PROVIDED, SOLUTION, Template, defined_names
 

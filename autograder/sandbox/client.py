@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 from .isolation import LANDLOCK, NAMESPACES, NONE
 from .limits import OUT_OF_MEMORY, Limits

@@ -22,7 +22,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Bool
 
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 from ..examiner.inside.wire import Channel
 from ..submissions import other_files

@@ -10,10 +10,10 @@ from pathlib import Path
 import course_utils
 
 _PACKAGE = Path(course_utils.__file__).resolve().parent
+_ENGINE = _PACKAGE / "checks" / "engine"
 _AGENT = Path(__file__).resolve().parent.parent
 _SEAM = "candidate.py"  # what judges a function in the process it lives in; it knows no law and no formula
-_LEFT_OUT = ("checks", "check.py", "cli.py", "doctor.py", "submit.py", "handin.py", "lab.py",
-             "data_command.py")
+_LEFT_OUT = ("checks", "check.py", "cli")
 
 CHECK = '''"""Checks are run outside while a submission is graded; here they only say so."""
 
@@ -33,7 +33,7 @@ def __getattr__(name):
 '''
 
 _MARK = "not_for_submissions"  # decorator of functions that answer an exercise
-_REFUSAL = ("from course_utils.errors import CourseError\n"
+_REFUSAL = ("from course_utils.system.errors import CourseError\n"
             "raise CourseError('{name} answers an exercise and is not available while a submission is graded. '\n"
             "                  'Write the function yourself.')")
 
@@ -73,12 +73,12 @@ def _leave_laws_out(package: Path) -> None:
         text = path.read_text(encoding="utf-8")
         if _MARK in text:
             path.write_text(without_answers(text), encoding="utf-8")
-    (package / "checks").mkdir()
-    (package / "checks" / "__init__.py").write_text(
-        '"""What calls a function and watches it; the laws are elsewhere."""\n'
-    )
+    engine = package / "checks" / "engine"
+    engine.mkdir(parents=True)
+    for folder in (engine.parent, engine):
+        (folder / "__init__.py").write_text('"""What calls a function and watches it; the laws are elsewhere."""\n')
     for name in seam_files():
-        shutil.copy(_PACKAGE / "checks" / name, package / "checks" / name)
+        shutil.copy(_ENGINE / name, engine / name)
 
 
 def without_answers(text: str) -> str:
@@ -94,14 +94,14 @@ def without_answers(text: str) -> str:
 
 
 def seam_files() -> list[str]:
-    """The modules of course_utils.checks that the seam to student code consists of, found by their imports."""
+    """The modules of course_utils.checks.engine that the seam to student code consists of, found by their imports."""
     found, waiting = set(), [_SEAM]
     while waiting:
         name = waiting.pop()
-        if name in found or not (_PACKAGE / "checks" / name).is_file():
+        if name in found or not (_ENGINE / name).is_file():
             continue
         found.add(name)
-        for node in ast.walk(ast.parse((_PACKAGE / "checks" / name).read_text(encoding="utf-8"))):
+        for node in ast.walk(ast.parse((_ENGINE / name).read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
                 waiting.append(f"{node.module}.py")
     return sorted(found)

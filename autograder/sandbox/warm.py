@@ -28,9 +28,9 @@ from .limits import Limits
 PRELOADED = (
     "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot",
     "IPython", "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
-    "course_utils.device", "course_utils.datasets", "course_utils.models", "course_utils.training",
-    "course_utils.metrics", "course_utils.plots", "course_utils.predict", "course_utils.explore",
-    "course_utils.classifier", "course_utils.runs",
+    "course_utils.system.device", "course_utils.datasets", "course_utils.models", "course_utils.training",
+    "course_utils.metrics", "course_utils.plots", "course_utils.plots.predict", "course_utils.plots.explore",
+    "course_utils.models.classifier", "course_utils.models.runs",
 )
 FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "examination.kernel")
 _LONGEST_REQUEST = 1 << 16

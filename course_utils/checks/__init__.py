@@ -6,10 +6,27 @@
 
 from __future__ import annotations
 
-from . import (architecture, bandwidth, bernoulli, convolution, critic, diagnosis, discrepancy, elbo, gaussian_kl, interpolation,
-               matched_loss, matching, optimisation, penalty, probing, reparameterization, sampling)
-from .law import Check
-from .score import Cause, LawResult, Score
+from .exercises import (
+    build_autoencoder as architecture,
+    median_bandwidth as bandwidth,
+    reconstruction_loss as bernoulli,
+    build_conv_autoencoder as convolution,
+    critic_loss as critic,
+    find_bug_1 as diagnosis,
+    mmd_squared as discrepancy,
+    vae_loss as elbo,
+    kl_divergence as gaussian_kl,
+    interpolate as interpolation,
+    mmd_vae_loss as matched_loss,
+    wasserstein_vae_loss as matching,
+    train_step as optimisation,
+    gradient_penalty as penalty,
+    attribute_scores as probing,
+    reparameterize as reparameterization,
+    sample_images as sampling,
+)
+from .engine.law import Check
+from .engine.score import Cause, LawResult, Score
 
 CHECKS: dict[str, Check] = {
     check.exercise: check

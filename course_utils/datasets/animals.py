@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 FILES = (
     "classes.txt", "predicates.txt", "predicate-matrix-binary.txt", "predicate-matrix-continuous.txt",

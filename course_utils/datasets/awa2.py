@@ -2,7 +2,7 @@
 
 Y. Xian, C. H. Lampert, B. Schiele, Z. Akata, 2018, https://cvml.ista.ac.at/AwA2/. The photographs are not the course's
 to pass on: each user fetches them from the official site, 13 GB. They are read straight out of the archive and decoded
-once into small pictures (``course_utils.photographs.cache``); after that the archive is no longer needed.
+once into small pictures (``course_utils.datasets.photographs.cache``); after that the archive is no longer needed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from course_utils.datasets import animals, places
-from course_utils.datasets.animals import Pictures
-from course_utils.errors import CourseError
-from course_utils.photographs import cache, parts
-from course_utils.photographs.source import Source, open_source, open_zip
+from . import animals, places
+from .animals import Pictures
+from course_utils.system.errors import CourseError
+from .photographs import cache, parts
+from .photographs.source import Source, open_source, open_zip
 
 SITE = "https://cvml.ista.ac.at/AwA2/"
 BASE, DATA = "AwA2-base.zip", "AwA2-data.zip"  # the text files, 32 KB; the photographs
@@ -111,7 +111,7 @@ def prepare(path: Path, size: int, fit: str, *, partial: bool = False, progress:
 
 def download(*, progress: bool = True) -> Path:
     """Fetch both official archives, first the small one, going on where an earlier try stopped."""
-    from course_utils.datasets.download import download_file
+    from .download import download_file
 
     folder = places.cache_folder() / FOLDER
     _refuse_full_disk(folder)
@@ -193,7 +193,7 @@ def _texts(source: Source) -> dict[str, str]:
     beside, here = source.path.with_name(BASE), places.cache_folder() / FOLDER / BASE
     base = beside if beside.is_file() else here
     if not base.is_file():
-        from course_utils.datasets.download import download_file
+        from .download import download_file
 
         missing = ", ".join(name for name in animals.FILES if name not in texts)
         try:

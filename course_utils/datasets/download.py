@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from course_utils.errors import CourseError
+from course_utils.system.errors import CourseError
 
 CHUNK = 1 << 18
 TRIES = 3  # tries in a row that bring nothing new, after which an address is given up

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_utils.datasets import places
-from course_utils.datasets.download import download_file
-from course_utils.errors import CourseError
+from . import places
+from .download import download_file
+from course_utils.system.errors import CourseError
 
 FAMILIES = {
     "mnist": ("MNIST", tuple(str(d) for d in range(10))),

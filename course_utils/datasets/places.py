@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from course_utils.errors import CourseError
-from course_utils.tree import find_tree
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import find_tree
 
 
 def user_cache() -> Path:

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from course_utils.datasets import animals, places
-from course_utils.datasets.animals import Attributes, Pictures
-from course_utils.datasets.random_bits import Uniform
-from course_utils.datasets.toy_bodies import PLANS, Body, plan_of, reach_of
-from course_utils.datasets.toy_classes import CLASS_NAMES, COLOURS, HABITATS, NAMES, NOT_DRAWN, PATTERNS, attributes
-from course_utils.datasets.toy_drawing import Array, Grid, Layer, clouds, column, mix, step, times, zigzag
-from course_utils.datasets.toy_scenes import SCENES, Painter
-from course_utils.errors import CourseError
-from course_utils.photographs import parts
-from course_utils.whole_file import whole_file
+from . import animals, places
+from .animals import Attributes, Pictures
+from .toy.random_bits import Uniform
+from .toy.bodies import PLANS, Body, plan_of, reach_of
+from .toy.classes import CLASS_NAMES, COLOURS, HABITATS, NAMES, NOT_DRAWN, PATTERNS, attributes
+from .toy.drawing import Array, Grid, Layer, clouds, column, mix, step, times, zigzag
+from .toy.scenes import SCENES, Painter
+from course_utils.system.errors import CourseError
+from .photographs import parts
+from course_utils.system.whole_file import whole_file
 
 __all__ = ["CLASS_NAMES", "NAMES", "NOT_DRAWN", "Attributes", "attributes", "draw", "read", "write"]
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_utils.checks import candidate as seam
-from course_utils.checks.plain import Array, ModuleHandle, Truth, Unusable
-from course_utils.checks.verdict import CallFailed
+from course_utils.checks.engine import candidate as seam
+from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
+from course_utils.checks.engine.verdict import CallFailed
 
 from .shell import Shell
 from .things import Arguments

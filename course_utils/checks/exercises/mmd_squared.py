@@ -1,0 +1,323 @@
+"""Laws of `mmd_squared(x, y, bandwidths)`: the unbiased estimate of MMD^2 under a sum of Gaussian kernels."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ..engine.candidate import Candidate
+from ..engine.demand import gradients, plain64, same_number, same_tensor, scalar, untouched, well_behaved
+from ..shared.mmd_causes import (
+    ABSOLUTE,
+    BIASED,
+    CLAMPED,
+    PART_DETACHED,
+    ROOT_OF_ZERO,
+    UNEQUAL,
+    is_right,
+    name_the_misconception,
+)
+from ..engine.law import Check, Draw, show
+from ..engine.score import Cause
+from ..engine.trusted import gaussian_kernels, mmd, mmd_size, squared_distances
+from ..engine.verdict import Broken, CallFailed
+
+_CLOSE = 2e-3  # of the terms that are added up: float32 errs by far less, misconceptions by far more
+
+CHECK = Check("mmd_squared", "mmd_squared(x, y, bandwidths)", name_the_misconception)
+
+
+def _value(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
+    return scalar(candidate(x.clone(), y.clone(), widths), "MMD^2")
+
+
+def _same(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Sequence[float], what: str) -> None:
+    a, b = plain64(x), plain64(y)
+    same_number(_value(candidate, x, y, widths), float(mmd(a, b, widths)), what, scale=mmd_size(a, b, widths),
+                rounding=_CLOSE)
+
+
+def affordable(call: Callable[[int], Any], most: int) -> int:
+    """How many codes on each side `call` takes in about half a second, if its time grows with their pairs; from 24 to
+    `most`. All but loops over the pairs come to `most`."""
+    times = []
+    for _ in range(2):
+        started = time.monotonic()
+        call(24)
+        times.append(time.monotonic() - started)
+    return max(24, min(most, int(24 * (0.5 / max(min(times), 1e-6)) ** 0.5)))
+
+
+def _like(candidate: Candidate, got: tuple, want: tuple, what: str) -> None:
+    """Two calls agree; where the function is 0 for both, there is nothing to agree on."""
+    first, second = (float(_value(candidate, *arguments).detach()) for arguments in (want, got))
+    if abs(first) < 1e-6:
+        raise Broken(f"MMD^2 of samples that differ above 0 ({what})", show(first))
+    size = max(abs(first), mmd_size(plain64(want[0]), plain64(want[1]), want[2]))
+    same_number(second, first, what, scale=size, rounding=_CLOSE)
+
+
+def _two_samples(draw: Draw, n: int, m: int, dim: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
+    """Codes of two distributions that differ in mean and in spread."""
+    x, y = draw.normal(n, dim, dtype=dtype), draw.normal(m, dim, scale=0.6, dtype=dtype)
+    y[:, 0] += 1.5
+    return x, y
+
+
+@CHECK.law("returns one number, for samples of any size")
+def _scalar(candidate: Candidate, draw: Draw) -> None:
+    """Random only in its inputs; a function that is the same everywhere does not pass."""
+    sizes = ((2, 2, 1), (2, 5, 3), (6, 3, 2), (16, 16, 10))
+    values = [float(_value(candidate, *_two_samples(draw, *size), [1.0, 2.0]).detach()) for size in sizes]
+    if max(values) - min(values) < 1e-9:
+        raise Broken("a value that depends on the samples", f"always {show(values[0])}")
+
+
+@CHECK.law("is right where you can work it out by hand", weight=2)
+def _by_hand(candidate: Candidate, draw: Draw) -> None:
+    """Not random. Two codes on each side, so that each mean within a sample is one kernel value."""
+    for x, y, s in (((0.0, 1.0), (3.0, 5.0), 1.0), ((0.0, 2.0), (0.0, 2.0), 2.0), ((-1.0, 1.0), (4.0, 4.0), 0.5)):
+        _same(candidate, torch.tensor(x)[:, None], torch.tensor(y)[:, None], [s],
+              f"MMD^2 of x = {x[0]:g} and {x[1]:g}, y = {y[0]:g} and {y[1]:g} at bandwidth {s:g}")
+    origin, corner = torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [3.0, 4.0]])  # all distances are 0 or 5
+    _same(candidate, origin, corner, [5.0], "MMD^2 of two codes at (0, 0) and two at (3, 4), at bandwidth 5")
+
+
+@CHECK.law("equals three means of kernel values, for random codes", weight=2)
+def _random(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, dim in ((2, 3), (5, 1), (8, 6), (14, 20)):
+        x, y = _two_samples(draw, n, n, dim)
+        scale = dim**0.5
+        for widths in ([draw.number(0.7, 1.4) * scale], [0.4 * scale, 2.2 * scale, scale]):
+            _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of {dim} dimensions")
+    n = affordable(lambda n: _value(candidate, *_two_samples(draw, n, n, 24), [5.0]), 150)
+    for _ in range(2):  # as in a training; a sample's last third is unlike its first, and each width counts
+        part = n // 3
+        x = torch.cat([draw.normal(n - part, 24, scale=0.3), draw.normal(part, 24) + 1.5])
+        y = torch.cat([draw.normal(part, 24, scale=0.8) + 0.3, draw.normal(n - part, 24, scale=1.3) - 0.5])
+        widths = [draw.number(0.8, 1.2) * 24**0.5 * factor for factor in (0.25, 2.0, 0.5, 4.0, 1.0)]
+        _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of 24 dimensions, with five bandwidths")
+
+
+@CHECK.law("allows samples of different sizes", weight=2)
+def _sizes(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    right_when_equal = True
+    for n, m, dim in ((4, 4, 3), (2, 7, 3), (9, 3, 2), (24, 15, 5)):
+        x, y = _two_samples(draw, n, m, dim)
+        try:
+            _same(candidate, x, y, [1.3, 2.1], f"MMD^2 of {n} and {m} codes")
+        except (Broken, CallFailed) as error:
+            if n == m:
+                right_when_equal = False
+            elif right_when_equal and isinstance(error, CallFailed) and error.kind == "raised":
+                raise Broken(f"a result for {n} and {m} codes", error.message, UNEQUAL) from None
+            if n != m:
+                raise
+
+
+@CHECK.law("is unbiased: right on average over all samples that could be drawn", weight=2)
+def _unbiased(candidate: Candidate, draw: Draw) -> None:
+    """Every sample of 2 and of 3 from two populations of two codes, each once: not random but for the codes, and exact.
+
+    Where both populations are one, the average must be 0.
+    """
+    widths = [1.0]
+    for shift in (0.0, draw.number(0.8, 1.6)):
+        p = torch.tensor([[0.0, 0.0], [draw.number(1.0, 1.6), 0.5]])
+        q = p + shift
+        values = [float(_value(candidate, p[list(i)], q[list(j)], widths).detach())
+                  for i in itertools.product((0, 1), repeat=2) for j in itertools.product((0, 1), repeat=3)]
+        truth = float(_population_mmd(plain64(p), plain64(q), widths))
+        biased = truth + sum((1 - float(gaussian_kernels(squared_distances(plain64(z), plain64(z)), widths).mean()))
+                             / count for z, count in ((p, 2), (q, 3)))
+        mean = sum(values) / len(values)
+        if max(values) - min(values) < 1e-6:
+            raise Broken("a value that depends on the samples", f"always {show(mean)}")
+        same = " (both are one: no distance)" if not shift else ""
+        try:
+            same_number(mean, truth, f"average of MMD^2 over all samples of two small populations{same}", scale=2.0,
+                        rounding=_CLOSE)
+        except Broken as broken:
+            likely = abs(mean - biased) < 1e-3 * abs(biased - truth) and not shift
+            raise Broken(broken.expected, broken.got, _tentative(BIASED) if likely else None) from None
+
+
+def _population_mmd(p: torch.Tensor, q: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
+    """MMD^2 of the uniform distributions over the rows of p and of q: there (i, i) is a possible pair."""
+    of_p, of_q, across = (gaussian_kernels(squared_distances(a, b), widths).mean() for a, b in ((p, p), (q, q), (p, q)))
+    return of_p + of_q - 2 * across
+
+
+@CHECK.law("comes out negative where the estimate is")
+def _negative(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails. Of a sample and itself the estimate is
+    (2 / n) (mean kernel of its pairs - 1), never above 0."""
+    for n, dim in ((3, 2), (6, 4)):
+        x = draw.normal(n, dim)
+        want = float(mmd(plain64(x), plain64(x), [1.0]))
+        try:
+            _same(candidate, x, x, [1.0], f"MMD^2 of a sample of {n} and itself")
+        except Broken as broken:
+            got = _number(broken.got)
+            cause = CLAMPED if got is not None and abs(got) < 1e-3 * abs(want) else \
+                ABSOLUTE if got is not None and abs(got + want) < 1e-2 * abs(want) else None
+            explained = cause and _right_far_apart(candidate, draw)
+            raise Broken(broken.expected, broken.got, _tentative(cause) if explained else broken.cause) from None
+
+
+def _right_far_apart(candidate: Candidate, draw: Draw) -> bool:
+    """Is the value right where the estimate is far from 0? Asked three times: a wrong one may be right by chance."""
+    for n, m in ((6, 8), (9, 5), (12, 11)):
+        x, y = _two_samples(draw, n, m, 3)
+        y = y + 4
+        if not is_right(candidate(x.clone(), y.clone(), [1.0, 2.0]), x, y, [1.0, 2.0]):
+            return False
+    return True
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _tentative(cause: Cause) -> Cause:
+    return Cause(cause.id, cause.sentence, cause.where, tentative=True)
+
+
+@CHECK.law("adds one kernel for each bandwidth, in any order", weight=2)
+def _bandwidths(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with the same function at single bandwidths: a correct function never fails."""
+    x, y = _two_samples(draw, 5, 7, 3)
+    widths = [draw.number(0.5, 0.8), draw.number(1.4, 1.9), draw.number(3.0, 4.0), draw.number(7.0, 9.0)]
+    singles = [float(_value(candidate, x, y, [s]).detach()) for s in widths]
+    if max(map(abs, singles)) < 1e-6:  # one of them may come out near 0 by chance, all four cannot
+        raise Broken("MMD^2 that differs from 0", show(max(singles, key=abs)))
+    size = max(mmd_size(plain64(x), plain64(y), widths), sum(map(abs, singles)))
+    for chosen in ((0, 1, 2, 3), (2, 0, 3, 1), (1, 3), (1, 1)):
+        what = f"MMD^2 with {len(chosen)} bandwidths (sum of {len(chosen)} with one each)"
+        together = _value(candidate, x, y, [widths[i] for i in chosen])
+        same_number(together, sum(singles[i] for i in chosen), what, scale=size, rounding=_CLOSE)
+    as_tuple = _value(candidate, x, y, tuple(widths))
+    same_number(as_tuple, sum(singles), "MMD^2 with the bandwidths as a tuple", scale=size, rounding=_CLOSE)
+
+
+@CHECK.law("depends neither on the order of the codes nor on which sample comes first")
+def _order(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with itself: a correct function never fails."""
+    for n, m in ((6, 6), (4, 7)):
+        x, y = _two_samples(draw, n, m, 3)
+        given = (x, y, [1.0, 2.0])
+        for _ in range(3):
+            shuffled = (x[draw.permutation(n)], y[draw.permutation(m)], [1.0, 2.0])
+            _like(candidate, shuffled, given, "MMD^2 of the same codes in another order")
+        _like(candidate, (y, x, [1.0, 2.0]), given, "MMD^2 with x and y exchanged")
+
+
+@CHECK.law("measures distances: the same after a common shift or turn, and in other units", weight=2)
+def _geometry(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with itself: a correct function never fails."""
+    x, y = _two_samples(draw, 6, 5, 4)
+    given = (x, y, [0.9, 1.8])
+    shift = draw.normal(4, scale=2.0)
+    _like(candidate, (x + shift, y + shift, [0.9, 1.8]), given, "MMD^2 after both samples are shifted")
+    turn = torch.linalg.qr(draw.normal(4, 4, dtype=torch.float64)).Q.float()
+    _like(candidate, (x @ turn, y @ turn, [0.9, 1.8]), given, "MMD^2 after both samples are turned")
+    for unit in (0.2, 7.0):
+        _like(candidate, (x * unit, y * unit, [0.9 * unit, 1.8 * unit]), given,
+              f"MMD^2 with codes and bandwidths both {unit:g} times as large")
+
+
+@CHECK.law("is not changed by a dimension in which all codes agree")
+def _idle_dimension(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared with itself: a correct function never fails."""
+    x, y = _two_samples(draw, 5, 6, 2)
+    idle = torch.full((1, 3), draw.number(-1, 1))
+    wide = (torch.cat([z, idle.expand(len(z), 3)], 1) for z in (x, y))
+    _like(candidate, (*wide, [0.8, 1.5]), (x, y, [0.8, 1.5]), "MMD^2 with three idle dimensions added")
+
+
+@CHECK.law("sees far codes and near ones: no clamp, no floor")
+def _extremes(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    x, y = _two_samples(draw, 4, 5, 3)
+    _same(candidate, x, y + 40, [1.0, 3.0], "MMD^2 of two samples far apart")
+    _same(candidate, x / 100, y / 100, [0.01, 0.02], "MMD^2 of two tight clusters, at bandwidths that fit them")
+    _same(candidate, 50 * x, 50 * y, [60.0], "MMD^2 of two wide clouds, at a bandwidth that fits them")
+    spread = 40 * torch.arange(12, dtype=torch.float32)[:, None]
+    _same(candidate, spread, spread[:5] + 20, [1.0], "MMD^2 of codes that are all far from one another")
+
+
+@CHECK.law("has the right gradient in x and in y", weight=3)
+def _gradient(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for n, m, dim, spread in ((5, 5, 3, 1.0), (4, 7, 2, 0.3), (6, 3, 4, 1.5), (5, 5, 2, 0.0), (40, 6, 2, 1.0)):
+        x, y = _two_samples(draw, n, m, dim)
+        x = x * spread  # all at one place: the start from collapsed codes must have a gradient too
+        widths = [draw.number(0.6, 1.0), draw.number(1.5, 2.5)]
+        a, b = plain64(x).requires_grad_(), plain64(y).requires_grad_()
+        wants = torch.autograd.grad(mmd(a, b, widths), (a, b))
+        leaves = x.clone().requires_grad_(), y.clone().requires_grad_()
+        value = scalar(candidate(*leaves, list(widths)), "MMD^2")
+        right = is_right(value, x, y, widths)
+        try:
+            found = gradients(candidate, value, leaves, ("x", "y"))
+            for got, want, name, count in zip(found, wants, "xy", (n, m)):
+                same_tensor(got, want, f"dMMD^2/d{name}", scale=1 / count, rounding=_CLOSE, floor=1e-6)
+        except Broken as broken:
+            lost = "not finite" in broken.got
+            detached = not lost and right and _right_far_apart(candidate, draw)
+            cause = broken.cause or (ROOT_OF_ZERO if lost else PART_DETACHED if detached else None)
+            raise Broken(broken.expected, broken.got, cause) from None
+
+
+@CHECK.law("refuses samples of fewer than two codes with a ValueError", manners=True)
+def _too_small(candidate: Candidate, draw: Draw) -> None:
+    """Random only in its inputs. A sample of one has no pairs, and so no mean over them."""
+    for n, m in ((1, 5), (5, 1), (1, 1)):
+        x, y = draw.normal(n, 3), draw.normal(m, 3)
+        try:
+            value = candidate(x, y, [1.0, 2.0])
+        except CallFailed as failed:
+            if failed.kind != "raised":
+                raise
+            if failed.message.startswith("ValueError"):
+                continue
+            raise Broken(f"a ValueError for {n} and {m} codes", failed.message, _NO_REFUSAL) from None
+        number = isinstance(value, torch.Tensor) and value.dim() == 0
+        got = f"a result, {show(value.detach())}" if number else "no error"
+        raise Broken(f"a ValueError for {n} and {m} codes", got, _NO_REFUSAL)
+
+
+_NO_REFUSAL = Cause("no_refusal", "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives "
+                    "nan, which a training carries into every weight. Raise ValueError first.",
+                    "the docstring of mmd_squared, 'Raises'")
+
+
+@CHECK.law("works in double precision and on your accelerator, and gives the same again")
+def _anywhere(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    x, y = _two_samples(draw, 6, 4, 3, torch.float64)
+    first, second = (float(_value(candidate, x, y, [1.0, 3.0]).detach()) for _ in range(2))
+    same_number(second, first, "MMD^2 of the same codes again", rounding=1e-5, floor=1e-7)
+    want, size = float(mmd(x, y, [1.0, 3.0])), mmd_size(x, y, [1.0, 3.0])
+    same_number(first, want, "MMD^2 in float64", scale=size, rounding=_CLOSE)
+    for device in candidate.devices():
+        _same(candidate, x.float().to(device), y.float().to(device), [1.0, 3.0], f"MMD^2 on {device}")
+
+
+@CHECK.law("leaves its arguments and the random generators alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    x, y = draw.normal(20, 4, scale=3.0), draw.normal(12, 4, scale=2.0) + 1
+    kept = x.clone(), y.clone()
+    scalar(candidate(x, y, [1.0, 4.0]), "MMD^2")
+    untouched(kept, (x, y), ("x", "y"))
+    well_behaved(candidate)

@@ -1,0 +1,1 @@
+"""What the laws and causes of several exercises have in common."""

@@ -1,0 +1,175 @@
+"""What the losses of the form distortion + weight * regulariser have in common: how they are read and diagnosed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Sequence
+
+import torch
+
+from ..exercises.reconstruction_loss import LAST_AXIS, OVERFLOW, match_reconstruction
+from ..engine.causes import Probe, agrees
+from ..engine.demand import ROUNDING, number, plain64, same_number, scalar, several
+from ..engine.score import Cause
+from ..engine.trusted import bernoulli_size, bernoulli_terms, per_image
+from ..engine.verdict import Broken
+
+SURE_LOGITS, SURE_PIXELS = torch.tensor([1e4, -1e4, 1e4, -1e4]), torch.tensor([1.0, 0.0, 0.0, 0.5])
+
+
+@dataclass(frozen=True)
+class Images:
+    """What every such loss takes first, with the distortion in nats per image; ``_size`` is that of the terms added."""
+
+    logits: torch.Tensor
+    x: torch.Tensor
+
+    @property
+    def distortion(self) -> float:
+        return per_image(bernoulli_terms(plain64(self.logits), plain64(self.x)))
+
+    @property
+    def distortion_size(self) -> float:
+        return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
+
+
+Observed = tuple[Any, float, tuple]  # the inputs, the weight, the three values that came
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """One such loss.
+
+    Args:
+        part: the regulariser's name, which is that of the inputs' property as well: ``rate``, ``mmd``, ``gap``.
+        swapped, order: distortion and regulariser in each other's place; any other order.
+        part_weighted, distortion_weighted: a part comes back multiplied by its weight.
+        losses: (cause, formula of distortion, regulariser and weight); the right one has the cause None.
+        match_part: a mistake within the regulariser.
+    """
+
+    part: str
+    swapped: Cause
+    order: Cause
+    part_weighted: Cause
+    distortion_weighted: Cause
+    losses: Sequence[tuple[Cause | None, Callable[[float, float, float], float]]]
+    match_part: Callable[[list[Observed]], Cause | None]
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        return "loss", "distortion", self.part
+
+    def loss(self, came: Any) -> torch.Tensor:
+        """The loss with its graph; nothing is said of the other two values but that they are there."""
+        return scalar(several(came, self.names)[0], "the loss")
+
+    def read(self, came: Any) -> tuple[torch.Tensor, float, float]:
+        """The loss with its graph, and both parts: these are for looking at, so a detached tensor or a number will do."""
+        loss, *parts = several(came, self.names)
+        return scalar(loss, "the loss"), *(_part(value, f"the {name}") for value, name in zip(parts, self.names[1:]))
+
+    def same_loss(self, came: tuple[torch.Tensor, float, float], weight: float, where: str = "",
+                  rounding: float = ROUNDING) -> None:
+        """Raises Broken where the loss is not the weighted sum of the parts that the same call returns (see `read`)."""
+        loss, distortion, part = came
+        if min(abs(distortion), abs(part)) < 1e-6:
+            raise Broken(f"distortion and {self.part} other than 0{where}", f"{min(abs(distortion), abs(part)):.4g}")
+        same_number(loss, distortion + weight * part, f"loss at weight {weight:.4g}{where} (distortion + weight * "
+                    f"{self.part})", scale=abs(distortion) + abs(weight * part), rounding=rounding)
+
+    def diagnose(self, probes: list[Observed]) -> Cause | None:
+        """The first cause that explains all probes."""
+        if not all(isinstance(came, tuple) and len(came) == 3 for _, _, came in probes):
+            return None
+        return self._order(probes) or self._weighted(probes) or self._within(probes) or self._sum(probes)
+
+    def agree(self, probes: list[Observed], which: int, formula: Callable[[float, float, float], float]) -> bool:
+        """Whether value ``which`` is, in every probe, this formula of distortion, regulariser and weight."""
+        return all_agree(probes, which, lambda inputs, weight: formula(inputs.distortion, self._of(inputs), weight))
+
+    def _of(self, inputs: Any) -> float:
+        return getattr(inputs, self.part)
+
+    def _order(self, probes: list[Observed]) -> Cause | None:
+        d_in = [self.agree(probes, i, lambda d, part, weight: d) for i in range(3)]
+        part_in = [self.agree(probes, i, lambda d, part, weight: part) for i in range(3)]
+        if d_in[2] and part_in[1]:
+            return self.swapped
+        total = [self.agree(probes, i, lambda d, part, weight: d + weight * part) for i in range(3)]
+        return self.order if any(total) and any(d_in) and any(part_in) and not total[0] else None
+
+    def _weighted(self, probes: list[Observed]) -> Cause | None:
+        if self.agree(probes, 2, lambda d, part, weight: weight * part):
+            return self.part_weighted
+        weighted = (lambda d, part, weight: weight * d), (lambda d, part, weight: (1 - weight) * d)
+        return self.distortion_weighted if any(self.agree(probes, 1, formula) for formula in weighted) else None
+
+    def _within(self, probes: list[Observed]) -> Cause | None:
+        """A mistake inside one of the parts."""
+        as_distortion = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
+        distortion = inside("distortion", "reconstruction_loss", match_reconstruction(as_distortion))
+        found = [cause for cause in (distortion, self.match_part(probes)) if cause]
+        return found[0] if len(found) == 1 else None
+
+    def _sum(self, probes: list[Observed]) -> Cause | None:
+        hits = {}
+        for cause, formula in self.losses:
+            if self.agree(probes, 0, formula):
+                if cause is None:
+                    return None
+                hits[cause.id] = cause
+        return next(iter(hits.values())) if len(hits) == 1 else None
+
+
+def inside(part: str, source: str, cause: Cause | None) -> Cause | None:
+    """A cause of the exercise ``source``, said of the part that may call it."""
+    if cause is None:
+        return None
+    return replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): {cause.sentence}")
+
+
+def all_agree(probes: list[Observed], which: int, predict: Callable[[Any, float], float]) -> bool:
+    """Whether value ``which`` is, in every probe, what ``predict`` makes of inputs and weight."""
+    return all(agrees(came[which], torch.tensor(predict(inputs, weight), dtype=torch.float64))
+               for inputs, weight, came in probes)
+
+
+def same_distortion(came: float, inputs: Images) -> None:
+    """Raises Broken where it is another; the cause is named where only one axis was summed."""
+    n, *image = inputs.x.shape
+    try:
+        same_number(came, inputs.distortion, f"distortion of {n} images of shape {tuple(image)}",
+                    scale=inputs.distortion_size)
+    except Broken as broken:
+        terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
+        one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
+        raise Broken(broken.expected, broken.got, LAST_AXIS if one_axis else None) from None
+
+
+def sure(inputs: Images) -> Any:
+    """The same with four pixels in each image, whose logits are +-10000."""
+    n = len(inputs.x)
+    return replace(inputs, logits=SURE_LOGITS.repeat(n, 1), x=SURE_PIXELS.repeat(n, 1))
+
+
+def same_sure_distortion(call: Callable[[Images], tuple], inputs: Images) -> None:
+    """Raises Broken where the distortion is another for four pixels whose logits are +-10000: there a formula with
+    exponentials overflows, which is then the cause.
+
+    Args:
+        call: from inputs to what ``WeightedSum.read`` gives.
+        inputs: of whatever images; they are replaced.
+    """
+    inputs = sure(inputs)
+    try:
+        same_number(call(inputs)[1], inputs.distortion, "distortion at logits of +-10000")
+    except Broken as broken:
+        overflow = "inf" in broken.got or "nan" in broken.got
+        raise Broken(broken.expected, broken.got, broken.cause or (OVERFLOW if overflow else None)) from None
+
+
+def _part(value: Any, what: str) -> float:
+    if isinstance(value, (int, float)):
+        return number(value, what, tensor_allowed=True)
+    return float(scalar(value, what).detach())

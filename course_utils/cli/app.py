@@ -1,0 +1,245 @@
+"""The ``course`` command. Students' commands are here; packages add more through the entry-point group
+``course.commands`` (each entry point is called with the typer application).
+
+Exit codes: 0 complete; 1 the work failed or could not be completed; 2 wrong usage. Modules that cost time (torch,
+nbgrader) are imported inside the commands, so that ``course --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree, find_tree, tree_at
+
+app = typer.Typer(
+    name="course",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help=(
+        "A course on autoencoders and their latent spaces.\n\n"
+        "Units are named in full or by number: 02_variational_autoencoders, 02 or 2. Run from anywhere inside the "
+        "course folder. Exit codes: 0 complete; 1 the work failed or a score could not be decided; 2 wrong usage."
+    ),
+)
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    root: Annotated[Optional[Path], typer.Option(help="Course folder, if not the current one or above it.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of nbgrader.")] = False,
+) -> None:
+    context.obj = {"root": root, "debug": debug}
+
+
+def current_tree(context: typer.Context) -> Tree:
+    """The course tree that this invocation works on: ``--root``, else the one around the current folder."""
+    root = context.obj["root"]
+    return tree_at(root) if root is not None else find_tree()
+
+
+@app.command()
+def lab(
+    context: typer.Context,
+    unit: Annotated[Optional[str], typer.Argument(help="Open this unit's notebook at once.")] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only start the server and print its address.")
+    ] = False,
+    port: Annotated[Optional[int], typer.Option(help="Port of the server.", min=1, max=65535)] = None,
+) -> None:
+    """Open the course in JupyterLab.
+
+    Example: course lab 02
+    """
+    from .lab import open_lab
+
+    tree = current_tree(context)
+    raise typer.Exit(open_lab(tree, tree.unit(unit) if unit else None, browser=not no_browser, port=port))
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Check this machine, and say what to do.
+
+    Looks at Python, device, memory, disk, data sets, kernel, JupyterLab extensions and isolation. Exit
+    code 1 when something necessary is missing.
+    """
+    from .doctor import diagnose, report
+
+    findings = diagnose(current_tree(context))
+    report(findings)
+    if any(finding.level == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def data(
+    action: Annotated[str, typer.Argument(help="list, or fetch.")] = "list",
+    name: Annotated[Optional[str], typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
+    source: Annotated[
+        Optional[Path], typer.Option("--from", help="awa2: an archive or folder that you have already.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="awa2: pixels along a side; 64 or 128.")] = 64,
+    fit: Annotated[str, typer.Option(help="awa2: crop (central square) or pad (whole picture).")] = "crop",
+    partial: Annotated[bool, typer.Option("--partial", help="awa2: also if classes or photos are missing.")] = False,
+) -> None:
+    """List the data sets, or fetch one.
+
+    Examples: course data list; course data fetch mnist; course data fetch awa2 --from AwA2-data.zip
+    """
+    from .data_command import fetch_data, list_data
+
+    if action == "list" and name is None:
+        list_data()
+    elif action == "fetch" and name is not None:
+        fetch_data(name, source, size, fit, partial)
+    else:
+        raise typer.BadParameter("use `course data list` or `course data fetch NAME`.", param_hint="ACTION")
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="ae, vae, mmd-ae, mmd-vae, infovae or wasserstein.")] = "vae",
+    dataset: Annotated[str, typer.Option(help="A data set, see `course data list`.")] = "mnist",
+    latent_dim: Annotated[int, typer.Option(help="Dimensions of the code.", min=1)] = 20,
+    hidden_dim: Annotated[int, typer.Option(help="Width of the hidden layer, for 28x28 images.", min=1)] = 400,
+    epochs: Annotated[int, typer.Option(min=1)] = 10,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    lr: Annotated[float, typer.Option(help="Adam's learning rate.", min=1e-12)] = 1e-3,
+    beta: Annotated[float, typer.Option(help="Weight of the rate (vae, infovae); 1 is the ELBO.", min=0.0)] = 1.0,
+    weight: Annotated[
+        Optional[float], typer.Option(help="Of the MMD (default 100) or the critic's gap (default 3).", min=0.0)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda or mps; default: the best there is.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="On a CUDA device: replay whole steps from a CUDA graph.")
+    ] = False,
+    name: Annotated[Optional[str], typer.Option(help="Name of the run; default: made from the settings.")] = None,
+    log: Annotated[Optional[str], typer.Option(help="Log to tensorboard or wandb as well (no account needed).")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again where a run of this name exists.")] = False,
+) -> None:
+    """Train a model from the command line, and keep it in runs/train/.
+
+    The same command goes on where an interrupted training stopped, and ends with the same weights. Example, with
+    batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae --dataset awa2 --latent-dim 128 --epochs 50
+    --batch-size 64 --lr 1e-4
+    """
+    import os
+
+    from .train import command as train_command
+    from course_utils.training import PRECISIONS
+
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"{precision!r}; expected one of {', '.join(PRECISIONS)}.", param_hint="--precision")
+    if "COURSE_RUNS" not in os.environ:
+        os.environ["COURSE_RUNS"] = str(current_tree(context).root / "runs")
+    request = train_command.Request(
+        train_command.recipe(model, latent_dim, hidden_dim, beta, weight), dataset, epochs, batch_size, lr, seed,
+        device, precision, cuda_graph, name, log, fresh,
+    )  # fmt: skip
+    print(train_command.describe(train_command.train(request)))
+
+
+@app.command()
+def submit(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="The unit to hand in, e.g. 02.")],
+    notebook: Annotated[Optional[Path], typer.Option(help="The notebook, if not at its usual place.")] = None,
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", help="Folder for the zip; default: current.")
+    ] = None,
+) -> None:
+    """Check a notebook and pack it to hand in.
+
+    Writes <unit>-submission.zip into the current folder, and says what is still unfinished.
+
+    Example: course submit 02
+    """
+    from .submit import submit_unit
+
+    tree = current_tree(context)
+    submit_unit(tree, tree.unit(unit), notebook=notebook, folder=output or Path.cwd())
+
+
+def load_plugins() -> None:
+    """Add the commands of other packages, such as the autograder's, to the application."""
+    for entry_point in sorted(entry_points(group="course.commands"), key=lambda each: each.name):
+        try:
+            register = entry_point.load()
+        except ModuleNotFoundError:  # a student kit installed over an instructor's checkout: its commands are gone
+            continue
+        register(app)
+
+
+def explain(error: BaseException) -> str:
+    """One line that says what went wrong and what to do, whatever the error."""
+    if isinstance(error, CourseError):
+        return str(error)
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+            return "the disk is full, nothing was replaced. Free some space, then run this again."
+        where = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        return f"{where}{error.strerror or error}. Check the path, its permissions and the network, then try again."
+    if isinstance(error, json.JSONDecodeError):
+        return f"a file is not valid JSON ({error}). Restore it from a copy, then run this again."
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name!r} is not installed. Run ./course (or `pip install -e .`) to install it."
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message} (run `course --debug ...` for the details)"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the console script ``course``."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    load_plugins()
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; errors become one line on stderr."""
+    try:
+        result = app(arguments, prog_name="course", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except KeyboardInterrupt:
+        print("course: stopped; what was complete is kept.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error, from whichever command-line library typer builds on
+            return _usage_error(error)
+        if isinstance(error, BrokenPipeError):
+            return 1
+        if "--debug" in arguments:
+            raise
+        print(f"course: {' '.join(explain(error).split())}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+
+
+def _usage_error(error: Exception) -> int:
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message)
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "course"
+    if "No such command" in message and context is not None:
+        message += f" Commands: {', '.join(sorted(context.command.list_commands(context)))}."
+    print(f"course: {' '.join(message.split())} Try `{path} --help`.", file=sys.stderr)
+    return getattr(error, "exit_code", 2)
+
+
+if __name__ == "__main__":
+    main()

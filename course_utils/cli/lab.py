@@ -1,0 +1,64 @@
+"""``course lab``: JupyterLab on the course folder, set up for whoever sits in front of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
+from .welcome import PAGE, overviews, write_page
+
+CONFIG = Path(__file__).parent / "lab_config"
+
+
+def open_lab(tree: Tree, unit: str | None, browser: bool = True, port: int | None = None) -> int:
+    """Say what is done, on the welcome page too, and run JupyterLab until it is stopped; returns its exit code. On
+    POSIX it takes this process's place, so that whoever stops `course lab` stops JupyterLab."""
+    units = overviews(tree)
+    for each in units:
+        print("  ".join(filter(None, [each.unit.ljust(max(len(other.unit) for other in units)), each.done, each.time])))
+    write_page(tree, units)
+    try:
+        if os.name == "posix":
+            os.chdir(tree.root)
+            command = lab_command(tree, unit, browser, port)
+            sys.stdout.flush()
+            os.execve(command[0], command, lab_environment(tree))
+        return subprocess.call(lab_command(tree, unit, browser, port), env=lab_environment(tree), cwd=tree.root)
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        raise CourseError(f"JupyterLab could not be started ({error.strerror}). Run `course doctor`.") from error
+
+
+def lab_command(tree: Tree, unit: str | None, browser: bool, port: int | None) -> list[str]:
+    """The command line that starts JupyterLab with the course folder as its root."""
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={tree.root}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{f'notebooks/{unit}/{unit}.ipynb' if unit else PAGE}")
+    if not browser:
+        command.append("--no-browser")
+    if port:
+        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    return command
+
+
+def lab_environment(tree: Tree) -> dict[str, str]:
+    """The environment for JupyterLab: no news prompt, nbgrader's exchange hidden from everybody and its panels for
+    instructors from students, this installation's kernel before the user's own of the same name, and this
+    installation's scripts on the path (formgrader starts some by their bare names)."""
+    folders = [CONFIG / "everyone"] + ([CONFIG / "student"] if tree.is_kit else [])
+    return os.environ | {
+        "JUPYTER_CONFIG_PATH": _joined(*map(str, folders), os.environ.get("JUPYTER_CONFIG_PATH", "")),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PATH": _joined(sysconfig.get_path("scripts"), os.environ.get("PATH", "")),
+    }
+
+
+def _joined(*parts: str) -> str:
+    return os.pathsep.join(filter(None, parts))

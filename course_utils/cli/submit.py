@@ -1,0 +1,87 @@
+"""``course submit``: check a notebook before it is handed in, and pack it the way grading expects it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from course_utils.system.errors import CourseError
+from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
+from course_utils.system.tree import Tree
+from course_utils.system.whole_file import whole_zip
+
+
+def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
+    """Check the notebook of ``unit`` and write ``<unit>-submission.zip`` into ``folder``; returns its path.
+
+    Raises CourseError when the notebook cannot be graded; warns about what is only incomplete.
+    """
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
+    require_graded(tree, unit)
+    path = notebook or tree.student_notebooks / unit / f"{unit}.ipynb"
+    content = read_notebook(path)
+    units = course_cells(tree)
+    require_unit(content, unit, units, path.name)
+    for warning in find_warnings(path, content, units.get(unit, {})):
+        print(f"course: note: {warning}", file=sys.stderr)
+    archive = pack(path, unit, folder)
+    done, total = written(content)
+    print(f"{archive}")
+    print(f"{done} of {total} exercises are written. Hand in this one file where your instructor asks for it.")
+    return archive
+
+
+def find_warnings(path: Path, notebook: Any, expected: dict[str, float]) -> list[str]:
+    """What the student should know before handing in, one sentence each."""
+    warnings = []
+    unwritten, blank = unfinished(notebook)
+    if unwritten:
+        warnings.append(f"not written yet: {', '.join(unwritten)}.")
+    if blank:
+        warnings.append(f"not answered yet: {', '.join(blank)}.")
+    missing = expected.keys() - graded_cells(notebook).keys()
+    if missing:
+        warnings.append(f"these cells are no longer in the notebook: {', '.join(sorted(missing))}.")
+    checkpoint = path.parent / ".ipynb_checkpoints" / f"{path.stem}-checkpoint.ipynb"
+    if checkpoint.is_file() and checkpoint.stat().st_mtime > path.stat().st_mtime + 1:
+        warnings.append(f"JupyterLab keeps a newer copy than {path.name}; save the notebook there and try again.")
+    if not any(cell.get("outputs") for cell in notebook.cells):
+        warnings.append("no cell has output; run the experiments and save, so that your figures can be seen.")
+    return warnings
+
+
+def unfinished(notebook: Any) -> tuple[list[str], list[str]]:
+    """Exercises whose stub is still there, and written questions without an answer."""
+    unwritten, blank = [], []
+    for cell in notebook.cells:
+        marks = cell.metadata.get("nbgrader") or {}
+        name = exercise_name(str(marks.get("grade_id", "")))
+        if not marks.get("solution"):
+            continue
+        if cell.cell_type == "code" and f'NotImplementedError("{name}: not written yet' in cell.source:
+            unwritten.append(name)
+        if cell.cell_type == "markdown" and "".join(cell.source.split()) in ("", "YOURANSWERHERE"):
+            blank.append(name)
+    return unwritten, blank
+
+
+def written(notebook: Any) -> tuple[int, int]:
+    """How many of the exercises and questions are written, and how many there are."""
+    total = sum(bool((cell.metadata.get("nbgrader") or {}).get("solution")) for cell in notebook.cells)
+    unwritten, blank = unfinished(notebook)
+    return total - len(unwritten) - len(blank), total
+
+
+def archive_name(unit: str) -> str:
+    """What the zip of a unit is called."""
+    return f"{unit}-submission.zip"
+
+
+def pack(notebook: Path, unit: str, folder: Path) -> Path:
+    """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
+    archive = folder / archive_name(unit)
+    with whole_zip(archive) as packed:
+        packed.write(notebook, f"{unit}/{unit}.ipynb")
+    return archive

@@ -1,0 +1,1 @@
+"""How the toy animals are drawn: their classes, bodies, scenes, and the brush."""

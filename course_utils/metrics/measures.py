@@ -1,0 +1,214 @@
+"""What is measured about a latent-variable model. Everything in nats and per image where it can be.
+
+``model`` is a ``models.VAE`` (``encode`` gives mu and logvar) unless a docstring says otherwise; ``images`` are (N, ...)
+uint8 or floats in [0, 1] on the model's device.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Callable, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from course_utils.models import closed_forms as reference
+from .aggregate import aggregate_covariance, aggregate_variance, distance_to_prior, mutual_information
+from course_utils.models.classifier import Classifier
+from course_utils.datasets import batches
+from .distances import precision_recall, sliced_wasserstein, wasserstein
+from .probes import linear_probe, nearest_neighbours
+
+__all__ = [
+    "Bound", "Estimate", "SampleQuality", "active_units", "across_image_variance", "aggregate_covariance",
+    "aggregate_variance", "binarize", "bound", "codes", "decoded", "distance_to_prior", "frechet_distance",
+    "importance_weighted_nll", "linear_probe", "mutual_information", "nearest_neighbours", "per_class", "posterior",
+    "precision_recall", "rate_per_dimension", "reconstructions", "sample_quality", "samples", "sliced_wasserstein",
+    "wasserstein",
+]  # fmt: skip
+
+NegativeLogLikelihood = Callable[[Tensor, Tensor], Tensor]  # (what the decoder returns, x) -> (N,) nats
+
+
+class Bound(NamedTuple):
+    """The ELBO's two parts on a set of images, in nats per image; ``-ELBO = distortion + rate``."""
+
+    distortion: float
+    rate: float
+
+    @property
+    def negative_elbo(self) -> float:
+        """Upper bound on the negative log-likelihood (at beta = 1)."""
+        return self.distortion + self.rate
+
+
+class Estimate(NamedTuple):
+    """A mean over images, in nats per image, with what may be wrong with it.
+
+    ``standard_error`` is that of the choice of images. On these very images, ``monte_carlo_error`` is the standard
+    error from the draws of z, and ``bias`` how much too high the mean is expected to be.
+    """
+
+    mean: float
+    standard_error: float
+    monte_carlo_error: float = math.nan
+    bias: float = math.nan
+
+
+@torch.no_grad()
+def bound(
+    model: nn.Module, images: Tensor, batch_size: int = 1000, *, nll: NegativeLogLikelihood = reference.bernoulli_nll
+) -> Bound:
+    """Distortion and rate, one sample of q(z | x) an image (Kingma and Welling 2013, equation 3).
+
+    ``nll`` is -log p(x | z) of each image, from what the decoder returns and x; Bernoulli logits by default.
+    """
+    distortion = rate = 0.0
+    for x in batches(images, batch_size, shuffle=False):
+        logits, mu, logvar = model(x)
+        distortion += float(nll(logits, x).double().sum())
+        rate += float(reference.gaussian_kl(mu, logvar).double().sum())
+    return Bound(distortion / len(images), rate / len(images))
+
+
+@torch.no_grad()
+def posterior(model: nn.Module, images: Tensor, batch_size: int = 2000) -> tuple[Tensor, Tensor]:
+    """(mu, logvar) of every image, each (N, D)."""
+    parts = [model.encode(x) for x in batches(images, batch_size, shuffle=False)]
+    mu, logvar = zip(*parts, strict=True)
+    return torch.cat(mu), torch.cat(logvar)
+
+
+@torch.no_grad()
+def codes(model: nn.Module, images: Tensor, batch_size: int = 2000) -> Tensor:
+    """Codes (N, D): the encoder's output, for a VAE the posterior means."""
+    parts = [model.encode(x) for x in batches(images, batch_size, shuffle=False)]
+    return torch.cat([part[0] if isinstance(part, tuple) else part for part in parts])
+
+
+@torch.no_grad()
+def reconstructions(model: nn.Module, images: Tensor, batch_size: int = 2000) -> Tensor:
+    """Images (N, ...) in [0, 1] decoded from the codes (for a VAE: from the posterior means, not from a sample)."""
+    return decoded(model, codes(model, images, batch_size), batch_size)
+
+
+@torch.no_grad()
+def samples(model: nn.Module, num_images: int, latent_dim: int, *, seed: int = 0) -> Tensor:
+    """Images in [0, 1] decoded from z ~ N(0, I); the same z for the same seed, whatever the model."""
+    device = next(model.parameters()).device
+    noise = torch.randn(num_images, latent_dim, generator=torch.Generator().manual_seed(seed)).to(device)
+    return decoded(model, noise)
+
+
+@torch.no_grad()
+def decoded(model: nn.Module, z: Tensor, batch_size: int = 2000) -> Tensor:
+    """Images (N, ...) in [0, 1] that the codes z (N, D) stand for."""
+    return torch.cat([torch.sigmoid(model.decode(part)) for part in z.split(batch_size)])
+
+
+def rate_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
+    """(D,) nats that each latent dimension spends per image; they sum to the rate."""
+    return reference.gaussian_kl(mu, logvar).mean(0)
+
+
+def active_units(mu: Tensor, threshold: float = 0.01) -> int:
+    """Dimensions whose posterior mean moves with the image: Var_x(mu_d) > 0.01 (Burda et al. 2015, section 5.1)."""
+    return int((mu.var(0) > threshold).sum())
+
+
+def across_image_variance(images: Tensor) -> float:
+    """Mean over pixels of the variance across images: near 0 when all reconstructions are one picture."""
+    return float(images.flatten(1).var(0).mean())
+
+
+@torch.no_grad()
+def importance_weighted_nll(
+    model: nn.Module, images: Tensor, num_samples: int, *, batch_size: int = 100, chunk: int = 50,
+    nll: NegativeLogLikelihood = reference.bernoulli_nll,
+) -> Estimate:  # fmt: skip
+    """-log p(x) by importance weighting (Burda et al. 2015, equation 8): log mean_k p(x, z_k) / q(z_k | x).
+
+    An upper bound in expectation, tighter with more samples, and the negative ELBO at one. A likelihood only on
+    binarised images. ``monte_carlo_error`` and ``bias`` follow from the spread of the weights w to first order: with
+    v = var(w) / (K mean(w)^2) for an image, its value has variance v and is v / 2 too high. Where a few weights carry
+    all the mass, both are themselves too small.
+
+    Args:
+        nll: -log p(x | z) of each image, (N,), from what the decoder returns and x; Bernoulli logits by default.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples is {num_samples}; expected at least 1.")
+    values, variances = [], []
+    for x in batches(images, batch_size, shuffle=False):
+        mu, logvar = model.encode(x)
+        first, second = (torch.full((len(x),), -math.inf, device=x.device) for _ in range(2))  # log sums of w and w^2
+        for start in range(0, num_samples, chunk):
+            weight = _log_weights(model, x, mu, logvar, min(chunk, num_samples - start), nll)
+            first = torch.logaddexp(first, torch.logsumexp(weight, 0))
+            second = torch.logaddexp(second, torch.logsumexp(2 * weight, 0))
+        values.append(math.log(num_samples) - first.double())
+        variances.append((num_samples * (second.double() - 2 * first.double()).exp() - 1) / max(num_samples - 1, 1))
+    value, variance = torch.cat(values), torch.cat(variances).clamp_min(0)
+    count = len(value)
+    error = float(value.std() / math.sqrt(count)) if count > 1 else math.nan
+    if num_samples == 1:
+        return Estimate(float(value.mean()), error)
+    return Estimate(float(value.mean()), error, float(variance.sum().sqrt() / count), float(variance.mean() / 2))
+
+
+def _log_weights(
+    model: nn.Module, x: Tensor, mu: Tensor, logvar: Tensor, count: int, nll: NegativeLogLikelihood
+) -> Tensor:  # fmt: skip
+    """log p(x, z) / q(z | x) of ``count`` draws of z for each image: (count, N)."""
+    m, s = mu.repeat(count, 1), logvar.repeat(count, 1)
+    z = reference.reparameterize(m, s)
+    weight = (
+        reference.gaussian_log_density(z)
+        - reference.gaussian_log_density(z, m, s)
+        - nll(model.decode(z), x.repeat(count, *[1] * (x.ndim - 1)))
+    )
+    return weight.view(count, len(x))
+
+
+def binarize(images: Tensor, *, seed: int = 0) -> Tensor:
+    """Each pixel drawn once as 0 or 255 with its grey value as probability (Salakhutdinov and Murray 2008); uint8."""
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(seed)).to(images.device)
+    return (noise < images.float() / 255).to(torch.uint8) * 255
+
+
+def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
+    """Fréchet (2-Wasserstein) distance squared between Gaussians fitted to two sets of features, (N, F) and (M, F):
+    |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Dowson and Landau 1982; Heusel et al. 2017 for images)."""
+    a, b = (f.detach().double().cpu().numpy() for f in (features_a, features_b))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"features have shapes {a.shape} and {b.shape}; expected (N, F) and (M, F) with N, M >= 2.")
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    cov_a, cov_b = np.atleast_2d(cov_a), np.atleast_2d(cov_b)
+    # tr (C_a C_b)^(1/2) by the eigenvalues of the symmetric C_a^(1/2) C_b C_a^(1/2)
+    values, vectors = np.linalg.eigh(cov_a)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    cross = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
+    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
+
+
+class SampleQuality(NamedTuple):
+    """How a set of generated images compares with real ones, seen through a classifier."""
+
+    frechet: float  # distance to the real images' features; smaller is better
+    confidence: float  # mean probability of the predicted class
+    diversity: float  # entropy of the predicted classes' shares, in nats; log 10 = 2.30 when all occur alike
+
+
+def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> SampleQuality:
+    """Are the samples like the real images (frechet), recognisable (confidence) and diverse (diversity)?"""
+    probabilities = classifier.probabilities(generated)
+    shares = torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(generated)
+    entropy = float((shares * -shares.clamp_min(1e-12).log()).sum())
+    distance = frechet_distance(classifier.features(generated), classifier.features(real))
+    return SampleQuality(distance, float(probabilities.max(1).values.mean()), entropy)
+
+
+def per_class(values: Tensor, labels: Tensor, num_classes: int) -> list[float]:
+    """Mean of ``values`` (N,) over the images of each class; nan for a class without images."""
+    return [float(values[labels == c].float().mean()) if bool((labels == c).any()) else math.nan for c in range(num_classes)]

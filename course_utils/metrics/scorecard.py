@@ -1,0 +1,182 @@
+"""One set of numbers for every kind of model, so that they can be held side by side.
+
+The scoreboard and the stored reference runs measure with this; two rows that it made on the same images compare.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Callable, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from . import aggregate, paths
+from . import measures as metrics
+from course_utils.models import closed_forms as reference
+from course_utils.models.classifier import Classifier
+from course_utils.datasets import Dataset, batches
+from .distances import precision_recall
+
+NUM_SAMPLES = 5000  # decoded from the prior, for the Fréchet distance
+NUM_NEAREST = 2000  # of them and of test images, for precision and recall
+NUM_PROBED = 10_000  # training codes that a probe or a mixture is fitted to
+NUM_PAIRS = 300  # pairs of test images of different classes, for the paths
+PATH_STEPS = 21
+
+
+class Column(NamedTuple):
+    """A number of the scorecard: what it is called, its unit, and which way is better (None: neither)."""
+
+    heading: str
+    unit: str
+    better: str | None
+
+
+COLUMNS: dict[str, Column] = {
+    "distortion": Column("distortion", "nats", "lower"),
+    "rate": Column("rate", "nats", None),
+    "active_units": Column("active units", "", None),
+    "mutual_information": Column("mutual information, at least", "nats", None),
+    "mutual_information_upper": Column("mutual information, at most", "nats", None),
+    "log_det_covariance": Column("log det of the codes' covariance", "nats", None),
+    "sliced_wasserstein": Column("sliced Wasserstein to the prior", "", "lower"),
+    "mmd": Column("MMD² to the prior", "", "lower"),
+    "frechet": Column("Fréchet distance of samples", "", "lower"),
+    "confidence": Column("classifier's confidence in samples", "", "higher"),
+    "diversity": Column("diversity of samples", "nats", "higher"),
+    "precision": Column("precision of samples", "", "higher"),
+    "recall": Column("recall of samples", "", "higher"),
+    "linear_probe": Column("linear probe", "", "higher"),
+    "nearest_neighbours": Column("5 nearest neighbours", "", "higher"),
+    "path_detour": Column("detour of paths", "", "lower"),
+    "path_lowest_rank": Column("least usual code on paths", "share", "higher"),
+    "path_lowest_confidence": Column("lowest confidence on paths", "", "higher"),
+    "path_third_class": Column("paths through a third class", "share", "lower"),
+}
+_PATHS = [name for name in COLUMNS if name.startswith("path_")]
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module, data: Dataset, reader: Classifier, *, draw: Callable[[int], Tensor] | None = None, seed: int = 0
+) -> dict[str, float]:
+    """The numbers of ``COLUMNS`` for a model with ``encode`` and ``decode``, on test images.
+
+    Without an active unit all codes are one, and the numbers of paths are nan. For a deterministic encoder ``rate`` and
+    both bounds of the mutual information are nan: a point has no finite rate. The state of torch's random generators is
+    left as it was.
+
+    Args:
+        model: an autoencoder, or a VAE, whose ``encode`` gives (mu, logvar). It takes flat images where its first
+            layer is linear, (N, C, H, W) otherwise.
+        data: what it was trained on.
+        reader: a classifier of these images.
+        draw: (n) -> codes (n, D) to sample from instead of N(0, I), such as an ex-post mixture. The distances of the
+            codes from the prior are nan then: there is no prior to be near to.
+        seed: of all draws. The same z, pairs and projections for the same seed and D, whatever the model.
+
+    Returns:
+        {name: value}, all floats; counts too.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        train, test = (images_for(model, images) for images in (data.train_images, data.test_images))
+        mu, logvar = _posterior(model, test)
+        z = mu if logvar is None else aggregate.sample(mu, logvar, seed=seed)
+        card = {"distortion": _distortion(model, test, z)}
+        card |= _information(mu, logvar, seed) | _distance(z, draw, seed)
+        card |= _sample_quality(model, test, reader, mu.shape[1], draw, seed)
+        card |= _probes(model, train[:NUM_PROBED], data.train_labels[:NUM_PROBED], mu, data.test_labels)
+        if card["active_units"]:
+            card |= _paths(model, train, mu, data.test_labels, reader, seed)
+        else:
+            card |= dict.fromkeys(_PATHS, math.nan)
+    finally:
+        model.train(was_training)
+    return {name: float(card[name]) for name in COLUMNS}
+
+
+def images_for(model: nn.Module, images: Tensor) -> Tensor:
+    """``images`` flat, (N, pixels), where the model's first layer with weights is linear; as they are otherwise."""
+    for module in model.encoder.modules():
+        if isinstance(module, nn.Linear):
+            return images.flatten(1)
+        if isinstance(module, nn.modules.conv._ConvNd):
+            return images
+    raise ValueError("the encoder has neither a linear nor a convolutional layer; expected a model of the course.")
+
+
+def _posterior(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """mu and logvar, (N, D); for a deterministic encoder the codes and None."""
+    if isinstance(model.encode(next(iter(batches(images[:2], 2, shuffle=False)))), tuple):
+        return metrics.posterior(model, images)
+    return metrics.codes(model, images), None
+
+
+def _distortion(model: nn.Module, images: Tensor, z: Tensor) -> float:
+    total = 0.0
+    for x, part in zip(batches(images, 1000, shuffle=False), z.split(1000), strict=True):
+        total += float(reference.bernoulli_nll(model.decode(part), x).double().sum())
+    return total / len(images)
+
+
+def _information(mu: Tensor, logvar: Tensor | None, seed: int) -> dict[str, float]:
+    noise_free = logvar is None
+    covariance = aggregate.aggregate_covariance(mu, torch.full_like(mu, -math.inf) if noise_free else logvar)
+    values = {"active_units": metrics.active_units(mu),
+              "log_det_covariance": float(torch.linalg.slogdet(covariance.double()).logabsdet)}
+    if noise_free:
+        return values | {"rate": math.nan, "mutual_information": math.nan, "mutual_information_upper": math.nan}
+    found = aggregate.mutual_information(mu, logvar, num_draws=1000, seed=seed)
+    return values | {"rate": found.rate, "mutual_information": found.mutual_information,
+                     "mutual_information_upper": found.upper}
+
+
+def _distance(z: Tensor, draw: Callable | None, seed: int) -> dict[str, float]:
+    if draw is not None:
+        return {"sliced_wasserstein": math.nan, "mmd": math.nan}
+    found = aggregate.distance_to_prior(z, num_codes=5000, num_matching=2, seed=seed)
+    return {"sliced_wasserstein": found.sliced_wasserstein, "mmd": found.mmd}
+
+
+def _sample_quality(
+    model: nn.Module, test: Tensor, reader: Classifier, dim: int, draw: Callable | None, seed: int
+) -> dict[str, float]:
+    drawn = draw(NUM_SAMPLES) if draw else torch.randn(NUM_SAMPLES, dim, generator=torch.Generator().manual_seed(seed))
+    generated = metrics.decoded(model, drawn.to(test.device, torch.float32))
+    quality = metrics.sample_quality(reader, generated, test)
+    likeness = precision_recall(reader.features(generated[:NUM_NEAREST]), reader.features(test[:NUM_NEAREST]))
+    return {"frechet": quality.frechet, "confidence": quality.confidence, "diversity": quality.diversity,
+            "precision": likeness.precision, "recall": likeness.recall}
+
+
+def _probes(model, train: Tensor, train_labels: Tensor, mu: Tensor, test_labels: Tensor) -> dict[str, float]:
+    seen = metrics.codes(model, train), train_labels, mu, test_labels
+    return {"linear_probe": metrics.linear_probe(*seen).value,
+            "nearest_neighbours": metrics.nearest_neighbours(*seen).value}
+
+
+def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier, seed: int) -> dict[str, float]:
+    """Straight paths between the codes of random test images of different classes."""
+    generator = torch.Generator().manual_seed(seed)
+    start, end = torch.randint(len(mu), (2, 4 * NUM_PAIRS), generator=generator).to(labels.device)
+    different = labels[start] != labels[end]
+    start, end = start[different][:NUM_PAIRS], end[different][:NUM_PAIRS]
+    t = torch.linspace(0, 1, PATH_STEPS, device=mu.device)[:, None, None]
+    walks = ((1 - t) * mu[start] + t * mu[end]).transpose(0, 1)  # (P, T, D)
+    images = metrics.decoded(model, walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
+    mixture = paths.fit_mixture(metrics.codes(model, train[:NUM_PROBED]), seed=seed)
+    rank = paths.density_rank(paths.log_density(mixture, walks.flatten(0, 1)), paths.log_density(mixture, mu))
+    confidence, seen = reader.probabilities(images.flatten(0, 1)).max(1)
+    seen = seen.unflatten(0, walks.shape[:2])
+    third = ((seen != labels[start, None]) & (seen != labels[end, None])).any(1)
+    flat = images.flatten(2)
+    direct = (flat[:, -1] - flat[:, 0]).norm(dim=1)
+    total = (flat[:, 1:] - flat[:, :-1]).norm(dim=2).sum(1)
+    moved = direct > 1e-6 * total.clamp_min(1e-12)
+    return {"path_detour": float((total / direct)[moved].mean()),
+            "path_lowest_rank": float(rank.view(walks.shape[:2]).min(1).values.mean()),
+            "path_lowest_confidence": float(confidence.unflatten(0, walks.shape[:2]).min(1).values.mean()),
+            "path_third_class": float(third.double().mean())}

@@ -1,0 +1,88 @@
+"""A small classifier of digits or animals, trained on the spot: the yardstick for "can it still be read?" and for sample
+metrics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.system import device as device_module
+from course_utils.datasets import Dataset, scale
+
+FEATURES = 64
+
+
+@dataclass
+class Classifier:
+    """A trained classifier; all its methods take images (N, C, H, W) of the shape it was trained on, or flat; in [0, 1]."""
+
+    network: nn.Sequential
+    accuracy: float  # on the test images
+    shape: tuple[int, int, int] = (1, 28, 28)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """(N, 64) activations before the last layer: the space in which sets of images are compared."""
+        return torch.cat([self.network[:-1](x) for x in self._pictures(images).split(2000)])
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """(N, classes) class probabilities."""
+        return F.softmax(self.network[-1](self.features(images)), dim=1)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """(N,) the most probable class."""
+        return self.probabilities(images).argmax(1)
+
+    def _pictures(self, images: Tensor) -> Tensor:
+        if images.dtype == torch.uint8:
+            images = scale(images)
+        if images.shape[1:] not in (self.shape, (math.prod(self.shape),)):
+            raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, {math.prod(self.shape)}) or "
+                             f"(N, {', '.join(map(str, self.shape))}).")
+        return images.reshape(-1, *self.shape)
+
+
+def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: float = 4e-3, seed: int = 0) -> Classifier:
+    """Two convolutions and a linear layer with 64 features, by AdamW on a one-cycle schedule (Smith and Topin 2018).
+
+    On MNIST it reads about 99 % of the test images after two epochs, on two cores in well under a minute. The state of
+    the random generators is left as it was.
+    """
+    device = data.train_images.device
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        device_module.seed_everything(seed)
+        shape = tuple(data.train_images.shape[1:])
+        network = _network(len(data.class_names), shape).to(device)
+        repeats = max(1, min(8, 30_000 // len(data.train_images)))
+        steps = epochs * repeats * (len(data.train_images) // batch_size)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=peak_lr, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_lr, total_steps=steps)
+        for _ in range(epochs * repeats):
+            order = torch.randperm(len(data.train_images), device=device)
+            for index in order[: len(order) // batch_size * batch_size].split(batch_size):
+                loss = F.cross_entropy(network(scale(data.train_images[index])), data.train_labels[index], label_smoothing=0.05)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+    network.eval().requires_grad_(False)
+    result = Classifier(network, accuracy=0.0, shape=shape)
+    right = result.predict(scale(data.test_images)) == data.test_labels
+    result.accuracy = float(right.float().mean())
+    return result
+
+
+def _network(num_classes: int, shape: tuple[int, int, int] = (1, 28, 28)) -> nn.Sequential:
+    channels, height, width = shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * (height // 4) * (width // 4), FEATURES), nn.ReLU(),
+        nn.Linear(FEATURES, num_classes),
+    )  # fmt: skip

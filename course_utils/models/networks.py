@@ -1,0 +1,174 @@
+"""Encoders and decoders that are given to students.
+
+Everywhere: ``x`` images in [0, 1]; ``logits`` decoder output before the sigmoid, same shape as ``x``; codes (N, D).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from . import closed_forms as reference
+
+
+def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Linear layers of the given sizes with ``activation`` between them; the last layer stays linear.
+
+    >>> mlp([784, 400, 20])   # (N, 784) -> (N, 20)
+    """
+    if len(sizes) < 2 or any(int(size) != size or size < 1 for size in sizes):
+        raise ValueError(f"sizes is {list(sizes)}; expected at least two whole numbers from 1 up: input, ..., output.")
+    layers: list[nn.Module] = []
+    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(width_in, width_out), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Autoencoder(nn.Module):
+    """An encoder and a decoder as one model: ``logits, z = model(x)``.
+
+    Args:
+        encoder: x (N, ...) -> codes (N, D).
+        decoder: codes (N, D) -> logits, shaped like x.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes (N, D)."""
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the images that the codes stand for."""
+        return self.decoder(z)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = self.encode(x)
+        return self.decode(z), z
+
+
+class GaussianAutoencoder(nn.Module):
+    """An encoder that gives mu and logvar of q(z | x) = N(mu, exp(logvar)), and a decoder.
+
+    Args:
+        encoder: x (N, ...) -> (N, 2 D), mu and logvar side by side.
+        decoder: codes (N, D) -> logits, shaped like x.
+        latent_dim: D.
+        reparameterize: (mu, logvar) -> z; the course's own if none is given.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, latent_dim: int,
+        reparameterize: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.encoder, self.decoder = encoder, decoder
+        self.reparameterize = reparameterize or reference.reparameterize
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(mu, logvar) of q(z | x), each (N, D)."""
+        mu, logvar = self.encoder(x).chunk(2, dim=1)
+        return mu, logvar
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Logits of the images that the codes stand for."""
+        return self.decoder(z)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(logits, mu, logvar), logits decoded from one sample of q(z | x) for each image."""
+        mu, logvar = self.encode(x)
+        return self.decode(self.reparameterize(mu, logvar)), mu, logvar
+
+
+class VAE(GaussianAutoencoder):
+    """Variational autoencoder with a Gaussian encoder and a Bernoulli decoder (Kingma and Welling 2013, appendix C):
+    h = tanh(W x + b), mu and logvar linear in h; the decoder mirrors it and returns logits.
+
+    Args:
+        num_pixels: pixels of an image; x is (N, num_pixels).
+        hidden_dims: widths of the encoder's hidden layers; the decoder has them in reverse.
+        latent_dim: D.
+        activation: ``nn.Tanh`` as in the paper, or ``nn.ReLU``.
+        reparameterize: (mu, logvar) -> z; the course's own if none is given.
+    """
+
+    def __init__(
+        self,
+        num_pixels: int,
+        hidden_dims: Sequence[int],
+        latent_dim: int,
+        *,
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        reparameterize: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__(
+            mlp([num_pixels, *hidden_dims, 2 * latent_dim], activation),
+            mlp([latent_dim, *reversed(hidden_dims), num_pixels], activation),
+            latent_dim, reparameterize,
+        )  # fmt: skip
+
+
+def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
+    """A convolutional autoencoder for 28x28 grey images: (N, 1, 28, 28) -> codes (N, latent_dim) -> logits.
+
+    Two strided convolutions halve the picture twice; the decoder mirrors them.
+    """
+    encoder = nn.Sequential(
+        nn.Conv2d(1, width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(2 * width * 7 * 7, latent_dim),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, 2 * width * 7 * 7), nn.ReLU(), nn.Unflatten(1, (2 * width, 7, 7)),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),
+    )  # fmt: skip
+    return Autoencoder(encoder, decoder)
+
+
+@reference.not_for_submissions
+def conv_networks(channels: int, code_width: int, latent_dim: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder (N, channels, 64, 64) -> (N, code_width) and decoder (N, latent_dim) -> logits (N, channels, 64, 64).
+
+    Affordable on a processor: pixels are first folded into channels (space to depth, Shi et al. 2016), so that no
+    convolution runs on the full 64x64 grid. About 1 M parameters and 55 MFLOP an image, forward and backward, for
+    colour and 128 latent dimensions, a multiply-add counted as 2.
+
+    Args:
+        code_width: ``latent_dim`` for a deterministic encoder, twice that for mu and logvar.
+    """
+    folded, first, second, third = 4 * channels, 24, 56, 128
+    encoder = nn.Sequential(
+        nn.PixelUnshuffle(2),
+        nn.Conv2d(folded, first, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(first, second, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(second, third, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(third * 4 * 4, code_width),
+    )  # fmt: skip
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, third * 4 * 4), nn.ReLU(), nn.Unflatten(1, (third, 4, 4)),
+        nn.ConvTranspose2d(third, second, 4, stride=2, padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(second, first, 4, stride=2, padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(first, folded, 4, stride=2, padding=1),
+        nn.PixelShuffle(2),
+    )  # fmt: skip
+    return encoder, decoder
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in evaluation mode and no gradients are recorded; afterwards each module's mode is as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

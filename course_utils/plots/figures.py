@@ -1,0 +1,470 @@
+"""Pictures: one geometry, one colour-blind-safe palette, a text alternative and a caption on every figure.
+
+Every function draws and shows; none returns anything to keep. Images are tensors in [0, 1], (N, H, W), (N, C, H, W) or
+flat (N, H*W).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from typing import TYPE_CHECKING, Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from course_utils.system import notebook
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PictureFile
+
+WIDTH = 8.0  # inches, of every figure
+DPI = 100
+COLOURS, MOST_COLOURS = 128, 256  # of a picture file, and of one that shows coloured images
+JPEG_QUALITY = 85
+# P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
+PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
+INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
+OWN_MARKERS = "*DPXsv"
+STYLE = {
+    "font.size": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
+    "axes.titlelocation": "center", "legend.frameon": False, "lines.linewidth": 1.6,
+}  # fmt: skip
+
+
+def figure(height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
+    """A figure of the course's width and a 2-D array of its axes; ``height`` in inches. Needs no display."""
+    fig = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    return fig, fig.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def show(fig: Figure, alt: str, caption: str = "") -> None:
+    """Show a figure with its text alternative (what a reader who cannot see it needs) and, below it, a caption."""
+    if not alt.strip():
+        raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
+    notebook.show_html(markup(fig, alt, caption), plain=f"[figure] {alt}")
+
+
+@rc_context(STYLE)
+def image_rows(
+    rows: Mapping[str, Tensor], alt: str, caption: str = "", *, titles: Sequence[str] | None = None
+) -> None:
+    """Rows of images under each other, each row with its label at the left; ``titles`` stand above the columns."""
+    pictures = {label: to_pictures(images) for label, images in rows.items()}
+    columns = max(len(p) for p in pictures.values())
+    label_width = 1.15
+    side = (WIDTH - label_width) / max(columns, 8)
+    fig, axes = figure(side * len(pictures) + (0.25 if titles else 0.05), len(pictures), columns)
+    for line, (label, images) in zip(axes, pictures.items(), strict=True):
+        for index, ax in enumerate(line):
+            _blank(ax)
+            if index < len(images):
+                ax.imshow(images[index], cmap="gray", vmin=0, vmax=1)
+        line[0].text(-0.12, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=9, wrap=False)
+    for ax, title in zip(axes[0], titles or (), strict=False):
+        ax.set_title(title, loc="center", fontsize=8)
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def image_grid(images: Tensor, alt: str, caption: str = "", *, columns: int = 16) -> None:
+    """Images side by side in one mosaic, row by row."""
+    fig, axes = figure(WIDTH * math.ceil(len(images) / columns) / columns)
+    _blank(axes[0, 0])
+    axes[0, 0].imshow(mosaic(images, columns), cmap="gray", vmin=0, vmax=1)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def mosaics(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, columns: int = 8) -> None:
+    """Several mosaics beside each other, each under its title: for comparing models sample by sample."""
+    count = len(groups)
+    tallest = max(math.ceil(len(images) / columns) for images in groups.values())
+    fig, axes = figure(WIDTH / count * tallest / columns + 0.3, 1, count)
+    for ax, (title, images) in zip(axes[0], groups.items(), strict=True):
+        _blank(ax)
+        ax.imshow(mosaic(images, columns), cmap="gray", vmin=0, vmax=1)
+        ax.set_title(title)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequence[str], alt: str, caption: str = "") -> None:
+    """One panel per key, one line per history (as ``Run.history``), over the epochs."""
+    fig, axes = figure(2.6, 1, len(keys))
+    for ax, key in zip(axes[0], keys, strict=True):
+        for index, (label, history) in enumerate(histories.items()):
+            _line(ax, [r["epoch"] for r in history], [r[key] for r in history], index, label)
+        ax.set(xlabel="epoch", title=f"{key.replace('test_', 'test ')} [nats per image]")
+    axes[0, -1].legend()
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def code_map(
+    maps: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "", *, prior: bool = True, names: Sequence[str] | None = None,
+    limit: float | None = None, axis_names: tuple[str, str] = ("$z_1$", "$z_2$"),
+) -> None:  # fmt: skip
+    """Scatter of 2-D codes, one panel per map, each code drawn as its digit in its digit's colour.
+
+    Args:
+        maps: title -> (z (N, 2), labels (N,)).
+        prior: draw the circles that hold 39 %, 86 % and 99 % of N(0, I) (radius 1, 2, 3).
+        limit: half-width of the axes; default: what the codes and the circles need.
+    """
+    fig, axes = figure(WIDTH / max(len(maps), 1.6) + 0.3, 1, len(maps))
+    for ax, (title, (z, labels)) in zip(axes[0], maps.items(), strict=False):
+        points, digits = to_numpy(z), to_numpy(labels).astype(int)
+        for digit in np.unique(digits):
+            chosen = points[digits == digit]
+            name = names[digit] if names else str(digit)
+            ax.scatter(chosen[:, 0], chosen[:, 1], s=26, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2)
+        if prior:
+            turn = np.linspace(0, 2 * np.pi, 200)
+            for radius in (1, 2, 3):
+                ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, lw=0.8, ls=(0, (4, 3)), zorder=3)
+        (left, right), (low, high) = (_span(axis, limit, prior) for axis in points.T)
+        ax.set(xlim=(left, right), ylim=(low, high), aspect="equal", title=title, xlabel=axis_names[0], ylabel=axis_names[1])
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def histograms(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, xlabel: str, bins: int = 60) -> None:
+    """Densities of one quantity in several groups, on common bins."""
+    values = {label: to_numpy(v).ravel() for label, v in groups.items()}
+    low, high = min(v.min() for v in values.values()), max(v.max() for v in values.values())
+    edges = np.linspace(low, high, bins + 1)
+    fig, axes = figure(2.6)
+    for index, (label, v) in enumerate(values.items()):
+        axes[0, 0].hist(v, edges, density=True, histtype="stepfilled", alpha=0.35, color=_colour(index))
+        axes[0, 0].hist(v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), lw=1.6, label=label)
+    axes[0, 0].set(xlabel=xlabel, ylabel="density")
+    axes[0, 0].legend()
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
+    xscale: str = "linear", yscale: str = "linear", level: tuple[float, str] | None = None, annotate: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Lines with markers; ``level`` is a horizontal line (value, label) to compare with; ``annotate`` labels the
+    points of every series."""
+    fig, axes = figure(3.0)
+    ax = axes[0, 0]
+    for index, (label, (x, y)) in enumerate(series.items()):
+        _line(ax, x, y, index, label)
+        for note, px, py in zip(annotate or (), x, y, strict=False):
+            ax.annotate(note, (px, py), textcoords="offset points", xytext=(5, 5), fontsize=8)
+    if level:
+        ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+    if len(series) > 5:
+        fig.legend(loc="outside right upper")  # there is no room among so many lines
+    elif len(series) > 1 or level:
+        ax.legend()
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def bundle(
+    curves: Sequence[tuple[Sequence[float], Sequence[float]]], label: str, reference: tuple[Sequence[float], Sequence[float]],
+    reference_label: str, alt: str, caption: str = "", *, xlabel: str, ylabel: str,
+) -> None:  # fmt: skip
+    """Many thin lines (x, y) of one kind, which need not be told apart, and one to compare them with on top."""
+    fig, axes = figure(3.0)
+    ax = axes[0, 0]
+    for index, (x, y) in enumerate(curves):
+        ax.plot(x, y, color=OTHER, lw=1, alpha=0.6, label=label if index == 0 else None)
+    ax.plot(*reference, color=ACCENT, lw=2.5, ls=(0, (4, 2)), label=reference_label)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
+         ticks: Sequence[str] | None = None) -> None:  # fmt: skip
+    """Bars, one panel per group under a common scale; ``ticks`` name the bars."""
+    fig, axes = figure(2.4, 1, len(groups), sharey=True)
+    for ax, (title, heights) in zip(axes[0], groups.items(), strict=True):
+        places = np.arange(1, len(heights) + 1)
+        ax.bar(places, to_numpy(torch.as_tensor(heights)), color=OTHER, width=0.8)
+        ax.set(title=title, xlabel=xlabel)
+        if ticks:
+            ax.set_xticks(places, ticks)
+    axes[0, 0].set_ylabel(ylabel)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def intervals(
+    rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str, level: float | None = None,
+    bands: Mapping[str, tuple[float, float, float]] | None = None, band_label: str = "reference runs",
+    xlim: tuple[float, float] | None = None,
+) -> None:  # fmt: skip
+    """One line per row: a value with the interval (value, low, high) around it.
+
+    Args:
+        level: a vertical line to compare with, such as 0 for differences.
+        bands: for some of the rows (mean, low, high) of others, drawn as a pale band under the row's own interval.
+        xlim: what the axis shows at least; default: what the rows need.
+    """
+    fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
+    ax = axes[0, 0]
+    ax.use_sticky_edges = False  # a band may not end on the frame
+    if level is not None:
+        ax.axvline(level, color=INK, lw=1, ls=(0, (4, 3)))
+    for place, (label, (value, low, high)) in enumerate(rows.items()):
+        if label in (bands or {}):
+            mean, least, most = bands[label]
+            ax.barh(place, most - least, left=least, height=0.6, color="#88ccee", alpha=0.6, label=band_label)
+            ax.plot([mean, mean], [place - 0.3, place + 0.3], color="#117733", lw=1.5)
+            band_label = "_again"  # one entry in the legend
+        ax.plot([low, high], [place, place], color=OTHER, lw=2)
+        ax.plot([value], [place], "o", color=OTHER, markersize=5)
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+    if xlim:
+        ax.update_datalim([(x, 0) for x in xlim], updatey=False)
+        ax.autoscale_view(scaley=False)
+    ax.grid(axis="x", color="#dddddd", lw=0.6)
+    if bands:
+        fig.legend(loc="outside upper right")
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def bands(
+    panels: Mapping[str, tuple[Mapping[str, Sequence[tuple[float, float, float, float]]], Mapping[str, tuple[float, float]]]],
+    alt: str, caption: str = "", *, xlabel: str,
+) -> None:  # fmt: skip
+    """Stored curves as bands with one's own points on top, one panel per number.
+
+    Args:
+        panels: title -> (bands, points); bands: label -> [(x, mean, low, high), ...] in the order in which the line runs,
+            points: label -> (x, y).
+
+    The panels show means and points in full; a band that is wider than the panel is cut off.
+    """
+    fig, axes = figure(3.2, 1, len(panels))
+    for ax, (title, (curves_, points)) in zip(axes[0], panels.items(), strict=True):
+        for index, (label, rows) in enumerate(curves_.items()):
+            x, mean, low, high = np.asarray(rows, dtype=float).T
+            ax.fill_between(x, low, high, color=_colour(index), alpha=0.2, lw=0)
+            ax.plot(x, mean, color=_colour(index), ls=_dash(index), marker=".", label=label)
+        for index, (label, (x, y)) in enumerate(points.items()):
+            ax.plot([x], [y], ls="", marker=OWN_MARKERS[index % len(OWN_MARKERS)], color=INK, markersize=7, label=label)
+        shown = [row[1] for rows in curves_.values() for row in rows] + [y for _, y in points.values()]
+        margin = 0.15 * (max(shown) - min(shown))  # a band may be far wider than what it surrounds
+        ax.set(xlabel=xlabel, title=title, ylim=(min(shown) - margin, max(shown) + margin))
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    show(fig, alt, caption)
+
+
+@torch.no_grad()
+@rc_context(STYLE)
+def manifold(
+    decoders: Mapping[str, Callable[[Tensor], Tensor]], alt: str, caption: str = "", *, steps: int = 20, limit: float = 3.0,
+    quantiles: bool = False, device: torch.device | str = "cpu",
+) -> None:  # fmt: skip
+    """What a decoder makes of a 2-D latent space: a steps x steps mosaic per decoder, z_1 to the right, z_2 upwards.
+
+    Args:
+        decoders: title -> function from z (N, 2) to logits.
+        limit: z runs from -limit to limit, evenly.
+        quantiles: instead, let z run over the prior's quantiles, so that every picture has the same prior probability.
+    """
+    axis = latent_axis(steps, limit, quantiles)
+    z2, z1 = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], 1).to(device)
+    fig, axes = figure(WIDTH / max(len(decoders), 1) * (0.98 if len(decoders) > 1 else 0.85) + 0.4, 1, len(decoders))
+    for ax, (title, decode) in zip(axes[0], decoders.items(), strict=True):
+        ax.imshow(mosaic(torch.sigmoid(decode(z)), steps), cmap="gray", vmin=0, vmax=1, extent=(0, steps, 0, steps))
+        marks = [0.5, steps / 2, steps - 0.5]  # the middle lies between two pictures where their number is even
+        labels = [f"{at.item():z.1f}" for at in (axis[0], (axis[(steps - 1) // 2] + axis[steps // 2]) / 2, axis[-1])]
+        ax.set_xticks(marks, labels)
+        ax.set_yticks(marks, labels)
+        ax.set(title=title, xlabel="$z_1$", ylabel="$z_2$")
+    show(fig, alt, caption)
+
+
+def latent_axis(steps: int, limit: float = 3.0, quantiles: bool = False) -> Tensor:
+    """``steps`` coordinates from -limit to limit, or the prior's quantiles (i + 1/2) / steps."""
+    if quantiles:
+        return torch.special.ndtri((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).float()
+    return torch.linspace(-limit, limit, steps)
+
+
+def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> None:
+    """A small table, one record a row; numbers that are not text are shown with three significant digits."""
+    heads = list(rows[0])
+    cells = [[_cell(row[head]) for head in heads] for row in rows]
+    plain = "\n".join("\t".join(line) for line in [heads, *cells])
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in cells)
+    head = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads)
+    title = f"<caption style='caption-side:bottom;text-align:left'>{html.escape(caption)}</caption>" if caption else ""
+    notebook.show_html(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", plain=plain)
+
+
+@rc_context(STYLE)
+def training_figure(
+    records: Sequence[Mapping[str, float]], epochs: int, strips: Mapping[str, np.ndarray]
+) -> tuple[Figure, str]:
+    """How a training went, to be shown by whoever asked, and its text alternative.
+
+    Args:
+        records: as ``Run.history``; one panel for each number, with its ``test_`` values where there are some.
+        epochs: where the curves will end.
+        strips: label -> row of images beside each other, (H, W) or (H, W, 3), drawn under the curves.
+    """
+    names = [key for key in records[0] if key not in ("epoch", "seconds") and not key.startswith("test_")]
+    names.sort(key=lambda name: name.startswith("critic_"))  # the model's own come first
+    columns = min(max(len(names), 3), 4)
+    curve_rows, left, row_height = math.ceil(len(names) / columns), 1.15, 1.9
+    stack_height = sum((WIDTH - left) * strip.shape[0] / strip.shape[1] for strip in strips.values())
+    height = row_height * curve_rows + stack_height
+    # laid out by hand: it is drawn again and again, and finding a layout takes longer than drawing
+    fig = Figure(figsize=(WIDTH, height), dpi=DPI)
+    grid = fig.add_gridspec(curve_rows, columns, left=0.06, right=0.99, top=1 - 0.25 / height, wspace=0.3, hspace=0.7,
+                            bottom=(stack_height + 0.5) / height)  # fmt: skip
+    for index, name in enumerate(names):
+        ax = fig.add_subplot(grid[index])
+        for line, key in enumerate((name, f"test_{name}")):
+            points = [(record["epoch"], record[key]) for record in records if key in record]
+            if points:
+                _line(ax, *zip(*points, strict=True), line, "test" if line else "training")
+        ax.set(title=name.replace("_", " "), xlabel="epoch", xlim=(0, max(epochs, 2) + 0.5))
+        if index == 0:
+            ax.legend()
+    if strips:
+        gaps = [np.pad(strip, [(0, 1)] + [(0, 0)] * (strip.ndim - 1), constant_values=1) for strip in strips.values()]
+        ax = fig.add_axes((left / WIDTH, 0, 1 - left / WIDTH, stack_height / height))
+        ax.set_axis_off()
+        ax.imshow(np.concatenate(gaps), cmap="gray", vmin=0, vmax=1, aspect="auto")
+    for place, label in enumerate(strips):
+        y = stack_height * (1 - (place + 0.5) / len(strips)) / height
+        fig.text((left - 0.1) / WIDTH, y, label, ha="right", va="center")
+    ends = ", ".join(f"{name} from {records[0][name]:.4g} to {records[-1][name]:.4g}" for name in names)
+    rows = f" Below them rows of images: {', '.join(strips)}." if strips else ""
+    return fig, f"Training curves up to epoch {records[-1]['epoch']:.3g}: {ends}.{rows}"
+
+
+def to_numpy(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
+    """A NumPy array of a tensor on any device, or of a sequence."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def to_pictures(images: Tensor) -> np.ndarray:
+    """(N, H, W) or (N, H, W, 3) float array for drawing, from flat, grey or colour images; uint8 is scaled."""
+    array = to_numpy(images.float() / 255 if images.dtype == torch.uint8 else images.float())
+    if array.ndim == 2:
+        side = math.isqrt(array.shape[1])
+        if side * side != array.shape[1]:
+            raise ValueError(f"flat images have {array.shape[1]} pixels, which is no square; expected e.g. 784 = 28 * 28.")
+        return array.reshape(-1, side, side)
+    if array.ndim == 4:
+        array = array[:, 0] if array.shape[1] == 1 else array.transpose(0, 2, 3, 1)
+    if array.ndim not in (3, 4):
+        raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, H*W), (N, H, W) or (N, C, H, W).")
+    return array
+
+
+def mosaic(images: Tensor, columns: int) -> np.ndarray:
+    """Images as one large picture, row by row; missing ones at the end are black."""
+    pictures = to_pictures(images)
+    rows = math.ceil(len(pictures) / columns)
+    height, width, *rest = pictures.shape[1:]
+    canvas = np.zeros((rows * columns, height, width, *rest), dtype=pictures.dtype)
+    canvas[: len(pictures)] = pictures
+    canvas = canvas.reshape(rows, columns, height, width, *rest).swapaxes(1, 2)
+    return canvas.reshape(rows * height, columns * width, *rest)
+
+
+def markup(fig: Figure, alt: str, caption: str) -> str:
+    """HTML of a figure with its text alternative and caption."""
+    drawn, coloured = _drawn(fig)
+    kind, picture = ("jpeg", _jpeg(drawn)) if coloured else ("png", _png(drawn, coloured))
+    data = base64.b64encode(picture).decode("ascii")
+    below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
+    width = int(fig.get_size_inches()[0] * DPI)
+    return (f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" alt="{html.escape(alt, quote=True)}" '
+            f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as a PNG file of few colours."""
+    return _png(*_drawn(fig))
+
+
+def _drawn(fig: Figure) -> tuple[PictureFile, bool]:
+    """The figure in pixels, and whether it shows coloured pictures: lines and grey pixels have fewer colours."""
+    from PIL import Image
+
+    canvas = io.BytesIO()
+    fig.savefig(canvas, format="rgba")
+    size = tuple(int(side) for side in fig.bbox.size)
+    drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
+    return drawn, drawn.getcolors(maxcolors=4096) is None
+
+
+def _png(drawn: PictureFile, coloured: bool) -> bytes:
+    """In a few colours, thin lines in theirs: half the bytes, or fewer, and no difference to the eye. Notebooks are kept
+    and sent."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    method = Image.Quantize.MEDIANCUT if coloured else Image.Quantize.MAXCOVERAGE  # the latter keeps thin lines
+    drawn.quantize(MOST_COLOURS if coloured else COLOURS, method, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _jpeg(drawn: PictureFile) -> bytes:
+    """Half the bytes of a PNG of 256 colours, and all colours."""
+    buffer = io.BytesIO()
+    drawn.save(buffer, format="jpeg", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+    return buffer.getvalue()
+
+
+def _span(values: np.ndarray, limit: float | None, prior: bool) -> tuple[float, float]:
+    """The range an axis of a code map needs: all codes, and the prior's circles where they are drawn."""
+    if limit:
+        return -limit, limit
+    low, high = float(values.min()), float(values.max())
+    if prior:
+        low, high = min(low, -3.0), max(high, 3.0)
+    margin = 0.04 * (high - low)
+    return low - margin, high + margin
+
+
+def _blank(ax) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _line(ax, x, y, index: int, label: str) -> None:
+    marker = "osD^vP*X"[index % 8] if len(x) < 30 else ""
+    ax.plot(x, y, color=_colour(index), ls=_dash(index), marker=marker, markersize=3.5, label=label)
+
+
+def _colour(index: int) -> str:
+    return (OTHER, ACCENT, "#117733", "#ddaa33", "#88ccee", "#882255", "#888888")[index % 7]
+
+
+def _dash(index: int):
+    return ("-", (0, (5, 2)), (0, (1, 1)), (0, (5, 2, 1, 2)))[index % 4]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, (float, np.floating)) or (isinstance(value, Tensor) and value.is_floating_point()):
+        value = float(value)
+        return "–" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)

@@ -1,0 +1,37 @@
+"""The control that takes a guess in a notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import anywidget
+import traitlets
+
+from .questions import Question
+
+FOLDER = Path(__file__).parent
+
+
+def about(question: Question, guess: object) -> dict:
+    """What the page script needs to know of a question; ``guess`` is where the control starts, None for nowhere."""
+    known = {"kind": question.kind, "text": question.text, "guess": guess}
+    if question.kind == "choice":
+        return known | {"choices": list(question.choices.items())}
+    height = question.height if question.kind == "curve" else question
+    known |= {"low": height.low, "high": height.high, "step": height.step}
+    if question.kind == "number":
+        return known | {"unit": question.unit}
+    return known | {"x": question.x, "places": question.places, "xlabel": question.xlabel, "ylabel": question.ylabel}
+
+
+class GuessWidget(anywidget.AnyWidget):
+    """Shows a question with its control; calls ``lock`` with what the button sends."""
+
+    _esm = FOLDER / "guess.js"
+    _css = FOLDER / "guess.css"
+    about = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, question: Question, guess: object, lock: Callable[[object], None]) -> None:
+        super().__init__(about=about(question, guess))
+        self.on_msg(lambda _, message, __: lock(message.get("guess")))

@@ -1,0 +1,25 @@
+"""One training loop for every unit: `fit`, its checkpoints and its live view."""
+
+from .fitting import (
+    CHECK_EVERY_ON_GPU,
+    Critic,
+    LossFunction,
+    PRECISIONS,
+    PROBE_SECONDS,
+    Run,
+    estimate_seconds,
+    evaluate,
+    fit,
+)
+
+__all__ = [
+    "CHECK_EVERY_ON_GPU",
+    "Critic",
+    "LossFunction",
+    "PRECISIONS",
+    "PROBE_SECONDS",
+    "Run",
+    "estimate_seconds",
+    "evaluate",
+    "fit",
+]

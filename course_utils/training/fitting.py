@@ -1,0 +1,296 @@
+"""One training loop for every unit."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from . import checkpoint as checkpoints
+from course_utils.system import device as device_module
+from course_utils import models
+from course_utils.models import runs
+from course_utils.datasets import batches, scale
+from .live import View, duration, open_view
+from .loop import Critic, Loop, LossFunction, NotFinite, checked, weights_are_finite
+
+__all__ = ["Critic", "LossFunction", "Run", "estimate_seconds", "evaluate", "fit"]
+
+PRECISIONS = ("float32", "bfloat16")
+PROBE_SECONDS = 0.4  # spent on steps of a throw-away copy before training, to say what training will cost
+CHECK_EVERY_ON_GPU = 20  # steps; looking at a loss makes the host wait for the device
+
+
+@dataclass
+class Run:
+    """A trained model with what happened to it.
+
+    ``history`` has one record per epoch: ``epoch``, ``seconds`` since the start, and the mean over the epoch of every
+    number that the loss function returned; with a ``test_`` before the name, the same on the test images. If training
+    stopped within an epoch, the last record averages over the steps made, and has no test numbers.
+    """
+
+    model: nn.Module
+    history: list[dict[str, float]] = field(default_factory=list)
+    settings: dict = field(default_factory=dict)
+    estimated_seconds: float = math.nan
+    seconds: float = 0.0
+    stopped: str | None = None  # why training ended early: "interrupted", "not finite"; None if it ran to its end
+
+    def curve(self, name: str) -> list[float]:
+        """The values of one number over the epochs, e.g. ``run.curve("test_loss")``; nan where it was not measured."""
+        if self.history and name not in self.history[0]:
+            raise KeyError(f"no {name!r} in this history; there are {', '.join(self.history[0])}.")
+        return [record.get(name, math.nan) for record in self.history]
+
+
+def fit(
+    model: nn.Module,
+    loss_function: LossFunction,
+    images: Tensor,
+    *,
+    epochs: int,
+    test_images: Tensor | None = None,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    seed: int | None = None,
+    name: str | None = None,
+    unit: str | None = None,
+    label: str | None = None,
+    critic: Critic | None = None,
+    precision: str = "float32",
+    cuda_graph: bool = False,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[Run], None] | None = None,
+    progress: bool = True,
+    live: bool = True,
+) -> Run:
+    """Train ``model`` with Adam on batches of ``images``.
+
+    Args:
+        model: what is trained, in place; it is moved to the images' device.
+        loss_function: called as ``loss_function(model, x)`` with x (B, ...) in [0, 1]; returns a dict of scalars of
+            which ``"loss"`` is minimised and all are recorded.
+        images: (N, ...) uint8 on the device (see ``datasets``), or floats.
+        epochs: passes over the images.
+        test_images: measured after each epoch, in evaluation mode.
+        seed: of the order of the images and of all noise; default: whatever state the generators are in.
+        name: keep the model under ``runs/<unit>/<name>``, where later units and the scoreboard find it.
+        unit: by default that of the notebook, told by its folder's name.
+        label: what the scoreboard calls the model, e.g. ``"MMD-VAE, weight 100"``; default: its name.
+        critic: a network trained beside the model; ``loss_function`` reaches its module by itself.
+        precision: ``float32``, or ``bfloat16`` for mixed precision (torch.autocast); weights stay float32.
+        cuda_graph: on a CUDA device, record the step once and replay it. What the loss function does besides computing
+            tensors (counting, printing, looking at a number) then happens in the first steps alone.
+        checkpoint: a file that is written after every epoch and gone on from if it is there. On a CPU with the same
+            number of threads, a training that was interrupted ends with the very weights of one that was not.
+        on_epoch: called with the run after every epoch, with the model in training mode.
+        progress: say the cost beforehand and show how far it is.
+        live: in a notebook, draw curves, reconstructions and samples too while they change. Samples are drawn of a
+            model whose loss has a part ``rate``, ``mmd`` or ``gap``: it is pulled towards a prior.
+
+    An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far.
+    A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
+
+    Returns:
+        Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
+    """
+    _check_arguments(model, loss_function, images, test_images, epochs, batch_size, lr)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    if name is not None:
+        runs.check_name(name)  # now, not when the training is done
+    if seed is not None:
+        device_module.seed_everything(seed)
+    device = images.device
+    if cuda_graph and device.type != "cuda":
+        raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
+    model.to(device).train()
+    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "images": len(images),
+                "device": str(device), "budget": device_module.budget_name()}  # fmt: skip
+    if critic:
+        critic.module.to(device).train()
+        settings |= {"critic_steps": critic.steps, "critic_lr": critic.lr, "critic_betas": list(critic.betas)}
+    if precision != "float32":
+        settings["precision"] = precision
+    if cuda_graph:
+        settings["cuda_graph"] = True
+    run = Run(model, settings=settings)
+    loop = Loop(model, loss_function, images, batch_size=batch_size, lr=lr, critic=critic, precision=precision,
+                cuda_graph=cuda_graph)  # fmt: skip
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    if checkpoint is not None and checkpoint.exists():
+        run.history = checkpoints.load(checkpoint, loop, settings, device)
+        if progress:
+            print(f"Going on after epoch {len(run.history)}, from {checkpoint}.", flush=True)
+    ahead = epochs - len(run.history)
+    if ahead > 0 and progress:
+        run.estimated_seconds = estimate_seconds(model, loss_function, images, ahead, batch_size, test_images, critic,
+                                                 precision, cuda_graph)  # fmt: skip
+        print(f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
+              f"on {device_module.describe(device)}.", flush=True)  # fmt: skip
+
+    def at_epoch() -> None:
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, loop, settings, run.history, device)
+        if on_epoch is not None:
+            on_epoch(run)
+
+    view, last_words = View(run.history, epochs, loop.steps), ""
+    if progress:
+        shown = images if test_images is None else test_images
+        view = open_view(run.history, epochs, loop.steps, model=model, images=shown, pictures=live)
+    try:
+        _train(run, loop, loss_function, test_images, view, at_epoch)
+        last_words = _last_words(run, epochs) if progress or run.stopped else ""
+    finally:
+        view.finish(last_words)
+    model.eval()
+    if critic:
+        critic.module.eval()
+    if name is not None:
+        record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
+        runs.save(name, model, runs.about(model, images, label, name) | record, unit)
+    return run
+
+
+def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batch_size: int = 1000) -> dict[str, float]:
+    """Means over ``images`` of what ``loss_function`` returns, with the model in evaluation mode (restored after)."""
+    totals: dict[str, float] = {}
+    with models.evaluating(model):
+        for x in batches(images, batch_size, shuffle=False):
+            for key, value in checked(loss_function(model, x)).items():
+                totals[key] = totals.get(key, 0.0) + float(value) * len(x) / len(images)
+    return totals
+
+
+def estimate_seconds(
+    model: nn.Module, loss_function: LossFunction, images: Tensor, epochs: int, batch_size: int = 128,
+    test_images: Tensor | None = None, critic: Critic | None = None, precision: str = "float32",
+    cuda_graph: bool = False,
+) -> float:  # fmt: skip
+    """Seconds that ``fit`` will take here, from a few steps of copies. Nothing that is given is changed, nor the
+    random state."""
+    with device_module.random_state_kept():
+        loop = Loop(model, loss_function, images, batch_size=batch_size, lr=1e-3, critic=critic, precision=precision,
+                    on_copies=True, cuda_graph=cuda_graph)  # fmt: skip
+
+        def endless():
+            while True:  # epoch after epoch, so that drawing the order of the images is counted too
+                yield from loop.batches()
+
+        supply = endless()
+        try:
+            for _ in range(loop.settling):
+                loop.step(next(supply))
+            done, began = 0, _clock(images.device)
+            while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
+                loop.step(next(supply))
+                done += 1
+        finally:
+            loop.rest()
+        step_seconds = (_clock(images.device) - began) / done
+        test_seconds = 0.0
+        if test_images is not None:
+            began = _clock(images.device)
+            evaluate(loop.model, loss_function, test_images[:1000])
+            test_seconds = (_clock(images.device) - began) * len(test_images) / min(len(test_images), 1000)
+    return epochs * (loop.steps * step_seconds + test_seconds)
+
+
+def _clock(device: torch.device) -> float:
+    device_module.synchronize(device)
+    return time.perf_counter()
+
+
+def _train(run: Run, loop: Loop, loss_function, test_images, view: View, at_epoch) -> None:
+    model, epochs, past = loop.model, run.settings["epochs"], len(run.history)
+    before = run.history[-1]["seconds"] if past else 0.0
+    check_every = 1 if torch.device(run.settings["device"]).type == "cpu" else CHECK_EVERY_ON_GPU
+    began = time.perf_counter() - before
+    epoch, done, totals = past, 0, {}
+    try:
+        for epoch in range(past + 1, epochs + 1):
+            model.train()
+            last_good = {key: value.clone() for key, value in model.state_dict().items()}
+            done, totals = 0, {}
+            for x in loop.batches():
+                for key, value in loop.step(x, watch=done % check_every == 0).items():
+                    totals[key] = totals[key] + value if key in totals else value
+                done += 1
+                view.step(epoch, done, totals)
+            if not weights_are_finite(model):
+                raise NotFinite
+            record = _record(epoch, totals, done, began)
+            if test_images is not None:
+                test = evaluate(model, loss_function, test_images)
+                record.update({f"test_{key}": value for key, value in test.items()})
+            run.history.append(record)
+            done = 0
+            at_epoch()
+    except KeyboardInterrupt:
+        run.stopped = "interrupted"
+    except NotFinite:
+        run.stopped = "not finite"
+        if not weights_are_finite(model):
+            model.load_state_dict(last_good)
+    finally:
+        loop.rest()
+        run.seconds = time.perf_counter() - began
+    if run.stopped and done:
+        run.history.append(_record(epoch, totals, done, began))
+
+
+def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began: float) -> dict[str, float]:
+    means = {key: float(value) / steps for key, value in totals.items()}
+    return {"epoch": epoch, "seconds": time.perf_counter() - began, **means}
+
+
+def _last_words(run: Run, epochs: int) -> str:
+    if not run.stopped:
+        return f"{epochs} epoch{'s' * (epochs > 1)} in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}." if epochs else ""
+    where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
+    if run.stopped == "interrupted":
+        return f"Interrupted {where}. The model is usable as it is, and its history is kept."
+    return (
+        f"Stopped {where}: the loss is no longer a finite number. The weights are from before it was so. "
+        "Likely causes: exp of a large logvar, log of 0 (work with logits), or a learning rate that is too high "
+        f"(here {run.settings['lr']:g})."
+    )
+
+
+def _roughly(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else f"about {duration(seconds)}"
+
+
+def _check_arguments(model, loss_function, images, test_images, epochs: int, batch_size: int, lr: float) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; expected a module, such as models.Autoencoder(...).")
+    if not callable(loss_function):
+        raise TypeError(f"loss_function is {loss_function!r}; expected a function of model and x that returns a dict.")
+    for label, given in (("images", images), ("test_images", test_images)):
+        if given is None and label == "test_images":
+            continue
+        if not isinstance(given, Tensor) or given.ndim < 2:
+            what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ValueError(
+                f"{label} is {what}; expected a tensor (N, ...) of images, e.g. data.train_images.flatten(1)."
+            )
+        if len(given) == 0:
+            raise ValueError(f"{label} is empty; expected at least one image.")
+        scale(given[:1])  # raises TypeError for what is neither bytes nor floats
+    if test_images is not None and test_images.shape[1:] != images.shape[1:]:
+        raise ValueError(
+            f"test_images is {tuple(test_images.shape)} and images is {tuple(images.shape)}; "
+            "expected one shape of image."
+        )
+    for label, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{label} is {value!r}; expected a whole number from {least} up (an int).")
+    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
+        raise ValueError(f"lr is {lr!r}; expected a number above 0.")
