@@ -120,8 +120,9 @@ def _stop(executor: Executor) -> None:
 def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
     workers = options.workers()
     context = get_context("forkserver")  # workers share the pages of what is imported once
-    context.set_forkserver_preload(["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check",
-                                    "torch._dynamo"])
+    context.set_forkserver_preload(
+        ["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check", "torch._dynamo"]
+    )
     forkserver.ensure_running()  # imports while the warm process does
     with WarmProcess(options.unsafe) as warm:
         yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker), warm.address

@@ -52,8 +52,10 @@ def beliefs_in(notebook: object, questions: dict[str, Question]) -> dict[str, Be
     for kept in (data.get(MIME) for _, outputs in code for data in outputs):
         if isinstance(kept, dict) and isinstance(kept.get("question"), str) and kept["question"] in questions:
             question, belief = questions[kept["question"]], found[kept["question"]]
-            belief[:] = (_first(belief[0], question.read(kept.get("guess"))),
-                         _first(belief[1], question.read_truth(kept.get("truth"))))
+            belief[:] = (
+                _first(belief[0], question.read(kept.get("guess"))),
+                _first(belief[1], question.read_truth(kept.get("truth"))),
+            )
     for asked in (asked_in(source) for source, _ in code if "predict" in source):
         if asked and asked[0].text in questions and found[asked[0].text][0] is None:
             found[asked[0].text][0] = questions[asked[0].text].read(asked[1])
@@ -87,8 +89,9 @@ def consensus(question: Question, truths: list) -> object:
 def _rows(question: Question, guesses: list, truth: object) -> list[list[str]]:
     if isinstance(question, Number):
         edge = (question.high - question.low) / _BINS
-        names = {i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}"
-                 for i in range(_BINS)}
+        names = {
+            i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}" for i in range(_BINS)
+        }
         place = lambda value: min(max(int((value - question.low) / edge), 0), _BINS - 1)  # noqa: E731
     else:
         names = {letter: question.words(letter) for letter in question.choices}
@@ -96,17 +99,24 @@ def _rows(question: Question, guesses: list, truth: object) -> list[list[str]]:
     counts = Counter(map(place, guesses))
     most = max(counts.values(), default=1)
     mark = None if truth is None else place(truth)
-    return [[f"<strong>{escape(name)} (measured)</strong>" if key == mark else escape(name),
-             f'<span class="bar" style="width:{_EM * counts[key] / most:.1f}em" aria-hidden="true"></span> {counts[key]}']
-            for key, name in names.items()]
+    return [
+        [
+            f"<strong>{escape(name)} (measured)</strong>" if key == mark else escape(name),
+            f'<span class="bar" style="width:{_EM * counts[key] / most:.1f}em" aria-hidden="true"></span> {counts[key]}',
+        ]
+        for key, name in names.items()
+    ]
 
 
 def _curves(question: Curve, guesses: list, truth: object) -> str:
     """Every guess as a thin line, the truth as a thick dashed one."""
+
     def line(heights, look: str) -> str:
         shares = [min(max((height - question.low) / (question.high - question.low), 0), 1) for height in heights]
-        points = " ".join(f"{_MARGIN + place * (_WIDTH - 2 * _MARGIN):.1f},{_HEIGHT - 24 - share * (_HEIGHT - 40):.1f}"
-                          for place, share in zip(question.places, shares, strict=True))
+        points = " ".join(
+            f"{_MARGIN + place * (_WIDTH - 2 * _MARGIN):.1f},{_HEIGHT - 24 - share * (_HEIGHT - 40):.1f}"
+            for place, share in zip(question.places, shares, strict=True)
+        )
         return f'<polyline points="{points}" fill="none" {look}/>'
 
     def text(x: float, y: float, words: object, anchor: str) -> str:
@@ -116,13 +126,17 @@ def _curves(question: Curve, guesses: list, truth: object) -> str:
     parts = [line(guess, 'stroke="#0072b2" stroke-width="1.5" stroke-opacity="0.5"') for guess in guesses]
     parts += [line(truth, 'stroke="#000" stroke-width="3" stroke-dasharray="7 4"')] if truth is not None else []
     parts += [text(x, _HEIGHT - 6, f"{value:g}", "middle") for x, value in zip(places, question.x, strict=True)]
-    parts += [text(_MARGIN - 8, 20, f"{question.high:g}", "end"),
-              text(_MARGIN - 8, _HEIGHT - 20, f"{question.low:g}", "end")]
+    parts += [
+        text(_MARGIN - 8, 20, f"{question.high:g}", "end"),
+        text(_MARGIN - 8, _HEIGHT - 20, f"{question.low:g}", "end"),
+    ]
     axes = f"{question.ylabel} against {question.xlabel}"
     alt = f"{axes}: {len(guesses)} guesses" + (f". Measured: {question.words(truth)}" if truth is not None else "")
     note = f"{axes}. Thin: guesses." + (" Thick, dashed: measured." if truth is not None else "")
-    return (f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12">'
-            f"{''.join(parts)}</svg><p>{escape(note)}</p>")
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12">'
+        f"{''.join(parts)}</svg><p>{escape(note)}</p>"
+    )
 
 
 def _content(data: bytes) -> object:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.cli.handin import is_graded, require_graded
+from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, find_tree, tree_at
 
-Units = Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
+Units = Annotated[list[str] | None, typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 
@@ -79,31 +79,32 @@ def solutions(
     with tempfile.TemporaryDirectory(dir=workspace(tree)) as runs:
         for unit in _units(tree, units, all_units):
             print(f"{unit}: running ...", flush=True)
-            path, seconds = solve_unit(tree, unit, budget=budget, allow_fallback=allow_fallback,
-                                       debug=context.obj["debug"], runs=Path(runs))  # fmt: skip
+            path, seconds = solve_unit(
+                tree, unit, budget=budget, allow_fallback=allow_fallback, debug=context.obj["debug"], runs=Path(runs)
+            )
             print(f"{unit}: {_shown(path, tree)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
 
 
 def grade(
     context: typer.Context,
-    units: Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
+    units: Annotated[list[str] | None, typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
     all_units: All = False,
-    student: Annotated[Optional[str], typer.Option(help="Only this student (folder name in submitted/).")] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student (folder name in submitted/).")] = None,
     marks_only: Annotated[
         bool, typer.Option("--marks-only", help="Run nothing: write out the gradebook again.")
     ] = False,
     jobs: Annotated[
-        Optional[int],
+        int | None,
         typer.Option(
             "--jobs", "-j", help="Submissions at a time; default: one for each processor.", show_default=False
         ),
     ] = None,
-    cluster: Annotated[Optional[str], typer.Option(help="Address of a dask scheduler: its workers grade.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a dask scheduler: its workers grade.")] = None,
     force: Annotated[
         bool, typer.Option("--force/--resume", help="Grade again what has not changed; default: only what has.")
     ] = False,
     db: Annotated[
-        Optional[str], typer.Option(help="URL of the gradebook, e.g. postgresql://me@host/course; also $COURSE_DB.")
+        str | None, typer.Option(help="URL of the gradebook, e.g. postgresql://me@host/course; also $COURSE_DB.")
     ] = None,
     unsafe: Annotated[
         bool, typer.Option("--unsafe", help="Grade also where student code cannot be isolated: it runs as you.")
@@ -134,11 +135,18 @@ def grade(
     for unit in _graded(tree, units, all_units):
         print(f"{unit}:", flush=True)
         rows += grade_unit(
-            tree, unit, student=student, run=not marks_only, debug=context.obj["debug"],
-            progress=lambda line: print(f"  {line}", flush=True), options=options,
+            tree,
+            unit,
+            student=student,
+            run=not marks_only,
+            debug=context.obj["debug"],
+            progress=lambda line: print(f"  {line}", flush=True),
+            options=options,
         )
-    print(f"{_shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows of this run, "
-          f"{sum(row.status == NEEDS_MARKING for row in rows)} to be marked by hand.")
+    print(
+        f"{_shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows of this run, "
+        f"{sum(row.status == NEEDS_MARKING for row in rows)} to be marked by hand."
+    )
     undecided = [row for row in rows if row.undecided]
     for row in undecided:
         print(f"course: undecided: {row.student}, {row.unit}, {row.exercise}: {row.reason}", file=sys.stderr)
@@ -148,9 +156,9 @@ def grade(
 
 def feedback(
     context: typer.Context,
-    units: Annotated[Optional[list[str]], typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
+    units: Annotated[list[str] | None, typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
     all_units: All = False,
-    student: Annotated[Optional[str], typer.Option(help="Only this student.")] = None,
+    student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
     with_mark_scheme: Annotated[bool, typer.Option("--with-mark-scheme", help="Leave the mark schemes in.")] = False,
 ) -> None:
     """Make the pages that students get back.
@@ -198,7 +206,7 @@ def report(
     units: Units = None,
     all_units: All = False,
     platform: Annotated[
-        Optional[str], typer.Option("--csv", help="Also write a table that this platform imports: canvas or moodle.")
+        str | None, typer.Option("--csv", help="Also write a table that this platform imports: canvas or moodle.")
     ] = None,
 ) -> None:
     """Make the page about a graded class.

@@ -135,6 +135,7 @@ def _unpacked(entry: Entry) -> dict[str, bytes]:
     if entry.path.suffix.lower() != ".zip":
         return {_bare_name(entry.path): data}
     import io
+
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         infos = [
             info for info in archive.infolist() if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)

@@ -49,8 +49,9 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     students = [hand_in_samples(demo, unit, notebook_path(tree.root / "solutions", unit)) for unit in units][-1]
     progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     for unit in units:
-        grade_unit(demo, unit, progress=lambda line: progress(f"  {unit[:2]} {line}"),
-                   options=Options(force=True, unsafe=True))
+        grade_unit(
+            demo, unit, progress=lambda line: progress(f"  {unit[:2]} {line}"), options=Options(force=True, unsafe=True)
+        )
         feedback_unit(demo, unit)
     progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
     return write_report(demo, demo.root / "report.html", units, title="Sample class")

@@ -20,6 +20,12 @@ class FeedbackExporter(HTMLExporter):
         config.FeedbackExporter.template_name = "course_feedback"
         config.FeedbackExporter.extra_template_basedirs = [str(TEMPLATES)]
         config.NbConvertBase.display_data_priority = [
-            "text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain",
-        ]  # fmt: skip
+            "text/html",
+            "text/markdown",
+            "image/svg+xml",
+            "text/latex",
+            "image/png",
+            "image/jpeg",
+            "text/plain",
+        ]
         return config

@@ -16,8 +16,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 
-from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.cli.handin import course_cells, exercise_name
+from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
 from .batch import Failed, Options, run_batch
@@ -38,8 +38,13 @@ Progress = Callable[[str], None]
 
 
 def grade_unit(
-    tree: Tree, unit: str, student: str | None = None, run: bool = True, debug: bool = False,
-    progress: Progress = lambda line: None, options: Options = Options(),
+    tree: Tree,
+    unit: str,
+    student: str | None = None,
+    run: bool = True,
+    debug: bool = False,
+    progress: Progress = lambda line: None,
+    options: Options = Options(),
 ) -> list[Grade]:
     """Grade one unit for every student (or one) and update the gradebook, grades.csv and grades.json.
 
@@ -183,8 +188,15 @@ def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, prob
             settle(gradebook, cells, unit, student, score)
         return [Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason) for cell in cells]
     notebook = read_graded(tree.root, unit, student)
-    by_name = {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells
-               if cell.metadata.get("nbgrader", {}).get("grade_id")} if notebook else {}
+    by_name = (
+        {
+            cell.metadata.nbgrader.grade_id: cell
+            for cell in notebook.cells
+            if cell.metadata.get("nbgrader", {}).get("grade_id")
+        }
+        if notebook
+        else {}
+    )
     return [_row(gradebook, cell, unit, student, by_name) for cell in cells]
 
 

@@ -30,8 +30,9 @@ def save_graded(course: NbGraderCourse, gradebook: Gradebook, unit: str, student
     write_whole(path, nbformat.writes(notebook))
 
 
-def _enter(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode,
-           timestamp: Any) -> NotebookNode:
+def _enter(
+    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode, timestamp: Any
+) -> NotebookNode:
     gradebook.update_or_create_student(student)
     submission = gradebook.update_or_create_submission(unit, student, **({"timestamp": timestamp} if timestamp else {}))
     resources = {

@@ -55,7 +55,9 @@ def write_grades(root: Path, grades: list[Grade]) -> None:
     for grade in grades:
         writer.writerow([_escape(_text(getattr(grade, column))) for column in COLUMNS])
     write_whole(root / "grades.csv", text.getvalue())
-    write_whole(root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n")
+    write_whole(
+        root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 def read_grades(path: Path) -> list[Grade]:
@@ -65,9 +67,13 @@ def read_grades(path: Path) -> list[Grade]:
     with path.open(encoding="utf-8", newline="") as lines:
         return [
             Grade(
-                student=_unescape(row["student"]), unit=_unescape(row["unit"]), exercise=_unescape(row["exercise"]),
-                score=float(row["score"]) if row["score"] else None, max_score=float(row["max_score"]),
-                status=row["status"], reason=_unescape(row["reason"]),
+                student=_unescape(row["student"]),
+                unit=_unescape(row["unit"]),
+                exercise=_unescape(row["exercise"]),
+                score=float(row["score"]) if row["score"] else None,
+                max_score=float(row["max_score"]),
+                status=row["status"],
+                reason=_unescape(row["reason"]),
             )
             for row in csv.DictReader(lines)
         ]

@@ -61,12 +61,14 @@ def load_bank() -> dict:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     from bank import BANKS
+
     return BANKS
 
 
 def measure(exercise: str, index: int, right: bool, runs: int) -> Measured:
     """Judge one implementation `runs` times."""
     from course_utils.checks import CHECKS
+
     bank = load_bank()[exercise]
     entry = (bank.right_ones if right else bank.wrong_ones)[index]
     measured = Measured(exercise, entry.name, entry.about, right, entry.cause)
@@ -79,18 +81,22 @@ def measure(exercise: str, index: int, right: bool, runs: int) -> Measured:
         causes = dict.fromkeys(law.cause for _, law in broken if law.cause)
         measured.causes["|".join(sorted(cause.id for cause in causes))] += 1
         measured.message = " / ".join(cause.sentence for cause in causes)
-        measured.trouble = next((f"{law.name}: expected {law.expected}, got {law.got}" for _, law in broken),
-                                measured.trouble)
+        measured.trouble = next(
+            (f"{law.name}: expected {law.expected}, got {law.got}" for _, law in broken), measured.trouble
+        )
     return measured
 
 
-def measure_all(runs_wrong: int, runs_right: int, *, workers: int = 2,
-                tell: Callable[[str], None] = lambda line: None) -> list[Measured]:
+def measure_all(
+    runs_wrong: int, runs_right: int, *, workers: int = 2, tell: Callable[[str], None] = lambda line: None
+) -> list[Measured]:
     """Judge the whole bank, in the order of the bank."""
-    jobs = [(exercise, index, right, runs_right if right else runs_wrong)
-            for exercise, bank in load_bank().items()
-            for right, entries in ((False, bank.wrong_ones), (True, bank.right_ones))
-            for index in range(len(entries))]
+    jobs = [
+        (exercise, index, right, runs_right if right else runs_wrong)
+        for exercise, bank in load_bank().items()
+        for right, entries in ((False, bank.wrong_ones), (True, bank.right_ones))
+        for index in range(len(entries))
+    ]
     if workers <= 1:
         results = [measure(*job) for job in jobs]
     else:
@@ -110,12 +116,14 @@ def measure_all(runs_wrong: int, runs_right: int, *, workers: int = 2,
 
 def _one_thread() -> None:
     import torch
+
     torch.set_num_threads(1)
 
 
 def render(results: list[Measured]) -> str:
     """The page."""
     from course_utils.checks import CHECKS
+
     wrong = [r for r in results if not r.right]
     right = [r for r in results if r.right]
     explained, false = sum(r.well_explained for r in wrong), sum(r.falsely_explained for r in wrong)
@@ -139,14 +147,20 @@ def render(results: list[Measured]) -> str:
         mine = [r for r in results if r.exercise == exercise]
         lines += [f"## {exercise}", "", "Laws (weight):", ""]
         lines += [f"{number}. {law.name} ({law.weight})" for number, law in enumerate(check.laws, 1)]
-        lines += ["", "| wrong implementation | what it stands for | below full marks | broken laws | likely cause "
-                  "named |",
-                  "| --- | --- | --- | --- | --- |"]
+        lines += [
+            "",
+            "| wrong implementation | what it stands for | below full marks | broken laws | likely cause named |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         for r in (r for r in mine if not r.right):
-            laws = ", ".join(str(n) if count == r.runs else f"{n} ({100 * count // r.runs} %)" for n,
-                             count in sorted(r.broken.items()))
-            lines.append(f"| {r.name} | {_cell(r.about)} | {r.runs - r.full} of {r.runs} | {laws} | "
-                         f"{_cell(r.message) or 'unknown'} |")
+            laws = ", ".join(
+                str(n) if count == r.runs else f"{n} ({100 * count // r.runs} %)"
+                for n, count in sorted(r.broken.items())
+            )
+            lines.append(
+                f"| {r.name} | {_cell(r.about)} | {r.runs - r.full} of {r.runs} | {laws} | "
+                f"{_cell(r.message) or 'unknown'} |"
+            )
         lines += ["", "| right implementation | style | full marks |", "| --- | --- | --- |"]
         lines += [f"| {r.name} | {_cell(r.about)} | {r.full} of {r.runs} |" for r in mine if r.right]
         lines.append("")

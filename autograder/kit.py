@@ -13,10 +13,10 @@ from typing import Any
 
 import nbformat
 
-from course_utils.system.whole_file import whole_zip
-from course_utils.system.errors import CourseError
 from course_utils.cli.handin import graded_cells
+from course_utils.system.errors import CourseError
 from course_utils.system.tree import UNIT_NAME, Tree
+from course_utils.system.whole_file import whole_zip
 
 from .release import check_release
 
@@ -75,7 +75,7 @@ def student_pyproject(main: dict[str, Any]) -> str:
         for key in ("name", "version", "description", "license", "requires-python")
     ]
     lines += ["dependencies = [", *(f"    {json.dumps(package)}," for package in project["dependencies"]), "]", ""]
-    lines += ["[project.scripts]", f'course = {json.dumps(project["scripts"]["course"])}', ""]
+    lines += ["[project.scripts]", f"course = {json.dumps(project['scripts']['course'])}", ""]
     lines += ["[tool.hatch.build.targets.wheel]", 'packages = ["course_utils"]']
     return "\n".join(lines) + "\n"
 

@@ -55,7 +55,10 @@ class NbGraderCourse:
             yield gradebook
 
     def convert(
-        self, converter: type[BaseConverter], unit: str, student: str | None = None,
+        self,
+        converter: type[BaseConverter],
+        unit: str,
+        student: str | None = None,
         settings: dict[str, Any] | None = None,
         **overrides: Any,
     ) -> None:

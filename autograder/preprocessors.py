@@ -55,8 +55,7 @@ class NameStub(NbGraderPreprocessor):
 
     name_mark = "@EXERCISE@"
     placeholder = (
-        "# YOUR CODE HERE\n"
-        f'raise NotImplementedError("{name_mark}: not written yet; replace this line with your code")'
+        f'# YOUR CODE HERE\nraise NotImplementedError("{name_mark}: not written yet; replace this line with your code")'
     )
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
@@ -113,7 +112,9 @@ class ExecuteSubmission(NbGraderPreprocessor):
     def settings(self) -> Settings:
         """The limits of one examination."""
         return Settings(
-            cell_seconds=self.timeout, total_seconds=self.total_timeout, grace=self.grace,
+            cell_seconds=self.timeout,
+            total_seconds=self.total_timeout,
+            grace=self.grace,
             limits=Limits(memory_mb=self.memory_mb, processes=self.processes, files_mb=self.files_mb),
             call_limits={"call": min(10.0, self.timeout), "check": min(20.0, 2 * self.timeout)},
         )

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 from nbformat import NotebookNode
 
-from .grades_file import CRASHED, GRADED, REPAIRED, TIMED_OUT
 from .examiner.settings import RECORD
+from .grades_file import CRASHED, GRADED, REPAIRED, TIMED_OUT
 from .preprocessors import is_answer
 from .repair import is_blank
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import filecmp
 import shutil
 import tempfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat

@@ -202,11 +202,12 @@ def _bare(source: str) -> str:
     return "".join(source.split())
 
 
-def _after_its_question(cells: list[NotebookNode], taken: set[int], template: Template, found: dict[str, NotebookNode],
-                        grade_id: str) -> NotebookNode | None:
+def _after_its_question(
+    cells: list[NotebookNode], taken: set[int], template: Template, found: dict[str, NotebookNode], grade_id: str
+) -> NotebookNode | None:
     """The free text cell below the question that comes before this answer in the unit."""
     order = list(template.marked)
-    before = [name for name in order[:order.index(grade_id)] if template.marked[name].kind == TASK and name in found]
+    before = [name for name in order[: order.index(grade_id)] if template.marked[name].kind == TASK and name in found]
     if not before:
         return None
     position = next(i for i, cell in enumerate(cells) if cell is found[before[-1]])
@@ -266,8 +267,13 @@ def _marks(wanted: TemplateCell) -> dict[str, Any]:
     """nbgrader's metadata of a cell as released."""
     graded = wanted.kind in (TEST, ANSWER)
     marks: dict[str, Any] = {
-        "grade": graded, "grade_id": wanted.grade_id, "locked": wanted.kind in (TEST, TASK), "schema_version": _SCHEMA,
-        "solution": wanted.kind in (SOLUTION, ANSWER), "task": wanted.kind == TASK, "cell_type": wanted.cell_type,
+        "grade": graded,
+        "grade_id": wanted.grade_id,
+        "locked": wanted.kind in (TEST, TASK),
+        "schema_version": _SCHEMA,
+        "solution": wanted.kind in (SOLUTION, ANSWER),
+        "task": wanted.kind == TASK,
+        "cell_type": wanted.cell_type,
     }
     if graded or wanted.kind == TASK:
         marks["points"] = wanted.points
@@ -301,8 +307,9 @@ def _insert_missing(
         last = found[grade_id]
 
 
-def _tests_after_solutions(cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template,
-                           result: Repaired) -> None:
+def _tests_after_solutions(
+    cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template, result: Repaired
+) -> None:
     """A test is judged where it stands; where it stands before its solution it is moved behind it."""
     for grade_id, wanted in template.marked.items():
         solution = found.get(grade_id.removeprefix("test_")) if wanted.kind == TEST else None

@@ -37,15 +37,25 @@ def write_report(tree: Tree, path: Path, units: list[str] | None = None, title: 
     return path
 
 
-def report_page(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode]], given: dict[str, str],
-                title: str, beliefs: str = "") -> str:
+def report_page(
+    grades: list[Grade],
+    notebooks: dict[str, dict[str, NotebookNode]],
+    given: dict[str, str],
+    title: str,
+    beliefs: str = "",
+) -> str:
     """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped. ``beliefs``
     is a section of its own, made from the submissions."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
     parts = [
         f"<p>{escape(_isolation(notebooks))}</p>",
-        *class_sections(grades), beliefs,
-        _misconceptions(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks), _alike(pairs),
+        *class_sections(grades),
+        beliefs,
+        _misconceptions(notebooks),
+        _trouble(grades),
+        _repairs(notebooks),
+        _slowest(notebooks),
+        _alike(pairs),
     ]
     return page(title, "\n".join(parts))
 
@@ -65,8 +75,11 @@ def platform_table(tree: Tree, platform: str) -> str:
     for student in sorted({grade.student for grade in grades}):
         known = roster.get(student, {})
         points = [_points(grades, student, unit) for unit in units]
-        row = [known.get("name", student), known.get("id", "")] if platform == "canvas" else [
-            known.get("name", student), f"Participant {known['id']}" if known.get("id") else student]
+        row = (
+            [known.get("name", student), known.get("id", "")]
+            if platform == "canvas"
+            else [known.get("name", student), f"Participant {known['id']}" if known.get("id") else student]
+        )
         writer.writerow([_plain(cell) for cell in row] + ([""] * 3 if platform == "canvas" else []) + points)
     return lines.getvalue()
 
@@ -100,6 +113,7 @@ def _given_text(tree: Tree, unit: str) -> str:
     if not path.is_file():
         return "\n\n".join(cell.source for cell in read_source(tree, unit).cells if "nbgrader" not in cell.metadata)
     import nbformat
+
     return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
 
 
@@ -142,20 +156,30 @@ def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
 
 
 def _trouble(grades: list[Grade]) -> str:
-    rows = [[escape(g.student), escape(g.unit), escape(g.exercise), escape(g.status), escape(g.reason)]
-            for g in grades if g.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING)]
+    rows = [
+        [escape(g.student), escape(g.unit), escape(g.exercise), escape(g.status), escape(g.reason)]
+        for g in grades
+        if g.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING)
+    ]
     return table("Timed out, crashed, unreadable or missing", ["student", "unit", "exercise", "status", "reason"], rows)
 
 
 def _repairs(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
-    rows = [[escape(student), escape(unit), escape(str(note))] for unit, of in notebooks.items()
-            for student, notebook in of.items() for note in notebook.metadata.get(RECORD, {}).get("repairs", [])]
+    rows = [
+        [escape(student), escape(unit), escape(str(note))]
+        for unit, of in notebooks.items()
+        for student, notebook in of.items()
+        for note in notebook.metadata.get(RECORD, {}).get("repairs", [])
+    ]
     return table(f"Repairs (rows have the status {REPAIRED})", ["student", "unit", "what"], rows)
 
 
 def _slowest(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
-    times = [(nb.metadata.get(RECORD, {}).get("seconds") or 0, student, unit)
-             for unit, of in notebooks.items() for student, nb in of.items()]
+    times = [
+        (nb.metadata.get(RECORD, {}).get("seconds") or 0, student, unit)
+        for unit, of in notebooks.items()
+        for student, nb in of.items()
+    ]
     rows = [
         [f"{seconds:.1f} s", escape(student), escape(unit)]
         for seconds, student, unit in sorted(times, reverse=True)[:_SLOWEST]
@@ -168,8 +192,10 @@ def _alike(pairs: dict[str, list[Pair]]) -> str:
     shown = []
     for unit, found in pairs.items():
         for pair in found[:_MOST_PAIRS]:
-            first, second = (f"<div><strong>{escape(name)}</strong><pre>{escape(text)}</pre></div>"
-                             for name, text in zip((pair.first, pair.second), pair.texts))
+            first, second = (
+                f"<div><strong>{escape(name)}</strong><pre>{escape(text)}</pre></div>"
+                for name, text in zip((pair.first, pair.second), pair.texts)
+            )
             shown.append(
                 f"<details><summary>{escape(unit)}, {pair.what}: {escape(pair.first)} and {escape(pair.second)}, "
                 f'{pair.share:.0%} the same</summary><div class="beside">{first}{second}</div></details>'

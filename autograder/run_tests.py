@@ -45,5 +45,8 @@ def test_environment() -> dict[str, str]:
     One thread each: beside a busy neighbour two threads can be ten times slower than one.
     """
     kernels = os.pathsep.join(filter(None, [str(KERNELSPECS), os.environ.get("JUPYTER_PATH")]))
-    return ({"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"} | os.environ
-            | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "JUPYTER_PATH": kernels})
+    return (
+        {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+        | os.environ
+        | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "JUPYTER_PATH": kernels}
+    )

@@ -37,7 +37,7 @@ def similar_pairs(notebooks: dict[str, NotebookNode], common: str = "") -> list[
         shingles = {name: _shingles(text, kind) - known for name, text in texts.items()}
         names = sorted(name for name in texts if len(shingles[name]) >= (_LEAST if kind == SOLUTION else 10))
         for index, first in enumerate(names):
-            for second in names[index + 1:]:
+            for second in names[index + 1 :]:
                 one, two = shingles[first], shingles[second]
                 if min(len(one), len(two)) < NEARLY * max(len(one), len(two)):
                     continue
@@ -56,7 +56,7 @@ def _text(notebook: NotebookNode, kind: str) -> str:
 
 def _shingles(text: str, kind: str) -> set[tuple[str, ...]]:
     tokens = _code_tokens(text) if kind == SOLUTION else text.lower().split()
-    return {tuple(tokens[start:start + _SHINGLE]) for start in range(len(tokens) - _SHINGLE + 1)}
+    return {tuple(tokens[start : start + _SHINGLE]) for start in range(len(tokens) - _SHINGLE + 1)}
 
 
 def _code_tokens(text: str) -> list[str]:

@@ -16,8 +16,8 @@ from nbformat import NotebookNode
 from nbgrader.converters import GenerateSolution
 from nbgrader.converters.base import BaseConverter
 
-from course_utils.system.errors import CourseError
 from course_utils.cli.stills import leave_stills
+from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
 from .nbgrader_course import NbGraderCourse, notebook_path
@@ -32,9 +32,13 @@ CELL_FILE = re.compile(r"[^\s\"'<>()]{0,120}[\\/]ipykernel_\d+[\\/]\d+\.py")
 
 
 def solve_unit(
-    tree: Tree, unit: str, budget: str = "full", allow_fallback: bool = False, debug: bool = False,
+    tree: Tree,
+    unit: str,
+    budget: str = "full",
+    allow_fallback: bool = False,
+    debug: bool = False,
     runs: Path | None = None,
-) -> tuple[Path, float]:  # fmt: skip
+) -> tuple[Path, float]:
     """Execute a unit's source from top to bottom, without a time limit, and put it into solutions/.
 
     Raises CourseError, and leaves the old file, when a cell fails, a check does not give full points, the embedded

@@ -77,11 +77,17 @@ def _exercises(grades: list[Grade]) -> str:
         none = sum(grade.score == 0 for grade in known)
         share = sum(grade.score for grade in known) / (sum(grade.max_score for grade in known) or 1)
         bar = f'<span class="bar" style="width:{share * 8:.1f}em" aria-hidden="true"></span> {share:.0%}'
-        rows.append([
-            escape(unit), escape(exercise), str(full), str(len(known) - full - none), str(none),
-            str(len(own) - len(known)),
-            bar if len(known) == len(own) else "",
-        ])
+        rows.append(
+            [
+                escape(unit),
+                escape(exercise),
+                str(full),
+                str(len(known) - full - none),
+                str(none),
+                str(len(own) - len(known)),
+                bar if len(known) == len(own) else "",
+            ]
+        )
     header = ["unit", "exercise", "all points", "some", "none", "not known yet", "mean"]
     return table("Points of each exercise", header, rows)
 

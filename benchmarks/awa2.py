@@ -102,8 +102,12 @@ def measure(source: Source, path: Path, scratch: Path, size: int, rounds: int) -
             "  of that, building the cache", f"{share:.2f}", f"<= {BUILD_SHARE:g}", _at_64(size, share <= BUILD_SHARE)
         )
     errors = [_grey_levels(source, photo.name, size) for photo in source.photos]
-    yield Row("difference from a full-quality box filter, mean", f"{np.mean(errors):.2f} grey levels",
-              f"<= {GREY_LEVELS:g}", bool(np.mean(errors) <= GREY_LEVELS))  # fmt: skip
+    yield Row(
+        "difference from a full-quality box filter, mean",
+        f"{np.mean(errors):.2f} grey levels",
+        f"<= {GREY_LEVELS:g}",
+        bool(np.mean(errors) <= GREY_LEVELS),
+    )
     yield Row("  of the worst photograph", f"{np.max(errors):.2f} grey levels", "", None)
     yield from _whole(scratch, size)
     yield from _processes(source, scratch, size)

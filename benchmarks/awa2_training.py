@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils import datasets, models, training
-from course_utils.system import device
 from course_utils.cli.train import recipes
 from course_utils.cli.train.recipes import Recipe
+from course_utils.system import device
 
 BATCH, LATENT, LR, SIDE = 64, 128, 1e-4, 2048
 RECIPE = Recipe("mmd-ae", LATENT, weight=100.0)
@@ -50,10 +50,12 @@ def main() -> None:
     images = datasets.load("toy_animals", device=target).train_images
     images = images.repeat(-(-options.batches * BATCH // len(images)), 1, 1, 1)[: options.batches * BATCH]
     ways = {
-        "ours": ours(images), "channels first": ours(images, channels_last=False),
-        "bfloat16": ours(images, precision="bfloat16"), "plain": plain(images),
+        "ours": ours(images),
+        "channels first": ours(images, channels_last=False),
+        "bfloat16": ours(images, precision="bfloat16"),
+        "plain": plain(images),
         "common layout": ours(images, common_networks()),
-    }  # fmt: skip
+    }
     if target.type == "cuda":
         ways["CUDA graph"] = ours(images, cuda_graph=True)
     seconds = machine.interleaved(ways, options.rounds, lambda: _clock(target))
@@ -81,15 +83,28 @@ def model_and_loss(images: Tensor, networks: Networks | None = None) -> tuple[nn
 
 
 def ours(
-    images: Tensor, networks: Networks | None = None, *, channels_last: bool = True, precision: str = "float32",
+    images: Tensor,
+    networks: Networks | None = None,
+    *,
+    channels_last: bool = True,
+    precision: str = "float32",
     cuda_graph: bool = False,
-) -> Callable[[], object]:  # fmt: skip
+) -> Callable[[], object]:
     """An epoch of the course's own loop."""
     model, loss_function = model_and_loss(images, networks)
     if channels_last:
         model.to(memory_format=torch.channels_last)
-    return lambda: training.fit(model, loss_function, images, epochs=1, batch_size=BATCH, lr=LR, precision=precision,
-                                cuda_graph=cuda_graph, progress=False)  # fmt: skip
+    return lambda: training.fit(
+        model,
+        loss_function,
+        images,
+        epochs=1,
+        batch_size=BATCH,
+        lr=LR,
+        precision=precision,
+        cuda_graph=cuda_graph,
+        progress=False,
+    )
 
 
 def plain(images: Tensor) -> Callable[[], object]:

@@ -24,6 +24,7 @@ def timings(runs: int) -> list[tuple[str, float, float]]:
     from bank import BANKS
 
     from course_utils import check
+
     torch.set_num_threads(1)
     rows = []
     for exercise, bank in BANKS.items():
@@ -41,9 +42,10 @@ def timings(runs: int) -> list[tuple[str, float, float]]:
 def import_seconds(statement: str) -> float:
     """CPU seconds of a fresh interpreter that runs `statement`; the best of three."""
     code = f"import time; {statement}; print(time.process_time())"
-    return min(float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-                                    check=True).stdout)
-               for _ in range(3))
+    return min(
+        float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    )
 
 
 def main(runs: int = 25) -> None:

@@ -26,8 +26,8 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
 from lab_in_chromium import chromium, lab, open_notebook, run_all_cells  # noqa: E402
 
-from course_utils.plots import explore
 from course_utils import models  # noqa: E402
+from course_utils.plots import explore
 
 MEDIAN_MS, P95_MS, READY_S, OPENS_S, FRAMES = 60, 150, 1.0, 1.0, 30
 MODEL_CELL = """import torch
@@ -78,8 +78,10 @@ def main() -> int:
     print(machine.describe("anywidget", "jupyterlab"))
     rows = [("cockpit ready after its cell, s", ready, READY_S), ("exported page opens, s", opens, OPENS_S)]
     for place, delays in (("JupyterLab", in_lab), ("exported page", in_page)):
-        rows += [(f"pointer to picture, {place}, median of {len(delays)}, ms", statistics.median(delays), MEDIAN_MS),
-                 (f"pointer to picture, {place}, 95th percentile, ms", percentile_95(delays), P95_MS)]  # fmt: skip
+        rows += [
+            (f"pointer to picture, {place}, median of {len(delays)}, ms", statistics.median(delays), MEDIAN_MS),
+            (f"pointer to picture, {place}, 95th percentile, ms", percentile_95(delays), P95_MS),
+        ]
     for words, found, most in rows:
         print(f"{found:8.3g}   {words} (at most {most})")
     print(f"{frames:8.3g}   pictures a second in the exported page (at least {FRAMES})")

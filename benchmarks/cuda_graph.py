@@ -62,8 +62,16 @@ def ours(images: torch.Tensor, epochs: int, cuda_graph: bool) -> Callable[[], ob
 
     def run() -> None:
         model = models.VAE(train.PIXELS, [train.HIDDEN], train.LATENT, activation=torch.nn.ReLU)
-        training.fit(model, train.vae_loss, flat, epochs=epochs, batch_size=train.BATCH, lr=train.LR,
-                     cuda_graph=cuda_graph, progress=False)  # fmt: skip
+        training.fit(
+            model,
+            train.vae_loss,
+            flat,
+            epochs=epochs,
+            batch_size=train.BATCH,
+            lr=train.LR,
+            cuda_graph=cuda_graph,
+            progress=False,
+        )
 
     return run
 

@@ -63,16 +63,26 @@ def main() -> None:
                 wall, cpu, most = watched(lambda: grade_unit(tree, UNIT, options=Options(jobs=jobs, force=True)))
                 seconds[words].append(wall / options.submissions)
                 memory[jobs].append(most)
-                print(f"{words}: {wall / options.submissions:.2f} s a notebook, {cpu / options.submissions:.2f} s of "
-                      f"processor, start included; PSS {most:.0f} MB", flush=True)
+                print(
+                    f"{words}: {wall / options.submissions:.2f} s a notebook, {cpu / options.submissions:.2f} s of "
+                    f"processor, start included; PSS {most:.0f} MB",
+                    flush=True,
+                )
             if not options.skip_nbgrader:
                 wall, cpu = nbgrader_way(tree)
                 seconds["nbgrader autograde"].append(wall / options.submissions)
-                print(f"nbgrader autograde: {wall / options.submissions:.2f} s a notebook, "
-                      f"{cpu / options.submissions:.2f} s of processor", flush=True)
+                print(
+                    f"nbgrader autograde: {wall / options.submissions:.2f} s a notebook, "
+                    f"{cpu / options.submissions:.2f} s of processor",
+                    flush=True,
+                )
     print(f"\nmedians of {options.rounds}")
     for words, found in seconds.items():
-        ratio = "" if options.skip_nbgrader else f", {median(seconds['nbgrader autograde']) / median(found):.1f} times as fast"
+        ratio = (
+            ""
+            if options.skip_nbgrader
+            else f", {median(seconds['nbgrader autograde']) / median(found):.1f} times as fast"
+        )
         print(f"{words}: {median(found):.2f} s a notebook{ratio}")
     if options.jobs > 1:
         more = (median(memory[options.jobs]) - median(memory[1])) / (options.jobs - 1)
@@ -106,12 +116,15 @@ def nbgrader_way(tree: Tree) -> tuple[float, float]:
     for name in ("notebooks", "submitted"):
         shutil.copytree(tree.root / name, plain / name)
     (plain / "nbgrader_config.py").write_text(PLAIN_CONFIG.format(root=str(plain)))
-    environment = os.environ | {"PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
-                                "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {
+        "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")]),
+    }
 
     def command(*words: str) -> None:
-        subprocess.run([sys.executable, "-m", "nbgrader", *words], cwd=plain, env=environment, check=True,
-                       capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "nbgrader", *words], cwd=plain, env=environment, check=True, capture_output=True
+        )
 
     command("generate_assignment", UNIT, "--force")
     seconds, cpu, _ = watched(lambda: command("autograde", UNIT, "--force"))

@@ -1,6 +1,6 @@
 """Seconds that importing the course adds to importing torch, in fresh processes.
 
-    python benchmarks/import_time.py [--rounds 9]
+python benchmarks/import_time.py [--rounds 9]
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def main() -> int:
     """Print the table; exit status 1 where the package itself, or the core of it, takes longer than the target."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="processes a statement; the median counts (default 9)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
-                        help="cpu: processor time, which other work disturbs less")  # fmt: skip
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time, which other work disturbs less"
+    )
     options = parser.parse_args()
     times: dict[str, list[float]] = {"import torch": [], **{statement: [] for statement in STATEMENTS}}
     for _ in range(options.rounds):

@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from course_utils import datasets, metrics, models
-from course_utils.system import device
 from course_utils.models import closed_forms as reference
+from course_utils.system import device
 from course_utils.training.cuda_graph import RecordedStep
 
 BATCH, LATENT, HIDDEN, STAGES = 20, 50, [200, 200], 8
@@ -64,17 +64,24 @@ def main() -> int:
         for group in optimizer.param_groups:
             group["lr"] = lr
         bound = train(model, optimizer, images, epochs)
-        print(f"stage {stage}: {epochs} passes at {lr:.2g}, -ELBO in the last {bound:.2f} nats, "
-              f"{time.perf_counter() - began:,.0f} s", flush=True)  # fmt: skip
+        print(
+            f"stage {stage}: {epochs} passes at {lr:.2g}, -ELBO in the last {bound:.2f} nats, "
+            f"{time.perf_counter() - began:,.0f} s",
+            flush=True,
+        )
         if options.state:
-            save_file({f"model.{key}": value for key, value in model.state_dict().items()} | {"stage": torch.tensor(stage)},
-                      options.state)  # fmt: skip
+            save_file(
+                {f"model.{key}": value for key, value in model.state_dict().items()} | {"stage": torch.tensor(stage)},
+                options.state,
+            )
     test = metrics.binarize(data.test_images[: options.test_images].flatten(1))
     found = metrics.importance_weighted_nll(model.eval(), test, options.samples)
     print(machine.describe())
-    print(f"{passes} passes: NLL {found.mean:.2f} +- {found.standard_error:.2f} nats (test images), "
-          f"Monte Carlo error {found.monte_carlo_error:.3f}, bias {found.bias:.3f}; {options.samples} samples, "
-          f"{len(test):,} test images. Published after 3280 passes: {PUBLISHED}")  # fmt: skip
+    print(
+        f"{passes} passes: NLL {found.mean:.2f} +- {found.standard_error:.2f} nats (test images), "
+        f"Monte Carlo error {found.monte_carlo_error:.3f}, bias {found.bias:.3f}; {options.samples} samples, "
+        f"{len(test):,} test images. Published after 3280 passes: {PUBLISHED}"
+    )
     return int(options.share >= 1 and not LOW <= found.mean <= HIGH)
 
 

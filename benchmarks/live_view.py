@@ -80,14 +80,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=6, help="interleaved rounds; the median counts (default 6)")
     parser.add_argument("--epochs", type=int, default=12, help="of 150 steps (default 12)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
-                        help="cpu: processor time of all threads of the kernel, which other work disturbs less")  # fmt: skip
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: processor time of all threads of the kernel, which other work disturbs less",
+    )
     options = parser.parse_args()
     if options.rounds < 1 or options.epochs < 1:
         parser.error("--rounds and --epochs are at least 1")
     found = measure(options.rounds, options.epochs, {"wall": "perf_counter", "cpu": "process_time"}[options.clock])
     print(machine.describe("anywidget", "ipykernel", "matplotlib"))
-    print(f"{options.epochs} epochs of 150 steps, one thread, {options.clock} time; median (least to most) of {len(found)} rounds")
+    print(
+        f"{options.epochs} epochs of 150 steps, one thread, {options.clock} time; median (least to most) of {len(found)} rounds"
+    )
     print(f"{'':10}{'seconds':>22}{'pictures':>10}{'% inside the view':>20}{'ratio to silent':>24}")
     for name in WAYS:
         times, ratios = [r[name][0] for r in found], [r[name][0] / r["silent"][0] for r in found]

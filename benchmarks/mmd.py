@@ -23,15 +23,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import machine
 import torch
 from torch import Tensor, nn
 
-from course_utils.metrics import mmd
 from course_utils import models, training
+from course_utils.metrics import mmd
 from course_utils.models import closed_forms as reference
 
 KERNELS = 5
@@ -89,11 +90,16 @@ def against_expansion(n: int, d: int, least: float, repeats: int) -> list[Row]:
             lambda x=x, y=y: _backward(expanded_mmd(x, y, 1.0), x, y),
             repeats,
         )
-        rows.append(Row(
-            f"forward + backward, n = {n}, d = {d}, gradient in {sides}: {KERNELS} kernels against 1 expanded",
-            f"{1e3 * ours:.2f} ms", f"{1e3 * other:.2f} ms", f"{other / ours:.1f} times", f">= {least:g} times",
-            other / ours >= least,
-        ))  # fmt: skip
+        rows.append(
+            Row(
+                f"forward + backward, n = {n}, d = {d}, gradient in {sides}: {KERNELS} kernels against 1 expanded",
+                f"{1e3 * ours:.2f} ms",
+                f"{1e3 * other:.2f} ms",
+                f"{other / ours:.1f} times",
+                f">= {least:g} times",
+                other / ours >= least,
+            )
+        )
     return rows
 
 
@@ -142,8 +148,14 @@ def peak_memory() -> Row:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     grown, looks, seconds = run.stdout.split()
     megabytes = int(grown) / 1024**2
-    return Row("memory of forward + backward, n = 8192, d = 128", f"{megabytes:.0f} MB", "-",
-               f"{float(seconds):.1f} s, {looks} looks", "< 300 MB", megabytes < 300)  # fmt: skip
+    return Row(
+        "memory of forward + backward, n = 8192, d = 128",
+        f"{megabytes:.0f} MB",
+        "-",
+        f"{float(seconds):.1f} s, {looks} looks",
+        "< 300 MB",
+        megabytes < 300,
+    )
 
 
 def cost_in_training(repeats: int) -> Row:
@@ -166,8 +178,12 @@ def cost_in_training(repeats: int) -> Row:
     extra = ours / other - 1
     return Row(
         f"an epoch of {IMAGES // BATCH} steps, batch {BATCH}, 784-400-{LATENT}: with MMD against without",
-        f"{1e3 * ours:.0f} ms", f"{1e3 * other:.0f} ms", f"{extra:+.1%}", "<= +15 %", extra <= 0.15,
-    )  # fmt: skip
+        f"{1e3 * ours:.0f} ms",
+        f"{1e3 * other:.0f} ms",
+        f"{extra:+.1%}",
+        "<= +15 %",
+        extra <= 0.15,
+    )
 
 
 def against_pythae(folder: Path | None, latent_dim: int, repeats: int) -> Row:
@@ -200,15 +216,19 @@ def against_pythae(folder: Path | None, latent_dim: int, repeats: int) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         config = BaseTrainerConfig(
             output_dir=scratch, per_device_train_batch_size=BATCH, learning_rate=1e-3, no_cuda=True
-        )  # fmt: skip
+        )
         trainer = BaseTrainer(theirs, BaseDataset(images, torch.zeros(IMAGES)), training_config=config)
         trainer.prepare_training()
         trainer.callback_handler.callbacks.clear()  # no progress bars
         ours, other = in_turns(lambda: _epoch(model, loss, images), lambda: trainer.train_step(1), repeats)
     return Row(
-        f"{what} {importlib.metadata.version('pythae')}", f"{1e3 * ours:.0f} ms", f"{1e3 * other:.0f} ms",
-        f"{other / ours:.1f} times", target, other / ours >= 3.5,
-    )  # fmt: skip
+        f"{what} {importlib.metadata.version('pythae')}",
+        f"{1e3 * ours:.0f} ms",
+        f"{1e3 * other:.0f} ms",
+        f"{other / ours:.1f} times",
+        target,
+        other / ours >= 3.5,
+    )
 
 
 def _check_same_penalty(theirs, latent_dim: int, bandwidths: list[float]) -> None:

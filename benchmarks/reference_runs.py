@@ -18,39 +18,52 @@ import time
 
 import torch
 
-from course_utils.models import classifier
 from course_utils import datasets, metrics, models, training
-from course_utils.system import device
 from course_utils.cli.train import recipes
-from course_utils.metrics import reference_runs, scorecard
 from course_utils.cli.train.recipes import Recipe
+from course_utils.metrics import reference_runs, scorecard
+from course_utils.models import classifier
+from course_utils.system import device
 from course_utils.system.whole_file import whole_file, write_whole
 
 UNITS: dict[str, dict] = {
     "02_variational_autoencoders": {
-        "epochs": 5, "batch_size": 128, "lr": 1e-3,
-        "models": {"ae": Recipe("ae", 20, start_at_mean=True)} | {
-            f"beta {label}": Recipe("vae", 20, beta=label * 784, start_at_mean=True) for label in (0, 0.001, 0.01, 10)},
+        "epochs": 5,
+        "batch_size": 128,
+        "lr": 1e-3,
+        "models": {"ae": Recipe("ae", 20, start_at_mean=True)}
+        | {f"beta {label}": Recipe("vae", 20, beta=label * 784, start_at_mean=True) for label in (0, 0.001, 0.01, 10)},
     },
     "03_interpolation": {
-        "epochs": 12, "batch_size": 128, "lr": 1e-3,
+        "epochs": 12,
+        "batch_size": 128,
+        "lr": 1e-3,
         "models": {"ae": Recipe("ae", 10), "vae": Recipe("vae", 10)},
     },
     "04_mmd": {
-        "epochs": 10, "batch_size": 128, "lr": 1e-3,
+        "epochs": 10,
+        "batch_size": 128,
+        "lr": 1e-3,
         "models": {
-            "ae": Recipe("ae", 20), "mmd_ae": Recipe("mmd-ae", 20, weight=100.0), "vae": Recipe("vae", 20),
-            "mmd_vae": Recipe("mmd-vae", 20, weight=100.0), "infovae": Recipe("infovae", 20, beta=0.5, weight=100.0),
+            "ae": Recipe("ae", 20),
+            "mmd_ae": Recipe("mmd-ae", 20, weight=100.0),
+            "vae": Recipe("vae", 20),
+            "mmd_vae": Recipe("mmd-vae", 20, weight=100.0),
+            "infovae": Recipe("infovae", 20, beta=0.5, weight=100.0),
         },
     },
     "05_wasserstein": {
-        "epochs": 12, "batch_size": 256, "lr": 1e-3,
+        "epochs": 12,
+        "batch_size": 256,
+        "lr": 1e-3,
         "models": {
             f"kl beta={beta:g}": Recipe("vae", 10, (256,), beta=beta, start_at_mean=True)
             for beta in (0.25, 0.5, 1, 2, 4)
-        } | {
-            f"wasserstein weight={weight:g}": Recipe("wasserstein", 10, (256,), weight=weight, critic_steps=3,
-                                                     critic_betas=(0.0, 0.9), start_at_mean=True)
+        }
+        | {
+            f"wasserstein weight={weight:g}": Recipe(
+                "wasserstein", 10, (256,), weight=weight, critic_steps=3, critic_betas=(0.0, 0.9), start_at_mean=True
+            )
             for weight in (1, 3, 6, 10, 15)
         },
     },
@@ -126,9 +139,14 @@ def _write(unit: str, plan: dict, kept: dict, reader) -> None:
     about = {
         "models": {name: plan["models"][name].settings() for name in order},
         "made_with": {
-            "dataset": "MNIST", "images": 60000, **{key: plan[key] for key in ("epochs", "batch_size", "lr")},
-            "classifier_accuracy": round(reader.accuracy, 4), "torch": torch.__version__.split("+")[0],
-            "python": platform.python_version(), "threads": torch.get_num_threads(), "device": "cpu",
+            "dataset": "MNIST",
+            "images": 60000,
+            **{key: plan[key] for key in ("epochs", "batch_size", "lr")},
+            "classifier_accuracy": round(reader.accuracy, 4),
+            "torch": torch.__version__.split("+")[0],
+            "python": platform.python_version(),
+            "threads": torch.get_num_threads(),
+            "device": "cpu",
         },
     }
     write_whole(path.with_suffix(".json"), json.dumps(about, indent=1) + "\n")

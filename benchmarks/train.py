@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import machine
 import torch
@@ -183,8 +183,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds; the median counts (default 7)")
     parser.add_argument("--batches", type=int, default=150, help="batches of 128 in a round (default 150)")
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall",
-                        help="cpu: processor time, which other work disturbs less")  # fmt: skip
+    parser.add_argument(
+        "--clock", choices=("wall", "cpu"), default="wall", help="cpu: processor time, which other work disturbs less"
+    )
     parser.add_argument("--pythae", metavar="FOLDER", help="folder that pythae was installed to with pip --target")
     options = parser.parse_args()
     if options.rounds < 1 or options.batches < 1:
@@ -206,8 +207,10 @@ def main() -> int:
         clock = time.perf_counter if options.clock == "wall" else time.process_time
         seconds = machine.interleaved(ways, options.rounds, clock)
     print(machine.describe("torchvision", *(["pythae"] if "pythae" in ways else [])))
-    print(f"VAE {PIXELS}-{HIDDEN}-{LATENT}, batch {BATCH}, {batches} batches a round, {options.clock} time, "
-          f"median (least to most) of {options.rounds} rounds")  # fmt: skip
+    print(
+        f"VAE {PIXELS}-{HIDDEN}-{LATENT}, batch {BATCH}, {batches} batches a round, {options.clock} time, "
+        f"median (least to most) of {options.rounds} rounds"
+    )
     return _report(seconds, batches)
 
 

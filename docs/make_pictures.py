@@ -23,10 +23,11 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 from lab_in_chromium import chromium  # noqa: E402
 
 from course_utils import check, datasets, metrics, models, plots, training
-from course_utils.models import classifier, closed_forms as reference
-from course_utils.plots import explore
 from course_utils.cli.train import recipes
 from course_utils.cli.train.recipes import Recipe  # noqa: E402
+from course_utils.models import classifier
+from course_utils.models import closed_forms as reference
+from course_utils.plots import explore
 
 PICTURES = CHECKOUT / "docs" / "pictures"
 MOST_BYTES = 300_000
@@ -73,14 +74,23 @@ def make_cockpit() -> None:
     data = datasets.load("mnist")
     images = data.train_images.flatten(1)
     shown = {}
-    for title, recipe in (("AE", Recipe("ae", 10)), ("VAE", Recipe("vae", 10)),
-                          ("MMD-AE", Recipe("mmd-ae", 10, weight=100.0))):
+    for title, recipe in (
+        ("AE", Recipe("ae", 10)),
+        ("VAE", Recipe("vae", 10)),
+        ("MMD-AE", Recipe("mmd-ae", 10, weight=100.0)),
+    ):
         torch.manual_seed(0)
         model, loss_function, _ = recipes.prepare(recipe, images)
         shown[title] = training.fit(model, loss_function, images, epochs=3, seed=0).model
     with tempfile.TemporaryDirectory() as folder, chromium(width=920, height=100) as page:
-        path = explore.export(Path(folder, "cockpit.html"), shown, data.test_images.flatten(1), data.test_labels,
-                              title="Three models of handwritten digits", reader=classifier.train(data))
+        path = explore.export(
+            Path(folder, "cockpit.html"),
+            shown,
+            data.test_images.flatten(1),
+            data.test_labels,
+            title="Three models of handwritten digits",
+            reader=classifier.train(data),
+        )
         page.goto(path.as_uri())
         page.wait_for_selector("#cockpit[data-ready=true]")
         page.locator(".cockpit-range input").first.fill("1")  # the VAE

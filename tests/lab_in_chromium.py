@@ -16,15 +16,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 CHROMIUM_ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 START_SECONDS = 60
 SCREENSHOTS = Path(__file__).resolve().parent.parent / "test-artifacts"
 # All cells stay in the page, so that a test finds those that are out of sight.
@@ -44,9 +49,14 @@ def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
     """
     token, port = secrets.token_hex(16), _free_port()
     command = [sys.executable, "-m", "course_utils.cli", "lab", "--no-browser", "--port", str(port)]
-    settings = {"JUPYTER_TOKEN": token, "PYTHONPATH": str(root), "IPYTHONDIR": str(root / ".ipython"),
-                "JUPYTER_CONFIG_DIR": str(root / ".jupyter"), "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
-                "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings")}  # fmt: skip
+    settings = {
+        "JUPYTER_TOKEN": token,
+        "PYTHONPATH": str(root),
+        "IPYTHONDIR": str(root / ".ipython"),
+        "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
+        "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings"),
+    }
     address = f"http://127.0.0.1:{port}"
     notebook_settings = root / ".lab-settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     notebook_settings.parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +109,11 @@ def serious_faults(page) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
-            for each in found if each["impact"] in ("serious", "critical")]  # fmt: skip
+    return [
+        f"{each['id']}: {each['help']}: {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 def nbgraders_menu(page) -> set[str]:

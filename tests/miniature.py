@@ -24,7 +24,7 @@ TRIPLE = '''def triple(x):
     return tripled_value
     ### END SOLUTION
 '''
-CHECK = '''from course_utils.checks.engine.score import Cause, LawResult, Score
+CHECK = """from course_utils.checks.engine.score import Cause, LawResult, Score
 
 
 def check(function, expected, points):
@@ -36,7 +36,7 @@ def check(function, expected, points):
     laws = (LawResult("returns a number", 1, True),
             LawResult("value at 2", 3, right, str(expected), str(function(2)), None if right else cause))
     return Score("exercise", points, laws)
-'''
+"""
 
 
 def marks(grade_id: str, **kind) -> dict:

@@ -85,7 +85,11 @@ class NotebookSource:
                 found.append(f"{where} is graded and an experiment: it would not be run")
             if is_check(cell) and "nbval-check-output" not in tags:
                 found.append(f"{where} is a check without the tag nbval-check-output")
-            if not role and "experiment" not in tags and re.search(r"training\.fit\(|datasets\.load\(|plots\.\w+\(", cell.source):
+            if (
+                not role
+                and "experiment" not in tags
+                and re.search(r"training\.fit\(|datasets\.load\(|plots\.\w+\(", cell.source)
+            ):
                 if cell.cell_type == "code":
                     found.append(f"{where} trains, loads or draws without the tag experiment")
             if role and role.get("task") and "### BEGIN MARK SCHEME" not in cell.source:

@@ -11,8 +11,8 @@ import math
 import pytest
 import torch
 
-from course_utils.metrics import aggregate, mmd
 from course_utils import metrics
+from course_utils.metrics import aggregate, mmd
 
 
 def channel(n, gains, noise_variances, seed, mean=0.0):

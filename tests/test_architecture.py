@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.models import architecture
 from course_utils import models
+from course_utils.models import architecture
 from course_utils.system.errors import CourseError
 
 
@@ -20,14 +20,25 @@ def autoencoder(encoder: nn.Module, decoder: nn.Module) -> models.Autoencoder:
 def everything() -> models.Autoencoder:
     """Layers that students may use, each with settings that are not the defaults."""
     encoder = nn.Sequential(
-        nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(4, eps=1e-3), nn.LeakyReLU(0.2),
+        nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(4, eps=1e-3),
+        nn.LeakyReLU(0.2),
         nn.Sequential(nn.Conv2d(4, 4, (3, 1), padding="same", groups=2), nn.GELU("tanh"), nn.AvgPool2d(2)),
-        nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(16, 6), nn.LayerNorm(6), nn.Dropout(0.3), nn.Linear(6, 2, bias=False),
-    )  # fmt: skip
+        nn.GroupNorm(2, 4),
+        nn.Flatten(),
+        nn.Linear(16, 6),
+        nn.LayerNorm(6),
+        nn.Dropout(0.3),
+        nn.Linear(6, 2, bias=False),
+    )
     decoder = nn.Sequential(
-        nn.Linear(2, 16), nn.BatchNorm1d(16, affine=False), nn.ELU(0.5), nn.Unflatten(1, (4, 2, 2)),
-        nn.ConvTranspose2d(4, 3, 3, stride=2, output_padding=1, padding=1), nn.Upsample(scale_factor=2, mode="nearest"),
-    )  # fmt: skip
+        nn.Linear(2, 16),
+        nn.BatchNorm1d(16, affine=False),
+        nn.ELU(0.5),
+        nn.Unflatten(1, (4, 2, 2)),
+        nn.ConvTranspose2d(4, 3, 3, stride=2, output_padding=1, padding=1),
+        nn.Upsample(scale_factor=2, mode="nearest"),
+    )
     return autoencoder(encoder, decoder)
 
 
@@ -70,10 +81,16 @@ def hooked() -> nn.Module:
     return layer
 
 
-@pytest.mark.parametrize("encoder", [
-    lambda: Own(4, 2), hooked, lambda: nn.LSTM(4, 2), lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"),
-    lambda: nn.MaxPool2d(2, return_indices=True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        lambda: Own(4, 2),
+        hooked,
+        lambda: nn.LSTM(4, 2),
+        lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"),
+        lambda: nn.MaxPool2d(2, return_indices=True),
+    ],
+)
 def test_what_the_description_would_get_wrong_is_not_described(encoder):
     assert architecture.describe(autoencoder(encoder(), nn.Linear(2, 4))) is None
     assert architecture.describe(encoder()) is None, "not one of the course's models"
@@ -87,15 +104,35 @@ def test_a_subclass_is_not_described():
     assert architecture.describe(MyVAE(4, (3,), 2)) is None
 
 
-@pytest.mark.parametrize("description", [
-    {}, None, [], {"kind": "Autoencoder"}, {"kind": "os.system", "encoder": {"layer": "ReLU"}, "decoder": {"layer": "ReLU"}},
-    {"kind": "Autoencoder", "encoder": {"layer": "__import__"}, "decoder": {"layer": "ReLU"}},
-    {"kind": "Autoencoder", "encoder": {"layer": "Linear", "in_features": 4}, "decoder": {"layer": "ReLU"}},
-    {"kind": "Autoencoder", "encoder": {"layer": "Linear", "in_features": -4, "out_features": 2}, "decoder": {"layer": "ReLU"}},
-    {"kind": "Autoencoder", "encoder": {"layer": "Linear", "in_features": 4, "out_features": 2, "device": "cpu"}, "decoder": {"layer": "ReLU"}},
-    {"kind": "Autoencoder", "encoder": {"layer": "Sequential", "layers": 3}, "decoder": {"layer": "ReLU"}},
-    {"kind": "GaussianAutoencoder", "latent_dim": "many", "encoder": {"layer": "ReLU"}, "decoder": {"layer": "ReLU"}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        None,
+        [],
+        {"kind": "Autoencoder"},
+        {"kind": "os.system", "encoder": {"layer": "ReLU"}, "decoder": {"layer": "ReLU"}},
+        {"kind": "Autoencoder", "encoder": {"layer": "__import__"}, "decoder": {"layer": "ReLU"}},
+        {"kind": "Autoencoder", "encoder": {"layer": "Linear", "in_features": 4}, "decoder": {"layer": "ReLU"}},
+        {
+            "kind": "Autoencoder",
+            "encoder": {"layer": "Linear", "in_features": -4, "out_features": 2},
+            "decoder": {"layer": "ReLU"},
+        },
+        {
+            "kind": "Autoencoder",
+            "encoder": {"layer": "Linear", "in_features": 4, "out_features": 2, "device": "cpu"},
+            "decoder": {"layer": "ReLU"},
+        },
+        {"kind": "Autoencoder", "encoder": {"layer": "Sequential", "layers": 3}, "decoder": {"layer": "ReLU"}},
+        {
+            "kind": "GaussianAutoencoder",
+            "latent_dim": "many",
+            "encoder": {"layer": "ReLU"},
+            "decoder": {"layer": "ReLU"},
+        },
+    ],
+)
 def test_a_foreign_description_is_one_clear_error(description):
     with pytest.raises(CourseError, match="cannot be followed") as caught:
         architecture.build(description)

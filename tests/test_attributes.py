@@ -64,8 +64,8 @@ def test_a_split_by_picture_leaks_the_class_and_a_split_by_class_does_not(genera
 def test_an_interval_over_classes_is_wider_than_one_over_pictures(generator):
     z, labels, attributes = classes(generator)
     scores = held_out_scores(z, attributes, labels)
-    by_picture, = attribute_intervals(scores, attributes)
-    by_class, = attribute_intervals(scores, attributes, labels)
+    (by_picture,) = attribute_intervals(scores, attributes)
+    (by_class,) = attribute_intervals(scores, attributes, labels)
     assert by_class.high - by_class.low > 1.5 * (by_picture.high - by_picture.low)
 
 

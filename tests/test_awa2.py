@@ -10,14 +10,16 @@ import torch
 import zoo
 from file_server import FileServer
 
-from course_utils.cli import app as cli
 from course_utils import datasets
+from course_utils.cli import app as cli
 from course_utils.datasets import animals, awa2, download, places, toy_animals
-from course_utils.system.errors import CourseError
 from course_utils.datasets.photographs import cache
+from course_utils.system.errors import CourseError
 
-TEXTS = {f"{zoo.TOP}/{name}": text.encode() for name, text in
-         animals.texts(toy_animals.CLASS_NAMES, toy_animals.attributes()).items()}  # fmt: skip
+TEXTS = {
+    f"{zoo.TOP}/{name}": text.encode()
+    for name, text in animals.texts(toy_animals.CLASS_NAMES, toy_animals.attributes()).items()
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +91,22 @@ def test_the_standin_photographs_are_read_with_labels_in_the_order_of_classes_tx
     found = awa2.pictures(folder)
     counts = torch.bincount(found.labels, minlength=50)
     by_name = {found.class_names[i]: int(count) for i, count in enumerate(counts) if count}
-    assert by_name == {"antelope": 34, "beaver": 46, "dalmatian": 67, "dolphin": 65, "elephant": 64, "giant+panda": 38,
-                       "rhinoceros": 59, "persian+cat": 10, "siamese+cat": 10, "chihuahua": 10}  # fmt: skip
-    dolphins, pandas = (found.images[found.labels == found.class_names.index(name)].float().mean((0, 2, 3)) / 255
-                        for name in ("dolphin", "giant+panda"))  # fmt: skip
+    assert by_name == {
+        "antelope": 34,
+        "beaver": 46,
+        "dalmatian": 67,
+        "dolphin": 65,
+        "elephant": 64,
+        "giant+panda": 38,
+        "rhinoceros": 59,
+        "persian+cat": 10,
+        "siamese+cat": 10,
+        "chihuahua": 10,
+    }
+    dolphins, pandas = (
+        found.images[found.labels == found.class_names.index(name)].float().mean((0, 2, 3)) / 255
+        for name in ("dolphin", "giant+panda")
+    )
     assert dolphins[2] - dolphins[0] > 0.05 > pandas[2] - pandas[0], f"dolphins are bluer: {dolphins}, {pandas}"
     data = datasets.load("awa2", device="cpu", size=32)
     assert data.train_images.shape == (314, 3, 32, 32) and len(data.class_names) == 50
@@ -328,7 +342,7 @@ def test_a_folder_of_other_things_is_refused_even_if_told(place, tmp_path):
         ("predicate-matrix-continuous.txt", lambda text: text.replace(".", "x", 1), r"continuous\.txt is damaged"),
         ("testclasses.txt", lambda text: text + "unicorn\n", r"testclasses\.txt names unicorn, which"),
     ],
-)  # fmt: skip
+)
 def test_damaged_text_files_are_told(file_name, change, message):
     texts = animals.texts(toy_animals.CLASS_NAMES, toy_animals.attributes())
     with pytest.raises(CourseError, match=message):

@@ -20,13 +20,19 @@ CHOICE = Choice("Which <way>?", {"a": "left", "b": "right"})
 NUMBER = Number("How many?", 0, 50, "units")
 CURVE = Curve("How does it fall?", (8, 16, 32), 0, 1, "n", "estimate")
 QUESTIONS = {question.text: question for question in (CHOICE, NUMBER, CURVE)}
-CELLS = ["g = predict.choose('Which <way>?', a='left', b='right', guess={})", "h = predict.number('How many?', 0, 50, 'units', guess={})",
-         "k = predict.curve('How does it fall?', (8, 16, 32), 0, 1, xlabel='n', ylabel='estimate', guess={})"]  # fmt: skip
+CELLS = [
+    "g = predict.choose('Which <way>?', a='left', b='right', guess={})",
+    "h = predict.number('How many?', 0, 50, 'units', guess={})",
+    "k = predict.curve('How does it fall?', (8, 16, 32), 0, 1, xlabel='n', ylabel='estimate', guess={})",
+]
 
 
 def notebook(*records: object, typed: tuple = ("''", "None", "None")) -> nbformat.NotebookNode:
     """A notebook with the three predict cells, and a cell whose outputs carry ``records``."""
-    asked = [new_code_cell(cell.format(guess), metadata={"tags": ["predict"]}) for cell, guess in zip(CELLS, typed, strict=True)]
+    asked = [
+        new_code_cell(cell.format(guess), metadata={"tags": ["predict"]})
+        for cell, guess in zip(CELLS, typed, strict=True)
+    ]
     outputs = [new_output("display_data", {MIME: record}) for record in records]
     return new_notebook(cells=[*asked, new_code_cell("", outputs=outputs)])
 
@@ -40,23 +46,46 @@ def test_the_source_says_what_may_be_believed():
 
 
 def test_what_is_locked_counts_before_what_is_typed_and_what_is_typed_before_nothing():
-    submitted = notebook(kept(NUMBER, None, 31), kept(NUMBER, 12), kept(CHOICE, "a", "b"), typed=("'b'", "40", "[1, 0.5, 0]"))
+    submitted = notebook(
+        kept(NUMBER, None, 31), kept(NUMBER, 12), kept(CHOICE, "a", "b"), typed=("'b'", "40", "[1, 0.5, 0]")
+    )
     assert beliefs_in(submitted, QUESTIONS) == {
-        CHOICE.text: ("a", "b"), NUMBER.text: (12, 31), CURVE.text: ((1, 0.5, 0), None),
-    }  # fmt: skip
+        CHOICE.text: ("a", "b"),
+        NUMBER.text: (12, 31),
+        CURVE.text: ((1, 0.5, 0), None),
+    }
 
 
-@pytest.mark.parametrize("record", [
-    None, 1, "text", [], {}, {"question": ["How many?"]}, {"question": "How much?", "guess": 3}, {"question": None, "guess": 1},
-    *(kept(NUMBER, value, value) for value in ("<b>", 10**400, float("nan"), float("inf"), True, [3], {"a": 1}, "3")),
-    *(kept(CHOICE, value, value) for value in ("<script>", "c", 1, ["a"], {"a": "a"}, "a" * 1_000_000)),
-    *(kept(CURVE, value, value) for value in ([1] * 100_000, [[1]] * 3, ["<b>"] * 3, [None] * 3, [1e400] * 3, {"0": 1}, "abc")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        1,
+        "text",
+        [],
+        {},
+        {"question": ["How many?"]},
+        {"question": "How much?", "guess": 3},
+        {"question": None, "guess": 1},
+        *(
+            kept(NUMBER, value, value)
+            for value in ("<b>", 10**400, float("nan"), float("inf"), True, [3], {"a": 1}, "3")
+        ),
+        *(kept(CHOICE, value, value) for value in ("<script>", "c", 1, ["a"], {"a": "a"}, "a" * 1_000_000)),
+        *(
+            kept(CURVE, value, value)
+            for value in ([1] * 100_000, [[1]] * 3, ["<b>"] * 3, [None] * 3, [1e400] * 3, {"0": 1}, "abc")
+        ),
+    ],
+)
 def test_no_record_but_an_answer_to_a_question_is_taken(record):
     assert set(beliefs_in(notebook(record), QUESTIONS).values()) == {(None, None)}
 
 
-@pytest.mark.parametrize("typed", ["<b>", "__import__('os').system('true')", "10 ** 400", "'" + "a" * 100_000 + "'", "float('nan')", "1e999", "("])
+@pytest.mark.parametrize(
+    "typed",
+    ["<b>", "__import__('os').system('true')", "10 ** 400", "'" + "a" * 100_000 + "'", "float('nan')", "1e999", "("],
+)
 def test_nothing_typed_but_an_answer_to_a_question_is_taken(typed):
     assert set(beliefs_in(notebook(typed=(typed,) * 3), QUESTIONS).values()) == {(None, None)}
 
@@ -73,7 +102,10 @@ def test_the_report_counts_guesses_and_marks_what_was_measured_and_who_was_right
 
 def test_the_report_draws_every_curve_and_the_measured_one_inside_the_picture():
     page = belief_html(UNIT, CURVE, [((1, 1, 1), (1e12, -1e12, 0.5)), ((0, 0.5, 1), None)])
-    lines = [[tuple(map(float, point.split(","))) for point in points.split()] for points in re.findall(r'points="([^"]+)"', page)]
+    lines = [
+        [tuple(map(float, point.split(","))) for point in points.split()]
+        for points in re.findall(r'points="([^"]+)"', page)
+    ]
     assert len(lines) == 3 and {len(line) for line in lines} == {3}
     assert all(0 <= x <= 600 and 0 <= y <= 160 for line in lines for x, y in line), lines
     assert lines[0][0][1] < lines[1][0][1] and "2 guesses" in page
@@ -86,8 +118,19 @@ def test_damaged_and_missing_submissions_leave_the_others_in_the_report(tmp_path
     source.cells += notebook().cells[:3]
     nbformat.write(source, path)
     add_guesses(source, "ada", {NUMBER.text: (None, 31)})
-    odd = {"cells": [3, {"cell_type": "code", "source": 3, "outputs": [3, {"data": 3}]}, {"cell_type": "code", "outputs": {}}]}
-    for student, text in {"ada": nbformat.writes(source), "bad": "{", "odd": json.dumps(odd), "deep": "[" * 100_000}.items():
+    odd = {
+        "cells": [
+            3,
+            {"cell_type": "code", "source": 3, "outputs": [3, {"data": 3}]},
+            {"cell_type": "code", "outputs": {}},
+        ]
+    }
+    for student, text in {
+        "ada": nbformat.writes(source),
+        "bad": "{",
+        "odd": json.dumps(odd),
+        "deep": "[" * 100_000,
+    }.items():
         place = tree.root / "submitted" / student / UNIT / f"{UNIT}.ipynb"
         place.parent.mkdir(parents=True)
         place.write_text(text)

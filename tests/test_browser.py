@@ -8,9 +8,17 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab_in_chromium import (
-    chromium_without_errors, find_chromium, keep_screenshot, lab, nbgraders_menu, open_notebook, open_welcome,
-    run_all_cells, wait_until_idle, wait_until_open,
-)  # fmt: skip
+    chromium_without_errors,
+    find_chromium,
+    keep_screenshot,
+    lab,
+    nbgraders_menu,
+    open_notebook,
+    open_welcome,
+    run_all_cells,
+    wait_until_idle,
+    wait_until_open,
+)
 from miniature import CHECKOUT
 from nbformat.v4 import new_code_cell, new_notebook
 from student_tree import end_at_first_explorer, grade_id, make_instructors_tree, read_unit, solve, unpack_kit
@@ -22,7 +30,7 @@ from course_utils.system.tree import Tree
 UNIT = "02_variational_autoencoders"
 QUICK = {"COURSE_DATASET": "digits", "COURSE_BUDGET": "quick"}
 # What a minute of training would give the explorer's cell: the names it uses, with models trained for a second.
-QUICK_MODELS = '''
+QUICK_MODELS = """
 data = datasets.load()
 train_images, test_images = data.train_images.flatten(1), data.test_images.flatten(1)
 
@@ -34,7 +42,7 @@ def train(beta):
                         epochs=3, progress=False)
 
 beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
-'''
+"""
 
 # A training without end, with a picture whenever the line moves, and what is left of it once it is interrupted.
 LONG_TRAINING = """
@@ -46,7 +54,9 @@ images = datasets.load().train_images.flatten(1)
 model, loss_function, _ = recipes.prepare(recipes.Recipe("vae", 10, (64,)), images)
 run = training.fit(model, loss_function, images, epochs=5000)
 """
-AFTERWARDS = "print('usable:', bool(run.model(images[:5] / 255)[0].isfinite().all()), run.stopped, len(run.history) > 0)"
+AFTERWARDS = (
+    "print('usable:', bool(run.model(images[:5] / 255)[0].isfinite().all()), run.stopped, len(run.history) > 0)"
+)
 # The widget's script in a page that no Jupyter server made, such as VS Code's.
 RENDERED_ELSEWHERE = """async script => {
     const { default: { render } } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
@@ -193,9 +203,15 @@ def test_the_cockpit_follows_the_pointer_and_a_notebook_opened_again_shows_its_s
     assert page.get_by_text("Error displaying widget").count() == 0
 
 
-def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_after_the_answer(students_lab, kit, page):
-    path = small_notebook(kit, "guess", "from course_utils import predict\nguess = predict.number('How many?', 0, 50)",
-                          "predict.reveal(guess, 31, 'Because.')")  # fmt: skip
+def test_a_guess_that_is_locked_in_the_lab_is_saved_in_the_notebook_before_and_after_the_answer(
+    students_lab, kit, page
+):
+    path = small_notebook(
+        kit,
+        "guess",
+        "from course_utils import predict\nguess = predict.number('How many?', 0, 50)",
+        "predict.reveal(guess, 31, 'Because.')",
+    )
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/guess.ipynb")
     page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
     page.keyboard.press("Shift+Enter")
@@ -245,7 +261,9 @@ def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(stud
     picture = page.locator("img[alt^='Training curves']")
     picture.wait_for(timeout=90_000)
     first = picture.get_attribute("src")
-    page.wait_for_function("before => document.querySelector('img[alt^=\"Training curves\"]').src !== before", arg=first)
+    page.wait_for_function(
+        "before => document.querySelector('img[alt^=\"Training curves\"]').src !== before", arg=first
+    )
     keep_screenshot(page, "training-live")
     script = (CHECKOUT / "course_utils" / "live" / "widget.js").read_text(encoding="utf-8")
     assert page.evaluate(RENDERED_ELSEWHERE, script), "a button that cannot interrupt is shown"

@@ -65,24 +65,42 @@ class Weird:
 
 
 BAD = {
-    "none": None, "text": "kl_divergence", "number": 3, "ellipsis": ..., "type": dict, "class": AlwaysEqual,
+    "none": None,
+    "text": "kl_divergence",
+    "number": 3,
+    "ellipsis": ...,
+    "type": dict,
+    "class": AlwaysEqual,
     "module": torch,
-    "always equal": AlwaysEqual(), "returns none": lambda *a: None, "returns text": lambda *a: "3",
-    "returns numpy": lambda *a: np.zeros((2, 2)), "returns tuple": lambda *a: (1, 2, 3, 4, 5),
+    "always equal": AlwaysEqual(),
+    "returns none": lambda *a: None,
+    "returns text": lambda *a: "3",
+    "returns numpy": lambda *a: np.zeros((2, 2)),
+    "returns tuple": lambda *a: (1, 2, 3, 4, 5),
     "returns nested": lambda *a: [[[[1]]]],
-    "returns nan": nan_like, "returns inf": lambda *a: torch.tensor(float("inf")),
+    "returns nan": nan_like,
+    "returns inf": lambda *a: torch.tensor(float("inf")),
     "returns complex": lambda *a: torch.tensor(1 + 2j),
-    "returns complex number": lambda *a: 1 + 2j, "returns bool": lambda *a: True,
+    "returns complex number": lambda *a: 1 + 2j,
+    "returns bool": lambda *a: True,
     "returns integers": lambda *a: torch.ones(2, 3).long(),
-    "returns sparse": lambda *a: torch.eye(3).to_sparse(), "returns meta": lambda *a: torch.empty(2, device="meta"),
+    "returns sparse": lambda *a: torch.eye(3).to_sparse(),
+    "returns meta": lambda *a: torch.empty(2, device="meta"),
     "returns float8": lambda *a: torch.zeros(()).to(torch.float8_e4m3fn),
     "returns nested tensor": lambda *a: torch.nested.nested_tensor([torch.zeros(1)]),
     "returns always equal": lambda *a: AlwaysEqual(),
     "returns liar": lambda *a: torch.zeros(()).as_subclass(LyingTensor),
-    "returns empty": lambda *a: torch.empty(0), "returns generator": lambda *a: (i for i in range(3)),
-    "returns argument": lambda *a: a[0], "returns huge": lambda *a: 10**400, "raises": raises, "odd error": Weird(),
-    "exits": lambda *a: sys.exit(3), "interrupts": lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()),
-    "wrong signature": lambda: 0, "recursion": lambda *a: BAD["recursion"](*a), "partial": functools.partial(raises, 1),
+    "returns empty": lambda *a: torch.empty(0),
+    "returns generator": lambda *a: (i for i in range(3)),
+    "returns argument": lambda *a: a[0],
+    "returns huge": lambda *a: 10**400,
+    "raises": raises,
+    "odd error": Weird(),
+    "exits": lambda *a: sys.exit(3),
+    "interrupts": lambda *a: (_ for _ in ()).throw(KeyboardInterrupt()),
+    "wrong signature": lambda: 0,
+    "recursion": lambda *a: BAD["recursion"](*a),
+    "partial": functools.partial(raises, 1),
     "scripted": torch.jit.trace(lambda x: x, torch.zeros(2), check_trace=False),
 }
 
@@ -99,8 +117,9 @@ def test_bad_candidate_gets_a_score_with_reasons(exercise, name, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("name", "words"), [("returns float8", "a tensor of float8_e4m3fn"),
-                                             ("returns nested tensor", "a nested tensor")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("returns float8", "a tensor of float8_e4m3fn"), ("returns nested tensor", "a nested tensor")]
+)
 @pytest.mark.parametrize("exercise", ["reconstruction_loss", "reparameterize", "kl_divergence", "slerp"])
 def test_tensor_that_torch_cannot_calculate_with_is_named(exercise, name, words):
     got = {law.got for law in getattr(check, exercise)(BAD[name], points=3).laws if "no law" not in law.got}
@@ -117,6 +136,7 @@ def test_liar_that_knows_the_answer_to_every_comparison_earns_nothing(exercise):
 def test_stub_is_told_briefly_that_it_is_not_written_yet(exercise):
     def stub(*args):
         raise NotImplementedError(exercise)
+
     score = getattr(check, exercise)(stub, points=3)
     assert repr(score) == "0" and score.note == "not written yet"
     assert str(score) == f"{exercise}: not written yet (0 of 3 points)"
@@ -126,8 +146,11 @@ def test_stub_is_told_briefly_that_it_is_not_written_yet(exercise):
 def test_error_in_student_code_shows_the_students_own_line():
     def kl_divergence(mu, logvar):
         return mu @ logvar.exp() @ mu
-    got = check.kl_divergence(kl_divergence, points=4).laws[2].got + check.kl_divergence(kl_divergence,
-                                                                                         points=4).laws[5].got
+
+    got = (
+        check.kl_divergence(kl_divergence, points=4).laws[2].got
+        + check.kl_divergence(kl_divergence, points=4).laws[5].got
+    )
     assert "RuntimeError" in got and "return mu @ logvar.exp() @ mu" in got and "in kl_divergence, line" in got
 
 
@@ -173,6 +196,7 @@ def test_a_loop_in_backward_is_interrupted_too(short_limits):
         def backward(ctx, grad):
             while True:
                 pass
+
     score = check.kl_divergence(Endless.apply, points=4)
     assert 0 < score.earned < 4
 
@@ -196,6 +220,7 @@ def test_a_million_printed_lines_cost_nothing_and_are_cut_short(capfd):
             print("line", i)
         print("to stderr", file=sys.stderr)
         return beta * pixels
+
     score = check.elbo_beta(chatty, points=1)
     assert score.earned == 1
     assert score.printed.startswith("line 0\nline 1\n") and len(score.printed.splitlines()) <= 11
@@ -207,6 +232,7 @@ def test_warnings_of_student_code_are_swallowed_and_cost_nothing(capfd):
     def warns(mu, logvar):
         warnings.warn("deprecated", stacklevel=1)
         return right_kl(mu, logvar)
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert check.kl_divergence(warns, points=4).earned == 4
@@ -216,9 +242,14 @@ def test_warnings_of_student_code_are_swallowed_and_cost_nothing(capfd):
 def test_check_leaves_the_global_generators_as_they_were():
     def state():
         return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
     before = state()
-    for name, bad in (("reparameterize", lambda mu, logvar: mu + torch.randn_like(mu)), ("sample_images", raises),
-                      ("kl_divergence", right_kl), ("train_step", None)):
+    for name, bad in (
+        ("reparameterize", lambda mu, logvar: mu + torch.randn_like(mu)),
+        ("sample_images", raises),
+        ("kl_divergence", right_kl),
+        ("train_step", None),
+    ):
         getattr(check, name)(bad, points=1)
         assert state() == before, name
 
@@ -229,6 +260,7 @@ def test_check_needs_no_seed_and_gives_a_frozen_notebook_fresh_inputs():
     def records(mu, logvar):
         seen.append(float(mu.sum()))
         return right_kl(mu, logvar)
+
     for _ in range(2):
         torch.manual_seed(0), np.random.seed(0), random.seed(0)
         check.kl_divergence(records, points=1)
@@ -241,6 +273,7 @@ def test_switches_left_by_student_code_are_put_back():
         torch.set_grad_enabled(False)
         torch.set_default_dtype(torch.float64)
         return mu
+
     check.reparameterize(switches, points=1)
     assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
 
@@ -283,13 +316,21 @@ def in_a_closure():
         loss.backward()
         optimizer.step()
         return loss.item()
+
     return train_step
 
 
-@pytest.mark.parametrize("style", [Learner(), Learner().train_step, functools.partial(Learner.train_step, None),
-                                   functools.wraps(Learner.train_step)(lambda *a: Learner().train_step(*a)),
-                                   in_a_closure()],
-                         ids=["object", "method", "partial", "decorated", "closure"])
+@pytest.mark.parametrize(
+    "style",
+    [
+        Learner(),
+        Learner().train_step,
+        functools.partial(Learner.train_step, None),
+        functools.wraps(Learner.train_step)(lambda *a: Learner().train_step(*a)),
+        in_a_closure(),
+    ],
+    ids=["object", "method", "partial", "decorated", "closure"],
+)
 def test_train_step_is_judged_with_a_correct_reconstruction_loss(style):
     own = reconstruction_loss
     score = check.train_step(style, points=3)
@@ -299,19 +340,24 @@ def test_train_step_is_judged_with_a_correct_reconstruction_loss(style):
 
 def test_train_step_is_judged_when_reconstruction_loss_is_missing():
     names = {"__name__": "notebook"}
-    exec("def train_step(autoencoder, x, optimizer):\n    optimizer.zero_grad()\n    loss = "
-         "reconstruction_loss(autoencoder[1](autoencoder[0](x)), x)\n    loss.backward(); optimizer.step()\n    return "
-         "loss.item()\n", names)
+    exec(
+        "def train_step(autoencoder, x, optimizer):\n    optimizer.zero_grad()\n    loss = "
+        "reconstruction_loss(autoencoder[1](autoencoder[0](x)), x)\n    loss.backward(); optimizer.step()\n    return "
+        "loss.item()\n",
+        names,
+    )
     assert check.train_step(names["train_step"], points=3).earned == 3
     assert "reconstruction_loss" not in names
 
 
 def test_mistake_in_kl_divergence_is_named_in_vae_loss():
     def vae_loss(logits, x, mu, logvar, beta):
-        distortion = torch.nn.functional.binary_cross_entropy_with_logits(logits, x,
-                                                                          reduction="none").flatten(1).sum(1).mean()
+        distortion = (
+            torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()
+        )
         rate = 2 * right_kl(mu, logvar)
         return distortion + beta * rate, distortion, rate
+
     score = check.vae_loss(vae_loss, points=4)
     assert any(law.cause and "kl_divergence" in law.cause.sentence and law.cause.id == "no_half" for law in score.laws)
 
@@ -319,6 +365,7 @@ def test_mistake_in_kl_divergence_is_named_in_vae_loss():
 @pytest.mark.parametrize("exercise", CHECKS)
 def test_html_of_a_right_answer_is_the_same_every_time(exercise):
     from bank import BANKS
+
     function = BANKS[exercise].right_ones[0].function
     shown = {getattr(check, exercise)(function, points=3)._repr_html_() for _ in range(3)}
     assert len(shown) == 1
@@ -326,6 +373,7 @@ def test_html_of_a_right_answer_is_the_same_every_time(exercise):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_function_that_stays_on_the_cpu_is_caught_where_there_is_a_gpu():
-    score = check.reparameterize(lambda mu, logvar: mu + (logvar / 2).exp() * torch.randn(mu.shape, dtype=mu.dtype),
-                                 points=4)
+    score = check.reparameterize(
+        lambda mu, logvar: mu + (logvar / 2).exp() * torch.randn(mu.shape, dtype=mu.dtype), points=4
+    )
     assert score.earned < 4

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from autograder.kill_matrix import PAGE
 from bank import BANKS
 
+from autograder.kill_matrix import PAGE
 from course_utils import check
 from course_utils.checks import CHECKS
 
@@ -79,8 +79,9 @@ def test_kill_matrix_page_lists_exactly_todays_laws_and_bank():
         bank = BANKS[exercise]
         for table, entries in ((wrong.split("| wrong implementation |")[1], bank.wrong_ones), (right, bank.right_ones)):
             rows = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)
-            assert [row for row in rows if row != "---"] == [entry.name
-                                                             for entry in entries], "run `course test --kill-matrix`"
+            assert [row for row in rows if row != "---"] == [entry.name for entry in entries], (
+                "run `course test --kill-matrix`"
+            )
 
 
 def test_kill_matrix_page_reports_no_survivor_and_no_refusal():

@@ -22,12 +22,13 @@ def score(points, kept, total, **kwargs):
 def nbgraders_reading(shown, max_points):
     """What nbgrader 0.9.6 makes of the text of a result."""
     from nbgrader.utils import get_partial_grade
+
     return get_partial_grade({"data": {"text/plain": shown}}, max_points)
 
 
-@pytest.mark.parametrize("points",
-                         [0, 0.005, 0.01, 0.5, 1, 1 / 3, 2.5, 3, 3.0, 4, 10, 99.99, 1e6, 1e22, np.float64(3),
-                          np.int64(4)])
+@pytest.mark.parametrize(
+    "points", [0, 0.005, 0.01, 0.5, 1, 1 / 3, 2.5, 3, 3.0, 4, 10, 99.99, 1e6, 1e22, np.float64(3), np.int64(4)]
+)
 @pytest.mark.parametrize("total", [1, 3, 7, 30])
 def test_text_is_a_number_that_nbgrader_reads_as_the_points_earned(points, total):
     for kept in range(total + 1):
@@ -52,8 +53,11 @@ def test_more_laws_kept_never_means_fewer_points():
     assert earned == sorted(earned)
 
 
-@pytest.mark.parametrize("points", [-1, -0.0001, math.nan, math.inf, -math.inf, "3", None, True, 1j, [3], 10**400],
-                         ids=lambda points: repr(points)[:12])
+@pytest.mark.parametrize(
+    "points",
+    [-1, -0.0001, math.nan, math.inf, -math.inf, "3", None, True, 1j, [3], 10**400],
+    ids=lambda points: repr(points)[:12],
+)
 def test_unusable_points_are_refused_with_what_was_given(points):
     with pytest.raises(ValueError, match="points"):
         validate_points(points)
@@ -96,30 +100,53 @@ def test_html_of_a_complete_score_shows_no_number_but_the_points():
 
 
 def test_report_in_plain_text_names_every_law_and_the_cause():
-    laws = (LawResult("first law", 1, True), LawResult("second law", 1, False, "0.5", "1", Cause("id", "The half is "
-                                                                                                 "missing.",
-                                                                                                       "the card")))
+    laws = (
+        LawResult("first law", 1, True),
+        LawResult("second law", 1, False, "0.5", "1", Cause("id", "The half is missing.", "the card")),
+    )
     text = str(Score("exercise", 3, laws))
-    for part in ("first law", "second law", "expected: 0.5", "came:     1", "The half is missing. Look at the card.",
-                 "1.5 of 3"):
+    for part in (
+        "first law",
+        "second law",
+        "expected: 0.5",
+        "came:     1",
+        "The half is missing. Look at the card.",
+        "1.5 of 3",
+    ):
         assert part in text
 
 
 def test_dictionary_holds_what_the_class_report_needs():
     laws = (LawResult("law", 2, False, "0.5", "1", Cause("no_half", "The half is missing.")),)
     assert Score("exercise", 3, laws).to_dict() == {
-        "exercise": "exercise", "points": 3, "earned": 0.0, "note": "", "printed": "",
-        "laws": [{"name": "law", "weight": 2, "passed": False, "expected": "0.5", "got": "1",
-                  "cause": "The half is missing.", "cause_id": "no_half"}]}
+        "exercise": "exercise",
+        "points": 3,
+        "earned": 0.0,
+        "note": "",
+        "printed": "",
+        "laws": [
+            {
+                "name": "law",
+                "weight": 2,
+                "passed": False,
+                "expected": "0.5",
+                "got": "1",
+                "cause": "The half is missing.",
+                "cause_id": "no_half",
+            }
+        ],
+    }
 
 
 def test_all_laws_run_after_the_first_is_broken():
     check, ran = Check("exercise", "exercise()"), []
     for number in range(3):
+
         @check.law(f"law {number}")
         def _law(candidate, draw, number=number):
             ran.append(number)
             raise Broken("a", "b")
+
     assert check.judge(lambda: None, 3).earned == 0
     assert ran == [0, 1, 2]
 
@@ -134,6 +161,7 @@ def test_a_law_about_manners_earns_nothing_on_its_own():
     @check.law("manners", manners=True)
     def _manners(candidate, draw):
         pass
+
     assert check.judge(lambda: None, 3).earned == 0
 
 

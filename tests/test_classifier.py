@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from course_utils.models import classifier
 from course_utils.datasets import Dataset
+from course_utils.models import classifier
 
 
 def test_it_learns_colour_pictures_and_takes_them_flat_too():

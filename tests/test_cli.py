@@ -18,8 +18,20 @@ from autograder.release import release_units
 from course_utils.cli import app as cli
 from course_utils.system.tree import Tree
 
-COMMANDS = ("lab", "doctor", "data", "submit", "release", "solutions", "collect", "grade", "feedback", "report", "demo",
-            "test")
+COMMANDS = (
+    "lab",
+    "doctor",
+    "data",
+    "submit",
+    "release",
+    "solutions",
+    "collect",
+    "grade",
+    "feedback",
+    "report",
+    "demo",
+    "test",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,23 +72,26 @@ def test_each_commands_help_explains_and_gives_an_example(course, command):
     assert command in ("doctor", "demo") or "Example" in out, f"`course {command} --help` gives no example:\n{out}"
 
 
-@pytest.mark.parametrize(("arguments", "code", "expected"), [
-    (["grdae"], 2, "Did you mean 'grade'"),
-    (["grade"], 2, "name a unit, or use --all"),
-    (["grade", "01", "--all"], 2, "not both"),
-    (["grade", "9"], 2, "no unit '9'. Units: 01_double, 02_other"),
-    (["grade", "01_duoble"], 2, "Did you mean 01_double?"),
-    (["grade", "1", "--student", "nobody"], 2, "no submission folder submitted/nobody"),
-    (["feedback", "2"], 1, "Run `course grade 02` first"),
-    (["feedback"], 2, "name a unit"),
-    (["solutions", "--budget", "huge"], 2, "unknown budget 'huge'"),
-    (["data", "fetch"], 2, "course data fetch NAME"),
-    (["data", "fetch", "imagenet"], 1, "imagenet"),
-    (["submit"], 2, "unit"),
-    (["submit", "1", "--output", "nowhere"], 1, "nowhere is not a folder"),
-    (["submit", "1", "--notebook", "none.ipynb"], 1, "none.ipynb is missing"),
-    (["lab", "--port", "99999999"], 2, "port"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["grdae"], 2, "Did you mean 'grade'"),
+        (["grade"], 2, "name a unit, or use --all"),
+        (["grade", "01", "--all"], 2, "not both"),
+        (["grade", "9"], 2, "no unit '9'. Units: 01_double, 02_other"),
+        (["grade", "01_duoble"], 2, "Did you mean 01_double?"),
+        (["grade", "1", "--student", "nobody"], 2, "no submission folder submitted/nobody"),
+        (["feedback", "2"], 1, "Run `course grade 02` first"),
+        (["feedback"], 2, "name a unit"),
+        (["solutions", "--budget", "huge"], 2, "unknown budget 'huge'"),
+        (["data", "fetch"], 2, "course data fetch NAME"),
+        (["data", "fetch", "imagenet"], 1, "imagenet"),
+        (["submit"], 2, "unit"),
+        (["submit", "1", "--output", "nowhere"], 1, "nowhere is not a folder"),
+        (["submit", "1", "--notebook", "none.ipynb"], 1, "none.ipynb is missing"),
+        (["lab", "--port", "99999999"], 2, "port"),
+    ],
+)
 def test_a_mistake_is_one_line_on_stderr_with_the_right_code(course, arguments, code, expected):
     got, _, err = course(*arguments)
     assert (got, err.count("\n")) == (code, 1), err
@@ -135,8 +150,10 @@ def test_an_undecided_score_is_listed_and_gives_exit_code_1(course, tree, monkey
 
 
 def test_help_needs_neither_torch_nor_nbgrader():
-    code = "import sys; from course_utils.cli import app as cli; cli.load_plugins(); cli.run(['--help']); " \
-           "print([m for m in ('torch', 'nbgrader', 'numpy', 'matplotlib') if m in sys.modules])"
+    code = (
+        "import sys; from course_utils.cli import app as cli; cli.load_plugins(); cli.run(['--help']); "
+        "print([m for m in ('torch', 'nbgrader', 'numpy', 'matplotlib') if m in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
     assert out.splitlines()[-1] == "[]", f"`course --help` imported {out.splitlines()[-1]}"
 
@@ -167,11 +184,14 @@ def test_submit_packs_the_notebook_and_names_what_is_unfinished(course, tree, tm
         assert packed.read("01_double/01_double.ipynb") == path.read_bytes()
 
 
-@pytest.mark.parametrize(("content", "expected"), [
-    ("{", "does not contain valid JSON"),
-    ("[]", "not a valid Jupyter notebook"),
-    ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "lost the metadata"),
-])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "does not contain valid JSON"),
+        ("[]", "not a valid Jupyter notebook"),
+        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "lost the metadata"),
+    ],
+)
 def test_submit_refuses_a_broken_notebook(course, tmp_path, content, expected):
     (tmp_path / "mine.ipynb").write_text(content)
     code, _, err = course("submit", "1", "--notebook", "mine.ipynb")
@@ -206,9 +226,11 @@ def test_lab_opens_the_tree_without_news_and_hides_instructor_panels_from_studen
     assert "--LabApp.default_url=/lab/tree/notebooks/01_double/01_double.ipynb" in command
     assert "student" not in lab_environment(tree)["JUPYTER_CONFIG_PATH"]
     (tmp_path / "kit.json").write_text("{}")
-    settings = "import os, json; from jupyterlab_server.config import get_page_config; " \
-               "from jupyterlab_server.settings_utils import _get_overrides; " \
-               "print(json.dumps([get_page_config([]), _get_overrides('none')[0]]))"
+    settings = (
+        "import os, json; from jupyterlab_server.config import get_page_config; "
+        "from jupyterlab_server.settings_utils import _get_overrides; "
+        "print(json.dumps([get_page_config([]), _get_overrides('none')[0]]))"
+    )
     environment = lab_environment(Tree(tmp_path))
     out = subprocess.run([sys.executable, "-c", settings], env=environment, capture_output=True, text=True)
     assert "@jupyter/nbgrader:formgrader" in out.stdout and '"fetchNews": "false"' in out.stdout, out.stderr

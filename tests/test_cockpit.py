@@ -14,10 +14,10 @@ from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_fa
 from PIL import Image
 from torch import nn
 
-from course_utils.models import classifier
-from course_utils.plots import explore
 from course_utils import models
+from course_utils.models import classifier
 from course_utils.models.classifier import Classifier
+from course_utils.plots import explore
 
 TITLE = 'Digits </script><script>alert("no")</script>'
 READ_CANVAS = "selector => document.querySelector(selector).toDataURL()"
@@ -67,8 +67,15 @@ def images() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, trained, reader, images) -> Path:
     path = tmp_path_factory.mktemp("cockpit") / "page.html"
-    return explore.export(path, trained, images, torch.arange(60) % 10, title=TITLE, reader=reader,
-                          attributes={"odd": torch.arange(60) % 2, "large": torch.arange(60) % 10 > 4})
+    return explore.export(
+        path,
+        trained,
+        images,
+        torch.arange(60) % 10,
+        title=TITLE,
+        reader=reader,
+        attributes={"odd": torch.arange(60) % 2, "large": torch.arange(60) % 10 > 4},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +131,33 @@ def test_the_picture_is_what_torch_decodes(page, trained, index, title):
     assert wanted.std() > 5, "the picture shows nothing"
 
 
-@pytest.mark.parametrize("network", [
-    nn.Sequential(nn.Linear(3, 16 * 4), nn.LeakyReLU(0.1), nn.Unflatten(1, (16, 2, 2)), nn.ConvTranspose2d(16, 8, 4, 2, 1),
-                  nn.ELU(), nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1), nn.SiLU(), nn.PixelShuffle(2)),
-    nn.Sequential(nn.Linear(3, 64), nn.Softplus(), nn.Unflatten(1, (1, 8, 8)), nn.PixelUnshuffle(2), nn.BatchNorm2d(4).eval(),
-                  nn.Conv2d(4, 3, 3, stride=2, padding=1), nn.Tanh(), nn.MaxPool2d(2), nn.Flatten(), nn.Sigmoid()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(
+            nn.Linear(3, 16 * 4),
+            nn.LeakyReLU(0.1),
+            nn.Unflatten(1, (16, 2, 2)),
+            nn.ConvTranspose2d(16, 8, 4, 2, 1),
+            nn.ELU(),
+            nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1),
+            nn.SiLU(),
+            nn.PixelShuffle(2),
+        ),
+        nn.Sequential(
+            nn.Linear(3, 64),
+            nn.Softplus(),
+            nn.Unflatten(1, (1, 8, 8)),
+            nn.PixelUnshuffle(2),
+            nn.BatchNorm2d(4).eval(),
+            nn.Conv2d(4, 3, 3, stride=2, padding=1),
+            nn.Tanh(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Sigmoid(),
+        ),
+    ],
+)
 def test_every_layer_that_is_known_computes_what_torch_computes(page, network):
     from course_utils.plots.cockpit import payload
 
@@ -138,12 +166,15 @@ def test_every_layer_that_is_known_computes_what_torch_computes(page, network):
     layers = payload.layers(rounded, numbers)
     z = [0.3, -0.8, 1.2]
     content = base64.b64encode(bytes(numbers.content)).decode()
-    found = page.evaluate("""([layers, content, z]) => {
+    found = page.evaluate(
+        """([layers, content, z]) => {
         const buffer = Uint8Array.from(atob(content), c => c.charCodeAt(0)).buffer;
         const cockpit = window.cockpit.constructor;
         const out = cockpit.compute(layers, buffer, z);
         return [Array.from(out.data), out.shape];
-    }""", [layers, content, z])
+    }""",
+        [layers, content, z],
+    )
     with torch.no_grad():
         wanted = rounded(torch.tensor([z]))[0]
     assert found[1] == list(wanted.shape)
@@ -156,7 +187,9 @@ def test_the_classifier_reads_what_torch_reads(page, trained, reader):
     with torch.no_grad():
         picture = torch.sigmoid(trained["VAE"].decode(torch.tensor([[0.7, -1.1, 0.4, 1.3]])))
     share, label = reader.probabilities(picture).max(1)
-    label_read, share_read = page.evaluate("window.cockpit.probability(window.cockpit.decode(window.cockpit.current, window.cockpit.z))")
+    label_read, share_read = page.evaluate(
+        "window.cockpit.probability(window.cockpit.decode(window.cockpit.current, window.cockpit.z))"
+    )
     assert label_read == label.item() and share_read == pytest.approx(share.item(), abs=0.02)
 
 

@@ -40,13 +40,16 @@ def bytes_of_zip(files: dict[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-@pytest.mark.parametrize(("name", "student", "number"), [
-    ("Ada Lovelace_1234_assignsubmission_file_/work.ipynb", "Ada Lovelace", "1234"),
-    ("lovelaceada_1234_5678_01_double.ipynb", "lovelaceada", "1234"),
-    ("lovelaceada_LATE_1234_5678_01_double-1.ipynb", "lovelaceada", "1234"),
-    ("ada/01_double.ipynb", "ada", None),
-    ("ada.ipynb", "ada", None),
-])
+@pytest.mark.parametrize(
+    ("name", "student", "number"),
+    [
+        ("Ada Lovelace_1234_assignsubmission_file_/work.ipynb", "Ada Lovelace", "1234"),
+        ("lovelaceada_1234_5678_01_double.ipynb", "lovelaceada", "1234"),
+        ("lovelaceada_LATE_1234_5678_01_double-1.ipynb", "lovelaceada", "1234"),
+        ("ada/01_double.ipynb", "ada", None),
+        ("ada.ipynb", "ada", None),
+    ],
+)
 def test_each_platforms_names_lead_to_the_student(tree, tmp_path, name, student, number):
     collect(tree, UNIT, archive(tmp_path / "export.zip", {name: NOTEBOOK}))
     assert (tree.root / "submitted" / student / UNIT / f"{UNIT}.ipynb").read_bytes() == NOTEBOOK
@@ -120,7 +123,8 @@ def test_report_shows_each_part_and_escapes_what_students_wrote():
         "02_u": {"<eve>": graded(code), "bob": graded(renamed), "zoe": graded("def kl(m, v):\n    return m.sum()\n")}
     }
     grades = [Grade(name, "02_u", "kl", 1.0, 4, "graded", "x") for name in notebooks["02_u"]] + [
-        Grade("dan", "02_u", "kl", 0.0, 4, "timed_out", "an endless loop")]
+        Grade("dan", "02_u", "kl", 0.0, 4, "timed_out", "an endless loop")
+    ]
     page = report_page(grades, notebooks, {}, "Class")
     assert "isolated by namespaces" in page and ">3</td>" in page and ">you &lt;b&gt;sum" in page
     assert "&lt;i&gt;r&lt;/i&gt;" in page and "an endless loop" in page and "1.5 s" in page

@@ -53,7 +53,7 @@ def find_bug_2(evidence):
 }
 MISTAKEN = {
     "critic_loss": "def critic_loss(critic, z_prior, z_posterior):\n"
-                   "    return critic(z_posterior).mean() - critic(z_prior).mean()",
+    "    return critic(z_posterior).mean() - critic(z_prior).mean()",
     "gradient_penalty": """
 def gradient_penalty(critic, z_prior, z_posterior):
     t = torch.rand(len(z_prior), 1, dtype=z_prior.dtype)
@@ -70,8 +70,14 @@ def wasserstein_vae_loss(logits, x, critic, z_posterior, weight):
     "find_bug_2": "def find_bug_2(evidence):\n    return evidence['prior_in_samples'].abs().max().item() < 2",
     "find_bug_3": "def find_bug_3(evidence):\n    evidence['kl_loss'] -= evidence['kl_distortion']\n    return 3.5",
 }
-CAUSES = {"critic_loss": "Detach the codes", "gradient_penalty": "create_graph", "wasserstein_vae_loss": "gap is detached",
-          "find_bug_1": "answers True for every run", "find_bug_2": "alone", "find_bug_3": "True (buggy) or False"}
+CAUSES = {
+    "critic_loss": "Detach the codes",
+    "gradient_penalty": "create_graph",
+    "wasserstein_vae_loss": "gap is detached",
+    "find_bug_1": "answers True for every run",
+    "find_bug_2": "alone",
+    "find_bug_3": "True (buggy) or False",
+}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,11 @@ def rows(tmp_path_factory):
     tree = Tree(root)
     release_units(tree, [UNIT])
     solution, _ = answers_of(read_source(tree, UNIT))
-    students = {"another": {name: ANOTHER_STYLE[name] for name in solution}, "functional": FUNCTIONAL, "mistaken": MISTAKEN}
+    students = {
+        "another": {name: ANOTHER_STYLE[name] for name in solution},
+        "functional": FUNCTIONAL,
+        "mistaken": MISTAKEN,
+    }
     for student, answers in students.items():
         hand_in(root, student, UNIT, answers)
     with pytest.MonkeyPatch.context() as patch:
@@ -90,7 +100,9 @@ def rows(tmp_path_factory):
         return {(row.student, row.exercise): row for row in grade_unit(tree, UNIT)}
 
 
-@pytest.mark.parametrize(("student", "exercise"), [("another", name) for name in CAUSES] + [("functional", n) for n in FUNCTIONAL])
+@pytest.mark.parametrize(
+    ("student", "exercise"), [("another", name) for name in CAUSES] + [("functional", n) for n in FUNCTIONAL]
+)
 def test_right_answers_in_other_styles_get_full_points(rows, student, exercise):
     row = rows[student, exercise]
     assert row.score == row.max_score, row.reason

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from course_utils.training import cuda_graph
-from course_utils.cli.train import recipes
 from course_utils import training
-from course_utils.training.loop import Loop, NotFinite
+from course_utils.cli.train import recipes
 from course_utils.cli.train.recipes import Recipe
+from course_utils.training import cuda_graph
+from course_utils.training.loop import Loop, NotFinite
 
 IMAGES = (torch.rand(160, 12, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -114,8 +114,17 @@ def test_a_graph_trains_as_well_as_plain_steps(kind):
         torch.manual_seed(0)
         images = IMAGES.cuda()
         model, loss_function, critic = recipes.prepare(Recipe(kind, 2, hidden_dims=(8,)), images)
-        run = training.fit(model, loss_function, images, epochs=30, batch_size=32, seed=0, critic=critic,
-                           cuda_graph=graph, progress=False)  # fmt: skip
+        run = training.fit(
+            model,
+            loss_function,
+            images,
+            epochs=30,
+            batch_size=32,
+            seed=0,
+            critic=critic,
+            cuda_graph=graph,
+            progress=False,
+        )
         losses[graph] = run.curve("distortion")[-1]
     # the noise differs; without noise the two agree to rounding, which Adam magnifies
     assert losses[True] == pytest.approx(losses[False], rel=0.02), losses
@@ -125,9 +134,14 @@ def test_a_graph_trains_as_well_as_plain_steps(kind):
 def test_every_replay_draws_fresh_noise():
     model = nn.Linear(1, 1).cuda()
     drawn = training.fit(
-        model, lambda model, x: {"loss": model(x).mean() * 0 + torch.randn((), device="cuda")},
-        torch.rand(20, 1, device="cuda"), epochs=20, batch_size=20, cuda_graph=True, progress=False,
-    ).curve("loss")  # fmt: skip
+        model,
+        lambda model, x: {"loss": model(x).mean() * 0 + torch.randn((), device="cuda")},
+        torch.rand(20, 1, device="cuda"),
+        epochs=20,
+        batch_size=20,
+        cuda_graph=True,
+        progress=False,
+    ).curve("loss")
     assert len(set(drawn)) == 20
 
 
@@ -139,5 +153,12 @@ def test_a_loss_that_waits_for_the_gpu_is_refused():
         return {"loss": model(x).mean() * float(x.mean())}
 
     with pytest.raises(CourseError, match="cannot be recorded in a CUDA graph"):
-        training.fit(nn.Linear(1, 1).cuda(), loss, torch.rand(20, 1, device="cuda"), epochs=9, batch_size=20,
-                     cuda_graph=True, progress=False)  # fmt: skip
+        training.fit(
+            nn.Linear(1, 1).cuda(),
+            loss,
+            torch.rand(20, 1, device="cuda"),
+            epochs=9,
+            batch_size=20,
+            cuda_graph=True,
+            progress=False,
+        )

@@ -53,8 +53,12 @@ def url(open_folder):
         os.chown(folder, NOBODY, NOBODY)
         other = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     options = {**other, "cwd": folder, "env": {"PATH": os.environ["PATH"], "HOME": str(folder), "LC_ALL": "C.UTF-8"}}
-    subprocess.run([found / "initdb", "-D", folder / "data", "-U", "course", "--auth=trust", "-E", "UTF8", "--no-sync"],
-                   check=True, capture_output=True, **options)
+    subprocess.run(
+        [found / "initdb", "-D", folder / "data", "-U", "course", "--auth=trust", "-E", "UTF8", "--no-sync"],
+        check=True,
+        capture_output=True,
+        **options,
+    )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

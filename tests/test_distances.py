@@ -12,8 +12,8 @@ import pytest
 import torch
 from scipy import stats
 
-from course_utils.metrics import distances
 from course_utils import metrics
+from course_utils.metrics import distances
 
 
 def normal(n, d, seed):

@@ -89,8 +89,11 @@ def test_a_connection_that_brings_nothing_new_is_given_up_and_what_came_is_kept(
     waits: list[float] = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     server.break_after = [300_000] + [0] * 50
-    with pytest.raises(CourseError, match=r"Could not download file .*ended after 300,000 of 1,024,000 bytes.* 300,000 "
-                                          r"bytes are kept for the next try\. Check the network"):  # fmt: skip
+    with pytest.raises(
+        CourseError,
+        match=r"Could not download file .*ended after 300,000 of 1,024,000 bytes.* 300,000 "
+        r"bytes are kept for the next try\. Check the network",
+    ):
         fetch(server, tmp_path / "file")
     assert not (tmp_path / "file").exists()
     waited = [seconds for seconds in waits if seconds]  # the server sleeps too, for 0 s

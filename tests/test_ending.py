@@ -55,13 +55,20 @@ for number in range(int(sys.argv[2])):
 """
 
 
-@pytest.mark.parametrize("student, rounds", [
-    ("forks_on_and_on", 8), ("walks_on", 4), ("leaves_its_session", 1), ("has_a_name_that_is_no_text", 1)])
+@pytest.mark.parametrize(
+    "student, rounds",
+    [("forks_on_and_on", 8), ("walks_on", 4), ("leaves_its_session", 1), ("has_a_name_that_is_no_text", 1)],
+)
 def test_everything_that_a_sandbox_started_is_ended(student, rounds):
     """Not only what a list of processes shows: a fork may be under way while it is read."""
     try:
-        done = subprocess.run([sys.executable, "-c", START_AND_END, student, str(rounds)], cwd=CHECKOUT, timeout=60,
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", START_AND_END, student, str(rounds)],
+            cwd=CHECKOUT,
+            timeout=60,
+            capture_output=True,
+            text=True,
+        )
     except subprocess.TimeoutExpired:
         pytest.fail("it still waits for a process that it has not ended")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,8 +15,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from torch import nn
 
-from course_utils.plots import explore, latent
 from course_utils import models
+from course_utils.plots import explore, latent
 from course_utils.plots.cockpit import payload
 from course_utils.system.errors import CourseError
 
@@ -115,11 +115,14 @@ class Doubled(nn.Module):
         return 2 * z
 
 
-@pytest.mark.parametrize("decoder", [
-    nn.Sequential(Doubled(), nn.Linear(3, 784)),
-    nn.Sequential(nn.Linear(3, 784), nn.GroupNorm(1, 784)),
-    nn.Sequential(nn.Linear(3, 784), nn.GELU()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        nn.Sequential(Doubled(), nn.Linear(3, 784)),
+        nn.Sequential(nn.Linear(3, 784), nn.GroupNorm(1, 784)),
+        nn.Sequential(nn.Linear(3, 784), nn.GELU()),
+    ],
+)
 def test_a_decoder_with_unknown_layers_is_left_to_the_kernel_and_not_exported(images, tmp_path, decoder):
     model = models.Autoencoder(models.mlp([784, 3]), decoder)
     assert packed(model, images).about["models"][0]["decoder"] is None
@@ -194,7 +197,9 @@ explore.latent_space({str(beta): models.VAE(784, [32], 20) for beta in (0, 0.001
     NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     (output,) = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
     assert set(output.data) == {WIDGET, "image/png", "text/plain"}
-    assert pixels(base64.b64decode(output.data["image/png"])).shape[0] == 6 * 60, "expected two rows of each of three models"
+    assert pixels(base64.b64decode(output.data["image/png"])).shape[0] == 6 * 60, (
+        "expected two rows of each of three models"
+    )
     assert "beta 0: z" in output.data["text/plain"] and "beta 10: z" in output.data["text/plain"]
     size = len(json.dumps(notebook.cells))
     assert size < 100_000, f"the output has {size} bytes"
@@ -240,8 +245,11 @@ def test_a_model_whose_training_failed_is_told_apart(images):
         ({"images": torch.zeros(0, 784)}, ValueError, r"shape \(0, 784\)"),
         ({"images": torch.zeros(3, 784), "labels": torch.zeros(2)}, ValueError, "2 labels for 3 images"),
         ({"images": torch.zeros(3, 784), "max_sliders": 0}, ValueError, "max_sliders is 0"),
-        ({"images": torch.zeros(3, 784), "labels": torch.tensor([0, 1, 2]), "class_names": ["a", "b"]}, ValueError,
-         "2 class_names and a label 2"),
+        (
+            {"images": torch.zeros(3, 784), "labels": torch.tensor([0, 1, 2]), "class_names": ["a", "b"]},
+            ValueError,
+            "2 class_names and a label 2",
+        ),
     ],
 )
 def test_images_labels_and_sliders_are_checked(keywords, error, words):

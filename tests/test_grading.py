@@ -125,10 +125,13 @@ def test_a_broken_file_is_unreadable_with_a_reason_and_scores_0(graded, student)
         assert (row.score, row.status) == (0, "unreadable") and BROKEN[student][1] in row.reason, row
 
 
-@pytest.mark.parametrize(("student", "status", "reason"), [
-    ("absent", "missing", "no 01_double/01_double.ipynb was handed in"),
-    ("wrong_unit", "unreadable", "it belongs to 02_other"),
-])
+@pytest.mark.parametrize(
+    ("student", "status", "reason"),
+    [
+        ("absent", "missing", "no 01_double/01_double.ipynb was handed in"),
+        ("wrong_unit", "unreadable", "it belongs to 02_other"),
+    ],
+)
 def test_what_is_not_this_units_notebook_scores_0_with_the_reason(graded, student, status, reason):
     rows = rows_of(graded[1], student)
     assert len(rows) == 3
@@ -136,18 +139,21 @@ def test_what_is_not_this_units_notebook_scores_0_with_the_reason(graded, studen
         assert (row.score, row.status) == (0, status) and reason in row.reason, row
 
 
-@pytest.mark.parametrize(("student", "exercise", "status", "reason"), [
-    ("bob", "double", "graded", "not written yet"),
-    ("bob", "q_double", "graded", "not answered"),
-    ("cleo", "double", "graded", "Likely cause: you added where the text multiplies."),
-    ("syntax", "double", "graded", "the cell of the exercise does not run: SyntaxError: expected ':'"),
-    ("looper", "triple", "timed_out", "is there a loop that never ends?"),
-    ("killer", "triple", "crashed", "process ended"),
-    ("ada", "q_double", "needs_marking", ""),
-    ("deleted_test", "double", "repaired", "repaired: the cell was missing"),
-    ("edited_test", "double", "repaired", "not written yet (repaired: the text of the cell had been changed)"),
-    ("no_metadata", "triple", "repaired", "the cell had lost its name or its metadata"),
-])
+@pytest.mark.parametrize(
+    ("student", "exercise", "status", "reason"),
+    [
+        ("bob", "double", "graded", "not written yet"),
+        ("bob", "q_double", "graded", "not answered"),
+        ("cleo", "double", "graded", "Likely cause: you added where the text multiplies."),
+        ("syntax", "double", "graded", "the cell of the exercise does not run: SyntaxError: expected ':'"),
+        ("looper", "triple", "timed_out", "is there a loop that never ends?"),
+        ("killer", "triple", "crashed", "process ended"),
+        ("ada", "q_double", "needs_marking", ""),
+        ("deleted_test", "double", "repaired", "repaired: the cell was missing"),
+        ("edited_test", "double", "repaired", "not written yet (repaired: the text of the cell had been changed)"),
+        ("no_metadata", "triple", "repaired", "the cell had lost its name or its metadata"),
+    ],
+)
 def test_lost_points_come_with_a_reason_a_student_understands(graded, student, exercise, status, reason):
     row = rows_of(graded[1], student)[exercise]
     assert row.status == status and reason in row.reason, row
@@ -173,9 +179,11 @@ def test_experiments_are_not_run_and_keep_their_outputs_marked(graded):
 def test_only_answered_questions_and_undecided_cells_wait_for_a_marker(graded):
     tree, _ = graded
     with NbGraderCourse(tree).gradebook() as gradebook:
+
         def waiting(student):
             grades = gradebook.find_submission_notebook(UNIT, UNIT, student).grades
             return {grade.name for grade in grades if grade.needs_manual_grade}
+
         assert waiting("bob") == set(), "an untouched submission waits for a marker"
         assert waiting("ada") == {"q_double"}
         assert waiting("killer") == {"q_double"}, "a kernel that dies costs 0 points, decided"
@@ -200,7 +208,8 @@ def test_grades_json_holds_the_same_records(graded):
     records = json.loads((tree.root / "grades.json").read_text(encoding="utf-8"))
     assert list(records[0]) == ["student", "unit", "exercise", "score", "max_score", "status", "reason"]
     assert len(records) == len(rows) and read_grades(tree.root / "grades.csv") == sorted(
-        rows, key=lambda row: (row.student, row.unit, row.exercise))
+        rows, key=lambda row: (row.student, row.unit, row.exercise)
+    )
 
 
 def test_feedback_shows_reasons_and_not_the_mark_scheme(graded):

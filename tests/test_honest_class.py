@@ -88,8 +88,13 @@ def classroom(tmp_path_factory):
         ]
         right = [solution[name], ANOTHER_STYLE[name], *MORE[name]]
         choices[name] = [*right, *wrong, STUB.format(head=BEGIN[name], name=name)]
-    answers = [{name: options[(number * step + number // len(options)) % len(options)]
-                for (name, options), step in zip(choices.items(), (1, 3, 5, 7))} for number in range(STUDENTS)]
+    answers = [
+        {
+            name: options[(number * step + number // len(options)) % len(options)]
+            for (name, options), step in zip(choices.items(), (1, 3, 5, 7))
+        }
+        for number in range(STUDENTS)
+    ]
     for answer in answers:
         if at_home("kl_divergence", answer["kl_divergence"]) < MOST["kl_divergence"]:
             answer["vae_loss"] = ANOTHER_STYLE["vae_loss"]  # which does not call kl_divergence
@@ -113,8 +118,10 @@ def hand_in(tree: Tree, student: str, number: int, answers: dict[str, str]) -> N
     if number % 3 == 1:
         notebook.cells.insert(2, new_markdown_cell("My notes: *nothing* here counts."))
     if number % 4 == 2:
-        notebook.cells.insert(len(notebook.cells) // 2, new_code_cell(
-            "import matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show()\n[1, 2, 3]"))
+        notebook.cells.insert(
+            len(notebook.cells) // 2,
+            new_code_cell("import matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show()\n[1, 2, 3]"),
+        )
     if number % 5 == 3:
         for cell in notebook.cells:
             if cell.cell_type == "code":

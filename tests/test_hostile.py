@@ -45,10 +45,18 @@ def source() -> nbformat.NotebookNode:
                 f"{head}:\n    ### BEGIN SOLUTION\n{body}    ### END SOLUTION\n", metadata=marks(name, solution=True)
             )
         )
-        cells.append(new_code_cell(f"from course_utils import check\n\ncheck.{name}({name}, points=4)",
-                                   metadata=marks(f"test_{name}", grade=True, locked=True, points=4)))
-    cells.append(new_markdown_cell("What is it?\n\n### BEGIN MARK SCHEME\nx\n### END MARK SCHEME",
-                                   metadata=marks("rubric_it", task=True, locked=True, points=0)))
+        cells.append(
+            new_code_cell(
+                f"from course_utils import check\n\ncheck.{name}({name}, points=4)",
+                metadata=marks(f"test_{name}", grade=True, locked=True, points=4),
+            )
+        )
+    cells.append(
+        new_markdown_cell(
+            "What is it?\n\n### BEGIN MARK SCHEME\nx\n### END MARK SCHEME",
+            metadata=marks("rubric_it", task=True, locked=True, points=0),
+        )
+    )
     cells.append(
         new_markdown_cell("An answer that is long enough.", metadata=marks("q_it", grade=True, solution=True, points=1))
     )
@@ -76,6 +84,7 @@ def course(tmp_path_factory) -> Tree:
 @pytest.fixture(scope="module")
 def server():
     """Counts who calls from a sandbox, and would hand out the answer."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         calls = 0
 
@@ -108,6 +117,7 @@ def graded_by_landlock(tmp_path_factory, server):
 
 def grade(course, server, level, attacks):
     """Rows, the files before and after, and the folder; skips where the level cannot be had."""
+
     def fill(text):
         places = {
             "{parent}": str(course.root.parent),
@@ -240,5 +250,5 @@ def is_ours(environment, level) -> bool:
 def test_no_script_reaches_the_pages_of_feedback(graded, course):
     for student in ("script_in_output", "script_in_an_error", "javascript_output", "script_in_an_answer"):
         page = feedback_unit(course, UNIT, student=student)[0].read_text(encoding="utf-8")
-        for harm in ("<script>PWNED", "onerror=PWNED()>", "javascript:PWNED", "onerror=\"PWNED"):
+        for harm in ("<script>PWNED", "onerror=PWNED()>", "javascript:PWNED", 'onerror="PWNED'):
             assert harm not in page, f"{student}: {harm} in the feedback"

@@ -45,14 +45,18 @@ def points(rows) -> dict[tuple[str, str], float | None]:
     return {(row.student, row.exercise): row.score for row in rows}
 
 
-EXPECTED = {(f"student_{number}", name): score for number in range(STUDENTS)
-            for name, score in (("double", 2), ("triple", 2), ("q_double", None))}
+EXPECTED = {
+    (f"student_{number}", name): score
+    for number in range(STUDENTS)
+    for name, score in (("double", 2), ("triple", 2), ("q_double", None))
+}
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on_from_there(tree):
     command = [sys.executable, "-m", "course_utils.cli", "--root", str(tree.root), "grade", UNIT, "--jobs", "2"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    )
     watchdog = threading.Timer(120, running.kill)
     watchdog.start()
     for line in running.stdout:

@@ -54,10 +54,23 @@ def ordinary_user(open_folder):
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run([python, *words], cwd=tree.root, user=NOBODY, group=NOBODY, extra_groups=[], text=True,
-                              capture_output=True, timeout=300, env={
-                                  "PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(checkout),
-                                  "OMP_NUM_THREADS": "1", **environment})
+        return subprocess.run(
+            [python, *words],
+            cwd=tree.root,
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            text=True,
+            capture_output=True,
+            timeout=300,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(home),
+                "PYTHONPATH": str(checkout),
+                "OMP_NUM_THREADS": "1",
+                **environment,
+            },
+        )
 
     return tree, run
 
@@ -68,15 +81,25 @@ def reachable_python(folder: Path) -> str | None:
     packages = sysconfig.get_path("purelib")
     for candidate in (os.path.realpath(sys.executable), f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         shutil.rmtree(folder, ignore_errors=True)
-        made = subprocess.run([candidate, "-m", "venv", "--without-pip", str(folder)], capture_output=True)\
-            if os.path.exists(candidate) else None
+        made = (
+            subprocess.run([candidate, "-m", "venv", "--without-pip", str(folder)], capture_output=True)
+            if os.path.exists(candidate)
+            else None
+        )
         if made is None or made.returncode != 0:
             continue
         (folder / "lib" / version / "site-packages" / "course.pth").write_text(packages)
         python = str(folder / "bin" / "python")
         with contextlib.suppress(OSError):
-            tried = subprocess.run([python, "-c", "import torch"], user=NOBODY, group=NOBODY, extra_groups=[],
-                                   capture_output=True, cwd="/", env={"HOME": "/tmp", "PATH": os.environ["PATH"]})
+            tried = subprocess.run(
+                [python, "-c", "import torch"],
+                user=NOBODY,
+                group=NOBODY,
+                extra_groups=[],
+                capture_output=True,
+                cwd="/",
+                env={"HOME": "/tmp", "PATH": os.environ["PATH"]},
+            )
             if tried.returncode == 0:
                 return python
     return None
@@ -89,9 +112,11 @@ def test_an_ordinary_user_grades_at_every_level(ordinary_user, level):
     if found.stdout.strip() != level:
         pytest.skip(f"an ordinary user does not get the level {level} here: {found.stdout}{found.stderr[-300:]}")
     victim = tree.root / "submitted" / "ada" / UNIT / f"{UNIT}.ipynb"
-    harm = f"import os, signal\ntry: open({str(victim)!r}, 'w')\nexcept OSError: pass\n"\
-           f"try: os.chmod({str(victim)!r}, 0)\nexcept OSError: pass\n"\
-           "try: os.kill(-1, signal.SIGKILL)\nexcept OSError: pass\n"
+    harm = (
+        f"import os, signal\ntry: open({str(victim)!r}, 'w')\nexcept OSError: pass\n"
+        f"try: os.chmod({str(victim)!r}, 0)\nexcept OSError: pass\n"
+        "try: os.kill(-1, signal.SIGKILL)\nexcept OSError: pass\n"
+    )
     hand_in(tree.root, "ada", UNIT, RIGHT)
     hand_in(tree.root, "mallory", UNIT, RIGHT | {"double": harm})
     for path in [tree.root / "submitted", *(tree.root / "submitted").rglob("*")]:

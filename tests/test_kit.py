@@ -41,8 +41,18 @@ def course(folder, *arguments):
 
 
 def test_kit_has_what_a_student_needs(unpacked):
-    for name in ("README.md", "LICENSE", "environment.yml", "constraints.txt", "pyproject.toml", "start.sh",
-                 "start.bat", "nbgrader_config.py", "notebooks/01_double/01_double.ipynb", "course_utils/cli/app.py"):
+    for name in (
+        "README.md",
+        "LICENSE",
+        "environment.yml",
+        "constraints.txt",
+        "pyproject.toml",
+        "start.sh",
+        "start.bat",
+        "nbgrader_config.py",
+        "notebooks/01_double/01_double.ipynb",
+        "course_utils/cli/app.py",
+    ):
         assert (unpacked / name).is_file(), f"the kit lacks {name}"
     assert b"\r\n" in (unpacked / "start.bat").read_bytes(), "start.bat needs Windows line ends"
 

@@ -85,9 +85,7 @@ def test_elbo_of_a_linear_vae_at_the_optimum_is_the_likelihood_of_probabilistic_
 
 
 @pytest.mark.parametrize(("widen", "shift", "count"), [(1.6, 0.0, 30), (1.3, 0.3, 100), (1.6, 0.5, 500)])
-def test_importance_weighting_agrees_with_the_likelihood_within_its_stated_error(
-    data, pca, exact, widen, shift, count
-):  # fmt: skip
+def test_importance_weighting_agrees_with_the_likelihood_within_its_stated_error(data, pca, exact, widen, shift, count):
     torch.manual_seed(1)
     model = LinearVAE(pca, widen=widen, shift=shift)
     found = metrics.importance_weighted_nll(model, data, count, nll=model.nll)

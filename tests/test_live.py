@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils.training import fitting, live
 from course_utils import models, training
-from course_utils.system import notebook
 from course_utils.cli.train import recipes
 from course_utils.plots import figures
+from course_utils.system import notebook
+from course_utils.training import fitting, live
 from course_utils.training.live import in_notebook
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -58,7 +58,9 @@ def screen(monkeypatch) -> Screen:
     monkeypatch.setattr(in_notebook, "SHARE", float("inf"))
     monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.0)
     make = in_notebook.LiveWidget.__init__
-    monkeypatch.setattr(in_notebook.LiveWidget, "__init__", lambda self, **kw: (make(self, **kw), screen.widgets.append(self))[0])
+    monkeypatch.setattr(
+        in_notebook.LiveWidget, "__init__", lambda self, **kw: (make(self, **kw), screen.widgets.append(self))[0]
+    )
     return screen
 
 
@@ -77,7 +79,9 @@ class Clock:
 
 def fit(kind: str = "vae", **kwargs) -> training.Run:
     torch.manual_seed(0)
-    model, loss_function, critic = recipes.prepare(recipes.Recipe(kind, 3, (8,), critic_dims=(8,), critic_steps=1), IMAGES)
+    model, loss_function, critic = recipes.prepare(
+        recipes.Recipe(kind, 3, (8,), critic_dims=(8,), critic_steps=1), IMAGES
+    )
     options = {"epochs": 2, "batch_size": 32, "seed": 1, "critic": critic} | kwargs
     return training.fit(options.pop("model", model), options.pop("loss", loss_function), IMAGES, **options)
 
@@ -105,12 +109,15 @@ def test_pictures_take_their_share_of_the_time_and_no_more(screen, monkeypatch, 
     assert len(drawn) > 0.9 * possible - 1, f"only {len(drawn)} pictures where {possible:.0f} were possible"
 
 
-@pytest.mark.parametrize(("kind", "numbers", "rows"), [
-    ("ae", "loss from", "images, reconstructions."),
-    ("vae", "rate from", "images, reconstructions, samples."),
-    ("mmd-ae", "mmd from", "images, reconstructions, samples."),
-    ("wasserstein", "critic_distance from", "images, reconstructions, samples."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "numbers", "rows"),
+    [
+        ("ae", "loss from", "images, reconstructions."),
+        ("vae", "rate from", "images, reconstructions, samples."),
+        ("mmd-ae", "mmd from", "images, reconstructions, samples."),
+        ("wasserstein", "critic_distance from", "images, reconstructions, samples."),
+    ],
+)
 def test_one_output_is_replaced_and_its_last_state_is_a_still_picture(screen, kind, numbers, rows):
     run = fit(kind, test_images=IMAGES[:20])
     (output,) = screen.outputs
@@ -190,8 +197,9 @@ def test_an_error_of_the_loss_function_takes_the_button_away(screen):
     assert VIEW not in screen.outputs[0] and screen.widgets[0].comm is None
 
 
-@pytest.mark.parametrize("model", [nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 64)),
-                                   models.Autoencoder(nn.Linear(64, 3), nn.Linear(3, 50))])  # fmt: skip
+@pytest.mark.parametrize(
+    "model", [nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 64)), models.Autoencoder(nn.Linear(64, 3), nn.Linear(3, 50))]
+)
 def test_a_model_whose_pictures_cannot_be_had_gets_curves_alone(screen, model):
     fit(model=model, loss=lambda model, x: {"loss": next(model.parameters()).square().sum()})
     assert screen.last_alt.startswith("Training curves up to epoch 2: loss from") and "images" not in screen.last_alt

@@ -53,9 +53,7 @@ def test_equals_the_definition_in_value_and_in_both_gradients(name, n, m, kernel
     bandwidths = BANDWIDTHS[name]
     x, y = torch.randn(n, 6) * 1.3 + 0.2, torch.randn(m, 6)
     got = value_and_gradients(lambda a, b: mmd.mmd_squared(a, b, bandwidths, kernel=kernel, biased=biased), x, y)
-    expected = value_and_gradients(
-        lambda a, b: written_out(a, b, bandwidths, kernel, biased), x.double(), y.double()
-    )  # fmt: skip
+    expected = value_and_gradients(lambda a, b: written_out(a, b, bandwidths, kernel, biased), x.double(), y.double())
     assert got[0] == pytest.approx(expected[0], abs=3e-6)
     for side, a, b in zip("xy", got[1:], expected[1:], strict=True):
         assert relative(a, b) < 1e-5, f"gradient in {side}: relative error {relative(a, b):.1e}"

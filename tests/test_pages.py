@@ -7,8 +7,14 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab_in_chromium import (
-    chromium_without_errors, find_chromium, keep_screenshot, lab, nbgraders_menu, open_welcome, serious_faults,
-)  # fmt: skip
+    chromium_without_errors,
+    find_chromium,
+    keep_screenshot,
+    lab,
+    nbgraders_menu,
+    open_welcome,
+    serious_faults,
+)
 from student_tree import make_instructors_tree
 
 from autograder.batch import Options
@@ -102,8 +108,11 @@ def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_ther
 @pytest.fixture(scope="module")
 def pages(graded) -> dict[str, Path]:
     found = {path.parts[-3]: path for path in feedback_unit(graded, UNIT)}
-    return {"feedback": found[STUDENT], "feedback-damaged": found["harper"],
-            "report": write_report(graded, graded.root / "report.html")}  # fmt: skip
+    return {
+        "feedback": found[STUDENT],
+        "feedback-damaged": found["harper"],
+        "report": write_report(graded, graded.root / "report.html"),
+    }
 
 
 @pytest.mark.parametrize("name", ["feedback", "feedback-damaged", "report"])

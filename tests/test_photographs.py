@@ -16,10 +16,10 @@ import zoo
 from full_disk import fills_up
 from PIL import Image
 
-from course_utils.system.errors import CourseError
 from course_utils.datasets.photographs import cache, parts
 from course_utils.datasets.photographs.decode import Undecodable, decode
 from course_utils.datasets.photographs.source import open_source
+from course_utils.system.errors import CourseError
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,16 @@ def test_a_picture_that_is_rotated_by_its_exif_stands_upright(difficult):
 def test_every_exif_orientation_is_undone(orientation):
     picture = np.zeros((60, 90, 3), np.uint8)
     picture[:30, :45], picture[:30, 45:], picture[30:, :45] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
-    undo = {1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-            5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, 1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
-            8: lambda a: np.rot90(a, -1)}  # fmt: skip
+    undo = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        8: lambda a: np.rot90(a, -1),
+    }
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = jpeg(np.ascontiguousarray(undo[orientation](picture)), exif=exif)
@@ -181,8 +188,12 @@ def test_an_archive_and_the_folder_it_unpacks_to_are_the_same_source(folder, arc
 
 def test_what_other_programs_add_to_an_archive_is_left_out(folder, tmp_path):
     contents = {name.removeprefix(f"{zoo.TOP}/"): content for name, content in zoo.files(folder).items()}
-    for name in ("__MACOSX/JPEGImages/cow/._cow_10001.jpg", "JPEGImages/.DS_Store", "JPEGImages/cow/notes.txt",
-                 "JPEGImages/cow/.hidden.jpg"):  # fmt: skip
+    for name in (
+        "__MACOSX/JPEGImages/cow/._cow_10001.jpg",
+        "JPEGImages/.DS_Store",
+        "JPEGImages/cow/notes.txt",
+        "JPEGImages/cow/.hidden.jpg",
+    ):
         contents[name] = b"x"
     (tmp_path / "zoo.zip").write_bytes(zoo.packed(contents))
     source = open_source(tmp_path / "zoo.zip")
@@ -218,8 +229,17 @@ def test_nothing_there_and_a_folder_without_photographs_say_so(tmp_path):
         open_source(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../../outside.jpg", "/etc/outside", f"{zoo.TOP}/JPEGImages/../../../x/x.jpg",
-                                  "C:\\outside.jpg", "\\\\server\\share", "a\\..\\b"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../outside.jpg",
+        "/etc/outside",
+        f"{zoo.TOP}/JPEGImages/../../../x/x.jpg",
+        "C:\\outside.jpg",
+        "\\\\server\\share",
+        "a\\..\\b",
+    ],
+)
 def test_a_name_that_leads_outside_is_refused(tmp_path, name):
     (tmp_path / "evil.zip").write_bytes(zoo.packed({f"{zoo.TOP}/JPEGImages/cow/cow_10001.jpg": b"x", name: b"x"}))
     with pytest.raises(CourseError, match="leads outside"):

@@ -31,27 +31,37 @@ def ask(kind: str, guess: object) -> predict.Guess:
     return predict.curve("How?", (1, 2, 4), 0, 1, xlabel="x", ylabel="y", guess=guess)
 
 
-@pytest.mark.parametrize(("question", "good", "bad"), [
-    (CHOICE, ["a", " B "], ["", "c", None, 1, ["a"], "ab"]),
-    (NUMBER, [0, 50, 3.5], [-1, 51, None, True, "3", float("nan"), float("inf"), 10**400, [3]]),
-    (CURVE, [[0, 1, 0.5], (0.1, 0.2, 0.3)], [None, [0, 1], [0, 1, 2], [0, 1, None], "012", [0, 1, True], [[0], 1, 1], {}]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("question", "good", "bad"),
+    [
+        (CHOICE, ["a", " B "], ["", "c", None, 1, ["a"], "ab"]),
+        (NUMBER, [0, 50, 3.5], [-1, 51, None, True, "3", float("nan"), float("inf"), 10**400, [3]]),
+        (
+            CURVE,
+            [[0, 1, 0.5], (0.1, 0.2, 0.3)],
+            [None, [0, 1], [0, 1, 2], [0, 1, None], "012", [0, 1, True], [[0], 1, 1], {}],
+        ),
+    ],
+)
 def test_only_what_answers_a_question_is_read_as_a_guess(question, good, bad):
     assert None not in [question.read(value) for value in good]
     assert [question.read(value) for value in bad] == [None] * len(bad)
 
 
-@pytest.mark.parametrize(("kind", "typed", "truth", "said"), [
-    ("choice", "b", "b", "You predicted b, and so it is. Here: b, two. Because."),
-    ("choice", "a", "b", "You predicted a, one. It is not so. Here: b, two. Because."),
-    ("choice", "", "b", "You made no guess. Here: b, two. Because."),
-    ("number", 30, 31, "You predicted 30 units. Here: 31 units. You were 1 away, which is close. Because."),
-    ("number", 12, 31.5, "You predicted 12 units. Here: 31.5 units. You were 19.5 away. Because."),
-    ("number", 12, float("nan"), "You predicted 12 units. Here it could not be measured. Because."),
-    ("number", None, 31, "You made no guess. Here: 31 units. Because."),
-    ("curve", [0, 0.5, 1], [0.3, 0.5, 0.7], "Your curve is, on average, 0.2 away. Because."),
-    ("curve", None, [0.3, 0.5, 0.7], "You made no guess. Here: 0.3 at 1, 0.5 at 2, 0.7 at 4. Because."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "typed", "truth", "said"),
+    [
+        ("choice", "b", "b", "You predicted b, and so it is. Here: b, two. Because."),
+        ("choice", "a", "b", "You predicted a, one. It is not so. Here: b, two. Because."),
+        ("choice", "", "b", "You made no guess. Here: b, two. Because."),
+        ("number", 30, 31, "You predicted 30 units. Here: 31 units. You were 1 away, which is close. Because."),
+        ("number", 12, 31.5, "You predicted 12 units. Here: 31.5 units. You were 19.5 away. Because."),
+        ("number", 12, float("nan"), "You predicted 12 units. Here it could not be measured. Because."),
+        ("number", None, 31, "You made no guess. Here: 31 units. Because."),
+        ("curve", [0, 0.5, 1], [0.3, 0.5, 0.7], "Your curve is, on average, 0.2 away. Because."),
+        ("curve", None, [0.3, 0.5, 0.7], "You made no guess. Here: 0.3 at 1, 0.5 at 2, 0.7 at 4. Because."),
+    ],
+)
 def test_the_guess_is_shown_beside_the_truth_also_when_there_is_none(kind, typed, truth, said, capsys):
     predict.reveal(ask(kind, typed), truth, "Because.")
     printed = capsys.readouterr().out
@@ -72,7 +82,9 @@ def test_a_truth_that_is_no_letter_is_one_clear_error():
         predict.reveal(ask("choice", "a"), "z", "")
 
 
-@pytest.mark.parametrize(("kind", "first", "second"), [("choice", "a", "b"), ("number", 3, 4), ("curve", [0, 0, 0], [1, 1, 1])])
+@pytest.mark.parametrize(
+    ("kind", "first", "second"), [("choice", "a", "b"), ("number", 3, 4), ("curve", [0, 0, 0], [1, 1, 1])]
+)
 def test_a_locked_guess_is_not_moved_again_not_even_by_a_new_kernel(kind, first, second):
     guess = ask(kind, None)
     guess.lock("nonsense")
@@ -100,9 +112,12 @@ def test_a_damaged_or_unwritable_place_costs_only_the_memory(tmp_path, monkeypat
 
 def test_a_notebook_keeps_guess_and_truth_and_what_was_locked_shows_no_control(tmp_path):
     """Run as a front end runs it, with a click in between."""
-    cells = ["from course_utils import predict\ng = predict.number('How many?', 0, 50, guess=None)",
-             "h = predict.choose('Which?', a='one', b='<b>two</b>', guess='b')", "g.lock(12)",
-             "predict.reveal(g, 31, 'Because.')\npredict.reveal(h, 'a', '')"]  # fmt: skip
+    cells = [
+        "from course_utils import predict\ng = predict.number('How many?', 0, 50, guess=None)",
+        "h = predict.choose('Which?', a='one', b='<b>two</b>', guess='b')",
+        "g.lock(12)",
+        "predict.reveal(g, 31, 'Because.')\npredict.reveal(h, 'a', '')",
+    ]
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
     NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
     number, choice, _, shown = notebook.cells
@@ -125,10 +140,21 @@ def test_every_predict_cell_can_be_read_without_running_it_and_comes_with_no_gue
     assert len({question.text for question, _ in asked}) == len(asked), "two questions of one unit have the same text"
 
 
-@pytest.mark.parametrize("source", [
-    "", "predict.choose(", "predict.choose(x, guess='a')", "predict.choose(['q'], a='b', guess='a')", "predict.number('q', 'a', {})",
-    "predict.number('q', 2, 1)", "predict.curve('q', 5, 0, 1, xlabel='', ylabel='')", "predict.choose(**{'a': 1})",
-    "predict.choose('q', " + "(" * 500 + ")" * 500 + ")", "a" * 100_000, "predict.choose(__import__('os').system('true'))",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source",
+    [
+        "",
+        "predict.choose(",
+        "predict.choose(x, guess='a')",
+        "predict.choose(['q'], a='b', guess='a')",
+        "predict.number('q', 'a', {})",
+        "predict.number('q', 2, 1)",
+        "predict.curve('q', 5, 0, 1, xlabel='', ylabel='')",
+        "predict.choose(**{'a': 1})",
+        "predict.choose('q', " + "(" * 500 + ")" * 500 + ")",
+        "a" * 100_000,
+        "predict.choose(__import__('os').system('true'))",
+    ],
+)
 def test_a_cell_that_asks_nothing_readable_is_read_as_none(source):
     assert asked_in(source) is None

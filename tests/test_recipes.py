@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from course_utils import datasets, training
-from course_utils.metrics import mmd
 from course_utils.cli.train import recipes
-from course_utils.models import closed_forms as reference
 from course_utils.cli.train.recipes import Recipe
+from course_utils.metrics import mmd
+from course_utils.models import closed_forms as reference
 
 
 @pytest.fixture
@@ -25,14 +25,17 @@ def losses(recipe: Recipe, x: torch.Tensor) -> tuple[dict, recipes.Prepared]:
     return prepared.loss_function(prepared.model, x), prepared
 
 
-@pytest.mark.parametrize(("recipe", "formula"), [
-    (Recipe("ae", 2), lambda v: v["distortion"]),
-    (Recipe("vae", 2, beta=0.3), lambda v: v["distortion"] + 0.3 * v["rate"]),
-    (Recipe("mmd-ae", 2, weight=50.0), lambda v: v["distortion"] + 50 * v["mmd"]),
-    (Recipe("mmd-vae", 2, weight=50.0), lambda v: v["distortion"] + 50 * v["mmd"]),
-    (Recipe("infovae", 2, beta=0.3, weight=50.0), lambda v: v["distortion"] + 0.3 * v["rate"] + 50 * v["mmd"]),
-    (Recipe("wasserstein", 2, weight=5.0), lambda v: v["distortion"] + 5 * v["gap"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("recipe", "formula"),
+    [
+        (Recipe("ae", 2), lambda v: v["distortion"]),
+        (Recipe("vae", 2, beta=0.3), lambda v: v["distortion"] + 0.3 * v["rate"]),
+        (Recipe("mmd-ae", 2, weight=50.0), lambda v: v["distortion"] + 50 * v["mmd"]),
+        (Recipe("mmd-vae", 2, weight=50.0), lambda v: v["distortion"] + 50 * v["mmd"]),
+        (Recipe("infovae", 2, beta=0.3, weight=50.0), lambda v: v["distortion"] + 0.3 * v["rate"] + 50 * v["mmd"]),
+        (Recipe("wasserstein", 2, weight=5.0), lambda v: v["distortion"] + 5 * v["gap"]),
+    ],
+)
 def test_the_loss_is_the_sum_that_the_kind_says(recipe, formula, x):
     values, _ = losses(recipe, x)
     torch.testing.assert_close(values["loss"], formula(values))
@@ -50,8 +53,9 @@ def test_every_kind_learns_the_digits(kind):
     images = datasets.load("digits").train_images.flatten(1)[:512]
     torch.manual_seed(0)
     model, loss_function, critic = recipes.prepare(Recipe(kind, 3, hidden_dims=(32,), critic_dims=(16,)), images)
-    run = training.fit(model, loss_function, images, epochs=10, batch_size=64, lr=3e-3, critic=critic, seed=0,
-                       progress=False)  # fmt: skip
+    run = training.fit(
+        model, loss_function, images, epochs=10, batch_size=64, lr=3e-3, critic=critic, seed=0, progress=False
+    )
     distortion = run.curve("distortion")
     assert run.stopped is None and distortion[-1] < 0.7 * distortion[0]
     assert ("critic_distance" in run.history[0]) == (kind == "wasserstein")
@@ -108,8 +112,9 @@ def test_a_decoder_can_start_at_the_mean_image():
 def test_every_kind_trains_in_mixed_precision(kind, images):
     model, loss_function, critic = recipes.prepare(Recipe(kind, 3, (8,), critic_dims=(8,)), images)
     before = torch.nn.utils.parameters_to_vector(model.parameters()).clone()
-    run = training.fit(model, loss_function, images, epochs=1, batch_size=4, critic=critic, precision="bfloat16",
-                       progress=False)  # fmt: skip
+    run = training.fit(
+        model, loss_function, images, epochs=1, batch_size=4, critic=critic, precision="bfloat16", progress=False
+    )
     after = torch.nn.utils.parameters_to_vector(model.parameters())
     assert run.stopped is None and after.dtype == torch.float32 and bool(after.isfinite().all())
     assert not torch.equal(after, before)

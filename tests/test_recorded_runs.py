@@ -8,7 +8,11 @@ import torch
 from course_utils.metrics import recorded_runs
 from course_utils.metrics.recorded_runs import PLACES, SIDES, UNIFORM
 
-MAKERS = {"critic_run": recorded_runs.critic_run, "prior_run": recorded_runs.prior_run, "loss_run": recorded_runs.loss_run}
+MAKERS = {
+    "critic_run": recorded_runs.critic_run,
+    "prior_run": recorded_runs.prior_run,
+    "loss_run": recorded_runs.loss_run,
+}
 SEEDS = range(40)
 
 

@@ -9,8 +9,8 @@ import pytest
 from miniature import CHECKOUT
 
 from course_utils.metrics import reference_runs, scorecard
-from course_utils.system.errors import CourseError
 from course_utils.metrics.reference_runs import ReferenceRuns
+from course_utils.system.errors import CourseError
 
 STORED = sorted(path.stem for path in reference_runs.FOLDER.glob("*.csv"))
 
@@ -24,12 +24,18 @@ def script():
 
 
 def rows(**values) -> ReferenceRuns:
-    return ReferenceRuns("x", [{"model": model, "seed": seed, "mmd": value}
-                               for model, numbers in values.items() for seed, value in enumerate(numbers)])  # fmt: skip
+    return ReferenceRuns(
+        "x",
+        [
+            {"model": model, "seed": seed, "mmd": value}
+            for model, numbers in values.items()
+            for seed, value in enumerate(numbers)
+        ],
+    )
 
 
 def test_the_tables_are_there_for_every_unit_of_the_script(script):
-    assert STORED == sorted(script.UNITS)
+    assert sorted(script.UNITS) == STORED
 
 
 @pytest.mark.parametrize("unit", STORED)
@@ -37,7 +43,9 @@ def test_a_stored_table_is_what_the_script_would_make(unit, script):
     """The same models with the same settings, every seed, every number."""
     stored, plan = reference_runs.load(unit), script.UNITS[unit]
     assert stored.settings == {name: recipe.settings() for name, recipe in plan["models"].items()}
-    assert {(row["model"], row["seed"]) for row in stored.rows} == {(n, s) for n in plan["models"] for s in script.SEEDS}
+    assert {(row["model"], row["seed"]) for row in stored.rows} == {
+        (n, s) for n in plan["models"] for s in script.SEEDS
+    }
     assert all(stored.made_with[key] == plan[key] for key in ("epochs", "batch_size", "lr"))
     for row in stored.rows:
         assert scorecard.COLUMNS.keys() <= row.keys()

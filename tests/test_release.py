@@ -34,8 +34,11 @@ def edit(root, folder, change, unit="01_double"):
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
     tree = Tree(make_tree(tmp_path_factory.mktemp("release") / "course"))
-    edit(tree.root, "notebooks", lambda nb: nb.cells[6].update(
-        outputs=[nbformat.v4.new_output("stream", text="42")], execution_count=7))
+    edit(
+        tree.root,
+        "notebooks",
+        lambda nb: nb.cells[6].update(outputs=[nbformat.v4.new_output("stream", text="42")], execution_count=7),
+    )
     edit(tree.root, "notebooks", lambda nb: nb.metadata.update(widgets={}, author="somebody"))
     release_units(tree, tree.units())
     return tree
@@ -77,7 +80,8 @@ def test_the_question_stays_and_its_mark_scheme_goes(released):
 
 
 CRITERION, ANSWER = (
-    "One point for each of: the sign stays, zero stays.", "The sign and zero stay, as every student should see."
+    "One point for each of: the sign stays, zero stays.",
+    "The sign and zero stay, as every student should see.",
 )
 LEAKS = {
     "solution line": (lambda nb: nb.cells[0].update(source="Hint:\n\n    tripled_value = 3 * x"), "solution of triple"),
@@ -109,8 +113,12 @@ def test_gate_finds_nothing_in_a_clean_release(released):
 
 def test_a_leak_publishes_nothing(own):
     before = path_of(own.root, "release").read_bytes()
-    edit(own.root, "notebooks", lambda nb: nb.cells[0].update(
-        source="One point for each of: the sign stays, zero stays."), unit="02_other")
+    edit(
+        own.root,
+        "notebooks",
+        lambda nb: nb.cells[0].update(source="One point for each of: the sign stays, zero stays."),
+        unit="02_other",
+    )
     edit(own.root, "notebooks", lambda nb: nb.cells[0].update(source="# Changed"))
     with pytest.raises(CourseError, match="02_other is not released: .*mark scheme"):
         release_units(own, own.units())

@@ -41,6 +41,7 @@ def cell_of(notebook, grade_id):
 def drop(*grade_ids):
     def change(notebook):
         notebook.cells = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade_id") not in grade_ids]
+
     return change
 
 
@@ -50,6 +51,7 @@ def on(grade_id, **new):
         if "marks" in new:
             cell.metadata.nbgrader.update(new["marks"])
         cell.update({key: value for key, value in new.items() if key != "marks"})
+
     return change
 
 
@@ -59,8 +61,9 @@ def strip(notebook):
 
 
 def duplicate(notebook):
-    notebook.cells += [nbformat.from_dict({**copy.deepcopy(cell), "id": f"d{i}"})
-                       for i, cell in enumerate(notebook.cells)]
+    notebook.cells += [
+        nbformat.from_dict({**copy.deepcopy(cell), "id": f"d{i}"}) for i, cell in enumerate(notebook.cells)
+    ]
 
 
 def retype(grade_id, kind):
@@ -70,6 +73,7 @@ def retype(grade_id, kind):
         cell.pop("outputs", None), cell.pop("execution_count", None)
         if kind == "code":
             cell.update(outputs=[], execution_count=None)
+
     return change
 
 
@@ -81,7 +85,10 @@ def first_test_to_the_top(notebook):
 DAMAGE = {
     "nothing": (lambda notebook: None, None),
     "test deleted": (drop("test_elbo_beta"), "test_elbo_beta"),
-    "all graded cells but the solutions deleted": (drop("test_elbo_beta", "test_kl_divergence", "rubric_it"), "test_elbo_beta"),
+    "all graded cells but the solutions deleted": (
+        drop("test_elbo_beta", "test_kl_divergence", "rubric_it"),
+        "test_elbo_beta",
+    ),
     "cells duplicated": (duplicate, "test_elbo_beta"),
     "test renamed": (on("test_elbo_beta", marks={"grade_id": "mine"}), "test_elbo_beta"),
     "solution renamed": (on("elbo_beta", marks={"grade_id": "mine"}), "elbo_beta"),
@@ -112,7 +119,9 @@ def test_every_graded_cell_is_there_once_as_released_with_the_students_work_in_i
         if wanted.kind == "test":
             assert cell.source == wanted.source and cell.metadata.nbgrader.points == 4
     for grade_id, text in (("elbo_beta", BETA), ("kl_divergence", KL), ("q_it", "My own answer.")):
-        assert cell_of(result.notebook, grade_id).source.strip() == text.strip(), f"{damage}: the student's {grade_id} is lost"
+        assert cell_of(result.notebook, grade_id).source.strip() == text.strip(), (
+            f"{damage}: the student's {grade_id} is lost"
+        )
     order = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in result.notebook.cells]
     assert order.index("test_elbo_beta") > order.index("elbo_beta"), "the test stands before its exercise"
     nbformat.validate(result.notebook)
@@ -132,35 +141,68 @@ def test_of_two_answers_the_last_that_says_something_counts(handed_in):
 def test_a_solution_that_was_deleted_scores_as_not_handed_in(handed_in):
     drop("elbo_beta")(handed_in)
     result = repair(handed_in, TEMPLATE)
-    assert "not handed in" in cell_of(result.notebook, "elbo_beta").source and "the cell was missing" in result.cells["elbo_beta"]
+    assert (
+        "not handed in" in cell_of(result.notebook, "elbo_beta").source
+        and "the cell was missing" in result.cells["elbo_beta"]
+    )
 
 
-@pytest.mark.parametrize(("data", "reason"), [
-    (b"", "empty"), (b"{", "valid JSON"), (b"[]", "not a valid Jupyter notebook"), (b'{"cells": 3}', "not a valid"),
-    (b'{"nbformat": 99, "cells": []}', "not a valid"), (b"\xff\xfe", "valid JSON"), (b"[" * 100_000, "valid JSON"),
-])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"{", "valid JSON"),
+        (b"[]", "not a valid Jupyter notebook"),
+        (b'{"cells": 3}', "not a valid"),
+        (b'{"nbformat": 99, "cells": []}', "not a valid"),
+        (b"\xff\xfe", "valid JSON"),
+        (b"[" * 100_000, "valid JSON"),
+    ],
+)
 def test_what_is_no_notebook_is_refused_with_the_reason(data, reason):
     with pytest.raises(CourseError, match=reason):
         read(data, "work.ipynb")
 
 
 def test_an_old_notebook_format_is_read():
-    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"metadata": {}, "cells": [
-        {"cell_type": "code", "input": BETA, "language": "python", "outputs": [], "metadata": {}}]}]}
-    assert cell_of(repair(read(json.dumps(old).encode(), "x"), TEMPLATE).notebook, "elbo_beta").source.strip() == BETA.strip()
+    old = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": ""},
+        "worksheets": [
+            {
+                "metadata": {},
+                "cells": [{"cell_type": "code", "input": BETA, "language": "python", "outputs": [], "metadata": {}}],
+            }
+        ],
+    }
+    assert (
+        cell_of(repair(read(json.dumps(old).encode(), "x"), TEMPLATE).notebook, "elbo_beta").source.strip()
+        == BETA.strip()
+    )
 
 
 def test_the_notebook_of_another_unit_is_named():
-    other = nbformat.v4.new_notebook(cells=[new_code_cell("1", metadata={"nbgrader": {"grade_id": "test_other", "grade": True}}),
-                                            new_code_cell(BETA)])
+    other = nbformat.v4.new_notebook(
+        cells=[
+            new_code_cell("1", metadata={"nbgrader": {"grade_id": "test_other", "grade": True}}),
+            new_code_cell(BETA),
+        ]
+    )
     with pytest.raises(CourseError, match="it belongs to 08_other"):
         repair(other, TEMPLATE)
 
 
-@pytest.mark.parametrize(("files", "chosen"), [
-    ([f"{UNIT}.ipynb", f"{UNIT} (1).ipynb"], f"{UNIT}.ipynb"), ([f"{UNIT} (1).ipynb"], f"{UNIT} (1).ipynb"),
-    (["homework.ipynb"], "homework.ipynb"), (["a.ipynb", "b.ipynb"], None), ([], None),
-])
+@pytest.mark.parametrize(
+    ("files", "chosen"),
+    [
+        ([f"{UNIT}.ipynb", f"{UNIT} (1).ipynb"], f"{UNIT}.ipynb"),
+        ([f"{UNIT} (1).ipynb"], f"{UNIT} (1).ipynb"),
+        (["homework.ipynb"], "homework.ipynb"),
+        (["a.ipynb", "b.ipynb"], None),
+        ([], None),
+    ],
+)
 def test_the_file_that_is_meant_is_found(tmp_path, files, chosen):
     folder = tmp_path / "submitted" / "ada" / UNIT
     folder.mkdir(parents=True)

@@ -11,9 +11,9 @@ import torch
 from lab_in_chromium import chromium, find_chromium
 from torch import nn
 
-from course_utils.models import classifier, runs
 from course_utils import datasets, models, training
 from course_utils.metrics import reference_runs, scoreboard, scoreboard_page, scorecard
+from course_utils.models import classifier, runs
 from course_utils.models.classifier import Classifier
 from course_utils.system.errors import CourseError
 
@@ -21,8 +21,12 @@ from course_utils.system.errors import CourseError
 @pytest.fixture(scope="module")
 def data():
     whole = datasets.load("digits")
-    return whole._replace(train_images=whole.train_images[:300], train_labels=whole.train_labels[:300],
-                          test_images=whole.test_images[:150], test_labels=whole.test_labels[:150])
+    return whole._replace(
+        train_images=whole.train_images[:300],
+        train_labels=whole.train_labels[:300],
+        test_images=whole.test_images[:150],
+        test_labels=whole.test_labels[:150],
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -104,11 +108,22 @@ def test_images_are_known_by_their_beginning_flat_or_not(data):
 def test_every_model_gets_a_row_with_the_scorecards_numbers_and_autoencoders_a_second(data, filled):
     board = scoreboard.collect(data)
     scoreboard.measure(board, data, progress=False)
-    assert [row.label for row in board.rows] == ["Autoencoder <plain>", "Autoencoder <plain> + mixture", "conv", "conv + mixture", "vae_0.001"]
+    assert [row.label for row in board.rows] == [
+        "Autoencoder <plain>",
+        "Autoencoder <plain> + mixture",
+        "conv",
+        "conv + mixture",
+        "vae_0.001",
+    ]
     kept = runs.open("ae", "01_autoencoders")
     expected = scorecard.measure(kept.model, data, scoreboard.classifier.train(data))
-    assert {key: repr(value) for key, value in board.rows[0].values.items()} == {key: repr(value) for key, value in expected.items()}
-    assert board.rows[1].values["frechet"] != expected["frechet"] and board.rows[1].values["distortion"] == expected["distortion"]
+    assert {key: repr(value) for key, value in board.rows[0].values.items()} == {
+        key: repr(value) for key, value in expected.items()
+    }
+    assert (
+        board.rows[1].values["frechet"] != expected["frechet"]
+        and board.rows[1].values["distortion"] == expected["distortion"]
+    )
     assert board.rows[0].training == "3 latents, 300 images, 1 epoch"
 
 
@@ -142,12 +157,25 @@ def damage(filled) -> None:
     vae = filled / "02_variational_autoencoders" / "vae_0.001"
     record = json.loads(vae.with_name("vae_0.001.json").read_text())
     for name, change in (
-        ("old", {"architecture": ...}), ("evil", {"architecture": {"kind": "GaussianAutoencoder", "latent_dim": 3, "encoder": {"layer": "eval"}, "decoder": {}}}),
+        ("old", {"architecture": ...}),
+        (
+            "evil",
+            {
+                "architecture": {
+                    "kind": "GaussianAutoencoder",
+                    "latent_dim": 3,
+                    "encoder": {"layer": "eval"},
+                    "decoder": {},
+                }
+            },
+        ),
         ("swapped", {"architecture": json.loads((filled / "01_autoencoders" / "ae.json").read_text())["architecture"]}),
-        ("no_data", {"data": 3}), ("deep", {"architecture": None}), ("other_set", {"data": {"name": "mnist", "images": 60000, "shape": [784]}}),
+        ("no_data", {"data": 3}),
+        ("deep", {"architecture": None}),
+        ("other_set", {"data": {"name": "mnist", "images": 60000, "shape": [784]}}),
         ("unknown_set", {"data": {"name": None, "images": 10, "shape": [784]}}),
         ("lying", {"data": {"name": "digits", "images": "<b>many</b>", "shape": [784]}, "settings": None}),
-    ):  # fmt: skip
+    ):
         changed = {key: value for key, value in (record | change).items() if value is not ...}
         (filled / "04_mmd" / f"{name}.json").write_text(json.dumps(changed))
         (filled / "04_mmd" / f"{name}.safetensors").write_bytes(vae.with_name("vae_0.001.safetensors").read_bytes())
@@ -158,10 +186,19 @@ def test_damaged_and_foreign_runs_are_listed_and_the_others_compared(data, fille
     board = scoreboard.collect(data)
     scoreboard.measure(board, data, progress=False)
     assert len(board.rows) == 5
-    expected = {"cut": "cannot be read", "orphan": "cannot be read", "list": "not a JSON object", "old": "older version",
-                "evil": "cannot be followed", "swapped": "another model", "no_data": "damaged", "deep": "of its own making",
-                "other_set": "trained on mnist; this board compares models of digits", "unknown_set": "not of a known set",
-                "lying": "damaged"}  # fmt: skip
+    expected = {
+        "cut": "cannot be read",
+        "orphan": "cannot be read",
+        "list": "not a JSON object",
+        "old": "older version",
+        "evil": "cannot be followed",
+        "swapped": "another model",
+        "no_data": "damaged",
+        "deep": "of its own making",
+        "other_set": "trained on mnist; this board compares models of digits",
+        "unknown_set": "not of a known set",
+        "lying": "damaged",
+    }
     assert set(board.skipped) == {f"04_mmd/{name}" for name in expected}
     for name, reason in expected.items():
         assert reason in board.skipped[f"04_mmd/{name}"]
@@ -171,7 +208,12 @@ def test_damaged_and_foreign_runs_are_listed_and_the_others_compared(data, fille
 def test_a_model_without_finite_codes_is_listed_and_stops_nobody(data, filled):
     broken = autoencoder()
     nn.init.constant_(broken.encoder[0].weight, float("nan"))
-    runs.save("nan", broken, runs.about(broken, data.train_images.flatten(1), None, "nan") | {"settings": {}}, "01_autoencoders")
+    runs.save(
+        "nan",
+        broken,
+        runs.about(broken, data.train_images.flatten(1), None, "nan") | {"settings": {}},
+        "01_autoencoders",
+    )
     board = scoreboard.collect(data)
     scoreboard.measure(board, data, progress=False)
     assert len(board.rows) == 5 and "could not be measured" in board.skipped["01_autoencoders/nan"]
@@ -212,10 +254,18 @@ def test_stored_runs_stand_alone_or_behind_the_same_model_with_the_same_settings
     assert alone == ["vae"], "the stored ae stands behind the student's, the stored vae by itself"
 
 
-@pytest.mark.parametrize("name, model, same", [
-    ("ae", "ae", True), ("vae_beta_0.001", "beta_0.001", True), ("mmd_ae", "mmd-ae", True), ("KL-beta-0.5", "kl beta=0.5", True),
-    ("vae_beta_0.01", "beta_0.001", False), ("ae_again", "ae", False), ("vae", "ae", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, model, same",
+    [
+        ("ae", "ae", True),
+        ("vae_beta_0.001", "beta_0.001", True),
+        ("mmd_ae", "mmd-ae", True),
+        ("KL-beta-0.5", "kl beta=0.5", True),
+        ("vae_beta_0.01", "beta_0.001", False),
+        ("ae_again", "ae", False),
+        ("vae", "ae", False),
+    ],
+)
 def test_a_run_is_matched_with_the_stored_model_of_its_name(name, model, same):
     assert scoreboard._same_model(name, model) is same
 
@@ -243,10 +293,21 @@ def test_every_number_of_the_figure_is_also_text(data, filled):
     assert "nan" not in re.sub(r"<[^>]*>", " ", text)
 
 
-@pytest.mark.parametrize("value, expected", [
-    (float("nan"), "–"), (None, "–"), (0.0, "0"), (10.0, "10"), (12345.6, "12,346"), (208.4, "208"), (18.46, "18.5"),
-    (0.8517, "0.85"), (0.00672, "0.007"), (-0.25, "-0.25"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        (float("nan"), "–"),
+        (None, "–"),
+        (0.0, "0"),
+        (10.0, "10"),
+        (12345.6, "12,346"),
+        (208.4, "208"),
+        (18.46, "18.5"),
+        (0.8517, "0.85"),
+        (0.00672, "0.007"),
+        (-0.25, "-0.25"),
+    ],
+)
 def test_numbers_have_the_digits_that_they_deserve(value, expected):
     assert scoreboard_page.number(value) == expected
 
@@ -266,14 +327,22 @@ def test_the_page_fits_a_telephone_and_a_screen(data, filled, width):
     board = scoreboard.collect(data)
     scoreboard.measure(board, data, progress=False)
     wide = dict.fromkeys(scoreboard.COLUMNS, reference_runs.Band(12345.6, 0.0123, 98765.4))
-    board.rows.append(scoreboard.Row("02_variational_autoencoders", "a_name_without_any_place_to_break_it_in_two", "stored", bands=wide))
+    board.rows.append(
+        scoreboard.Row(
+            "02_variational_autoencoders", "a_name_without_any_place_to_break_it_in_two", "stored", bands=wide
+        )
+    )
     path = scoreboard.save(board)
     with chromium(width=width, height=900) as page:
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
-        smallest = page.evaluate("Math.min(...[...document.querySelectorAll('th, td, small')].map(e => parseFloat(getComputedStyle(e).fontSize)))")
+        smallest = page.evaluate(
+            "Math.min(...[...document.querySelectorAll('th, td, small')].map(e => parseFloat(getComputedStyle(e).fontSize)))"
+        )
         assert smallest >= 10.5, f"text of {smallest} px"
-        outside = page.evaluate("[...document.querySelectorAll('.panel .dot')].filter(d => { const b = d.getBoundingClientRect(); return b.left < 0 || b.right > innerWidth }).length")
+        outside = page.evaluate(
+            "[...document.querySelectorAll('.panel .dot')].filter(d => { const b = d.getBoundingClientRect(); return b.left < 0 || b.right > innerWidth }).length"
+        )
         assert outside == 0, f"{outside} dots lie outside the window"
 
 

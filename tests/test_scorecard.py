@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.models import classifier
 from course_utils import datasets, models
 from course_utils.metrics import scorecard
+from course_utils.models import classifier
 from course_utils.models.classifier import Classifier
 
 DIM = 3
@@ -19,8 +19,12 @@ DIM = 3
 @pytest.fixture(scope="module")
 def data():
     whole = datasets.load("digits")
-    return whole._replace(train_images=whole.train_images[:400], train_labels=whole.train_labels[:400],
-                          test_images=whole.test_images[:200], test_labels=whole.test_labels[:200])
+    return whole._replace(
+        train_images=whole.train_images[:400],
+        train_labels=whole.train_labels[:400],
+        test_images=whole.test_images[:200],
+        test_labels=whole.test_labels[:200],
+    )
 
 
 @pytest.fixture(scope="module")

@@ -49,12 +49,15 @@ def test_solutions_name_no_path_of_this_machine(solved):
     assert str(solved.root) not in text and "ipykernel_" not in text
 
 
-@pytest.mark.parametrize(("source", "expected"), [
-    ("1 / 0", "code cell 6 failed with ZeroDivisionError: division by zero"),
-    ("print('*** FALLBACK DATA SET: digits')", "fell back to the embedded digits"),
-    ("print('x' * 2_100_000)", "2.1 MB, more than 2"),
-    ("double = lambda x: 1", None),
-])
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("1 / 0", "code cell 6 failed with ZeroDivisionError: division by zero"),
+        ("print('*** FALLBACK DATA SET: digits')", "fell back to the embedded digits"),
+        ("print('x' * 2_100_000)", "2.1 MB, more than 2"),
+        ("double = lambda x: 1", None),
+    ],
+)
 def test_what_must_not_be_kept_fails_and_leaves_the_old_file(solved, source, expected):
     before = solution(solved).read_bytes()
     change_experiment(solved, source)

@@ -9,9 +9,11 @@ import pytest
 from autograder.sandbox.stage import stage
 
 ANSWERS = {
-    "models/closed_forms": ["bernoulli_nll", "gaussian_kl"], "metrics/mmd": ["mmd_squared", "median_bandwidth"],
-    "models/networks": ["conv_networks"], "metrics/attributes": ["held_out_scores"],
-}  # fmt: skip
+    "models/closed_forms": ["bernoulli_nll", "gaussian_kl"],
+    "metrics/mmd": ["mmd_squared", "median_bandwidth"],
+    "models/networks": ["conv_networks"],
+    "metrics/attributes": ["held_out_scores"],
+}
 
 
 @pytest.fixture(scope="module")

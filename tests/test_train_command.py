@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from course_utils.cli import app as cli
 from course_utils import datasets
+from course_utils.cli import app as cli
 from course_utils.cli.train import recipes
 from course_utils.training import fitting
 
@@ -109,15 +109,18 @@ def test_a_training_that_leaves_the_finite_numbers_is_a_failure(place, capsys):
     assert "not trained to its end" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), [
-    (["--model", "gan"], 1, "expected one of ae, vae"),
-    (["--precision", "half"], 2, "float32, bfloat16"),
-    (["--log", "paper"], 1, "expected one of tensorboard, wandb"),
-    (["--epochs", "0"], 2, "epochs"),
-    (["--name", "a/b"], 1, "name"),
-    (["--device", "abacus"], 1, "abacus"),
-    (["--device", "cpu", "--cuda-graph"], 1, "--cuda-graph needs a CUDA device"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--model", "gan"], 1, "expected one of ae, vae"),
+        (["--precision", "half"], 2, "float32, bfloat16"),
+        (["--log", "paper"], 1, "expected one of tensorboard, wandb"),
+        (["--epochs", "0"], 2, "epochs"),
+        (["--name", "a/b"], 1, "name"),
+        (["--device", "abacus"], 1, "abacus"),
+        (["--device", "cpu", "--cuda-graph"], 1, "--cuda-graph needs a CUDA device"),
+    ],
+)
 def test_wrong_usage_is_one_line_and_leaves_nothing(place, capsys, arguments, code, said):
     assert course_train(*arguments) == code
     error = capsys.readouterr().err
@@ -131,8 +134,10 @@ def test_wandb_needs_no_account_unless_asked(place, monkeypatch):
 
     def init(**options):
         seen.init = options
-        return types.SimpleNamespace(log=lambda numbers, step: seen.logged.append((step, numbers)),
-                                     finish=lambda: setattr(seen, "finished", True))  # fmt: skip
+        return types.SimpleNamespace(
+            log=lambda numbers, step: seen.logged.append((step, numbers)),
+            finish=lambda: setattr(seen, "finished", True),
+        )
 
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
     monkeypatch.delenv("WANDB_MODE", raising=False)

@@ -15,12 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.system import device
-from course_utils.training import live
-from course_utils.models import runs
 from course_utils import training
-from course_utils.training import fitting
+from course_utils.models import runs
+from course_utils.system import device
 from course_utils.system.errors import CourseError
+from course_utils.training import fitting, live
 
 UNIT = "01_autoencoders"
 
@@ -394,7 +393,9 @@ def test_output_in_a_log_is_two_lines_whatever_the_number_of_epochs(capsys):
     shown = capsys.readouterr()
     assert shown.err == ""
     first, last = shown.out.splitlines()
-    assert first.startswith(("40 epochs of 8 steps: about ", "40 epochs of 8 steps: less than ")) and last.startswith("40 epochs in "), shown.out
+    assert first.startswith(("40 epochs of 8 steps: about ", "40 epochs of 8 steps: less than ")) and last.startswith(
+        "40 epochs in "
+    ), shown.out
     assert "\r" not in shown.out
 
 
@@ -436,8 +437,15 @@ def test_it_runs_without_display_notebook_or_terminal(tmp_path):
     display = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     environment = {key: value for key, value in os.environ.items() if key not in display}
     environment |= {"COURSE_RUNS": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path,
-                            stdin=subprocess.DEVNULL, timeout=120)  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stderr == "" and len(result.stdout.splitlines()) == 2, (result.stdout, result.stderr)
     assert sorted(path.name for path in (tmp_path / "scratch").iterdir()) == ["bare.json", "bare.safetensors"]

@@ -19,8 +19,12 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_earlier_answers_that_are_provided_are_right(space):
     mu, logvar, logits, x = normal(5, 3), normal(5, 3, seed=1), normal(4, 7, seed=2), normal(4, 7, seed=3).sigmoid()
-    assert space["kl_divergence"](mu, logvar).item() == pytest.approx(reference.gaussian_kl(mu, logvar).sum(1).mean().item())
-    assert space["reconstruction_loss"](logits, x).item() == pytest.approx(reference.bernoulli_nll(logits, x).mean().item())
+    assert space["kl_divergence"](mu, logvar).item() == pytest.approx(
+        reference.gaussian_kl(mu, logvar).sum(1).mean().item()
+    )
+    assert space["reconstruction_loss"](logits, x).item() == pytest.approx(
+        reference.bernoulli_nll(logits, x).mean().item()
+    )
     still = torch.full((4, 2), -200.0)
     assert torch.allclose(space["reparameterize"](torch.ones(4, 2), still), torch.ones(4, 2))
     drawn = space["reparameterize"](torch.zeros(40_000), torch.full((40_000,), math.log(4.0)))
@@ -28,9 +32,11 @@ def test_earlier_answers_that_are_provided_are_right(space):
 
 
 def test_printed_split_of_the_rate_holds(notebook):
-    assert notebook.prints(r"$$\underbrace{\mathbb{E}_x\, \mathrm{KL}\big(q(z \mid x) \,\|\, p(z)\big)}_{\text{rate}} "
-                           r"= \underbrace{\mathbb{E}_x\, \mathrm{KL}\big(q(z \mid x) \,\|\, q(z)\big)}_{I_q(x;\, z)} "
-                           r"+ \underbrace{\mathrm{KL}\big(q(z) \,\|\, p(z)\big)}_{\text{mismatch}} .$$")
+    assert notebook.prints(
+        r"$$\underbrace{\mathbb{E}_x\, \mathrm{KL}\big(q(z \mid x) \,\|\, p(z)\big)}_{\text{rate}} "
+        r"= \underbrace{\mathbb{E}_x\, \mathrm{KL}\big(q(z \mid x) \,\|\, q(z)\big)}_{I_q(x;\, z)} "
+        r"+ \underbrace{\mathrm{KL}\big(q(z) \,\|\, p(z)\big)}_{\text{mismatch}} .$$"
+    )
     # one dimension, three images, integrals on a fine grid
     mu, sigma = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64), torch.tensor([0.5, 1.0, 0.7], dtype=torch.float64)
     z = torch.linspace(-12, 12, 6001, dtype=torch.float64)
@@ -50,8 +56,10 @@ def test_printed_split_of_the_rate_holds(notebook):
 
 def test_printed_estimate_is_the_code(notebook, space):
     assert notebook.prints(r"$$k(a, b) = \sum_{s} \exp\Big(-\frac{\lVert a - b \rVert^2}{2 s^2}\Big),$$")
-    assert notebook.prints(r"$$\widehat{\mathrm{MMD}^2} = \frac{1}{n (n - 1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m (m - 1)} "
-                           r"\sum_{i \ne j} k(y_i, y_j) - \frac{2}{n m} \sum_{i, j} k(x_i, y_j) .$$")
+    assert notebook.prints(
+        r"$$\widehat{\mathrm{MMD}^2} = \frac{1}{n (n - 1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m (m - 1)} "
+        r"\sum_{i \ne j} k(y_i, y_j) - \frac{2}{n m} \sum_{i, j} k(x_i, y_j) .$$"
+    )
     x, y, widths = normal(4, 3), normal(6, 3, seed=1) + 0.5, [0.8, 2.0]
 
     def k(a, b):
@@ -67,13 +75,17 @@ def test_printed_estimate_is_the_code(notebook, space):
 
 @pytest.mark.parametrize("dim, s, shift", [(2, 1.0, 0.0), (2, 1.0, 1.0), (5, 2.5, 2.0)])
 def test_printed_distance_of_two_gaussians_is_their_integral(notebook, dim, s, shift):
-    assert notebook.prints(r"$$\mathrm{MMD}^2 = 2 \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2} \Big(1 - e^{-\lVert m \rVert^2 / (2 (s^2 + 2))}\Big).$$")
+    assert notebook.prints(
+        r"$$\mathrm{MMD}^2 = 2 \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2} \Big(1 - e^{-\lVert m \rVert^2 / (2 (s^2 + 2))}\Big).$$"
+    )
     printed = 2 * (s**2 / (s**2 + 2)) ** (dim / 2) * (1 - math.exp(-(shift**2) / (2 * (s**2 + 2))))
     # E k of a difference N(delta, 2) in each dimension, by quadrature in one dimension; the kernel factorises
     grid = torch.linspace(-30, 30, 20001, dtype=torch.float64)
 
     def one(delta):
-        density = torch.distributions.Normal(torch.tensor(delta, dtype=torch.float64), math.sqrt(2)).log_prob(grid).exp()
+        density = (
+            torch.distributions.Normal(torch.tensor(delta, dtype=torch.float64), math.sqrt(2)).log_prob(grid).exp()
+        )
         return float(torch.trapezoid(density * torch.exp(-grid.square() / (2 * s**2)), grid))
 
     integral = 2 * one(0.0) ** dim - 2 * one(shift) * one(0.0) ** (dim - 1)
@@ -89,7 +101,9 @@ def test_printed_floor_is_the_expectation_of_the_biased_estimate(notebook):
 
 
 def test_printed_gram_form_is_the_squared_distance(notebook):
-    assert notebook.prints(r"$$\lVert a_i - b_j \rVert^2 = \lVert a_i \rVert^2 + \lVert b_j \rVert^2 - 2\, a_i \cdot b_j,$$")
+    assert notebook.prints(
+        r"$$\lVert a_i - b_j \rVert^2 = \lVert a_i \rVert^2 + \lVert b_j \rVert^2 - 2\, a_i \cdot b_j,$$"
+    )
     a, b = normal(4, 3), normal(5, 3, seed=1)
     gram = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
     assert torch.allclose(gram, torch.cdist(a, b).square())
@@ -97,9 +111,11 @@ def test_printed_gram_form_is_the_squared_distance(notebook):
 
 @pytest.mark.parametrize("dim, s", [(1, 0.5), (3, 1.0), (20, 6.3)])
 def test_printed_closed_forms_of_the_prior_side_are_those_of_the_code(notebook, dim, s):
-    assert notebook.prints(r"$$\mathbb{E}\, k(z, y) = \sum_s \Big(\frac{s^2}{s^2 + 1}\Big)^{D/2} "
-                           r"\exp\Big(-\frac{\lVert z \rVert^2}{2 (s^2 + 1)}\Big), \qquad "
-                           r"\mathbb{E}\, k(y, y') = \sum_s \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2} .$$")
+    assert notebook.prints(
+        r"$$\mathbb{E}\, k(z, y) = \sum_s \Big(\frac{s^2}{s^2 + 1}\Big)^{D/2} "
+        r"\exp\Big(-\frac{\lVert z \rVert^2}{2 (s^2 + 1)}\Big), \qquad "
+        r"\mathbb{E}\, k(y, y') = \sum_s \Big(\frac{s^2}{s^2 + 2}\Big)^{D/2} .$$"
+    )
     z = normal(1, dim)
     printed = (s**2 / (s**2 + 1)) ** (dim / 2) * math.exp(-float(z.square().sum()) / (2 * (s**2 + 1)))
     assert float(mmd.expected_kernel(z, [s])) == pytest.approx(printed)
@@ -107,18 +123,27 @@ def test_printed_closed_forms_of_the_prior_side_are_those_of_the_code(notebook, 
 
 
 def test_copied_kernel_has_the_bandwidth_that_the_text_says(notebook):
-    assert notebook.prints(r"\exp\Big(-\frac{\lVert a - b \rVert^2}{d^2}\Big),$$ which is yours with the single bandwidth $s = d / \sqrt{2}$")
+    assert notebook.prints(
+        r"\exp\Big(-\frac{\lVert a - b \rVert^2}{d^2}\Big),$$ which is yours with the single bandwidth $s = d / \sqrt{2}$"
+    )
     for d in (2, 20, 128):
         a, b = normal(d), normal(d, seed=1)
         copied = math.exp(-float((a - b).square().mean()) / d)
-        assert copied == pytest.approx(math.exp(-float((a - b).square().sum()) / (2 * autopsy.copied_bandwidth(d) ** 2)))
+        assert copied == pytest.approx(
+            math.exp(-float((a - b).square().sum()) / (2 * autopsy.copied_bandwidth(d) ** 2))
+        )
 
 
-@pytest.mark.parametrize("d, collapsed, matching", [(2, 0.169, 0.0065), (20, 0.00307, 0.00121), (128, 0.000139, 0.000198)])
+@pytest.mark.parametrize(
+    "d, collapsed, matching", [(2, 0.169, 0.0065), (20, 0.00307, 0.00121), (128, 0.000139, 0.000198)]
+)
 def test_autopsy_measures_what_it_expects_within_three_standard_errors(d, collapsed, matching):
     """Random with a fixed seed; the numbers are those published with the kernel's analysis."""
     found = autopsy.examine(d, autopsy.copied_bandwidth(d), num_draws=100)
-    for average, exact, known in ((found.collapsed, found.exact_collapsed, collapsed), (found.matching, found.exact_matching, matching)):
+    for average, exact, known in (
+        (found.collapsed, found.exact_collapsed, collapsed),
+        (found.matching, found.exact_matching, matching),
+    ):
         assert exact == pytest.approx(known, rel=0.02)
         assert abs(average.mean - exact) < 3.5 * average.standard_error
     assert found.blind == (d == 128)
@@ -127,7 +152,9 @@ def test_autopsy_measures_what_it_expects_within_three_standard_errors(d, collap
 def test_parabola_compares_means_and_its_floors_are_as_printed(notebook):
     assert notebook.prints(r"\approx 1 - \frac{\lVert a - b \rVert^2}{2 s^2} .$$")
     assert notebook.prints(r"MMD² is $\lVert \mathbb{E}\, x - \mathbb{E}\, y \rVert^2 / s^2$")
-    assert notebook.prints(r"There the prior draws contribute $d / (m s^2)$ to both, and the matching codes $d / (n s^2)$")
+    assert notebook.prints(
+        r"There the prior draws contribute $d / (m s^2)$ to both, and the matching codes $d / (n s^2)$"
+    )
     x, y, s = normal(300, 4), 2 * normal(200, 4, seed=1) + 1, 3.0
 
     def mean(a, b):
@@ -149,7 +176,11 @@ def test_repaired_kernel_sees_the_collapse_and_forgets_outliers(space):
 
     def pull(radius, widths):
         far = (radius * direction / direction.norm()).requires_grad_()
-        return torch.autograd.grad(space["mmd_squared"](torch.cat([far[None], others]), prior, widths), far)[0].norm().item()
+        return (
+            torch.autograd.grad(space["mmd_squared"](torch.cat([far[None], others]), prior, widths), far)[0]
+            .norm()
+            .item()
+        )
 
     narrow = [pull(r * d**0.5, [d**0.5]) for r in (2, 8)]
     several = [pull(r * d**0.5, mmd.prior_bandwidths(d)) for r in (2, 8)]
@@ -159,7 +190,9 @@ def test_repaired_kernel_sees_the_collapse_and_forgets_outliers(space):
 
 def test_infovae_weights_are_those_of_the_text(notebook):
     assert notebook.prints(r"$$D + (1 - \alpha)\, R + (\alpha + \lambda - 1)\, \mathrm{MMD}^2 ,$$")
-    assert notebook.prints("so $\\alpha = 0$, $\\lambda = 1$ is the VAE, $\\alpha = 1$ the MMD-VAE with weight $\\lambda$")
+    assert notebook.prints(
+        "so $\\alpha = 0$, $\\lambda = 1$ is the VAE, $\\alpha = 1$ the MMD-VAE with weight $\\lambda$"
+    )
     source = "\n".join(cell.source for cell in notebook.cells)
     assert "latent_dim, weight, alpha = 20, 100.0, 0.5" in source
     assert "| `infovae` | a Gaussian | 0.5 rate + 100 MMD² |" in source

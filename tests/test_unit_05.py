@@ -22,7 +22,9 @@ def linear(*weights: float, bias: float = 0.0) -> nn.Linear:
 
 @pytest.mark.parametrize("shift", [(3.0, 4.0), (0.5, -0.1)])
 def test_a_shift_is_as_far_as_printed_and_a_critic_of_slope_1_along_it_measures_just_that(notebook, space, shift):
-    assert notebook.prints(r"W_1(p, q) = \max_{\|f\|_L \le 1} \; \mathbb{E}_{z \sim p}\big[f(z)\big] - \mathbb{E}_{z \sim q}\big[f(z)\big]")
+    assert notebook.prints(
+        r"W_1(p, q) = \max_{\|f\|_L \le 1} \; \mathbb{E}_{z \sim p}\big[f(z)\big] - \mathbb{E}_{z \sim q}\big[f(z)\big]"
+    )
     assert notebook.prints(r"Every grain of mass has to go the same way, so $W_1 = \|m\|$")
     z, m = torch.randn(200, 2, dtype=torch.float64), torch.tensor(shift, dtype=torch.float64)
     along = linear(*(-m / m.norm()).tolist(), bias=7.0)
@@ -55,7 +57,9 @@ def test_best_critic_of_a_shift_pays_no_penalty_where_mass_travels(space):
 
 def test_a_constant_changes_the_gap_and_not_the_estimate(notebook, space):
     assert notebook.prints("A critic is determined up to a constant, so the gap may have either sign")
-    assert notebook.prints(r"\mathcal{L} = D + \lambda \cdot \text{gap}, \qquad \text{gap} = -\frac{1}{N} \sum_n f(z^q_n).$$")
+    assert notebook.prints(
+        r"\mathcal{L} = D + \lambda \cdot \text{gap}, \qquad \text{gap} = -\frac{1}{N} \sum_n f(z^q_n).$$"
+    )
     logits, x = torch.randn(4, 9, dtype=torch.float64), torch.rand(4, 9, dtype=torch.float64)
     p, q = torch.randn(2, 4, 2, dtype=torch.float64)
     low, high = linear(0.6, 0.8, bias=-50.0), linear(0.6, 0.8, bias=50.0)
@@ -77,7 +81,9 @@ def test_ten_outputs_averaged_under_a_penalty_on_their_sum_have_a_slope_of_a_ten
     assert notebook.prints("If the sum of $K$ outputs has slope 1, their average has slope $1/K$")
     evidence = recorded_runs.critic_run(4, buggy=True, outputs=10)
     slopes = evidence["gradients"]
-    assert slopes.sum(1).norm(dim=1).mean().item() == pytest.approx(10 * slopes.mean(1).norm(dim=1).mean().item(), rel=1e-4)
+    assert slopes.sum(1).norm(dim=1).mean().item() == pytest.approx(
+        10 * slopes.mean(1).norm(dim=1).mean().item(), rel=1e-4
+    )
 
 
 def test_uniform_of_variance_one_ends_where_printed_and_one_normal_number_in_twenty_lies_beyond_two(notebook):
@@ -88,12 +94,16 @@ def test_uniform_of_variance_one_ends_where_printed_and_one_normal_number_in_twe
 
 
 def test_a_buggy_log_misses_a_tenth_and_a_sound_one_less_than_a_thousandth(notebook):
-    assert notebook.prints(r"$D + \beta R - \mathcal{L} = 0.1\, D$ in every epoch; in a sound one it is smaller than $0.001\, D$")
+    assert notebook.prints(
+        r"$D + \beta R - \mathcal{L} = 0.1\, D$ in every epoch; in a sound one it is smaller than $0.001\, D$"
+    )
     for seed in range(50):
         for side, knob, part in (("kl", "beta", "rate"), ("wasserstein", "weight", "gap")):
             for buggy, low, high in ((True, 0.099, 0.101), (False, 0.0, 0.001)):
                 e = recorded_runs.loss_run(seed, buggy=buggy, side=side)
-                missing = (e[f"{side}_distortion"] + e[knob] * e[f"{side}_{part}"] - e[f"{side}_loss"]) / e[f"{side}_distortion"]
+                missing = (e[f"{side}_distortion"] + e[knob] * e[f"{side}_{part}"] - e[f"{side}_loss"]) / e[
+                    f"{side}_distortion"
+                ]
                 assert low <= missing.abs().min() and missing.abs().max() <= high, (seed, side, buggy)
 
 

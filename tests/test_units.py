@@ -26,12 +26,18 @@ CONTRACTS = {
     "03_interpolation": Contract({"interpolate": 2, "slerp": 3}, {"q_interpolation": 2, "q_usefulness": 1}),
     "04_mmd": Contract({"mmd_squared": 5, "median_bandwidth": 2, "mmd_vae_loss": 3}, {"q_aggregate": 3}),
     "05_wasserstein": Contract(
-        {"critic_loss": 2, "gradient_penalty": 4, "wasserstein_vae_loss": 2, "find_bug_1": 2, "find_bug_2": 2,
-         "find_bug_3": 2},
+        {
+            "critic_loss": 2,
+            "gradient_penalty": 4,
+            "wasserstein_vae_loss": 2,
+            "find_bug_1": 2,
+            "find_bug_2": 2,
+            "find_bug_3": 2,
+        },
         {"q_rematch": 3},
     ),
     "06_awa2": Contract({"build_conv_autoencoder": 4, "attribute_scores": 4}, {"q_deterministic_codes": 3}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=CONTRACTS)

@@ -67,12 +67,15 @@ def test_a_student_sees_what_is_not_started_how_many_checks_pass_and_what_is_pac
     assert done(kit)["02_other"] == "not started"
 
 
-@pytest.mark.parametrize("output", [
-    new_output("stream", text="2"),
-    new_output("execute_result", {"text/plain": "two"}),
-    new_output("execute_result", {"text/html": "2"}),
-    new_output("error", ename="NotImplementedError", evalue="double: not written yet"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "output",
+    [
+        new_output("stream", text="2"),
+        new_output("execute_result", {"text/plain": "two"}),
+        new_output("execute_result", {"text/html": "2"}),
+        new_output("error", ename="NotImplementedError", evalue="double: not written yet"),
+    ],
+)
 def test_only_a_check_s_own_number_counts_as_passed(kit, output):
     def leave(cell, name):
         if name == "test_double":
@@ -101,8 +104,11 @@ def test_an_instructor_sees_what_is_released_handed_in_and_graded(released):
 
 def test_every_graded_unit_of_the_course_says_its_question_and_its_time():
     tree = Tree(CHECKOUT)
-    silent = [each.unit for each in welcome.overviews(tree)
-              if not each.question or is_graded(tree, each.unit) and "computing: about" not in each.time]  # fmt: skip
+    silent = [
+        each.unit
+        for each in welcome.overviews(tree)
+        if not each.question or (is_graded(tree, each.unit) and "computing: about" not in each.time)
+    ]
     assert not silent, f"no question, or no 'About ... of work, of which two cores ... for about ... (' in: {silent}"
 
 

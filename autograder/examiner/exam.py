@@ -25,8 +25,14 @@ TIMED_OUT, CRASHED = "timed_out", "crashed"
 class Exam:
     """Examines one notebook, which is changed in place: outputs, and the record of each graded cell."""
 
-    def __init__(self, notebook: NotebookNode, template: Template, address: str, settings: Settings,
-                 files: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        template: Template,
+        address: str,
+        settings: Settings,
+        files: dict[str, bytes] | None = None,
+    ) -> None:
         self._cells = notebook.cells
         self._template, self._address, self._settings = template, address, settings
         self._files = files or {}
@@ -99,8 +105,9 @@ class Exam:
         sitting = self._sitting_before(self._index)
         if not sitting.knows(name):
             raise NameError(f"name '{name}' is not defined")
-        candidate = RemoteCandidate(sitting, name, lambda: self._new_sitting(self._index), self._settings.grace,
-                                    self._settings.call_limits)
+        candidate = RemoteCandidate(
+            sitting, name, lambda: self._new_sitting(self._index), self._settings.grace, self._settings.call_limits
+        )
         self._candidates.append(candidate)
         return candidate
 

@@ -23,14 +23,27 @@ EXAMINED, UNREADABLE = "examined", "unreadable"
 _one_at_a_time = threading.Lock()  # a dask worker may have several threads, but a process has one standard output
 
 
-def make_job(name: str, notebook: bytes, files: dict[str, bytes], template: Template, settings: Settings,
-             address: str | None, unsafe: bool = False) -> bytes:
+def make_job(
+    name: str,
+    notebook: bytes,
+    files: dict[str, bytes],
+    template: Template,
+    settings: Settings,
+    address: str | None,
+    unsafe: bool = False,
+) -> bytes:
     """All that a worker needs. `address`: of a warm process on the worker's machine; None: the worker starts one."""
-    return json.dumps({
-        "name": name, "notebook": base64.b64encode(notebook).decode(), "template": template.to_json(),
-        "files": {path: base64.b64encode(data).decode() for path, data in files.items()},
-        "settings": settings.to_dict(), "address": address, "unsafe": unsafe,
-    }).encode()
+    return json.dumps(
+        {
+            "name": name,
+            "notebook": base64.b64encode(notebook).decode(),
+            "template": template.to_json(),
+            "files": {path: base64.b64encode(data).decode() for path, data in files.items()},
+            "settings": settings.to_dict(),
+            "address": address,
+            "unsafe": unsafe,
+        }
+    ).encode()
 
 
 def examine(job: bytes) -> bytes:
@@ -44,6 +57,7 @@ def examine(job: bytes) -> bytes:
 
 def _examine(job: bytes) -> bytes:
     import torch
+
     torch.set_num_threads(1)
     started = time.monotonic()
     given = json.loads(job)
@@ -53,8 +67,14 @@ def _examine(job: bytes) -> bytes:
     except CourseError as error:
         return json.dumps({"status": UNREADABLE, "reason": str(error), "notebook": ""}).encode()
     files = {path: base64.b64decode(data) for path, data in given["files"].items()}
-    level = sit(repaired.notebook, template, given["address"] or own_address(given["unsafe"]),
-                Settings.from_dict(given["settings"]), files, repaired)
+    level = sit(
+        repaired.notebook,
+        template,
+        given["address"] or own_address(given["unsafe"]),
+        Settings.from_dict(given["settings"]),
+        files,
+        repaired,
+    )
     repairs = repaired.notes + [f"{name}: {note}" for name, notes in repaired.cells.items() for note in notes]
     repaired.notebook.metadata[RECORD] = {
         "level": level,
@@ -64,8 +84,14 @@ def _examine(job: bytes) -> bytes:
     return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()
 
 
-def sit(notebook: NotebookNode, template: Template, address: str, settings: Settings, files: dict[str, bytes],
-        repaired: Repaired | None = None) -> str:
+def sit(
+    notebook: NotebookNode,
+    template: Template,
+    address: str,
+    settings: Settings,
+    files: dict[str, bytes],
+    repaired: Repaired | None = None,
+) -> str:
     """Examine a repaired notebook in place and make it safe to look at; returns the level of isolation."""
     from .exam import Exam  # imports torch, which whoever makes jobs does not need
 

@@ -44,9 +44,14 @@ class Sitting:
             {"do": "set_up", "files": names, "limits": call_limits, "tensors": table}, body, seconds=_SET_UP_SECONDS
         )
 
-    def ask(self, header: dict[str, Any], body: bytes = b"", *, seconds: float,
-            too_slow: str = "the check did not finish in time; an endless loop?"
-            ) -> tuple[dict[str, Any], list[torch.Tensor]]:
+    def ask(
+        self,
+        header: dict[str, Any],
+        body: bytes = b"",
+        *,
+        seconds: float,
+        too_slow: str = "the check did not finish in time; an endless loop?",
+    ) -> tuple[dict[str, Any], list[torch.Tensor]]:
         """One question, one answer. Raises Ended when there is no answer, or one that cannot be an answer."""
         if self.ended is not None:
             raise self.ended
@@ -72,12 +77,19 @@ class Sitting:
 
     def run_cell(self, source: str, seconds: float) -> dict[str, Any]:
         """Outputs (as nbformat has them), execution count and whether the cell failed."""
-        answer, _ = self.ask({"do": "cell", "source": source}, seconds=seconds,
-                             too_slow=f"a cell ran for more than {seconds:g} seconds and was ended; an endless loop?")
-        return self._checked(answer, lambda: {
-            "outputs": [_output(item) for item in answer["outputs"]], "count": int(answer["count"]),
-            "failed": bool(answer["failed"]),
-        })
+        answer, _ = self.ask(
+            {"do": "cell", "source": source},
+            seconds=seconds,
+            too_slow=f"a cell ran for more than {seconds:g} seconds and was ended; an endless loop?",
+        )
+        return self._checked(
+            answer,
+            lambda: {
+                "outputs": [_output(item) for item in answer["outputs"]],
+                "count": int(answer["count"]),
+                "failed": bool(answer["failed"]),
+            },
+        )
 
     def knows(self, name: str) -> bool:
         """Is there anything by this name in the notebook's namespace?"""
@@ -123,8 +135,12 @@ def _output(item: dict[str, Any]) -> dict[str, Any]:
             "text": str(item["text"]),
         }
     if kind == "error":
-        return {"output_type": kind, "ename": str(item["ename"]), "evalue": str(item["evalue"]),
-                "traceback": [str(line) for line in item["traceback"]]}
+        return {
+            "output_type": kind,
+            "ename": str(item["ename"]),
+            "evalue": str(item["evalue"]),
+            "traceback": [str(line) for line in item["traceback"]],
+        }
     data = {str(mime): value if isinstance(value, str) else str(value) for mime, value in dict(item["data"]).items()}
     record = {"output_type": kind, "data": data, "metadata": {}}
     return record | ({"execution_count": None} if kind == "execute_result" else {})

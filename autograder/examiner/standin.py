@@ -35,8 +35,14 @@ class NotWritten(CallFailed, NotImplementedError):
 class RemoteCandidate(Candidate):
     """The student's function `name` in a sandbox. `trouble` says what ended the sandbox, or that a call was too slow."""
 
-    def __init__(self, sitting: Sitting, name: str, apart: Callable[[], Sitting] | None = None,
-                 grace: float = 5.0, limits: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        sitting: Sitting,
+        name: str,
+        apart: Callable[[], Sitting] | None = None,
+        grace: float = 5.0,
+        limits: dict[str, float] | None = None,
+    ) -> None:
         """`apart` makes another sitting like this one, for calls that take a correct function along: no other exercise
         may meet that function."""
         self._sitting, self.__name__ = sitting, name
@@ -82,8 +88,9 @@ class RemoteCandidate(Candidate):
             raise CallFailed("raised", ended.reason) from None
         self._open = False
 
-    def gradients(self, output: torch.Tensor, inputs: Sequence[torch.Tensor],
-                  cotangent: torch.Tensor | None = None) -> list[torch.Tensor | None]:
+    def gradients(
+        self, output: torch.Tensor, inputs: Sequence[torch.Tensor], cotangent: torch.Tensor | None = None
+    ) -> list[torch.Tensor | None]:
         if not output.requires_grad:
             return [None] * len(inputs)
         return list(torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
@@ -92,8 +99,15 @@ class RemoteCandidate(Candidate):
         luggage = Luggage()
         specs = [luggage.spec(value) for value in args]
         table, body = luggage.packer.finish()
-        header = {"do": "call", "name": self.__name__, "handle": handle, "args": specs, "tensors": table,
-                  "replacing": [_as_source(name, function) for name, function in replacing.items()], **luggage.records()}
+        header = {
+            "do": "call",
+            "name": self.__name__,
+            "handle": handle,
+            "args": specs,
+            "tensors": table,
+            "replacing": [_as_source(name, function) for name, function in replacing.items()],
+            **luggage.records(),
+        }
         answer, tensors = self._ask(header, body)
         try:
             self._note(answer)
@@ -109,8 +123,11 @@ class RemoteCandidate(Candidate):
         places: list[int] = []
         shape = _read(spec, tensors, places, self)
         found = [tensors[place] for place in places]
-        differentiable = [index for index, place in enumerate(places)
-                          if table[place].get("requires_grad") is True and found[index].is_floating_point()]
+        differentiable = [
+            index
+            for index, place in enumerate(places)
+            if table[place].get("requires_grad") is True and found[index].is_floating_point()
+        ]
         if differentiable:
             anchor = torch.zeros((), requires_grad=True)  # the graph inside may hang on parameters that never came out
             wanted = [(number, value) for number, value in enumerate(sent.tensors) if value.requires_grad]
@@ -118,14 +135,16 @@ class RemoteCandidate(Candidate):
             found = _Remote.apply(link, tuple(found), anchor, *[value for _, value in wanted])
         return _fill(shape, iter(found))
 
-    def ask_gradients(self, link: _Link, cotangents: list[tuple[int, torch.Tensor]], wanted: list[int]
-                      ) -> dict[int, torch.Tensor | None]:
+    def ask_gradients(
+        self, link: _Link, cotangents: list[tuple[int, torch.Tensor]], wanted: list[int]
+    ) -> dict[int, torch.Tensor | None]:
         """Vector-Jacobian products of the outputs of an earlier call with respect to arguments number `wanted`."""
         packer = Packer()
         pairs = [[index, packer.tensor(value)] for index, value in cotangents]
         table, body = packer.finish()
         answer, tensors = self._ask(
-            {"do": "gradients", "call": link.call, "cotangents": pairs, "wanted": wanted, "tensors": table}, body)
+            {"do": "gradients", "call": link.call, "cotangents": pairs, "wanted": wanted, "tensors": table}, body
+        )
         try:
             self._note(answer)
             if answer.get("failed"):
@@ -143,7 +162,8 @@ class RemoteCandidate(Candidate):
         specs = [pack(value, packer) for value in args]
         table, body = packer.finish()
         answer, tensors = self._ask(
-            {"do": "module", "handle": handle, "question": question, "args": specs, "tensors": table}, body)
+            {"do": "module", "handle": handle, "question": question, "args": specs, "tensors": table}, body
+        )
         try:
             if answer.get("failed"):
                 raise _failure(answer["failed"])
@@ -240,8 +260,9 @@ class _Remote(torch.autograd.Function):
     """The step of a graph that happens in the sandbox."""
 
     @staticmethod
-    def forward(ctx: Any, link: _Link, values: tuple[torch.Tensor, ...], anchor: torch.Tensor,
-                *arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        ctx: Any, link: _Link, values: tuple[torch.Tensor, ...], anchor: torch.Tensor, *arguments: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         ctx.link = link
         ctx.set_materialize_grads(False)
         results = tuple(value.clone() for value in values)
@@ -251,8 +272,11 @@ class _Remote(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: torch.Tensor | None) -> tuple:
         link = ctx.link
-        given = [(index, value) for index, value in enumerate(cotangents)
-                 if value is not None and index in link.differentiable]
+        given = [
+            (index, value)
+            for index, value in enumerate(cotangents)
+            if value is not None and index in link.differentiable
+        ]
         asked = [number for number, needed in zip(link.wanted, ctx.needs_input_grad[3:]) if needed]
         found = link.candidate.ask_gradients(link, given, asked) if given and asked else {}
         return None, None, None, *[found.get(number) for number in link.wanted]

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from course_utils.checks.engine.verdict import CallFailed
-from course_utils.checks.engine.score import Score
-
 from autograder.template import NOT_RUN, PROVIDED, SOLUTION, Template, defined_names
+from course_utils.checks.engine.score import Score
+from course_utils.checks.engine.verdict import CallFailed
 
 _MOST_PRINTED = 10_000
 
@@ -34,10 +33,14 @@ class TrustedCells:
 
     def __init__(self, template: Template, stand_in: Callable[[str], Any]) -> None:
         self._stand_in = stand_in
-        self._exercises = {name for cell in template.cells if cell.kind == SOLUTION for name in [cell.grade_id, *cell.defines]}
+        self._exercises = {
+            name for cell in template.cells if cell.kind == SOLUTION for name in [cell.grade_id, *cell.defines]
+        }
         self._provided = {
-            name: cell.source for cell in template.cells
-            if cell.kind == PROVIDED and cell.cell_type == "code" and set(cell.tags).isdisjoint(NOT_RUN) for name in cell.defines
+            name: cell.source
+            for cell in template.cells
+            if cell.kind == PROVIDED and cell.cell_type == "code" and set(cell.tags).isdisjoint(NOT_RUN)
+            for name in cell.defines
         }
         self._names: dict[str, Any] = {"__name__": "__main__"}
 
@@ -54,7 +57,9 @@ class TrustedCells:
         except Exception as error:
             verdict.error = error
         if printed.getvalue():
-            verdict.outputs.append({"output_type": "stream", "name": "stdout", "text": printed.getvalue()[:_MOST_PRINTED]})
+            verdict.outputs.append(
+                {"output_type": "stream", "name": "stdout", "text": printed.getvalue()[:_MOST_PRINTED]}
+            )
         if verdict.error is not None:
             verdict.outputs.append(_error_output(verdict.error))
         else:
@@ -93,10 +98,14 @@ class TrustedCells:
 def needed_names(source: str) -> list[str]:
     """Names that a cell reads and does not bind itself."""
     tree = ast.parse(source)
-    bound = set(defined_names(source)) | {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-    } | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    return list(dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id not in bound))
+    bound = (
+        set(defined_names(source))
+        | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+        | {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    )
+    return list(
+        dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id not in bound)
+    )
 
 
 def _run(source: str, names: dict[str, Any]) -> Any:

@@ -62,14 +62,27 @@ class WarmProcess:
         (self._folder / "root").mkdir()
         stage(_made(self._folder / "stage"), whole_course)
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | {
-            "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline", "MPLCONFIGDIR": str(self._folder / "matplotlib"),
-            "NBGRADER_EXECUTION": "autograde", "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(self._folder),
-            "IPYTHONDIR": str(self._folder / "ipython"), "COURSE_BUDGET": "quick", "COURSE_DATASET": "digits",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MPLCONFIGDIR": str(self._folder / "matplotlib"),
+            "NBGRADER_EXECUTION": "autograde",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(self._folder),
+            "IPYTHONDIR": str(self._folder / "ipython"),
+            "COURSE_BUDGET": "quick",
+            "COURSE_DATASET": "digits",
         }
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", _BOOT, str(self._folder), *(["kernels"] if kernels else [])],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=self._folder, start_new_session=True)
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=self._folder,
+            start_new_session=True,
+        )
         try:
             self.level = self._first_words()["level"]
             if self.level == NONE and not unsafe:
@@ -132,6 +145,7 @@ def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool 
     with _lock:
         if kind not in _own:
             import atexit
+
             _own[kind] = WarmProcess(unsafe, kernels, whole_course)
             atexit.register(_own[kind].close)
         return _own[kind].address
@@ -149,8 +163,10 @@ class Sandbox:
         request = {"limits": limits.to_dict(), "level": self.level, "entry": entry, **more}
         try:
             self._server.connect(place["socket"])
-            self._server.sendmsg([json.dumps(request).encode()],
-                                 [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [inner.fileno()]))])
+            self._server.sendmsg(
+                [json.dumps(request).encode()],
+                [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [inner.fileno()]))],
+            )
         except OSError as error:
             self.close()
             raise CourseError(f"the process that runs submissions is gone ({error}).") from None

@@ -36,7 +36,7 @@ def best_level(place: Place, in_child: Callable[[], None] = lambda: None) -> str
     """The strongest level that works here, found by trying; with $COURSE_ISOLATION none stronger than it names."""
     levels = (NAMESPACES, LANDLOCK, NONE)
     most = os.environ.get("COURSE_ISOLATION", NAMESPACES)
-    for level in levels[levels.index(most) if most in levels else 0:-1]:
+    for level in levels[levels.index(most) if most in levels else 0 : -1]:
         pid = os.fork()
         if pid == 0:
             in_child()
@@ -54,6 +54,7 @@ def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str
             status = _in_namespaces(inside, place, limits)
         elif level == LANDLOCK:
             from . import landlock
+
             status = landlock.run(inside, place, limits, _FIRST_USER + os.getpid() if os.geteuid() == 0 else None)
         else:
             status = _unprotected(inside, place, limits)
@@ -65,7 +66,8 @@ def isolate(inside: Callable[[], None], place: Place, limits: Limits, level: str
 
 def _in_namespaces(inside: Callable[[], None], place: Place, limits: Limits) -> int:
     from . import linux
-    apart = (linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
+
+    apart = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
     outer_user, outer_group = os.geteuid(), os.getegid()
     linux.die_with_parent()
     as_root = outer_user == 0 and _try(lambda: linux.unshare(apart))
@@ -83,6 +85,7 @@ def _in_namespaces(inside: Callable[[], None], place: Place, limits: Limits) -> 
 def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own_user: int | None) -> int:
     """Process 1 of the pid namespace: when it ends, the kernel ends every other one in there."""
     from . import linux, view
+
     linux.die_with_parent()
     view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
     if own_user is not None:
@@ -106,6 +109,7 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
 def _become_student(inside: Callable[[], None], limits: Limits) -> None:
     """The last step before code that nobody has read: limits, no capability, no forbidden system call."""
     from . import linux, seccomp
+
     status = 1
     try:
         os.setsid()
@@ -121,6 +125,7 @@ def _become_student(inside: Callable[[], None], limits: Limits) -> None:
 
 def _unprotected(inside: Callable[[], None], place: Place, limits: Limits) -> int:
     import tempfile
+
     os.setsid()
     apply(Limits(**{**limits.to_dict(), "processes": 4096}))
     with tempfile.TemporaryDirectory(dir=place.mountpoint.parent) as home:

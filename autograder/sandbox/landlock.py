@@ -78,6 +78,7 @@ def _is_open_to_all(place: Place) -> bool:
 
 def _become_student(inside: Callable[[], None], place: Place, limits: Limits, home: str, own_user: int | None) -> None:
     from .isolation import run_to_the_end
+
     status = 1
     try:
         linux.die_with_parent()
@@ -117,8 +118,11 @@ def _ruleset(place: Place, home: str) -> int:
     """A descriptor of the rules: what is not named here cannot be opened."""
     known = version()
     handled = next(mask for first, mask in sorted(_ALL_ON_FILES.items(), reverse=True) if known >= first)
-    attributes = _RulesetAttributes(files=handled, network=_TCP_BIND_AND_CONNECT if known >= 4 else 0,
-                                    scope=_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if known >= 6 else 0)
+    attributes = _RulesetAttributes(
+        files=handled,
+        network=_TCP_BIND_AND_CONNECT if known >= 4 else 0,
+        scope=_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if known >= 6 else 0,
+    )
     size = 24 if known >= 6 else 16 if known >= 4 else 8
     rules = linux.libc.syscall(
         ctypes.c_long(_CREATE_RULESET), ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0)

@@ -34,9 +34,13 @@ def apply(limits: Limits, others: int = 0) -> None:
 
     space = limits.address_space_mb * MEGABYTE
     for kind, value in (
-        (resource.RLIMIT_AS, space), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, limits.files_mb * MEGABYTE),
-        (resource.RLIMIT_NOFILE, limits.open_files), (resource.RLIMIT_NPROC, limits.processes + others),
-        (resource.RLIMIT_CPU, limits.cpu_seconds), (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_AS, space),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, limits.files_mb * MEGABYTE),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_NPROC, limits.processes + others),
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
+        (resource.RLIMIT_MEMLOCK, 0),
     ):
         hard = resource.getrlimit(kind)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -32,8 +32,12 @@ def unshare(flags: int) -> None:
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
     """mount(2)."""
-    _checked(libc.mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags),
-                        options.encode() or None), f"mount on {target}")
+    _checked(
+        libc.mount(
+            source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), options.encode() or None
+        ),
+        f"mount on {target}",
+    )
 
 
 def unmount(target: str) -> None:
@@ -49,9 +53,17 @@ def bind_read_only(source: str, target: str) -> None:
     """Show `source` at `target`, with everything mounted below it, read-only and without devices or setuid."""
     mount(source, target, flags=MS_BIND | MS_REC)
     attributes = _MountAttributes(set=_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
-    _checked(libc.syscall(ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD), target.encode(),
-                          ctypes.c_uint(_AT_RECURSIVE), ctypes.byref(attributes), ctypes.c_size_t(32)),
-             f"make {target} read-only")
+    _checked(
+        libc.syscall(
+            ctypes.c_long(_SYS_MOUNT_SETATTR),
+            ctypes.c_int(_AT_FDCWD),
+            target.encode(),
+            ctypes.c_uint(_AT_RECURSIVE),
+            ctypes.byref(attributes),
+            ctypes.c_size_t(32),
+        ),
+        f"make {target} read-only",
+    )
 
 
 def pivot_into(root: str) -> None:
@@ -95,8 +107,12 @@ def no_new_privileges() -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    _checked(libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0),
-                        ctypes.c_ulong(0)), f"prctl {option}")
+    _checked(
+        libc.prctl(
+            ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)
+        ),
+        f"prctl {option}",
+    )
 
 
 def map_ids(inside: int, outside_user: int, outside_group: int) -> None:

@@ -61,14 +61,23 @@ class SandboxProvisioner(KernelProvisionerBase):
         shown = [str(path) for path in _readable(environment)]
         self._ended = False
         self._sandbox = Sandbox(
-            own_address(self.unsafe, kernels=True, whole_course=self.whole_course), Limits(),
-            "examination.kernel:enter", shared=[os.path.dirname(self.parent.ip)], readable=shown)
+            own_address(self.unsafe, kernels=True, whole_course=self.whole_course),
+            Limits(),
+            "examination.kernel:enter",
+            shared=[os.path.dirname(self.parent.ip)],
+            readable=shown,
+        )
         files, _ = other_files(folder)
         header = {
-            "folder": folder.resolve().name, "files": [[name, len(data)] for name, data in files.items()],
-            "arguments": _own_arguments(cmd), "connection": _as_text(self.connection_info),
-            "environment": {name: value for name, value in environment.items()
-                            if name in _PASSED_ON or (name.startswith("COURSE_") and name != "COURSE_DATA")}
+            "folder": folder.resolve().name,
+            "files": [[name, len(data)] for name, data in files.items()],
+            "arguments": _own_arguments(cmd),
+            "connection": _as_text(self.connection_info),
+            "environment": {
+                name: value
+                for name, value in environment.items()
+                if name in _PASSED_ON or (name.startswith("COURSE_") and name != "COURSE_DATA")
+            }
             | ({"COURSE_DATA": shown[0]} if shown else {}),
         }
         Channel(self._sandbox.connection).send(header, b"".join(files.values()), seconds=60)
@@ -139,7 +148,7 @@ def _readable(environment: dict[str, str]) -> list[Path]:
 
 def _own_arguments(command: list[str]) -> list[str]:
     """What stands in a kernel's command beside the interpreter, the launcher and the connection file."""
-    words = command[command.index("ipykernel_launcher") + 1:] if "ipykernel_launcher" in command else command[1:]
+    words = command[command.index("ipykernel_launcher") + 1 :] if "ipykernel_launcher" in command else command[1:]
     return [word for index, word in enumerate(words) if word != "-f" and (index == 0 or words[index - 1] != "-f")]
 
 

@@ -33,9 +33,11 @@ def __getattr__(name):
 '''
 
 _MARK = "not_for_submissions"  # decorator of functions that answer an exercise
-_REFUSAL = ("from course_utils.system.errors import CourseError\n"
-            "raise CourseError('{name} answers an exercise and is not available while a submission is graded. '\n"
-            "                  'Write the function yourself.')")
+_REFUSAL = (
+    "from course_utils.system.errors import CourseError\n"
+    "raise CourseError('{name} answers an exercise and is not available while a submission is graded. '\n"
+    "                  'Write the function yourself.')"
+)
 
 
 def stage(folder: Path, whole_course: bool = False) -> Path:

@@ -26,11 +26,29 @@ from .isolation import LANDLOCK, NAMESPACES, Place, best_level, isolate
 from .limits import Limits
 
 PRELOADED = (
-    "torch", "torch.nn.functional", "torch.distributions", "torch.optim", "torch._dynamo", "numpy", "matplotlib.pyplot",
-    "IPython", "matplotlib_inline.backend_inline", "tqdm.auto", "PIL.Image", "ipywidgets", "course_utils.check",
-    "course_utils.system.device", "course_utils.datasets", "course_utils.models", "course_utils.training",
-    "course_utils.metrics", "course_utils.plots", "course_utils.plots.predict", "course_utils.plots.explore",
-    "course_utils.models.classifier", "course_utils.models.runs",
+    "torch",
+    "torch.nn.functional",
+    "torch.distributions",
+    "torch.optim",
+    "torch._dynamo",
+    "numpy",
+    "matplotlib.pyplot",
+    "IPython",
+    "matplotlib_inline.backend_inline",
+    "tqdm.auto",
+    "PIL.Image",
+    "ipywidgets",
+    "course_utils.check",
+    "course_utils.system.device",
+    "course_utils.datasets",
+    "course_utils.models",
+    "course_utils.training",
+    "course_utils.metrics",
+    "course_utils.plots",
+    "course_utils.plots.predict",
+    "course_utils.plots.explore",
+    "course_utils.models.classifier",
+    "course_utils.models.runs",
 )
 FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "examination.kernel")
 _LONGEST_REQUEST = 1 << 16
@@ -76,7 +94,7 @@ class Warm:
             fds = array.array("i")
             for level, kind, data in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
             if text and len(fds) == 1:
                 self._start(client, json.loads(text), fds[0])
                 os.close(fds[0])
@@ -189,6 +207,7 @@ def main(folder: str, *more: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for whoever started this
     if sys.platform == "linux":
         from .linux import adopt_orphans
+
         adopt_orphans()  # a sandbox is two processes; the second outlives the first a little, and no init may be there
     gc.collect()
     gc.freeze()

@@ -12,7 +12,7 @@ import json
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -37,7 +37,7 @@ app = typer.Typer(
 @app.callback()
 def _options(
     context: typer.Context,
-    root: Annotated[Optional[Path], typer.Option(help="Course folder, if not the current one or above it.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Course folder, if not the current one or above it.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of nbgrader.")] = False,
 ) -> None:
     context.obj = {"root": root, "debug": debug}
@@ -52,11 +52,11 @@ def current_tree(context: typer.Context) -> Tree:
 @app.command()
 def lab(
     context: typer.Context,
-    unit: Annotated[Optional[str], typer.Argument(help="Open this unit's notebook at once.")] = None,
+    unit: Annotated[str | None, typer.Argument(help="Open this unit's notebook at once.")] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only start the server and print its address.")
     ] = False,
-    port: Annotated[Optional[int], typer.Option(help="Port of the server.", min=1, max=65535)] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the server.", min=1, max=65535)] = None,
 ) -> None:
     """Open the course in JupyterLab.
 
@@ -86,9 +86,9 @@ def doctor(context: typer.Context) -> None:
 @app.command()
 def data(
     action: Annotated[str, typer.Argument(help="list, or fetch.")] = "list",
-    name: Annotated[Optional[str], typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
     source: Annotated[
-        Optional[Path], typer.Option("--from", help="awa2: an archive or folder that you have already.")
+        Path | None, typer.Option("--from", help="awa2: an archive or folder that you have already.")
     ] = None,
     size: Annotated[int, typer.Option(help="awa2: pixels along a side; 64 or 128.")] = 64,
     fit: Annotated[str, typer.Option(help="awa2: crop (central square) or pad (whole picture).")] = "crop",
@@ -120,16 +120,16 @@ def train(
     lr: Annotated[float, typer.Option(help="Adam's learning rate.", min=1e-12)] = 1e-3,
     beta: Annotated[float, typer.Option(help="Weight of the rate (vae, infovae); 1 is the ELBO.", min=0.0)] = 1.0,
     weight: Annotated[
-        Optional[float], typer.Option(help="Of the MMD (default 100) or the critic's gap (default 3).", min=0.0)
+        float | None, typer.Option(help="Of the MMD (default 100) or the critic's gap (default 3).", min=0.0)
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda or mps; default: the best there is.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; default: the best there is.")] = None,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for mixed precision.")] = "float32",
     cuda_graph: Annotated[
         bool, typer.Option("--cuda-graph", help="On a CUDA device: replay whole steps from a CUDA graph.")
     ] = False,
-    name: Annotated[Optional[str], typer.Option(help="Name of the run; default: made from the settings.")] = None,
-    log: Annotated[Optional[str], typer.Option(help="Log to tensorboard or wandb as well (no account needed).")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: made from the settings.")] = None,
+    log: Annotated[str | None, typer.Option(help="Log to tensorboard or wandb as well (no account needed).")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again where a run of this name exists.")] = False,
 ) -> None:
     """Train a model from the command line, and keep it in runs/train/.
@@ -140,17 +140,28 @@ def train(
     """
     import os
 
-    from .train import command as train_command
     from course_utils.training import PRECISIONS
+
+    from .train import command as train_command
 
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"{precision!r}; expected one of {', '.join(PRECISIONS)}.", param_hint="--precision")
     if "COURSE_RUNS" not in os.environ:
         os.environ["COURSE_RUNS"] = str(current_tree(context).root / "runs")
     request = train_command.Request(
-        train_command.recipe(model, latent_dim, hidden_dim, beta, weight), dataset, epochs, batch_size, lr, seed,
-        device, precision, cuda_graph, name, log, fresh,
-    )  # fmt: skip
+        train_command.recipe(model, latent_dim, hidden_dim, beta, weight),
+        dataset,
+        epochs,
+        batch_size,
+        lr,
+        seed,
+        device,
+        precision,
+        cuda_graph,
+        name,
+        log,
+        fresh,
+    )
     print(train_command.describe(train_command.train(request)))
 
 
@@ -158,10 +169,8 @@ def train(
 def submit(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="The unit to hand in, e.g. 02.")],
-    notebook: Annotated[Optional[Path], typer.Option(help="The notebook, if not at its usual place.")] = None,
-    output: Annotated[
-        Optional[Path], typer.Option("--output", "-o", help="Folder for the zip; default: current.")
-    ] = None,
+    notebook: Annotated[Path | None, typer.Option(help="The notebook, if not at its usual place.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the zip; default: current.")] = None,
 ) -> None:
     """Check a notebook and pack it to hand in.
 

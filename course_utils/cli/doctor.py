@@ -33,7 +33,15 @@ def diagnose(tree: Tree) -> list[Finding]:
     Other packages add probes through the entry-point group ``course.probes``; a student kit has none of them.
     """
     probes: list[Callable[[Tree], Iterator[Finding]]] = [
-        _course, _python, _packages, _device, _memory, _disk, _data, _kernel, _extensions,
+        _course,
+        _python,
+        _packages,
+        _device,
+        _memory,
+        _disk,
+        _data,
+        _kernel,
+        _extensions,
     ]
     if not tree.is_kit:
         probes += [probe.load() for probe in entry_points(group="course.probes")]
@@ -75,7 +83,16 @@ def _packages(tree: Tree) -> Iterator[Finding]:
     from importlib.metadata import PackageNotFoundError, version
 
     found, absent = [], []
-    for name in ("torch", "torchvision", "jupyterlab", "ipywidgets", "anywidget", "nbgrader", "matplotlib", "scikit-learn"):
+    for name in (
+        "torch",
+        "torchvision",
+        "jupyterlab",
+        "ipywidgets",
+        "anywidget",
+        "nbgrader",
+        "matplotlib",
+        "scikit-learn",
+    ):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -95,8 +112,12 @@ def _device(tree: Tree) -> Iterator[Finding]:
     device = get_device()
     text = f"{describe(device)}, {os.cpu_count()} cores"
     if device.type == "cpu" and shutil.which("nvidia-smi") and torch.version.cuda is None:
-        yield Finding("device", NOTE, f"{text}; an NVIDIA GPU is here that this torch cannot use",
-                      "Install torch with CUDA (pytorch.org), or go on: the course needs no GPU.")
+        yield Finding(
+            "device",
+            NOTE,
+            f"{text}; an NVIDIA GPU is here that this torch cannot use",
+            "Install torch with CUDA (pytorch.org), or go on: the course needs no GPU.",
+        )
     else:
         yield Finding("device", OK, text)
 
@@ -126,8 +147,12 @@ def _data(tree: Tree) -> Iterator[Finding]:
     for name, folder, line in datasets.status():
         here = folder is not None or "embedded" in line
         instead = "toy animals" if name == "awa2" else "digits"
-        yield Finding("data", OK if here else NOTE, f"{name}: {folder or line}",
-                      "" if here else f"Run: course data fetch {name} (without it the embedded {instead} are used)")
+        yield Finding(
+            "data",
+            OK if here else NOTE,
+            f"{name}: {folder or line}",
+            "" if here else f"Run: course data fetch {name} (without it the embedded {instead} are used)",
+        )
 
 
 def _kernel(tree: Tree) -> Iterator[Finding]:
@@ -156,7 +181,11 @@ def _extensions(tree: Tree) -> Iterator[Finding]:
     }
     absent = [name for name, places in parts.items() if not any(map(os.path.exists, places))]
     if absent:
-        yield Finding("extensions", MISSING, f"JupyterLab lacks: {', '.join(absent)}",
-                      "Run: pip install --force-reinstall nbgrader jupyterlab_widgets")
+        yield Finding(
+            "extensions",
+            MISSING,
+            f"JupyterLab lacks: {', '.join(absent)}",
+            "Run: pip install --force-reinstall nbgrader jupyterlab_widgets",
+        )
     else:
         yield Finding("extensions", OK, f"JupyterLab has: {', '.join(parts)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
+
 from .welcome import PAGE, overviews, write_page
 
 CONFIG = Path(__file__).parent / "lab_config"

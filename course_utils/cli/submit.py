@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
 from course_utils.system.tree import Tree
 from course_utils.system.whole_file import whole_zip
+
+from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:

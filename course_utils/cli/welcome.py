@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
+
 from .handin import graded_cells, parse_notebook
 from .submit import archive_name, unfinished
-from course_utils.system.tree import Tree
 
 PAGE = "Welcome.md"
 _TITLE = re.compile(r"# (.+)")

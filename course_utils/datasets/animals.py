@@ -17,9 +17,13 @@ import torch
 from course_utils.system.errors import CourseError
 
 FILES = (
-    "classes.txt", "predicates.txt", "predicate-matrix-binary.txt", "predicate-matrix-continuous.txt",
-    "trainclasses.txt", "testclasses.txt",
-)  # fmt: skip
+    "classes.txt",
+    "predicates.txt",
+    "predicate-matrix-binary.txt",
+    "predicate-matrix-continuous.txt",
+    "trainclasses.txt",
+    "testclasses.txt",
+)
 
 
 class Attributes(NamedTuple):

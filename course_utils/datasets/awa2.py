@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
+from course_utils.system.errors import CourseError
+
 from . import animals, places
 from .animals import Pictures
-from course_utils.system.errors import CourseError
 from .photographs import cache, parts
 from .photographs.source import Source, open_source, open_zip
 
@@ -118,8 +119,9 @@ def download(*, progress: bool = True) -> Path:
     for name, least in ((BASE, 0), (DATA, LEAST_BYTES)):
         if progress:
             print(f"{SITE}{name} -> {folder / name}")
-        download_file([SITE + name], folder / name, None, verify=open_zip, least_bytes=least, tries=PATIENCE,
-                      progress=progress)  # fmt: skip
+        download_file(
+            [SITE + name], folder / name, None, verify=open_zip, least_bytes=least, tries=PATIENCE, progress=progress
+        )
     return folder / DATA
 
 

@@ -162,8 +162,16 @@ def _fetch(url: str, part: Path, least_bytes: int, progress: bool) -> None:
 def _copy(response, file, have: int, total: int | None, label: str, progress: bool) -> None:
     from tqdm import tqdm
 
-    bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=label, file=sys.stdout, leave=False,
-               disable=not progress)  # fmt: skip
+    bar = tqdm(
+        total=total,
+        initial=have,
+        unit="B",
+        unit_scale=True,
+        desc=label,
+        file=sys.stdout,
+        leave=False,
+        disable=not progress,
+    )
     with bar:
         while True:
             try:

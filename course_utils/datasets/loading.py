@@ -7,14 +7,16 @@ then in the user's cache; what is found nowhere is downloaded from its official 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from course_utils.system import device as device_module
-from . import digits, mnist, places
 from course_utils.system.errors import CourseError
+
+from . import digits, mnist, places
 
 if TYPE_CHECKING:
     from .animals import Attributes, Pictures
@@ -38,9 +40,13 @@ class Dataset(NamedTuple):
 
 
 def load(
-    name: str = "auto", *, device: torch.device | str | None = None, train_limit: int | None = None,
-    size: int | None = None, fit: str | None = None,
-) -> Dataset:  # fmt: skip
+    name: str = "auto",
+    *,
+    device: torch.device | str | None = None,
+    train_limit: int | None = None,
+    size: int | None = None,
+    fit: str | None = None,
+) -> Dataset:
     """A data set, ready on the device.
 
     Args:

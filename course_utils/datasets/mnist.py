@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from course_utils.system.errors import CourseError
+
 from . import places
 from .download import download_file
-from course_utils.system.errors import CourseError
 
 FAMILIES = {
     "mnist": ("MNIST", tuple(str(d) for d in range(10))),

@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from course_utils.system.errors import CourseError
+from course_utils.system.whole_file import whole_file
+
 from . import animals, places
 from .animals import Attributes, Pictures
-from .toy.random_bits import Uniform
+from .photographs import parts
 from .toy.bodies import PLANS, Body, plan_of, reach_of
 from .toy.classes import CLASS_NAMES, COLOURS, HABITATS, NAMES, NOT_DRAWN, PATTERNS, attributes
 from .toy.drawing import Array, Grid, Layer, clouds, column, mix, step, times, zigzag
+from .toy.random_bits import Uniform
 from .toy.scenes import SCENES, Painter
-from course_utils.system.errors import CourseError
-from .photographs import parts
-from course_utils.system.whole_file import whole_file
 
 __all__ = ["CLASS_NAMES", "NAMES", "NOT_DRAWN", "Attributes", "attributes", "draw", "read", "write"]
 
@@ -35,13 +36,33 @@ FIRST_NUMBER = 10001  # as AwA2 numbers its files
 SIZES = (32, 64, 128)
 
 RGB = {
-    "black": (0.11, 0.10, 0.11), "white": (0.93, 0.92, 0.88), "blue": (0.20, 0.38, 0.70), "brown": (0.46, 0.29, 0.16),
-    "gray": (0.53, 0.54, 0.56), "orange": (0.90, 0.47, 0.11), "red": (0.84, 0.38, 0.37), "yellow": (0.87, 0.69, 0.30),
-}  # fmt: skip
+    "black": (0.11, 0.10, 0.11),
+    "white": (0.93, 0.92, 0.88),
+    "blue": (0.20, 0.38, 0.70),
+    "brown": (0.46, 0.29, 0.16),
+    "gray": (0.53, 0.54, 0.56),
+    "orange": (0.90, 0.47, 0.11),
+    "red": (0.84, 0.38, 0.37),
+    "yellow": (0.87, 0.69, 0.30),
+}
 CHANCES = (
-    "habitat", "size", "x", "y", "facing", "horizon", "swing", "nod", "tail", "night", "company", "bath", "light",
-    "warmth", "shade", "coat",
-)  # fmt: skip
+    "habitat",
+    "size",
+    "x",
+    "y",
+    "facing",
+    "horizon",
+    "swing",
+    "nod",
+    "tail",
+    "night",
+    "company",
+    "bath",
+    "light",
+    "warmth",
+    "shade",
+    "coat",
+)
 NIGHT = (0.52, 0.58, 0.82)
 _INDEX = {name: i for i, name in enumerate(NAMES)}
 
@@ -57,9 +78,13 @@ def read(size: int = 64, *, per_class: int = PER_CLASS, seed: int = 0) -> Pictur
     ordered = parts.shuffled(names)
     order = torch.tensor([row[name] for name in ordered])
     return Pictures(
-        torch.from_numpy(images)[order], order // per_class,
-        {part: parts.stretch(ordered, part) for part in parts.PARTS}, CLASS_NAMES, attributes(), {},
-    )  # fmt: skip
+        torch.from_numpy(images)[order],
+        order // per_class,
+        {part: parts.stretch(ordered, part) for part in parts.PARTS},
+        CLASS_NAMES,
+        attributes(),
+        {},
+    )
 
 
 def draw(continuous: Array | torch.Tensor, *, size: int = 64, seed: int = 0) -> torch.Tensor:
@@ -181,9 +206,17 @@ def _choose_habitats(values: Array, chance: Array) -> Array:
 
 
 def _put_animal(
-    picture: list[Array], plan: str, t: dict[str, Array], values: Array, chance: dict[str, Array], patchy: Array,
-    hair: Array, horizon: Array, wet: Array, whole: Grid,
-) -> None:  # fmt: skip
+    picture: list[Array],
+    plan: str,
+    t: dict[str, Array],
+    values: Array,
+    chance: dict[str, Array],
+    patchy: Array,
+    hair: Array,
+    horizon: Array,
+    wet: Array,
+    whole: Grid,
+) -> None:
     """Paint the animals, their company, shadow and water over their scenes."""
     c = {name: column(numbers) for name, numbers in chance.items()}
     wet_row = column(wet)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import distances, mmd
 from course_utils.models import closed_forms as reference
+
+from . import distances, mmd
 
 BLOCK = 500  # codes whose density under all N components is formed at a time
 
@@ -80,9 +81,13 @@ def mutual_information(mu: Tensor, logvar: Tensor, *, num_draws: int = 2000, see
     information = float(values.mean())
     rate = float(reference.gaussian_kl(mu, logvar).sum(1).mean())
     return Information(
-        information, min(float((own - torch.cat(without_own)).mean()), rate), rate - information, rate,
-        float(values.std() / math.sqrt(num_draws)) if num_draws > 1 else math.nan, math.log(n),
-    )  # fmt: skip
+        information,
+        min(float((own - torch.cat(without_own)).mean()), rate),
+        rate - information,
+        rate,
+        float(values.std() / math.sqrt(num_draws)) if num_draws > 1 else math.nan,
+        math.log(n),
+    )
 
 
 class _Components:
@@ -111,7 +116,7 @@ class DistanceToPrior(NamedTuple):
 @torch.no_grad()
 def distance_to_prior(
     z: Tensor, *, bandwidths: mmd.Bandwidths | None = None, num_codes: int = 2000, num_matching: int = 8, seed: int = 0
-) -> DistanceToPrior:  # fmt: skip
+) -> DistanceToPrior:
     """Distance of codes from N(0, I), by MMD^2 and by sliced Wasserstein.
 
     Args:

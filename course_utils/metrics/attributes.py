@@ -27,8 +27,9 @@ class AttributeScore:
 
 
 @not_for_submissions
-def held_out_scores(z: Tensor, attributes: Tensor, groups: Tensor | None = None, *, folds: int = 5, seed: int = 0
-                    ) -> Tensor:
+def held_out_scores(
+    z: Tensor, attributes: Tensor, groups: Tensor | None = None, *, folds: int = 5, seed: int = 0
+) -> Tensor:
     """Confidence of a linear probe that has not seen the picture, for each attribute: (N, A), nan where it is constant.
 
     Ridge regression (penalty 1) of the attributes on standardised codes: one solution for all of them together.
@@ -65,8 +66,9 @@ def roc_auc(scores: Tensor, positive: Tensor) -> float:
     return float((ranks[which][positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
 
 
-def attribute_intervals(scores: Tensor, attributes: Tensor, groups: Tensor | None = None, *, level: float = 0.95,
-                        seed: int = 0) -> list[AttributeScore]:
+def attribute_intervals(
+    scores: Tensor, attributes: Tensor, groups: Tensor | None = None, *, level: float = 0.95, seed: int = 0
+) -> list[AttributeScore]:
     """ROC AUC of each column of ``scores`` (N, A) with its percentile bootstrap interval.
 
     Args:
@@ -77,8 +79,10 @@ def attribute_intervals(scores: Tensor, attributes: Tensor, groups: Tensor | Non
     generator, found = np.random.default_rng(seed), []
     labels = torch.arange(len(scores)) if groups is None else groups.cpu()
     members = np.split(labels.argsort().numpy(), labels.unique(return_counts=True)[1].cumsum(0)[:-1].numpy())
-    draws = [np.concatenate([members[i] for i in generator.integers(0, len(members), len(members))])
-             for _ in range(RESAMPLES)]
+    draws = [
+        np.concatenate([members[i] for i in generator.integers(0, len(members), len(members))])
+        for _ in range(RESAMPLES)
+    ]
     for column in range(attributes.shape[1]):
         values, positive = scores[:, column], attributes[:, column].cpu()
         value = roc_auc(values, positive)
@@ -95,16 +99,19 @@ def attribute_direction(z: Tensor, attribute: Tensor) -> Tensor:
     """(D,): mean code of the pictures with the attribute minus that of those without, for "+ stripes"."""
     has = attribute.bool()
     if z.ndim != 2 or has.shape != z.shape[:1] or has.all() or not has.any():
-        raise ValueError(f"z is {tuple(z.shape)}, attribute {tuple(attribute.shape)} with {int(has.sum())} ones; "
-                         "expected (N, D) and (N,) with both kinds in it.")
+        raise ValueError(
+            f"z is {tuple(z.shape)}, attribute {tuple(attribute.shape)} with {int(has.sum())} ones; "
+            "expected (N, D) and (N,) with both kinds in it."
+        )
     return z[has].mean(0) - z[~has].mean(0)
 
 
 def nearest(z: Tensor, query: Tensor, k: int) -> Tensor:
     """Indices (Q, k) of the codes z (N, D) nearest to each of query (Q, D), nearest first."""
     if z.ndim != 2 or query.ndim != 2 or z.shape[1] != query.shape[1] or not 1 <= k <= len(z):
-        raise ValueError(f"z is {tuple(z.shape)}, query {tuple(query.shape)}, k {k}; expected (N, D), (Q, D) and "
-                         "1 <= k <= N.")
+        raise ValueError(
+            f"z is {tuple(z.shape)}, query {tuple(query.shape)}, k {k}; expected (N, D), (Q, D) and 1 <= k <= N."
+        )
     return torch.cdist(query, z).topk(k, largest=False).indices
 
 
@@ -112,8 +119,9 @@ def zero_shot(scores: Tensor, signatures: Tensor) -> Tensor:
     """The class (N,) whose attributes, signatures (C, A) in {0, 1}, fit the scores (N, A) best, as in direct attribute
     prediction (Lampert, Nickisch and Harmeling, 2009), here by squared distance. Columns that are nan are left out."""
     if scores.ndim != 2 or signatures.ndim != 2 or scores.shape[1] != signatures.shape[1]:
-        raise ValueError(f"scores are {tuple(scores.shape)}, signatures {tuple(signatures.shape)}; expected (N, A) and "
-                         "(C, A).")
+        raise ValueError(
+            f"scores are {tuple(scores.shape)}, signatures {tuple(signatures.shape)}; expected (N, A) and (C, A)."
+        )
     usable = ~torch.isnan(scores).any(0)
     return torch.cdist(scores[:, usable].double(), signatures[:, usable].double()).argmin(1)
 
@@ -131,5 +139,7 @@ def _folds(n: int, groups: Tensor | None, folds: int, seed: int) -> Tensor:
 def _expect(z: Tensor, attributes: Tensor, groups: Tensor | None) -> None:
     fits = z.ndim == attributes.ndim == 2 and len(z) == len(attributes)
     if not fits or (groups is not None and len(groups) != len(z)):
-        raise ValueError(f"codes or scores are {tuple(z.shape)}, attributes {tuple(attributes.shape)}, groups "
-                         f"{None if groups is None else tuple(groups.shape)}; expected (N, ...), (N, A) and (N,).")
+        raise ValueError(
+            f"codes or scores are {tuple(z.shape)}, attributes {tuple(attributes.shape)}, groups "
+            f"{None if groups is None else tuple(groups.shape)}; expected (N, ...), (N, A) and (N,)."
+        )

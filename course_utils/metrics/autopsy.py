@@ -8,7 +8,8 @@ the unit retells; both also have a closed form, which shows where the floor of t
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,7 +46,12 @@ def copied_bandwidth(dim: int) -> float:
 
 
 def examine(
-    dim: int, bandwidths: mmd.Bandwidths, *, num_codes: int = 128, num_prior: int = 200, num_draws: int = 400,
+    dim: int,
+    bandwidths: mmd.Bandwidths,
+    *,
+    num_codes: int = 128,
+    num_prior: int = 200,
+    num_draws: int = 400,
     seed: int = 0,
 ) -> Autopsy:
     """Score collapsed and matching codes under a sum of Gaussian kernels, with ``num_draws`` fresh draws of each.

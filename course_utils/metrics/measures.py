@@ -7,26 +7,49 @@ uint8 or floats in [0, 1] on the model's device.
 from __future__ import annotations
 
 import math
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_utils.models import closed_forms as reference
-from .aggregate import aggregate_covariance, aggregate_variance, distance_to_prior, mutual_information
-from course_utils.models.classifier import Classifier
 from course_utils.datasets import batches
+from course_utils.models import closed_forms as reference
+from course_utils.models.classifier import Classifier
+
+from .aggregate import aggregate_covariance, aggregate_variance, distance_to_prior, mutual_information
 from .distances import precision_recall, sliced_wasserstein, wasserstein
 from .probes import linear_probe, nearest_neighbours
 
 __all__ = [
-    "Bound", "Estimate", "SampleQuality", "active_units", "across_image_variance", "aggregate_covariance",
-    "aggregate_variance", "binarize", "bound", "codes", "decoded", "distance_to_prior", "frechet_distance",
-    "importance_weighted_nll", "linear_probe", "mutual_information", "nearest_neighbours", "per_class", "posterior",
-    "precision_recall", "rate_per_dimension", "reconstructions", "sample_quality", "samples", "sliced_wasserstein",
+    "Bound",
+    "Estimate",
+    "SampleQuality",
+    "across_image_variance",
+    "active_units",
+    "aggregate_covariance",
+    "aggregate_variance",
+    "binarize",
+    "bound",
+    "codes",
+    "decoded",
+    "distance_to_prior",
+    "frechet_distance",
+    "importance_weighted_nll",
+    "linear_probe",
+    "mutual_information",
+    "nearest_neighbours",
+    "per_class",
+    "posterior",
+    "precision_recall",
+    "rate_per_dimension",
+    "reconstructions",
+    "sample_quality",
+    "samples",
+    "sliced_wasserstein",
     "wasserstein",
-]  # fmt: skip
+]
 
 NegativeLogLikelihood = Callable[[Tensor, Tensor], Tensor]  # (what the decoder returns, x) -> (N,) nats
 
@@ -124,9 +147,14 @@ def across_image_variance(images: Tensor) -> float:
 
 @torch.no_grad()
 def importance_weighted_nll(
-    model: nn.Module, images: Tensor, num_samples: int, *, batch_size: int = 100, chunk: int = 50,
+    model: nn.Module,
+    images: Tensor,
+    num_samples: int,
+    *,
+    batch_size: int = 100,
+    chunk: int = 50,
     nll: NegativeLogLikelihood = reference.bernoulli_nll,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """-log p(x) by importance weighting (Burda et al. 2015, equation 8): log mean_k p(x, z_k) / q(z_k | x).
 
     An upper bound in expectation, tighter with more samples, and the negative ELBO at one. A likelihood only on
@@ -159,7 +187,7 @@ def importance_weighted_nll(
 
 def _log_weights(
     model: nn.Module, x: Tensor, mu: Tensor, logvar: Tensor, count: int, nll: NegativeLogLikelihood
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """log p(x, z) / q(z | x) of ``count`` draws of z for each image: (count, N)."""
     m, s = mu.repeat(count, 1), logvar.repeat(count, 1)
     z = reference.reparameterize(m, s)
@@ -211,4 +239,6 @@ def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> S
 
 def per_class(values: Tensor, labels: Tensor, num_classes: int) -> list[float]:
     """Mean of ``values`` (N,) over the images of each class; nan for a class without images."""
-    return [float(values[labels == c].float().mean()) if bool((labels == c).any()) else math.nan for c in range(num_classes)]
+    return [
+        float(values[labels == c].float().mean()) if bool((labels == c).any()) else math.nan for c in range(num_classes)
+    ]

@@ -11,7 +11,8 @@ While a submission is graded nothing here serves the submission (see ``reference
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ Bandwidths = Sequence[float] | Tensor | float
 @not_for_submissions
 def mmd_squared(
     x: Tensor, y: Tensor, bandwidths: Bandwidths, *, biased: bool = False, kernel: str = "gaussian"
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """MMD^2 between x and y under the sum of one kernel per bandwidth.
 
     Args:
@@ -236,9 +237,7 @@ def _empty_pulls(parts: list[_Part]) -> list[Tensor]:
 
 def _gradient(pulls: list[Tensor], parts: list[_Part]) -> Tensor:
     """sum_j slope_ij (b_j - a_i), (D, N), from pulls = [b, 1] @ slope, which are spent."""
-    pieces = [
-        pull[:-1].addcmul_(pull[-1], part.codes, value=-1) for pull, part in zip(pulls, parts, strict=True)
-    ]  # fmt: skip
+    pieces = [pull[:-1].addcmul_(pull[-1], part.codes, value=-1) for pull, part in zip(pulls, parts, strict=True)]
     return torch.cat(pieces, 1)
 
 

@@ -28,9 +28,14 @@ class Accuracy:
 
 
 def linear_probe(
-    train_codes: Tensor, train_labels: Tensor, test_codes: Tensor, test_labels: Tensor, *, level: float = 0.95,
+    train_codes: Tensor,
+    train_labels: Tensor,
+    test_codes: Tensor,
+    test_labels: Tensor,
+    *,
+    level: float = 0.95,
     seed: int = 0,
-) -> Accuracy:  # fmt: skip
+) -> Accuracy:
     """Accuracy of a linear classifier on standardised codes: multinomial logistic regression (scikit-learn, C = 1).
 
     Args:
@@ -47,9 +52,15 @@ def linear_probe(
 
 
 def nearest_neighbours(
-    train_codes: Tensor, train_labels: Tensor, test_codes: Tensor, test_labels: Tensor, *, neighbours: int = 5,
-    level: float = 0.95, seed: int = 0,
-) -> Accuracy:  # fmt: skip
+    train_codes: Tensor,
+    train_labels: Tensor,
+    test_codes: Tensor,
+    test_labels: Tensor,
+    *,
+    neighbours: int = 5,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Accuracy:
     """Accuracy of a vote among the nearest training codes in Euclidean distance (scikit-learn); as ``linear_probe``.
 
     Depends on the scale of each dimension: a dimension that carries only noise counts as much as one that does not.

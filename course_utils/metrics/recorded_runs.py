@@ -21,8 +21,16 @@ SIDES = ("kl", "wasserstein")
 UNIFORM = {"from 0 to 1": (0.0, 1.0), "from -1 to 1": (-1.0, 1.0), "of variance 1": (-math.sqrt(3), math.sqrt(3))}
 
 
-def critic_run(seed: int, *, buggy: bool, outputs: int = 10, distance: float | None = None, dim: int | None = None,
-               num_codes: int = 64, disagreement: float = 0.0) -> Evidence:  # fmt: skip
+def critic_run(
+    seed: int,
+    *,
+    buggy: bool,
+    outputs: int = 10,
+    distance: float | None = None,
+    dim: int | None = None,
+    num_codes: int = 64,
+    disagreement: float = 0.0,
+) -> Evidence:
     """A critic between N(0, I) and a shifted Gaussian. Bug: its outputs are averaged, their sum is penalised.
 
     Args:
@@ -62,17 +70,31 @@ def critic_run(seed: int, *, buggy: bool, outputs: int = 10, distance: float | N
     constrained = gradients.sum(1) if buggy else gradients.mean(1)
     scale = _uniform(g, 0.9, 1.1) / float(constrained.norm(dim=1).mean())
     on_prior, on_posterior, gradients, constrained = (
-        scale * t for t in (values(z_prior), values(z_posterior), gradients, constrained))
+        scale * t for t in (values(z_prior), values(z_posterior), gradients, constrained)
+    )
     return {
-        "z_prior": z_prior, "z_posterior": z_posterior, "values_prior": on_prior, "values_posterior": on_posterior,
-        "points": points, "gradients": gradients, "estimate": float(on_prior.mean() - on_posterior.mean()),
+        "z_prior": z_prior,
+        "z_posterior": z_posterior,
+        "values_prior": on_prior,
+        "values_posterior": on_posterior,
+        "points": points,
+        "gradients": gradients,
+        "estimate": float(on_prior.mean() - on_posterior.mean()),
         "penalty": float((constrained.norm(dim=1) - 1).square().mean()),
         "exact_distance": distances.wasserstein(z_prior, z_posterior),
     }
 
 
-def prior_run(seed: int, *, buggy: bool, uniform: str = "from -1 to 1", mostly_uniform: bool = False,
-              place: str | None = None, num_codes: int = 2000, dim: int = 10) -> Evidence:  # fmt: skip
+def prior_run(
+    seed: int,
+    *,
+    buggy: bool,
+    uniform: str = "from -1 to 1",
+    mostly_uniform: bool = False,
+    place: str | None = None,
+    num_codes: int = 2000,
+    dim: int = 10,
+) -> Evidence:
     """What a run drew as prior codes in three places. Bug: uniform in one place, normal in another.
 
     Args:
@@ -99,8 +121,9 @@ def prior_run(seed: int, *, buggy: bool, uniform: str = "from -1 to 1", mostly_u
     return evidence
 
 
-def loss_run(seed: int, *, buggy: bool, side: str | None = None, distortion: float | None = None,
-             epochs: int = 12) -> Evidence:  # fmt: skip
+def loss_run(
+    seed: int, *, buggy: bool, side: str | None = None, distortion: float | None = None, epochs: int = 12
+) -> Evidence:
     """The logs of two trainings, a KL-VAE and one matched by a critic. Bug: one loss counts 0.9 of its distortion.
 
     Args:
@@ -130,12 +153,15 @@ def loss_run(seed: int, *, buggy: bool, side: str | None = None, distortion: flo
     counted = {name: 0.9 if buggy and name == side else 1.0 for name in SIDES}
     beta, weight = float(f"{beta:.3g}"), float(f"{weight:.3g}")
     return {
-        "kl_loss": _logged(counted["kl"] * kl_distortion + beta * kl_rate), "kl_distortion": _logged(kl_distortion),
-        "kl_rate": _logged(kl_rate), "beta": beta,
+        "kl_loss": _logged(counted["kl"] * kl_distortion + beta * kl_rate),
+        "kl_distortion": _logged(kl_distortion),
+        "kl_rate": _logged(kl_rate),
+        "beta": beta,
         "wasserstein_loss": _logged(counted["wasserstein"] * wasserstein_distortion + weight * wasserstein_gap),
-        "wasserstein_distortion": _logged(wasserstein_distortion), "wasserstein_gap": _logged(wasserstein_gap),
+        "wasserstein_distortion": _logged(wasserstein_distortion),
+        "wasserstein_gap": _logged(wasserstein_gap),
         "weight": weight,
-    }  # fmt: skip
+    }
 
 
 def _uniform(g: torch.Generator, low: float, high: float) -> float:

@@ -10,21 +10,22 @@ import json
 import math
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.models import classifier, runs
 from course_utils import datasets, models
+from course_utils.datasets import Dataset
+from course_utils.models import classifier, runs
+from course_utils.system import device, notebook
+from course_utils.system.errors import CourseError
 
 from . import measures as metrics
-from course_utils.system import device, notebook
 from . import paths, reference_runs, scorecard
-from course_utils.datasets import Dataset
-from course_utils.system.errors import CourseError
 from .reference_runs import Band
 
 UNITS = {
@@ -34,8 +35,18 @@ UNITS = {
     "04_mmd": "MMD-AE, MMD-VAE and InfoVAE",
     "05_wasserstein": "a critic instead of the KL",
 }
-COLUMNS = ("distortion", "rate", "active_units", "sliced_wasserstein", "frechet", "precision", "recall", "linear_probe",
-           "path_detour", "path_lowest_rank")  # fmt: skip
+COLUMNS = (
+    "distortion",
+    "rate",
+    "active_units",
+    "sliced_wasserstein",
+    "frechet",
+    "precision",
+    "recall",
+    "linear_probe",
+    "path_detour",
+    "path_lowest_rank",
+)
 CACHE, PAGE = "scoreboard.json", "scoreboard.html"
 
 

@@ -88,7 +88,9 @@ def _first_steps(board: Board) -> str:
 
 
 def _table(board: Board) -> str:
-    heads = "".join(f'<th scope="col">{escape(MEANING[c].heading)}<small>{_unit_and_better(c)}</small></th>' for c in COLUMNS)
+    heads = "".join(
+        f'<th scope="col">{escape(MEANING[c].heading)}<small>{_unit_and_better(c)}</small></th>' for c in COLUMNS
+    )
     body = ""
     for row in board.rows:
         stored = ' class="stored"' if not row.values else ""
@@ -118,7 +120,15 @@ def number(value: float | None) -> str:
     if value == int(value):
         return f"{value:,.0f}"
     size = abs(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.3f}"
+    return (
+        f"{value:,.0f}"
+        if size >= 100
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 0.1
+        else f"{value:.3f}"
+    )
 
 
 def _unit_and_better(column: str) -> str:
@@ -130,9 +140,11 @@ def _legend(board: Board) -> str:
     mine = '<span class="key" aria-hidden="true"><span class="dot" style="left:50%"></span></span> your model'
     if not any(row.bands for row in board.rows):
         return f"<p>{mine}.</p>"
-    band = ('<span class="key" aria-hidden="true"><span class="band" style="left:0;width:100%"></span>'
-            '<span class="mean" style="left:50%"></span></span> stored runs with other seeds: mean, and where one more '
-            "training with the same settings should fall 19 times in 20 (in the table: ±)")  # fmt: skip
+    band = (
+        '<span class="key" aria-hidden="true"><span class="band" style="left:0;width:100%"></span>'
+        '<span class="mean" style="left:50%"></span></span> stored runs with other seeds: mean, and where one more '
+        "training with the same settings should fall 19 times in 20 (in the table: ±)"
+    )
     return f"<p>{mine}; {band}. A band behind a dot belongs to the same model with the same settings.</p>"
 
 
@@ -146,12 +158,16 @@ def _panel(board: Board, column: str) -> str:
     rows = ""
     for row in board.rows:
         marks = _marks(row, column, scale)
-        rows += (f'<tr><th scope="row" style="text-align:left">{escape(row.label)} <span style="color:#555">{escape(row.place)}</span></th>'
-                 f'<td><div class="strip" aria-hidden="true">{marks}</div></td>'
-                 f'<td class="value">{_text(row, column)}</td></tr>\n')  # fmt: skip
+        rows += (
+            f'<tr><th scope="row" style="text-align:left">{escape(row.label)} <span style="color:#555">{escape(row.place)}</span></th>'
+            f'<td><div class="strip" aria-hidden="true">{marks}</div></td>'
+            f'<td class="value">{_text(row, column)}</td></tr>\n'
+        )
     about = ", ".join(filter(None, [_unit_and_better(column), scale.note]))
-    return (f'<table class="panel"><caption>{escape(MEANING[column].heading)}<small>{about}</small></caption>'
-            f"<tbody>{rows}</tbody></table>")  # fmt: skip
+    return (
+        f'<table class="panel"><caption>{escape(MEANING[column].heading)}<small>{about}</small></caption>'
+        f"<tbody>{rows}</tbody></table>"
+    )
 
 
 def _marks(row: Row, column: str, scale: _Scale) -> str:
@@ -175,7 +191,12 @@ class _Scale:
         values += [row.bands[column].mean for row in rows if row.bands]
         values = [value for value in values if is_number(value)] or [0.0, 1.0]
         positive = sorted(value for value in values if value > 0)
-        self.log = column in UNBOUNDED and bool(positive) and min(values) >= 0 and positive[-1] > 30 * positive[len(positive) // 4]
+        self.log = (
+            column in UNBOUNDED
+            and bool(positive)
+            and min(values) >= 0
+            and positive[-1] > 30 * positive[len(positive) // 4]
+        )
         if self.log:
             self.low, self.high = math.log(max(positive[0], positive[-1] / 1e5)), math.log(positive[-1])
         else:

@@ -6,16 +6,18 @@ The scoreboard and the stored reference runs measure with this; two rows that it
 from __future__ import annotations
 
 import math
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from . import aggregate, paths
-from . import measures as metrics
+from course_utils.datasets import Dataset, batches
 from course_utils.models import closed_forms as reference
 from course_utils.models.classifier import Classifier
-from course_utils.datasets import Dataset, batches
+
+from . import aggregate, paths
+from . import measures as metrics
 from .distances import precision_recall
 
 NUM_SAMPLES = 5000  # decoded from the prior, for the Fréchet distance
@@ -125,13 +127,18 @@ def _distortion(model: nn.Module, images: Tensor, z: Tensor) -> float:
 def _information(mu: Tensor, logvar: Tensor | None, seed: int) -> dict[str, float]:
     noise_free = logvar is None
     covariance = aggregate.aggregate_covariance(mu, torch.full_like(mu, -math.inf) if noise_free else logvar)
-    values = {"active_units": metrics.active_units(mu),
-              "log_det_covariance": float(torch.linalg.slogdet(covariance.double()).logabsdet)}
+    values = {
+        "active_units": metrics.active_units(mu),
+        "log_det_covariance": float(torch.linalg.slogdet(covariance.double()).logabsdet),
+    }
     if noise_free:
         return values | {"rate": math.nan, "mutual_information": math.nan, "mutual_information_upper": math.nan}
     found = aggregate.mutual_information(mu, logvar, num_draws=1000, seed=seed)
-    return values | {"rate": found.rate, "mutual_information": found.mutual_information,
-                     "mutual_information_upper": found.upper}
+    return values | {
+        "rate": found.rate,
+        "mutual_information": found.mutual_information,
+        "mutual_information_upper": found.upper,
+    }
 
 
 def _distance(z: Tensor, draw: Callable | None, seed: int) -> dict[str, float]:
@@ -148,14 +155,21 @@ def _sample_quality(
     generated = metrics.decoded(model, drawn.to(test.device, torch.float32))
     quality = metrics.sample_quality(reader, generated, test)
     likeness = precision_recall(reader.features(generated[:NUM_NEAREST]), reader.features(test[:NUM_NEAREST]))
-    return {"frechet": quality.frechet, "confidence": quality.confidence, "diversity": quality.diversity,
-            "precision": likeness.precision, "recall": likeness.recall}
+    return {
+        "frechet": quality.frechet,
+        "confidence": quality.confidence,
+        "diversity": quality.diversity,
+        "precision": likeness.precision,
+        "recall": likeness.recall,
+    }
 
 
 def _probes(model, train: Tensor, train_labels: Tensor, mu: Tensor, test_labels: Tensor) -> dict[str, float]:
     seen = metrics.codes(model, train), train_labels, mu, test_labels
-    return {"linear_probe": metrics.linear_probe(*seen).value,
-            "nearest_neighbours": metrics.nearest_neighbours(*seen).value}
+    return {
+        "linear_probe": metrics.linear_probe(*seen).value,
+        "nearest_neighbours": metrics.nearest_neighbours(*seen).value,
+    }
 
 
 def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier, seed: int) -> dict[str, float]:
@@ -176,7 +190,9 @@ def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier,
     direct = (flat[:, -1] - flat[:, 0]).norm(dim=1)
     total = (flat[:, 1:] - flat[:, :-1]).norm(dim=2).sum(1)
     moved = direct > 1e-6 * total.clamp_min(1e-12)
-    return {"path_detour": float((total / direct)[moved].mean()),
-            "path_lowest_rank": float(rank.view(walks.shape[:2]).min(1).values.mean()),
-            "path_lowest_confidence": float(confidence.unflatten(0, walks.shape[:2]).min(1).values.mean()),
-            "path_third_class": float(third.double().mean())}
+    return {
+        "path_detour": float((total / direct)[moved].mean()),
+        "path_lowest_rank": float(rank.view(walks.shape[:2]).min(1).values.mean()),
+        "path_lowest_confidence": float(confidence.unflatten(0, walks.shape[:2]).min(1).values.mean()),
+        "path_third_class": float(third.double().mean()),
+    }

@@ -1,5 +1,5 @@
 """Networks, the closed forms of their losses, the reader of digits, and models kept as runs."""
 
-from .networks import Autoencoder, GaussianAutoencoder, VAE, conv_autoencoder, conv_networks, evaluating, mlp
+from .networks import VAE, Autoencoder, GaussianAutoencoder, conv_autoencoder, conv_networks, evaluating, mlp
 
-__all__ = ["Autoencoder", "GaussianAutoencoder", "VAE", "conv_autoencoder", "conv_networks", "evaluating", "mlp"]
+__all__ = ["VAE", "Autoencoder", "GaussianAutoencoder", "conv_autoencoder", "conv_networks", "evaluating", "mlp"]

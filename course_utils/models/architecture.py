@@ -5,13 +5,15 @@ Only layers from a fixed list are described and built: nothing is imported by na
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from . import networks as models
 from course_utils.system.errors import CourseError
+
+from . import networks as models
 
 # kind of layer -> the arguments of its constructor that are also its attributes
 _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -19,8 +21,10 @@ _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     for kind, arguments in (
         (nn.Linear, ("in_features", "out_features")),
         (nn.Conv2d, ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")),
-        (nn.ConvTranspose2d, ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding",
-                              "groups", "dilation")),
+        (
+            nn.ConvTranspose2d,
+            ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "dilation"),
+        ),
         (nn.BatchNorm1d, ("num_features", "eps", "momentum", "affine", "track_running_stats")),
         (nn.BatchNorm2d, ("num_features", "eps", "momentum", "affine", "track_running_stats")),
         (nn.LayerNorm, ("normalized_shape", "eps", "elementwise_affine")),
@@ -31,12 +35,20 @@ _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
         (nn.Upsample, ("size", "scale_factor", "mode", "align_corners")),
         (nn.Flatten, ("start_dim", "end_dim")),
         (nn.Unflatten, ("dim", "unflattened_size")),
-        (nn.Dropout, ("p",)), (nn.LeakyReLU, ("negative_slope",)), (nn.ELU, ("alpha",)), (nn.GELU, ("approximate",)),
-        (nn.ReLU, ()), (nn.Tanh, ()), (nn.Sigmoid, ()), (nn.SiLU, ()), (nn.Softplus, ("beta", "threshold")),
+        (nn.Dropout, ("p",)),
+        (nn.LeakyReLU, ("negative_slope",)),
+        (nn.ELU, ("alpha",)),
+        (nn.GELU, ("approximate",)),
+        (nn.ReLU, ()),
+        (nn.Tanh, ()),
+        (nn.Sigmoid, ()),
+        (nn.SiLU, ()),
+        (nn.Softplus, ("beta", "threshold")),
         (nn.Identity, ()),
-        (nn.PixelShuffle, ("upscale_factor",)), (nn.PixelUnshuffle, ("downscale_factor",)),
+        (nn.PixelShuffle, ("upscale_factor",)),
+        (nn.PixelUnshuffle, ("downscale_factor",)),
     )
-}  # fmt: skip
+}
 _WITH_BIAS = ("Linear", "Conv2d", "ConvTranspose2d")
 
 
@@ -84,7 +96,12 @@ def _layer(module: nn.Module) -> dict[str, Any]:
     name = type(module).__name__
     if type(module) is nn.Sequential:
         return {"layer": "Sequential", "layers": [_layer(part) for part in module]}
-    if name not in _LAYERS or type(module) is not _LAYERS[name][0] or module._forward_hooks or module._forward_pre_hooks:
+    if (
+        name not in _LAYERS
+        or type(module) is not _LAYERS[name][0]
+        or module._forward_hooks
+        or module._forward_pre_hooks
+    ):
         raise _Unknown(name)
     if getattr(module, "padding_mode", "zeros") != "zeros" or getattr(module, "return_indices", False):
         raise _Unknown(f"{name} with settings that are not kept")

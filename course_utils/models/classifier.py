@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.system import device as device_module
 from course_utils.datasets import Dataset, scale
+from course_utils.system import device as device_module
 
 FEATURES = 64
 
@@ -42,8 +42,10 @@ class Classifier:
         if images.dtype == torch.uint8:
             images = scale(images)
         if images.shape[1:] not in (self.shape, (math.prod(self.shape),)):
-            raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, {math.prod(self.shape)}) or "
-                             f"(N, {', '.join(map(str, self.shape))}).")
+            raise ValueError(
+                f"images have shape {tuple(images.shape)}; expected (N, {math.prod(self.shape)}) or "
+                f"(N, {', '.join(map(str, self.shape))})."
+            )
         return images.reshape(-1, *self.shape)
 
 
@@ -66,7 +68,9 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
         for _ in range(epochs * repeats):
             order = torch.randperm(len(data.train_images), device=device)
             for index in order[: len(order) // batch_size * batch_size].split(batch_size):
-                loss = F.cross_entropy(network(scale(data.train_images[index])), data.train_labels[index], label_smoothing=0.05)
+                loss = F.cross_entropy(
+                    network(scale(data.train_images[index])), data.train_labels[index], label_smoothing=0.05
+                )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -81,8 +85,15 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
 def _network(num_classes: int, shape: tuple[int, int, int] = (1, 28, 28)) -> nn.Sequential:
     channels, height, width = shape
     return nn.Sequential(
-        nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * (height // 4) * (width // 4), FEATURES), nn.ReLU(),
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.BatchNorm2d(32),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.1),
+        nn.Linear(32 * (height // 4) * (width // 4), FEATURES),
+        nn.ReLU(),
         nn.Linear(FEATURES, num_classes),
-    )  # fmt: skip
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -105,8 +105,10 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], z_prior: Tensor, z_post
     """(|gradient of the critic| - 1)^2, averaged over one uniformly random point of each pair's segment (Gulrajani et
     al. 2017, section 4); a scalar, without its coefficient. ``z_prior`` and ``z_posterior`` are both (N, D)."""
     if z_prior.shape != z_posterior.shape:
-        raise ValueError(f"z_prior is {tuple(z_prior.shape)} and z_posterior {tuple(z_posterior.shape)}; "
-                         "expected pairs: the same shape.")  # fmt: skip
+        raise ValueError(
+            f"z_prior is {tuple(z_prior.shape)} and z_posterior {tuple(z_posterior.shape)}; "
+            "expected pairs: the same shape."
+        )
     share = torch.rand(len(z_prior), 1, dtype=z_prior.dtype, device=z_prior.device)
     points = torch.lerp(z_prior.detach(), z_posterior.detach(), share).requires_grad_()
     with torch.enable_grad():

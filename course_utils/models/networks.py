@@ -5,8 +5,8 @@ Everywhere: ``x`` images in [0, 1]; ``logits`` decoder output before the sigmoid
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -63,9 +63,12 @@ class GaussianAutoencoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, latent_dim: int,
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent_dim: int,
         reparameterize: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.encoder, self.decoder = encoder, decoder
@@ -110,8 +113,9 @@ class VAE(GaussianAutoencoder):
         super().__init__(
             mlp([num_pixels, *hidden_dims, 2 * latent_dim], activation),
             mlp([latent_dim, *reversed(hidden_dims), num_pixels], activation),
-            latent_dim, reparameterize,
-        )  # fmt: skip
+            latent_dim,
+            reparameterize,
+        )
 
 
 def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
@@ -120,15 +124,21 @@ def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
     Two strided convolutions halve the picture twice; the decoder mirrors them.
     """
     encoder = nn.Sequential(
-        nn.Conv2d(1, width, 4, stride=2, padding=1), nn.ReLU(),
-        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(2 * width * 7 * 7, latent_dim),
-    )  # fmt: skip
+        nn.Conv2d(1, width, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(2 * width * 7 * 7, latent_dim),
+    )
     decoder = nn.Sequential(
-        nn.Linear(latent_dim, 2 * width * 7 * 7), nn.ReLU(), nn.Unflatten(1, (2 * width, 7, 7)),
-        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Linear(latent_dim, 2 * width * 7 * 7),
+        nn.ReLU(),
+        nn.Unflatten(1, (2 * width, 7, 7)),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+        nn.ReLU(),
         nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),
-    )  # fmt: skip
+    )
     return Autoencoder(encoder, decoder)
 
 
@@ -146,18 +156,26 @@ def conv_networks(channels: int, code_width: int, latent_dim: int) -> tuple[nn.S
     folded, first, second, third = 4 * channels, 24, 56, 128
     encoder = nn.Sequential(
         nn.PixelUnshuffle(2),
-        nn.Conv2d(folded, first, 4, stride=2, padding=1), nn.ReLU(),
-        nn.Conv2d(first, second, 4, stride=2, padding=1), nn.ReLU(),
-        nn.Conv2d(second, third, 4, stride=2, padding=1), nn.ReLU(),
-        nn.Flatten(), nn.Linear(third * 4 * 4, code_width),
-    )  # fmt: skip
+        nn.Conv2d(folded, first, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(second, third, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(third * 4 * 4, code_width),
+    )
     decoder = nn.Sequential(
-        nn.Linear(latent_dim, third * 4 * 4), nn.ReLU(), nn.Unflatten(1, (third, 4, 4)),
-        nn.ConvTranspose2d(third, second, 4, stride=2, padding=1), nn.ReLU(),
-        nn.ConvTranspose2d(second, first, 4, stride=2, padding=1), nn.ReLU(),
+        nn.Linear(latent_dim, third * 4 * 4),
+        nn.ReLU(),
+        nn.Unflatten(1, (third, 4, 4)),
+        nn.ConvTranspose2d(third, second, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(second, first, 4, stride=2, padding=1),
+        nn.ReLU(),
         nn.ConvTranspose2d(first, folded, 4, stride=2, padding=1),
         nn.PixelShuffle(2),
-    )  # fmt: skip
+    )
     return encoder, decoder
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from . import architecture
 from course_utils import datasets
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import UNIT_NAME, find_tree
 from course_utils.system.whole_file import whole_file, write_whole
+
+from . import architecture
 
 
 def folder(unit: str | None = None) -> Path:
@@ -55,8 +56,10 @@ def save(name: str, model: nn.Module, record: dict, unit: str | None = None) -> 
         write_whole(path.with_suffix(".json"), json.dumps(record, indent=1))
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        print(f"The model is trained, but could not be kept in {path} ({reason}). It is in memory only; to keep it, "
-              "free some space or correct the place, then run the cell again.")  # fmt: skip
+        print(
+            f"The model is trained, but could not be kept in {path} ({reason}). It is in memory only; to keep it, "
+            "free some space or correct the place, then run the cell again."
+        )
         return None
     return path
 
@@ -84,7 +87,9 @@ def load(name: str, model: nn.Module, unit: str | None = None) -> dict:
 def _record(path: Path) -> dict[str, Any]:
     """The record beside the weights at ``path``."""
     if not path.is_file():
-        raise CourseError(f"There is no run {path.stem!r} in {path.parent}. Train it first: the cell with name={path.stem!r}.")
+        raise CourseError(
+            f"There is no run {path.stem!r} in {path.parent}. Train it first: the cell with name={path.stem!r}."
+        )
     try:
         record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if not isinstance(record, dict):
@@ -136,7 +141,7 @@ class Kept:
         return {"name": None} | self.record["data"]
 
 
-def open(name: str, unit: str | None = None) -> Kept:  # noqa: A001 (as in runs.open)
+def open(name: str, unit: str | None = None) -> Kept:
     """The run kept under ``name``, with its model rebuilt.
 
     Raises:
@@ -150,7 +155,9 @@ def open(name: str, unit: str | None = None) -> Kept:  # noqa: A001 (as in runs.
     if record["architecture"] is None:
         raise CourseError("its model has layers of its own making, which cannot be rebuilt from a record.")
     data = record["data"]
-    if not (isinstance(data, dict) and isinstance(data.get("images"), int) and isinstance(record.get("settings"), dict)):
+    if not (
+        isinstance(data, dict) and isinstance(data.get("images"), int) and isinstance(record.get("settings"), dict)
+    ):
         raise CourseError("its record is damaged. Train it again.")
     model = architecture.build(record["architecture"])
     weights = _weights(path)

@@ -7,17 +7,18 @@ script is alive, a still picture stands in its place.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from . import latent
-from course_utils.system import notebook
 from course_utils.models.classifier import Classifier
-from .cockpit import page, payload
+from course_utils.system import notebook
 from course_utils.system.errors import CourseError
+
+from . import latent
+from .cockpit import page, payload
 from .latent import LatentSpace
 
 
@@ -60,8 +61,14 @@ def latent_space(
 
     widget = CockpitWidget(spaces, packed)
     view = widget._repr_mimebundle_()[0]["application/vnd.jupyter.widget-view+json"]
-    display({"application/vnd.jupyter.widget-view+json": view, "text/plain": alt,
-             "image/png": base64.b64encode(still).decode("ascii")}, raw=True)  # fmt: skip
+    display(
+        {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/plain": alt,
+            "image/png": base64.b64encode(still).decode("ascii"),
+        },
+        raw=True,
+    )
 
 
 def export(
@@ -106,14 +113,21 @@ def export(
 
 
 def _prepared(
-    models: object, images: object, labels: object, name: str, max_sliders: int, reader: Classifier | None,
-    class_names: Sequence[str] | None, attributes: Mapping[str, Tensor] | None,
-) -> tuple[list[LatentSpace], payload.Payload]:  # fmt: skip
+    models: object,
+    images: object,
+    labels: object,
+    name: str,
+    max_sliders: int,
+    reader: Classifier | None,
+    class_names: Sequence[str] | None,
+    attributes: Mapping[str, Tensor] | None,
+) -> tuple[list[LatentSpace], payload.Payload]:
     named = _named(models)
     labels = _checked(images, labels, max_sliders, class_names)
     spaces = [latent.study(title, model, images) for title, model in named.items()]
-    packed = payload.pack(spaces, labels, class_names, name=name, max_sliders=max_sliders, reader=reader,
-                          attributes=attributes)
+    packed = payload.pack(
+        spaces, labels, class_names, name=name, max_sliders=max_sliders, reader=reader, attributes=attributes
+    )
     return spaces, packed
 
 
@@ -144,6 +158,8 @@ def _checked(images: object, labels: object, max_sliders: int, class_names: Sequ
         return None
     labels = torch.as_tensor(labels).cpu()
     if class_names is not None and len(class_names) <= int(labels.max()):
-        raise ValueError(f"there are {len(class_names)} class_names and a label {int(labels.max())}; expected a name "
-                         "for every label.")  # fmt: skip
+        raise ValueError(
+            f"there are {len(class_names)} class_names and a label {int(labels.max())}; expected a name "
+            "for every label."
+        )
     return labels

@@ -10,7 +10,8 @@ import base64
 import html
 import io
 import math
-from typing import TYPE_CHECKING, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,9 +33,18 @@ PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#c
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
 OWN_MARKERS = "*DPXsv"
 STYLE = {
-    "font.size": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "axes.labelsize": 9,
-    "axes.titlelocation": "center", "legend.frameon": False, "lines.linewidth": 1.6,
-}  # fmt: skip
+    "font.size": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.titlelocation": "center",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
 
 
 def figure(height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
@@ -51,9 +61,7 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
 
 
 @rc_context(STYLE)
-def image_rows(
-    rows: Mapping[str, Tensor], alt: str, caption: str = "", *, titles: Sequence[str] | None = None
-) -> None:
+def image_rows(rows: Mapping[str, Tensor], alt: str, caption: str = "", *, titles: Sequence[str] | None = None) -> None:
     """Rows of images under each other, each row with its label at the left; ``titles`` stand above the columns."""
     pictures = {label: to_pictures(images) for label, images in rows.items()}
     columns = max(len(p) for p in pictures.values())
@@ -95,7 +103,9 @@ def mosaics(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, column
 
 
 @rc_context(STYLE)
-def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequence[str], alt: str, caption: str = "") -> None:
+def curves(
+    histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequence[str], alt: str, caption: str = ""
+) -> None:
     """One panel per key, one line per history (as ``Run.history``), over the epochs."""
     fig, axes = figure(2.6, 1, len(keys))
     for ax, key in zip(axes[0], keys, strict=True):
@@ -108,9 +118,15 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], keys: Sequenc
 
 @rc_context(STYLE)
 def code_map(
-    maps: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "", *, prior: bool = True, names: Sequence[str] | None = None,
-    limit: float | None = None, axis_names: tuple[str, str] = ("$z_1$", "$z_2$"),
-) -> None:  # fmt: skip
+    maps: Mapping[str, tuple[Tensor, Tensor]],
+    alt: str,
+    caption: str = "",
+    *,
+    prior: bool = True,
+    names: Sequence[str] | None = None,
+    limit: float | None = None,
+    axis_names: tuple[str, str] = ("$z_1$", "$z_2$"),
+) -> None:
     """Scatter of 2-D codes, one panel per map, each code drawn as its digit in its digit's colour.
 
     Args:
@@ -124,13 +140,22 @@ def code_map(
         for digit in np.unique(digits):
             chosen = points[digits == digit]
             name = names[digit] if names else str(digit)
-            ax.scatter(chosen[:, 0], chosen[:, 1], s=26, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2)
+            ax.scatter(
+                chosen[:, 0], chosen[:, 1], s=26, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2
+            )
         if prior:
             turn = np.linspace(0, 2 * np.pi, 200)
             for radius in (1, 2, 3):
                 ax.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, lw=0.8, ls=(0, (4, 3)), zorder=3)
         (left, right), (low, high) = (_span(axis, limit, prior) for axis in points.T)
-        ax.set(xlim=(left, right), ylim=(low, high), aspect="equal", title=title, xlabel=axis_names[0], ylabel=axis_names[1])
+        ax.set(
+            xlim=(left, right),
+            ylim=(low, high),
+            aspect="equal",
+            title=title,
+            xlabel=axis_names[0],
+            ylabel=axis_names[1],
+        )
     show(fig, alt, caption)
 
 
@@ -143,7 +168,9 @@ def histograms(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, xla
     fig, axes = figure(2.6)
     for index, (label, v) in enumerate(values.items()):
         axes[0, 0].hist(v, edges, density=True, histtype="stepfilled", alpha=0.35, color=_colour(index))
-        axes[0, 0].hist(v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), lw=1.6, label=label)
+        axes[0, 0].hist(
+            v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), lw=1.6, label=label
+        )
     axes[0, 0].set(xlabel=xlabel, ylabel="density")
     axes[0, 0].legend()
     show(fig, alt, caption)
@@ -151,9 +178,17 @@ def histograms(groups: Mapping[str, Tensor], alt: str, caption: str = "", *, xla
 
 @rc_context(STYLE)
 def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
-    xscale: str = "linear", yscale: str = "linear", level: tuple[float, str] | None = None, annotate: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    level: tuple[float, str] | None = None,
+    annotate: Sequence[str] | None = None,
+) -> None:
     """Lines with markers; ``level`` is a horizontal line (value, label) to compare with; ``annotate`` labels the
     points of every series."""
     fig, axes = figure(3.0)
@@ -174,9 +209,16 @@ def lines(
 
 @rc_context(STYLE)
 def bundle(
-    curves: Sequence[tuple[Sequence[float], Sequence[float]]], label: str, reference: tuple[Sequence[float], Sequence[float]],
-    reference_label: str, alt: str, caption: str = "", *, xlabel: str, ylabel: str,
-) -> None:  # fmt: skip
+    curves: Sequence[tuple[Sequence[float], Sequence[float]]],
+    label: str,
+    reference: tuple[Sequence[float], Sequence[float]],
+    reference_label: str,
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+) -> None:
     """Many thin lines (x, y) of one kind, which need not be told apart, and one to compare them with on top."""
     fig, axes = figure(3.0)
     ax = axes[0, 0]
@@ -189,8 +231,15 @@ def bundle(
 
 
 @rc_context(STYLE)
-def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, xlabel: str, ylabel: str,
-         ticks: Sequence[str] | None = None) -> None:  # fmt: skip
+def bars(
+    groups: Mapping[str, Sequence[float]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+    ticks: Sequence[str] | None = None,
+) -> None:
     """Bars, one panel per group under a common scale; ``ticks`` name the bars."""
     fig, axes = figure(2.4, 1, len(groups), sharey=True)
     for ax, (title, heights) in zip(axes[0], groups.items(), strict=True):
@@ -205,10 +254,16 @@ def bars(groups: Mapping[str, Sequence[float]], alt: str, caption: str = "", *, 
 
 @rc_context(STYLE)
 def intervals(
-    rows: Mapping[str, tuple[float, float, float]], alt: str, caption: str = "", *, xlabel: str, level: float | None = None,
-    bands: Mapping[str, tuple[float, float, float]] | None = None, band_label: str = "reference runs",
+    rows: Mapping[str, tuple[float, float, float]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    level: float | None = None,
+    bands: Mapping[str, tuple[float, float, float]] | None = None,
+    band_label: str = "reference runs",
     xlim: tuple[float, float] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """One line per row: a value with the interval (value, low, high) around it.
 
     Args:
@@ -242,9 +297,14 @@ def intervals(
 
 @rc_context(STYLE)
 def bands(
-    panels: Mapping[str, tuple[Mapping[str, Sequence[tuple[float, float, float, float]]], Mapping[str, tuple[float, float]]]],
-    alt: str, caption: str = "", *, xlabel: str,
-) -> None:  # fmt: skip
+    panels: Mapping[
+        str, tuple[Mapping[str, Sequence[tuple[float, float, float, float]]], Mapping[str, tuple[float, float]]]
+    ],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+) -> None:
     """Stored curves as bands with one's own points on top, one panel per number.
 
     Args:
@@ -271,9 +331,15 @@ def bands(
 @torch.no_grad()
 @rc_context(STYLE)
 def manifold(
-    decoders: Mapping[str, Callable[[Tensor], Tensor]], alt: str, caption: str = "", *, steps: int = 20, limit: float = 3.0,
-    quantiles: bool = False, device: torch.device | str = "cpu",
-) -> None:  # fmt: skip
+    decoders: Mapping[str, Callable[[Tensor], Tensor]],
+    alt: str,
+    caption: str = "",
+    *,
+    steps: int = 20,
+    limit: float = 3.0,
+    quantiles: bool = False,
+    device: torch.device | str = "cpu",
+) -> None:
     """What a decoder makes of a 2-D latent space: a steps x steps mosaic per decoder, z_1 to the right, z_2 upwards.
 
     Args:
@@ -332,8 +398,16 @@ def training_figure(
     height = row_height * curve_rows + stack_height
     # laid out by hand: it is drawn again and again, and finding a layout takes longer than drawing
     fig = Figure(figsize=(WIDTH, height), dpi=DPI)
-    grid = fig.add_gridspec(curve_rows, columns, left=0.06, right=0.99, top=1 - 0.25 / height, wspace=0.3, hspace=0.7,
-                            bottom=(stack_height + 0.5) / height)  # fmt: skip
+    grid = fig.add_gridspec(
+        curve_rows,
+        columns,
+        left=0.06,
+        right=0.99,
+        top=1 - 0.25 / height,
+        wspace=0.3,
+        hspace=0.7,
+        bottom=(stack_height + 0.5) / height,
+    )
     for index, name in enumerate(names):
         ax = fig.add_subplot(grid[index])
         for line, key in enumerate((name, f"test_{name}")):
@@ -367,7 +441,9 @@ def to_pictures(images: Tensor) -> np.ndarray:
     if array.ndim == 2:
         side = math.isqrt(array.shape[1])
         if side * side != array.shape[1]:
-            raise ValueError(f"flat images have {array.shape[1]} pixels, which is no square; expected e.g. 784 = 28 * 28.")
+            raise ValueError(
+                f"flat images have {array.shape[1]} pixels, which is no square; expected e.g. 784 = 28 * 28."
+            )
         return array.reshape(-1, side, side)
     if array.ndim == 4:
         array = array[:, 0] if array.shape[1] == 1 else array.transpose(0, 2, 3, 1)
@@ -394,8 +470,10 @@ def markup(fig: Figure, alt: str, caption: str) -> str:
     data = base64.b64encode(picture).decode("ascii")
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
     width = int(fig.get_size_inches()[0] * DPI)
-    return (f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" alt="{html.escape(alt, quote=True)}" '
-            f'style="max-width:100%;width:{width}px">{below}</figure>')  # fmt: skip
+    return (
+        f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" alt="{html.escape(alt, quote=True)}" '
+        f'style="max-width:100%;width:{width}px">{below}</figure>'
+    )
 
 
 def png(fig: Figure) -> bytes:
@@ -421,7 +499,9 @@ def _png(drawn: PictureFile, coloured: bool) -> bytes:
 
     buffer = io.BytesIO()
     method = Image.Quantize.MEDIANCUT if coloured else Image.Quantize.MAXCOVERAGE  # the latter keeps thin lines
-    drawn.quantize(MOST_COLOURS if coloured else COLOURS, method, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    drawn.quantize(MOST_COLOURS if coloured else COLOURS, method, dither=Image.Dither.NONE).save(
+        buffer, format="png", optimize=True
+    )
     return buffer.getvalue()
 
 

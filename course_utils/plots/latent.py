@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping
 
 import numpy as np
 import torch
@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from course_utils import metrics, models
+from course_utils.datasets import scale
 
 from . import figures as plots
-from course_utils.datasets import scale
 
 STRIP_HEIGHT = 64  # pixels at most of a row of the still picture, unless one image is taller
 STUDIED = 2000  # images from which rates, spreads and ranges are told
@@ -119,8 +119,10 @@ def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9,
     for row, (name, strip) in enumerate(zip(names, strips, strict=True)):
         canvas.paste(Image.fromarray(strip), (margin, row * (tall + 4)))
         draw.text((4, row * (tall + 4) + tall / 2), name, fill="black", font=_font(11), anchor="lm")
-    alt = (f"Still picture of the latent space explorer: each row starts from image {index} and shows what is decoded "
-           f"while one dimension moves from one end of its range to the other. Rows: {'; '.join(names)}.")  # fmt: skip
+    alt = (
+        f"Still picture of the latent space explorer: each row starts from image {index} and shows what is decoded "
+        f"while one dimension moves from one end of its range to the other. Rows: {'; '.join(names)}."
+    )
     if canvas.mode == "RGB":
         canvas = canvas.quantize(plots.MOST_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return _encoded(canvas, level=9), alt

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
-from course_utils.system import notebook
 from course_utils.models import runs
-from .guessing.questions import MIME, Choice, Curve, Number, Question, record
+from course_utils.system import notebook
 from course_utils.system.whole_file import write_whole
+
+from .guessing.questions import MIME, Choice, Curve, Number, Question, record
 
 
 def choose(question: str, *, guess: str = "", **choices: str) -> Guess:
@@ -34,8 +35,16 @@ def number(question: str, low: float, high: float, unit: str = "", *, guess: flo
     return Guess(Number(question, low, high, unit), guess)
 
 
-def curve(question: str, x: Sequence[float], low: float, high: float, *, xlabel: str, ylabel: str,
-          guess: Sequence[float] | None = None) -> Guess:  # fmt: skip
+def curve(
+    question: str,
+    x: Sequence[float],
+    low: float,
+    high: float,
+    *,
+    xlabel: str,
+    ylabel: str,
+    guess: Sequence[float] | None = None,
+) -> Guess:
     """Show a question whose answer is a curve, drawn at the places ``x`` between ``low`` and ``high``, and keep your
     guess: one number for each x."""
     return Guess(Curve(question, tuple(x), low, high, xlabel, ylabel), guess)
@@ -91,9 +100,11 @@ class Guess:
         answers = self.question.choices if self.question.kind == "choice" else {}
         note = self._note()
         plain = "\n".join([self.question.text, *(f"  {letter}  {text}" for letter, text in answers.items()), note])
-        lines = [f"<strong>{html.escape(self.question.text)}</strong>",
-                 *(f"&emsp;<strong>{letter}</strong> {html.escape(text)}" for letter, text in answers.items()),
-                 f"<em>{html.escape(note)}</em>"]  # fmt: skip
+        lines = [
+            f"<strong>{html.escape(self.question.text)}</strong>",
+            *(f"&emsp;<strong>{letter}</strong> {html.escape(text)}" for letter, text in answers.items()),
+            f"<em>{html.escape(note)}</em>",
+        ]
         markup = "<br>".join(lines)
         if self.locked:
             self._handle = _show(markup, plain, record(self.question, self.value), self._handle)
@@ -127,8 +138,11 @@ def _verdict(question: Question, value: object, measured: object) -> str:
     if value is None or measured is None:
         return f"You {'made no guess' if value is None else 'predicted ' + question.words(value)}. {outcome}"
     if question.kind == "choice":
-        return f"You predicted {value}, and so it is. {outcome}" if value == measured else (
-            f"You predicted {question.words(value)}. It is not so. {outcome}")
+        return (
+            f"You predicted {value}, and so it is. {outcome}"
+            if value == measured
+            else (f"You predicted {question.words(value)}. It is not so. {outcome}")
+        )
     away = f"{question.away(value, measured):.3g} away"
     away += ", which is close." if question.is_right(value, measured) else "."
     if question.kind == "curve":
@@ -142,11 +156,20 @@ def _draw(question: Number | Curve, value, measured) -> None:
 
     alt = f"{question.text} Your guess: {question.words(value)}. Measured: {question.words(measured)}."
     if question.kind == "curve":
-        plots.lines({"your guess": (question.x, value), "measured": (question.x, measured)}, alt,
-                    xlabel=question.xlabel, ylabel=question.ylabel, xscale=question.xscale)
+        plots.lines(
+            {"your guess": (question.x, value), "measured": (question.x, measured)},
+            alt,
+            xlabel=question.xlabel,
+            ylabel=question.ylabel,
+            xscale=question.xscale,
+        )
     else:
-        plots.intervals({"your guess": (value,) * 3, "measured": (measured,) * 3}, alt, xlabel=question.unit or "value",
-                        xlim=(min(question.low, measured), max(question.high, measured)))
+        plots.intervals(
+            {"your guess": (value,) * 3, "measured": (measured,) * 3},
+            alt,
+            xlabel=question.unit or "value",
+            xlim=(min(question.low, measured), max(question.high, measured)),
+        )
 
 
 def _floats(truth) -> object:

@@ -2,10 +2,10 @@
 
 from .fitting import (
     CHECK_EVERY_ON_GPU,
-    Critic,
-    LossFunction,
     PRECISIONS,
     PROBE_SECONDS,
+    Critic,
+    LossFunction,
     Run,
     estimate_seconds,
     evaluate,
@@ -14,10 +14,10 @@ from .fitting import (
 
 __all__ = [
     "CHECK_EVERY_ON_GPU",
-    "Critic",
-    "LossFunction",
     "PRECISIONS",
     "PROBE_SECONDS",
+    "Critic",
+    "LossFunction",
     "Run",
     "estimate_seconds",
     "evaluate",

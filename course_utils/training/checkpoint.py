@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from course_utils.system.errors import CourseError
-from .loop import Loop
 from course_utils.system.whole_file import whole_file
+
+from .loop import Loop
 
 _MAY_DIFFER = ("epochs", "device", "budget", "cuda_graph")  # settings that may change from one sitting to the next
 
@@ -47,17 +48,22 @@ def load(path: Path, loop: Loop, settings: dict, device: torch.device) -> list[d
         kept, history = json.loads(about["settings"]), json.loads(about["history"])
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CourseError(f"The checkpoint {path} cannot be read ({error}). Delete it to start again.") from None
-    differing = [key for key in kept.keys() | settings.keys()
-                 if key not in _MAY_DIFFER and kept.get(key) != settings.get(key)]
+    differing = [
+        key for key in kept.keys() | settings.keys() if key not in _MAY_DIFFER and kept.get(key) != settings.get(key)
+    ]
     if differing:
         key = min(differing)
-        raise CourseError(f"The checkpoint {path} is of a training with {key} = {kept.get(key)!r}, now it is "
-                          f"{settings.get(key)!r}. Give the settings of then, or another place, or delete it.")
+        raise CourseError(
+            f"The checkpoint {path} is of a training with {key} = {kept.get(key)!r}, now it is "
+            f"{settings.get(key)!r}. Give the settings of then, or another place, or delete it."
+        )
     try:
         loop.load_state(_nested(tensors, loop.state()))
     except (RuntimeError, KeyError, ValueError) as error:
-        raise CourseError(f"The checkpoint {path} belongs to another model ({str(error).splitlines()[0]}). "
-                          "Train under another name, or delete it.") from None
+        raise CourseError(
+            f"The checkpoint {path} belongs to another model ({str(error).splitlines()[0]}). "
+            "Train under another name, or delete it."
+        ) from None
     torch.set_rng_state(tensors["random.cpu"])
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
@@ -79,15 +85,18 @@ def _flat(state: dict) -> dict[str, Tensor]:
     """Tensors of a module's or an optimiser's state dict under dotted names."""
     if "param_groups" not in state:
         return state
-    return {f"{index}.{key}": torch.as_tensor(value) for index, of_parameter in state["state"].items()
-            for key, value in of_parameter.items()}
+    return {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, of_parameter in state["state"].items()
+        for key, value in of_parameter.items()
+    }
 
 
 def _nested(tensors: dict[str, Tensor], like: dict[str, dict]) -> dict[str, dict]:
     """The inverse of ``_flat`` for every part of ``like``; an optimiser's settings are those of ``like``."""
     parts = {}
     for part, state in like.items():
-        mine = {key[len(part) + 1:]: value for key, value in tensors.items() if key.startswith(f"{part}.")}
+        mine = {key[len(part) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{part}.")}
         if "param_groups" in state:
             of_parameter: dict[int, dict] = {}
             for key, value in mine.items():

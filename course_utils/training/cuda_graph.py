@@ -71,8 +71,10 @@ class RecordedStep:
             self._values, self._replay = self._recorder.record(lambda: self._step(self._inputs))
         for mine, batch in zip(self._inputs, batches, strict=True):
             if mine.shape != batch.shape:
-                raise ValueError(f"a batch of {tuple(batch.shape)} for a step recorded with {tuple(mine.shape)}; "
-                                 "expected batches of one shape.")  # fmt: skip
+                raise ValueError(
+                    f"a batch of {tuple(batch.shape)} for a step recorded with {tuple(mine.shape)}; "
+                    "expected batches of one shape."
+                )
             mine.copy_(batch)
         self._replay()
         return {key: value.clone() if isinstance(value, Tensor) else value for key, value in self._values.items()}

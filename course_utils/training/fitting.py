@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from . import checkpoint as checkpoints
-from course_utils.system import device as device_module
 from course_utils import models
-from course_utils.models import runs
 from course_utils.datasets import batches, scale
+from course_utils.models import runs
+from course_utils.system import device as device_module
+
+from . import checkpoint as checkpoints
 from .live import View, duration, open_view
 from .loop import Critic, Loop, LossFunction, NotFinite, checked, weights_are_finite
 
@@ -111,8 +112,15 @@ def fit(
     if cuda_graph and device.type != "cuda":
         raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
     model.to(device).train()
-    settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "images": len(images),
-                "device": str(device), "budget": device_module.budget_name()}  # fmt: skip
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "seed": seed,
+        "images": len(images),
+        "device": str(device),
+        "budget": device_module.budget_name(),
+    }
     if critic:
         critic.module.to(device).train()
         settings |= {"critic_steps": critic.steps, "critic_lr": critic.lr, "critic_betas": list(critic.betas)}
@@ -121,8 +129,16 @@ def fit(
     if cuda_graph:
         settings["cuda_graph"] = True
     run = Run(model, settings=settings)
-    loop = Loop(model, loss_function, images, batch_size=batch_size, lr=lr, critic=critic, precision=precision,
-                cuda_graph=cuda_graph)  # fmt: skip
+    loop = Loop(
+        model,
+        loss_function,
+        images,
+        batch_size=batch_size,
+        lr=lr,
+        critic=critic,
+        precision=precision,
+        cuda_graph=cuda_graph,
+    )
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if checkpoint is not None and checkpoint.exists():
         run.history = checkpoints.load(checkpoint, loop, settings, device)
@@ -130,10 +146,14 @@ def fit(
             print(f"Going on after epoch {len(run.history)}, from {checkpoint}.", flush=True)
     ahead = epochs - len(run.history)
     if ahead > 0 and progress:
-        run.estimated_seconds = estimate_seconds(model, loss_function, images, ahead, batch_size, test_images, critic,
-                                                 precision, cuda_graph)  # fmt: skip
-        print(f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
-              f"on {device_module.describe(device)}.", flush=True)  # fmt: skip
+        run.estimated_seconds = estimate_seconds(
+            model, loss_function, images, ahead, batch_size, test_images, critic, precision, cuda_graph
+        )
+        print(
+            f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
+            f"on {device_module.describe(device)}.",
+            flush=True,
+        )
 
     def at_epoch() -> None:
         if checkpoint is not None:
@@ -170,15 +190,30 @@ def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batc
 
 
 def estimate_seconds(
-    model: nn.Module, loss_function: LossFunction, images: Tensor, epochs: int, batch_size: int = 128,
-    test_images: Tensor | None = None, critic: Critic | None = None, precision: str = "float32",
+    model: nn.Module,
+    loss_function: LossFunction,
+    images: Tensor,
+    epochs: int,
+    batch_size: int = 128,
+    test_images: Tensor | None = None,
+    critic: Critic | None = None,
+    precision: str = "float32",
     cuda_graph: bool = False,
-) -> float:  # fmt: skip
+) -> float:
     """Seconds that ``fit`` will take here, from a few steps of copies. Nothing that is given is changed, nor the
     random state."""
     with device_module.random_state_kept():
-        loop = Loop(model, loss_function, images, batch_size=batch_size, lr=1e-3, critic=critic, precision=precision,
-                    on_copies=True, cuda_graph=cuda_graph)  # fmt: skip
+        loop = Loop(
+            model,
+            loss_function,
+            images,
+            batch_size=batch_size,
+            lr=1e-3,
+            critic=critic,
+            precision=precision,
+            on_copies=True,
+            cuda_graph=cuda_graph,
+        )
 
         def endless():
             while True:  # epoch after epoch, so that drawing the order of the images is counted too
@@ -253,7 +288,11 @@ def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began:
 
 def _last_words(run: Run, epochs: int) -> str:
     if not run.stopped:
-        return f"{epochs} epoch{'s' * (epochs > 1)} in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}." if epochs else ""
+        return (
+            f"{epochs} epoch{'s' * (epochs > 1)} in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}."
+            if epochs
+            else ""
+        )
     where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
     if run.stopped == "interrupted":
         return f"Interrupted {where}. The model is usable as it is, and its history is kept."

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from .cuda_graph import WARM_UP, RecordedStep, Values
 from course_utils.datasets import batches
 from course_utils.system.errors import CourseError
+
+from .cuda_graph import WARM_UP, RecordedStep, Values
 
 LossFunction = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
 CriticLossFunction = Callable[[nn.Module, nn.Module, Tensor], Mapping[str, Tensor]]
@@ -47,8 +48,10 @@ class Critic:
             given = type(self.module).__name__
             raise TypeError(f"the critic is a {given}; expected a module, such as models.mlp(...).")
         if not callable(self.loss_function):
-            raise TypeError(f"the critic's loss_function is {self.loss_function!r}; expected a function of model, "
-                            "critic and x that returns a dict.")  # fmt: skip
+            raise TypeError(
+                f"the critic's loss_function is {self.loss_function!r}; expected a function of model, "
+                "critic and x that returns a dict."
+            )
         if not isinstance(self.steps, int) or self.steps < 1:
             raise ValueError(f"the critic's steps is {self.steps!r}; expected a whole number from 1 up (an int).")
 
@@ -69,10 +72,18 @@ class Loop:
     """
 
     def __init__(
-        self, model: nn.Module, loss_function: LossFunction, images: Tensor, *, batch_size: int, lr: float,
-        critic: Critic | None = None, precision: str = "float32", on_copies: bool = False,
+        self,
+        model: nn.Module,
+        loss_function: LossFunction,
+        images: Tensor,
+        *,
+        batch_size: int,
+        lr: float,
+        critic: Critic | None = None,
+        precision: str = "float32",
+        on_copies: bool = False,
         cuda_graph: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model = copy.deepcopy(model).train() if on_copies else model
         self.optimizer = make_optimizer(self.model, lr, capturable=cuda_graph)
         self.steps = max(1, len(images) // batch_size)  # in an epoch
@@ -184,7 +195,7 @@ def checked(values: object) -> Mapping[str, Tensor | float]:
     for key, value in values.items():
         if not isinstance(key, str):
             raise CourseError(f"The loss function returned a number under {key!r}; expected a name, such as 'loss'.")
-        if isinstance(value, Tensor) and value.numel() != 1 or not isinstance(value, (Tensor, int, float)):
+        if (isinstance(value, Tensor) and value.numel() != 1) or not isinstance(value, (Tensor, int, float)):
             given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{value!r:.40}"
             raise CourseError(f"The loss function returned {given} under {key!r}; expected one number: take its mean.")
     return values

@@ -63,8 +63,12 @@ def shuffled_predictions(z, y):
 
 
 def scored_on_training_folds(z, y):
-    return np.mean([roc_auc_score(y[train], logistic().fit(z[train], y[train]).decision_function(z[train]))
-                    for train, _ in folds().split(z, y)])
+    return np.mean(
+        [
+            roc_auc_score(y[train], logistic().fit(z[train], y[train]).decision_function(z[train]))
+            for train, _ in folds().split(z, y)
+        ]
+    )
 
 
 def selected_first(z, y):
@@ -89,20 +93,46 @@ def no_intercept(z, y):
 
 
 for name, about, cause, score in (
-    ("training", "fitted and scored on everything", "scored_on_training_codes", lambda z, y: roc_auc_score(y, fit_all(z, y))),
-    ("training_folds", "the training part of each fold is scored", "scored_on_training_codes", scored_on_training_folds),
+    (
+        "training",
+        "fitted and scored on everything",
+        "scored_on_training_codes",
+        lambda z, y: roc_auc_score(y, fit_all(z, y)),
+    ),
+    (
+        "training_folds",
+        "the training part of each fold is scored",
+        "scored_on_training_codes",
+        scored_on_training_folds,
+    ),
     ("leak", "a direction found with all labels, then cross-validated", "scored_on_training_codes", selected_first),
-    ("selected_dimensions", "the best dimensions by all labels, then cross-validated", "selected_before_folds",
-     selected_dimensions),
+    (
+        "selected_dimensions",
+        "the best dimensions by all labels, then cross-validated",
+        "selected_before_folds",
+        selected_dimensions,
+    ),
     ("accuracy", "accuracy", "accuracy", lambda z, y: cross_val_score(logistic(), z, y, cv=folds()).mean()),
     ("hard", "AUC of predicted labels", "hard_predictions", hard),
-    ("balanced", "balanced accuracy", "hard_predictions",
-     lambda z, y: cross_val_score(logistic(), z, y, cv=folds(), scoring="balanced_accuracy").mean()),
+    (
+        "balanced",
+        "balanced accuracy",
+        "hard_predictions",
+        lambda z, y: cross_val_score(logistic(), z, y, cv=folds(), scoring="balanced_accuracy").mean(),
+    ),
     ("hard_balanced", "AUC of labels that a balanced probe predicts", "hard_predictions", hard_balanced),
-    ("balanced_of_balanced", "balanced accuracy of a balanced probe", "hard_predictions",
-     lambda z, y: cross_val_score(balanced(), z, y, cv=folds(), scoring="balanced_accuracy").mean()),
-    ("inverted", "predict_proba[:, 0]", "inverted",
-     lambda z, y: roc_auc_score(y, confidence(z, y, method="predict_proba")[:, 0])),
+    (
+        "balanced_of_balanced",
+        "balanced accuracy of a balanced probe",
+        "hard_predictions",
+        lambda z, y: cross_val_score(balanced(), z, y, cv=folds(), scoring="balanced_accuracy").mean(),
+    ),
+    (
+        "inverted",
+        "predict_proba[:, 0]",
+        "inverted",
+        lambda z, y: roc_auc_score(y, confidence(z, y, method="predict_proba")[:, 0]),
+    ),
     ("folded", "max(auc, 1 - auc)", "folded_at_one_half", lambda z, y: max(pooled(z, y), 1 - pooled(z, y))),
     ("cut", "at least 1/2", "folded_at_one_half", lambda z, y: max(0.5, pooled(z, y))),
     ("gini", "2 AUC - 1", "gini", lambda z, y: 2 * pooled(z, y) - 1),
@@ -110,18 +140,45 @@ for name, about, cause, score in (
     ("precision", "average precision", None, lambda z, y: average_precision_score(y, confidence(z, y))),
     ("misaligned", "predictions in the order of the folds", None, shuffled_predictions),
     ("one_dimension", "only the first dimension is read", None, lambda z, y: pooled(z[:, :1], y)),
-    ("neighbours", "nearest neighbours", "not_linear",
-     lambda z, y: roc_auc_score(y, confidence(z, y, KNeighborsClassifier(5), method="predict_proba")[:, 1])),
-    ("bayes", "naive Bayes with a variance for each class", "not_linear",
-     lambda z, y: roc_auc_score(y, confidence(z, y, GaussianNB(), method="predict_proba")[:, 1])),
-    ("tree", "decision tree", "not_linear",
-     lambda z, y: roc_auc_score(y, confidence(z, y, DecisionTreeClassifier(min_samples_leaf=3), method="predict_proba")[:, 1])),
-    ("blocks", "folds of neighbouring rows", "folds_not_stratified",
-     lambda z, y: np.mean([roc_auc_score(y[test], logistic().fit(z[train], y[train]).decision_function(z[test]))
-                           for train, test in KFold(5).split(z)])),
-    ("first_rows", "trained on the first four fifths", "folds_not_stratified",
-     lambda z, y: roc_auc_score(y[-len(y) // 5:], logistic().fit(z[:-len(y) // 5], y[:-len(y) // 5])
-                                .decision_function(z[-len(y) // 5:]))),
+    (
+        "neighbours",
+        "nearest neighbours",
+        "not_linear",
+        lambda z, y: roc_auc_score(y, confidence(z, y, KNeighborsClassifier(5), method="predict_proba")[:, 1]),
+    ),
+    (
+        "bayes",
+        "naive Bayes with a variance for each class",
+        "not_linear",
+        lambda z, y: roc_auc_score(y, confidence(z, y, GaussianNB(), method="predict_proba")[:, 1]),
+    ),
+    (
+        "tree",
+        "decision tree",
+        "not_linear",
+        lambda z, y: roc_auc_score(
+            y, confidence(z, y, DecisionTreeClassifier(min_samples_leaf=3), method="predict_proba")[:, 1]
+        ),
+    ),
+    (
+        "blocks",
+        "folds of neighbouring rows",
+        "folds_not_stratified",
+        lambda z, y: np.mean(
+            [
+                roc_auc_score(y[test], logistic().fit(z[train], y[train]).decision_function(z[test]))
+                for train, test in KFold(5).split(z)
+            ]
+        ),
+    ),
+    (
+        "first_rows",
+        "trained on the first four fifths",
+        "folds_not_stratified",
+        lambda z, y: roc_auc_score(
+            y[-len(y) // 5 :], logistic().fit(z[: -len(y) // 5], y[: -len(y) // 5]).decision_function(z[-len(y) // 5 :])
+        ),
+    ),
     ("no_intercept", "no intercept", None, no_intercept),
     ("guess", "1/2", "same_for_all", lambda z, y: 0.5),
     ("best", "1", "same_for_all", lambda z, y: 1.0),
@@ -131,25 +188,56 @@ for name, about, cause, score in (
 for name, about, cause, f in (
     ("mean", "one number", "averaged", lambda z, a: float(np.nanmean(columns(z, a, pooled)))),
     ("first_only", "the first column's number", "averaged", lambda z, a: columns(z, a[:, :1], pooled)[0]),
-    ("array_of_mean", "one number in an array", "averaged|",
-     lambda z, a: np.array([np.nanmean(columns(z, a, pooled))])),
+    (
+        "array_of_mean",
+        "one number in an array",
+        "averaged|",
+        lambda z, a: np.array([np.nanmean(columns(z, a, pooled))]),
+    ),
     ("list", "a Python list", "list", lambda z, a: columns(z, a, pooled).tolist()),
     ("column_array", "(A, 1)", "extra_axis", lambda z, a: columns(z, a, pooled)[:, None]),
     ("reversed", "in another order", "other_order|", lambda z, a: columns(z, a, pooled)[::-1]),
     ("sorted", "sorted", "other_order|one_value_forgotten|", lambda z, a: np.sort(columns(z, a, pooled))),
-    ("half_if_constant", "1/2 for constant columns", "constant_not_nan",
-     lambda z, a: np.nan_to_num(columns(z, a, pooled), nan=0.5)),
-    ("zero_if_constant", "0 for constant columns", "constant_not_nan", lambda z, a: np.nan_to_num(columns(z, a, pooled))),
-    ("fails_if_constant", "constant columns are not caught", "constant_raises",
-     lambda z, a: np.array([pooled(arrays(z, a)[0], y) for y in arrays(z, a)[1].T])),
-    ("only_zeros", "only columns of 0 are caught", "one_value_forgotten",
-     lambda z, a: np.array([np.nan if y.sum() == 0 else pooled(arrays(z, a)[0], y) if y.mean() < 1 else 1.0
-                            for y in arrays(z, a)[1].T])),
-    ("drops_constant", "constant columns left out", "constant_dropped|averaged",
-     lambda z, a: columns(z, a, pooled)[[0 < float(y.float().mean()) < 1 for y in a.T]]),
+    (
+        "half_if_constant",
+        "1/2 for constant columns",
+        "constant_not_nan",
+        lambda z, a: np.nan_to_num(columns(z, a, pooled), nan=0.5),
+    ),
+    (
+        "zero_if_constant",
+        "0 for constant columns",
+        "constant_not_nan",
+        lambda z, a: np.nan_to_num(columns(z, a, pooled)),
+    ),
+    (
+        "fails_if_constant",
+        "constant columns are not caught",
+        "constant_raises",
+        lambda z, a: np.array([pooled(arrays(z, a)[0], y) for y in arrays(z, a)[1].T]),
+    ),
+    (
+        "only_zeros",
+        "only columns of 0 are caught",
+        "one_value_forgotten",
+        lambda z, a: np.array(
+            [np.nan if y.sum() == 0 else pooled(arrays(z, a)[0], y) if y.mean() < 1 else 1.0 for y in arrays(z, a)[1].T]
+        ),
+    ),
+    (
+        "drops_constant",
+        "constant columns left out",
+        "constant_dropped|averaged",
+        lambda z, a: columns(z, a, pooled)[[0 < float(y.float().mean()) < 1 for y in a.T]],
+    ),
     ("nothing", "nothing returned", "returns_none", lambda z, a: None),
     ("seeds", "seeds NumPy", "reseeds", lambda z, a: (np.random.seed(0), columns(z, a, pooled))[1]),
-    ("whole_numbers", "rounded to whole numbers", "constant_not_nan|same_for_all", lambda z, a: np.nan_to_num(columns(z, a, pooled)).round().astype(int)),
+    (
+        "whole_numbers",
+        "rounded to whole numbers",
+        "constant_not_nan|same_for_all",
+        lambda z, a: np.nan_to_num(columns(z, a, pooled)).round().astype(int),
+    ),
 ):
     BANK.formula(name, about, f, cause)
 
@@ -170,8 +258,11 @@ def averaged_over_folds(z, attributes):
     scores = []
     for column in attributes.T.cpu().numpy():
         constant = column.min() == column.max()
-        scores.append(float("nan") if constant else cross_val_score(
-            LogisticRegression(), z.cpu().numpy(), column, cv=5, scoring="roc_auc").mean())
+        scores.append(
+            float("nan")
+            if constant
+            else cross_val_score(LogisticRegression(), z.cpu().numpy(), column, cv=5, scoring="roc_auc").mean()
+        )
     return np.array(scores)
 
 
@@ -187,8 +278,9 @@ def discriminant(z, attributes):
 
 @BANK.right("linear SVM, balanced classes, float32")
 def svm(z, attributes):
-    return columns(z, attributes, lambda z, y: pooled(
-        z, y, make_pipeline(StandardScaler(), LinearSVC(class_weight="balanced")))).astype(np.float32)
+    return columns(
+        z, attributes, lambda z, y: pooled(z, y, make_pipeline(StandardScaler(), LinearSVC(class_weight="balanced")))
+    ).astype(np.float32)
 
 
 @BANK.right("by hand: least squares in torch, a tensor returned")
@@ -213,19 +305,31 @@ def least_squares(z, attributes):
 
 @BANK.right("ten folds, weak regularisation")
 def ten_folds(z, attributes):
-    return columns(z, attributes, lambda z, y: pooled(z, y, LogisticRegression(C=100, max_iter=2000), StratifiedKFold(
-        min(10, int(min(y.sum(), (1 - y).sum()))))))
+    return columns(
+        z,
+        attributes,
+        lambda z, y: pooled(
+            z, y, LogisticRegression(C=100, max_iter=2000), StratifiedKFold(min(10, int(min(y.sum(), (1 - y).sum()))))
+        ),
+    )
 
 
 @BANK.right("a selection of dimensions inside the folds")
 def selection(z, attributes):
-    return columns(z, attributes, lambda z, y: pooled(
-        z, y, make_pipeline(StandardScaler(), SelectKBest(k="all"), LogisticRegression(max_iter=1000))))
+    return columns(
+        z,
+        attributes,
+        lambda z, y: pooled(
+            z, y, make_pipeline(StandardScaler(), SelectKBest(k="all"), LogisticRegression(max_iter=1000))
+        ),
+    )
 
 
 @BANK.right("strongly regularised")
 def regularised(z, attributes):
-    return columns(z, attributes, lambda z, y: pooled(z, y, make_pipeline(StandardScaler(), LogisticRegression(C=0.01))))
+    return columns(
+        z, attributes, lambda z, y: pooled(z, y, make_pipeline(StandardScaler(), LogisticRegression(C=0.01)))
+    )
 
 
 @BANK.right("very strongly regularised, codes as they are")

@@ -98,100 +98,257 @@ def two(a, b, c, *, act=nn.ReLU, end=()):
 
 
 for name, about, cause, f in (
-    ("linear", "no nonlinearity", "no_nonlinearity",
-     lambda p, h, l: (mlp(nn.Linear(p, h), nn.Linear(h, l)), mlp(nn.Linear(l, h), nn.Linear(h, p)))),
-    ("linear_decoder", "nonlinearity in the encoder only", "no_nonlinearity",
-     lambda p, h, l: (two(p, h, l), mlp(nn.Linear(l, h), nn.Linear(h, p)))),
-    ("linear_encoder", "nonlinearity in the decoder only", "no_nonlinearity",
-     lambda p, h, l: (mlp(nn.Linear(p, h), nn.Linear(h, l)), two(l, h, p))),
-    ("identity", "nn.Identity for a nonlinearity", "no_nonlinearity", lambda p, h,
-     l: (two(p, h, l, act=nn.Identity), two(l, h, p))),
-    ("dropout_only", "dropout for a nonlinearity", "no_nonlinearity", lambda p, h,
-     l: (two(p, h, l, act=nn.Dropout), two(l, h, p))),
-    ("sigmoid_end", "decoder ends in a sigmoid", "bounded_output", lambda p, h,
-     l: (two(p, h, l), two(l, h, p, end=[nn.Sigmoid()]))),
-    ("tanh_code", "codes squashed by tanh", "bounded_output", lambda p, h,
-     l: (two(p, h, l, end=[nn.Tanh()]), two(l, h, p))),
-    ("sigmoid_code", "codes squashed by a sigmoid", "bounded_output",
-     lambda p, h, l: (two(p, h, l, end=[nn.Sigmoid()]), two(l, h, p))),
-    ("softmax_code", "softmax on the code", "bounded_output", lambda p, h,
-     l: (two(p, h, l, end=[nn.Softmax(1)]), two(l, h, p))),
-    ("relu_code", "codes cut at zero", "one_sided_output", lambda p, h,
-     l: (two(p, h, l, end=[nn.ReLU()]), two(l, h, p))),
-    ("relu_logits", "logits cut at zero", "one_sided_output", lambda p, h,
-     l: (two(p, h, l), two(l, h, p, end=[nn.ReLU()]))),
-    ("softplus_logits", "logits positive", "one_sided_output", lambda p, h,
-     l: (two(p, h, l), two(l, h, p, end=[nn.Softplus()]))),
+    (
+        "linear",
+        "no nonlinearity",
+        "no_nonlinearity",
+        lambda p, h, l: (mlp(nn.Linear(p, h), nn.Linear(h, l)), mlp(nn.Linear(l, h), nn.Linear(h, p))),
+    ),
+    (
+        "linear_decoder",
+        "nonlinearity in the encoder only",
+        "no_nonlinearity",
+        lambda p, h, l: (two(p, h, l), mlp(nn.Linear(l, h), nn.Linear(h, p))),
+    ),
+    (
+        "linear_encoder",
+        "nonlinearity in the decoder only",
+        "no_nonlinearity",
+        lambda p, h, l: (mlp(nn.Linear(p, h), nn.Linear(h, l)), two(l, h, p)),
+    ),
+    (
+        "identity",
+        "nn.Identity for a nonlinearity",
+        "no_nonlinearity",
+        lambda p, h, l: (two(p, h, l, act=nn.Identity), two(l, h, p)),
+    ),
+    (
+        "dropout_only",
+        "dropout for a nonlinearity",
+        "no_nonlinearity",
+        lambda p, h, l: (two(p, h, l, act=nn.Dropout), two(l, h, p)),
+    ),
+    (
+        "sigmoid_end",
+        "decoder ends in a sigmoid",
+        "bounded_output",
+        lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.Sigmoid()])),
+    ),
+    (
+        "tanh_code",
+        "codes squashed by tanh",
+        "bounded_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.Tanh()]), two(l, h, p)),
+    ),
+    (
+        "sigmoid_code",
+        "codes squashed by a sigmoid",
+        "bounded_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.Sigmoid()]), two(l, h, p)),
+    ),
+    (
+        "softmax_code",
+        "softmax on the code",
+        "bounded_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.Softmax(1)]), two(l, h, p)),
+    ),
+    (
+        "relu_code",
+        "codes cut at zero",
+        "one_sided_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.ReLU()]), two(l, h, p)),
+    ),
+    (
+        "relu_logits",
+        "logits cut at zero",
+        "one_sided_output",
+        lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.ReLU()])),
+    ),
+    (
+        "softplus_logits",
+        "logits positive",
+        "one_sided_output",
+        lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.Softplus()])),
+    ),
     ("elu_code", "codes above -1", "one_sided_output", lambda p, h, l: (two(p, h, l, end=[nn.ELU()]), two(l, h, p))),
-    ("gelu_code", "codes through GELU", "one_sided_output", lambda p, h,
-     l: (two(p, h, l, end=[nn.GELU()]), two(l, h, p))),
-    ("leaky_code", "codes through a leaky ReLU", "one_sided_output", lambda p, h,
-     l: (two(p, h, l, end=[nn.LeakyReLU(0.1)]), two(l, h, p))),
-    ("no_hidden", "single layers", "no_hidden_layer|no_nonlinearity", lambda p, h,
-     l: (nn.Linear(p, l), nn.Linear(l, p))),
-    ("no_hidden_relu", "single layers with a relu in front", "no_hidden_layer|no_nonlinearity|negative_codes_lost",
-     lambda p, h, l: (mlp(nn.ReLU(), nn.Linear(p, l)), mlp(nn.ReLU(), nn.Linear(l, p)))),
-    ("relu_before_decoder", "relu on the codes, then two linear layers", "misplaced_nonlinearity|negative_codes_lost",
-     lambda p, h, l: (two(p, h, l), mlp(nn.ReLU(), nn.Linear(l, h), nn.Linear(h, p)))),
-    ("tanh_before_decoder", "tanh on the codes, then two linear layers", "misplaced_nonlinearity",
-     lambda p, h, l: (two(p, h, l), mlp(nn.Tanh(), nn.Linear(l, h), nn.Linear(h, p)))),
-    ("tanh_before_encoder", "tanh on the pixels, then two linear layers", "misplaced_nonlinearity",
-     lambda p, h, l: (mlp(nn.Tanh(), nn.Linear(p, h), nn.Linear(h, l)), two(l, h, p))),
-    ("relu_on_codes_in_decoder", "decoder that begins with a relu", "negative_codes_lost",
-     lambda p, h, l: (two(p, h, l), mlp(nn.ReLU(), two(l, h, p)))),
-    ("normalised_codes", "batch normalisation of the codes", "bounded_in_training",
-     lambda p, h, l: (two(p, h, l, end=[nn.BatchNorm1d(l)]), two(l, h, p))),
-    ("normalised_logits", "batch normalisation of the logits", "bounded_in_training",
-     lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.BatchNorm1d(p)]))),
-    ("dropout_on_codes", "dropout on the codes", "dropout_on_output",
-     lambda p, h, l: (two(p, h, l, end=[nn.Dropout(0.5)]), two(l, h, p))),
-    ("dropout_on_logits", "dropout on the logits", "dropout_on_output",
-     lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.Dropout(0.2)]))),
-    ("dropout_of_everything", "dropout with p = 1 between the layers", None,
-     lambda p, h, l: (mlp(nn.Linear(p, h), nn.ReLU(), nn.Dropout(1.0), nn.Linear(h, l)), two(l, h, p))),
-    ("inplace_dropout", "dropout in place after a relu in place", "inplace_in_training",
-     lambda p, h, l: (mlp(nn.Linear(p, h), nn.ReLU(inplace=True), nn.Dropout(0.5, inplace=True), nn.Linear(h, l)),
-                      two(l, h, p))),
-    ("all_zero", "all parameters start at zero", "initialisation",
-     lambda p, h, l: (filled(two(p, h, l), 0.0), filled(two(l, h, p), 0.0))),
-    ("all_equal", "all parameters start at 0.1", "initialisation",
-     lambda p, h, l: (filled(two(p, h, l), 0.1), filled(two(l, h, p), 0.1))),
-    ("width_at_most_64", "hidden width limited to 64", "no_hidden_layer",
-     lambda p, h, l: (two(p, min(h, 64), l), two(l, min(h, 64), p))),
-    ("unused_lazy", "a lazy layer that is not used", None,
-     lambda p, h, l: (UnusedLazy(p, h, l), two(l, h, p))),
-    ("detached_in_training", "detach in training mode", "frozen_parameters",
-     lambda p, h, l: (TrainsOtherwise(torch.Tensor.detach, p, h, l), two(l, h, p))),
-    ("tanh_in_training", "codes squashed in training mode", "bounded_in_training",
-     lambda p, h, l: (TrainsOtherwise(torch.tanh, p, h, l), two(l, h, p))),
+    (
+        "gelu_code",
+        "codes through GELU",
+        "one_sided_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.GELU()]), two(l, h, p)),
+    ),
+    (
+        "leaky_code",
+        "codes through a leaky ReLU",
+        "one_sided_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.LeakyReLU(0.1)]), two(l, h, p)),
+    ),
+    (
+        "no_hidden",
+        "single layers",
+        "no_hidden_layer|no_nonlinearity",
+        lambda p, h, l: (nn.Linear(p, l), nn.Linear(l, p)),
+    ),
+    (
+        "no_hidden_relu",
+        "single layers with a relu in front",
+        "no_hidden_layer|no_nonlinearity|negative_codes_lost",
+        lambda p, h, l: (mlp(nn.ReLU(), nn.Linear(p, l)), mlp(nn.ReLU(), nn.Linear(l, p))),
+    ),
+    (
+        "relu_before_decoder",
+        "relu on the codes, then two linear layers",
+        "misplaced_nonlinearity|negative_codes_lost",
+        lambda p, h, l: (two(p, h, l), mlp(nn.ReLU(), nn.Linear(l, h), nn.Linear(h, p))),
+    ),
+    (
+        "tanh_before_decoder",
+        "tanh on the codes, then two linear layers",
+        "misplaced_nonlinearity",
+        lambda p, h, l: (two(p, h, l), mlp(nn.Tanh(), nn.Linear(l, h), nn.Linear(h, p))),
+    ),
+    (
+        "tanh_before_encoder",
+        "tanh on the pixels, then two linear layers",
+        "misplaced_nonlinearity",
+        lambda p, h, l: (mlp(nn.Tanh(), nn.Linear(p, h), nn.Linear(h, l)), two(l, h, p)),
+    ),
+    (
+        "relu_on_codes_in_decoder",
+        "decoder that begins with a relu",
+        "negative_codes_lost",
+        lambda p, h, l: (two(p, h, l), mlp(nn.ReLU(), two(l, h, p))),
+    ),
+    (
+        "normalised_codes",
+        "batch normalisation of the codes",
+        "bounded_in_training",
+        lambda p, h, l: (two(p, h, l, end=[nn.BatchNorm1d(l)]), two(l, h, p)),
+    ),
+    (
+        "normalised_logits",
+        "batch normalisation of the logits",
+        "bounded_in_training",
+        lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.BatchNorm1d(p)])),
+    ),
+    (
+        "dropout_on_codes",
+        "dropout on the codes",
+        "dropout_on_output",
+        lambda p, h, l: (two(p, h, l, end=[nn.Dropout(0.5)]), two(l, h, p)),
+    ),
+    (
+        "dropout_on_logits",
+        "dropout on the logits",
+        "dropout_on_output",
+        lambda p, h, l: (two(p, h, l), two(l, h, p, end=[nn.Dropout(0.2)])),
+    ),
+    (
+        "dropout_of_everything",
+        "dropout with p = 1 between the layers",
+        None,
+        lambda p, h, l: (mlp(nn.Linear(p, h), nn.ReLU(), nn.Dropout(1.0), nn.Linear(h, l)), two(l, h, p)),
+    ),
+    (
+        "inplace_dropout",
+        "dropout in place after a relu in place",
+        "inplace_in_training",
+        lambda p, h, l: (
+            mlp(nn.Linear(p, h), nn.ReLU(inplace=True), nn.Dropout(0.5, inplace=True), nn.Linear(h, l)),
+            two(l, h, p),
+        ),
+    ),
+    (
+        "all_zero",
+        "all parameters start at zero",
+        "initialisation",
+        lambda p, h, l: (filled(two(p, h, l), 0.0), filled(two(l, h, p), 0.0)),
+    ),
+    (
+        "all_equal",
+        "all parameters start at 0.1",
+        "initialisation",
+        lambda p, h, l: (filled(two(p, h, l), 0.1), filled(two(l, h, p), 0.1)),
+    ),
+    (
+        "width_at_most_64",
+        "hidden width limited to 64",
+        "no_hidden_layer",
+        lambda p, h, l: (two(p, min(h, 64), l), two(l, min(h, 64), p)),
+    ),
+    ("unused_lazy", "a lazy layer that is not used", None, lambda p, h, l: (UnusedLazy(p, h, l), two(l, h, p))),
+    (
+        "detached_in_training",
+        "detach in training mode",
+        "frozen_parameters",
+        lambda p, h, l: (TrainsOtherwise(torch.Tensor.detach, p, h, l), two(l, h, p)),
+    ),
+    (
+        "tanh_in_training",
+        "codes squashed in training mode",
+        "bounded_in_training",
+        lambda p, h, l: (TrainsOtherwise(torch.tanh, p, h, l), two(l, h, p)),
+    ),
     ("other_width", "hidden width written in", "no_hidden_layer", lambda p, h, l: (two(p, 128, l), two(l, 128, p))),
     ("half_width", "half of hidden_dim", "no_hidden_layer", lambda p, h, l: (two(p, h // 2, l), two(l, h // 2, p))),
-    ("decoder_width", "decoder without hidden layer", "no_hidden_layer",
-     lambda p, h, l: (two(p, h, l), mlp(nn.Tanh(), nn.Linear(l, p)))),
+    (
+        "decoder_width",
+        "decoder without hidden layer",
+        "no_hidden_layer",
+        lambda p, h, l: (two(p, h, l), mlp(nn.Tanh(), nn.Linear(l, p))),
+    ),
     ("fixed_pixels", "784 written in", "sizes_fixed", lambda p, h, l: (two(784, h, l), two(l, h, 784))),
     ("fixed_latent", "64 written in", "sizes_fixed|wrong_shape", lambda p, h, l: (two(p, h, 64), two(64, h, p))),
     ("swapped", "(decoder, encoder)", "order_swapped", lambda p, h, l: (two(l, h, p), two(p, h, l))),
-    ("decoder_to_latent", "decoder ends in the latent width", "wrong_shape", lambda p, h,
-     l: (two(p, h, l), two(l, h, l))),
+    (
+        "decoder_to_latent",
+        "decoder ends in the latent width",
+        "wrong_shape",
+        lambda p, h, l: (two(p, h, l), two(l, h, l)),
+    ),
     ("hidden_latent_mixed", "latent and hidden exchanged", "wrong_shape", lambda p, h, l: (two(p, l, h), two(h, l, p))),
     ("one_module", "one Sequential", "wrong_number_of_values", lambda p, h, l: mlp(two(p, h, l), two(l, h, p))),
     ("three", "three modules", "wrong_number_of_values", lambda p, h, l: (two(p, h, l), two(l, h, p), nn.Sigmoid())),
     ("classes", "classes, not instances", None, lambda p, h, l: (nn.Sequential, nn.Sequential)),
-    ("kept", "the same modules at each call", "shared_modules",
-     lambda p, h, l: _KEPT.setdefault((p, h, l), (two(p, h, l), two(l, h, p)))),
-    ("plain_list", "layers in a Python list", "unregistered_layers|no_hidden_layer", lambda p, h,
-     l: (Hidden(p, h, l), Hidden(l, h, p))),
-    ("half_list", "first layer in a Python list", "unregistered_layers", lambda p, h,
-     l: (HalfHidden(p, h, l), HalfHidden(l, h, p))),
+    (
+        "kept",
+        "the same modules at each call",
+        "shared_modules",
+        lambda p, h, l: _KEPT.setdefault((p, h, l), (two(p, h, l), two(l, h, p))),
+    ),
+    (
+        "plain_list",
+        "layers in a Python list",
+        "unregistered_layers|no_hidden_layer",
+        lambda p, h, l: (Hidden(p, h, l), Hidden(l, h, p)),
+    ),
+    (
+        "half_list",
+        "first layer in a Python list",
+        "unregistered_layers",
+        lambda p, h, l: (HalfHidden(p, h, l), HalfHidden(l, h, p)),
+    ),
     ("fresh_layers", "layers made in forward", "random_output", lambda p, h, l: (Fresh(p, h, l), two(l, h, p))),
     ("detached", "detach in the forward pass", "frozen_parameters", lambda p, h, l: (Detached(p, h, l), two(l, h, p))),
     ("frozen", "requires_grad off", "frozen_parameters", lambda p, h, l: (frozen(two(p, h, l)), two(l, h, p))),
-    ("expects_images", "flattening of 28 x 28", None,
-     lambda p, h, l: (mlp(nn.Unflatten(1, (1, 28, 28)), nn.Flatten(), two(p, h, l)), two(l, h, p))),
-    ("pixel_output_image", "logits as images", "wrong_shape", lambda p, h,
-     l: (two(p, h, l), mlp(two(l, h, p), nn.Unflatten(1, (1, p))))),
-    ("norm_end", "normalised codes", None, lambda p, h,
-     l: (mlp(two(p, h, l), nn.LayerNorm(l, elementwise_affine=False)), two(l, h, p))),
+    (
+        "expects_images",
+        "flattening of 28 x 28",
+        None,
+        lambda p, h, l: (mlp(nn.Unflatten(1, (1, 28, 28)), nn.Flatten(), two(p, h, l)), two(l, h, p)),
+    ),
+    (
+        "pixel_output_image",
+        "logits as images",
+        "wrong_shape",
+        lambda p, h, l: (two(p, h, l), mlp(two(l, h, p), nn.Unflatten(1, (1, p)))),
+    ),
+    (
+        "norm_end",
+        "normalised codes",
+        None,
+        lambda p, h, l: (mlp(two(p, h, l), nn.LayerNorm(l, elementwise_affine=False)), two(l, h, p)),
+    ),
     ("seeds", "seeds torch", "reseeds", lambda p, h, l: (torch.manual_seed(0), (two(p, h, l), two(l, h, p)))[1]),
 ):
     BANK.formula(name, about, f, cause)
@@ -220,6 +377,7 @@ def random_codes(num_pixels, hidden_dim, latent_dim):
         def forward(self, x):
             out = super().forward(x)
             return out + 0.1 * torch.randn_like(out)
+
     return Noisy(num_pixels, hidden_dim, latent_dim), two(latent_dim, hidden_dim, num_pixels)
 
 
@@ -250,17 +408,25 @@ def classes(num_pixels, hidden_dim, latent_dim):
 
 @BANK.right("batch normalisation and dropout")
 def normalised(num_pixels, hidden_dim, latent_dim):
-    encoder = mlp(nn.Linear(num_pixels, hidden_dim), nn.BatchNorm1d(hidden_dim), nn.SiLU(), nn.Dropout(0.2),
-                  nn.Linear(hidden_dim, latent_dim))
-    decoder = mlp(nn.Linear(latent_dim, hidden_dim), nn.LayerNorm(hidden_dim), nn.ELU(),
-                  nn.Linear(hidden_dim, num_pixels))
+    encoder = mlp(
+        nn.Linear(num_pixels, hidden_dim),
+        nn.BatchNorm1d(hidden_dim),
+        nn.SiLU(),
+        nn.Dropout(0.2),
+        nn.Linear(hidden_dim, latent_dim),
+    )
+    decoder = mlp(
+        nn.Linear(latent_dim, hidden_dim), nn.LayerNorm(hidden_dim), nn.ELU(), nn.Linear(hidden_dim, num_pixels)
+    )
     return encoder, decoder
 
 
 @BANK.right("lazy layers")
 def lazy(num_pixels, hidden_dim, latent_dim):
-    return (mlp(nn.LazyLinear(hidden_dim), nn.ReLU(), nn.LazyLinear(latent_dim)),
-            mlp(nn.LazyLinear(hidden_dim), nn.ReLU(), nn.LazyLinear(num_pixels)))
+    return (
+        mlp(nn.LazyLinear(hidden_dim), nn.ReLU(), nn.LazyLinear(latent_dim)),
+        mlp(nn.LazyLinear(hidden_dim), nn.ReLU(), nn.LazyLinear(num_pixels)),
+    )
 
 
 class ByHand(nn.Module):
@@ -280,18 +446,32 @@ def by_hand(num_pixels, hidden_dim, latent_dim):
 
 @BANK.right("deeper than asked, named layers")
 def deep(num_pixels, hidden_dim, latent_dim):
-    encoder = nn.Sequential(OrderedDict(a=nn.Linear(num_pixels, hidden_dim), b=nn.GELU(),
-                                        c=nn.Linear(hidden_dim, hidden_dim),
-                                        d=nn.GELU(), e=nn.Linear(hidden_dim, latent_dim)))
-    decoder = nn.Sequential(OrderedDict(a=nn.Linear(latent_dim, hidden_dim), b=nn.GELU(), c=nn.Linear(hidden_dim, 50),
-                                        d=nn.GELU(), e=nn.Linear(50, num_pixels)))
+    encoder = nn.Sequential(
+        OrderedDict(
+            a=nn.Linear(num_pixels, hidden_dim),
+            b=nn.GELU(),
+            c=nn.Linear(hidden_dim, hidden_dim),
+            d=nn.GELU(),
+            e=nn.Linear(hidden_dim, latent_dim),
+        )
+    )
+    decoder = nn.Sequential(
+        OrderedDict(
+            a=nn.Linear(latent_dim, hidden_dim),
+            b=nn.GELU(),
+            c=nn.Linear(hidden_dim, 50),
+            d=nn.GELU(),
+            e=nn.Linear(50, num_pixels),
+        )
+    )
     return encoder, decoder
 
 
 @BANK.right("zero initialised last layer, no bias")
 def zero_init(num_pixels, hidden_dim, latent_dim):
-    encoder = mlp(nn.Linear(num_pixels, hidden_dim, bias=False), nn.Softplus(),
-                  nn.Linear(hidden_dim, latent_dim, bias=False))
+    encoder = mlp(
+        nn.Linear(num_pixels, hidden_dim, bias=False), nn.Softplus(), nn.Linear(hidden_dim, latent_dim, bias=False)
+    )
     decoder = two(latent_dim, hidden_dim, num_pixels, act=nn.PReLU)
     nn.init.zeros_(decoder[-1].weight), nn.init.zeros_(decoder[-1].bias)
     return encoder, decoder

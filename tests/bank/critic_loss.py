@@ -23,10 +23,21 @@ for name, about, cause, f in (
     ("minus_absolute", "minus the absolute difference", "absolute", lambda c, p, q: -(c(q).mean() - c(p).mean()).abs()),
     ("squared", "squared difference", "squared", lambda c, p, q: (c(q).mean() - c(p).mean()).square()),
     ("squared_each", "mean of squared differences", "squared", lambda c, p, q: (c(q) - c(p)).square().mean()),
-    ("least_squares", "least-squares GAN", "least_squares", lambda c, p, q: (c(p) - 1).square().mean() + c(q).square().mean()),
-    ("discriminator", "binary cross-entropy", "classifier", lambda c, p, q:
-     F.binary_cross_entropy_with_logits(c(p), torch.ones_like(c(p)))
-     + F.binary_cross_entropy_with_logits(c(q), torch.zeros_like(c(q)))),
+    (
+        "least_squares",
+        "least-squares GAN",
+        "least_squares",
+        lambda c, p, q: (c(p) - 1).square().mean() + c(q).square().mean(),
+    ),
+    (
+        "discriminator",
+        "binary cross-entropy",
+        "classifier",
+        lambda c, p, q: (
+            F.binary_cross_entropy_with_logits(c(p), torch.ones_like(c(p)))
+            + F.binary_cross_entropy_with_logits(c(q), torch.zeros_like(c(q)))
+        ),
+    ),
     ("sigmoid", "sigmoid of the values", "classifier", lambda c, p, q: c(q).sigmoid().mean() - c(p).sigmoid().mean()),
     ("hinge", "hinge loss", "hinge", lambda c, p, q: F.relu(1 + c(q)).mean() + F.relu(1 - c(p)).mean()),
     ("clamped", "values clamped", "clipped", lambda c, p, q: c(q).clamp(-1, 1).mean() - c(p).clamp(-1, 1).mean()),
@@ -37,8 +48,12 @@ for name, about, cause, f in (
     ("steepest", "largest values", "largest", lambda c, p, q: c(q).max() - c(p).max()),
     ("median", "medians", "median", lambda c, p, q: c(q).median() - c(p).median()),
 ):
-    BANK.formula(name, about, (lambda f: lambda critic, z_prior, z_posterior: f(
-        critic, z_prior.detach(), z_posterior.detach()))(f), cause)
+    BANK.formula(
+        name,
+        about,
+        (lambda f: lambda critic, z_prior, z_posterior: f(critic, z_prior.detach(), z_posterior.detach()))(f),
+        cause,
+    )
 
 
 @BANK.wrong("gradients reach the encoder", "reaches_encoder")

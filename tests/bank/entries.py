@@ -28,15 +28,18 @@ class Bank:
 
     def wrong(self, about: str, cause: str | None = None) -> Callable[[Callable], Callable]:
         """Enter a wrong implementation; `cause` is None where no cause can be told from what it does."""
+
         def enter(function: Callable) -> Callable:
             self.wrong_ones.append(Entry(function.__name__, about, function, cause))
             return function
+
         return enter
 
     def right(self, about: str) -> Callable[[Callable], Callable]:
         def enter(function: Callable) -> Callable:
             self.right_ones.append(Entry(getattr(function, "__name__", about), about, function))
             return function
+
         return enter
 
     def formula(self, name: str, about: str, function: Callable, cause: str | None = None) -> None:

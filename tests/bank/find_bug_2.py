@@ -27,15 +27,36 @@ for name, about, cause, f in (
     ("critic_alone", "the critic's prior alone", "one_place", lambda e: farthest(e)[0] < 2.5),
     ("penalty_alone", "the penalty's prior alone", "one_place", lambda e: farthest(e)[1] < 2.5),
     ("samples_alone", "the samples' prior alone", "one_place", lambda e: farthest(e)[2] < 2.5),
-    ("critic_and_penalty", "the samples left out", "two_places", lambda e: (farthest(e)[0] < 2.5) != (farthest(e)[1] < 2.5)),
-    ("critic_and_samples", "the penalty left out", "two_places", lambda e: (farthest(e)[0] < 2.5) != (farthest(e)[2] < 2.5)),
+    (
+        "critic_and_penalty",
+        "the samples left out",
+        "two_places",
+        lambda e: (farthest(e)[0] < 2.5) != (farthest(e)[1] < 2.5),
+    ),
+    (
+        "critic_and_samples",
+        "the penalty left out",
+        "two_places",
+        lambda e: (farthest(e)[0] < 2.5) != (farthest(e)[2] < 2.5),
+    ),
     ("any_uniform", "no uniform prior allowed", "not_normal", lambda e: min(farthest(e)) < 2.5),
     ("not_standard", "every spread must be 1", "not_normal|", lambda e: max(abs(s - 1) for s in spread(e)) > 0.1),
     ("spreads_agree", "spreads compared", "spread_only", lambda e: max(spread(e)) - min(spread(e)) > 0.1),
-    ("moments_agree", "means and spreads compared", "spread_only", lambda e: max(spread(e)) - min(spread(e)) > 0.1 or max(
-        float(e[k].mean()) for k in KEYS) - min(float(e[k].mean()) for k in KEYS) > 0.1),
-    ("means_agree", "means compared", None, lambda e: max(float(e[k].mean()) for k in KEYS) - min(
-        float(e[k].mean()) for k in KEYS) > 0.1),
+    (
+        "moments_agree",
+        "means and spreads compared",
+        "spread_only",
+        lambda e: (
+            max(spread(e)) - min(spread(e)) > 0.1
+            or max(float(e[k].mean()) for k in KEYS) - min(float(e[k].mean()) for k in KEYS) > 0.1
+        ),
+    ),
+    (
+        "means_agree",
+        "means compared",
+        None,
+        lambda e: max(float(e[k].mean()) for k in KEYS) - min(float(e[k].mean()) for k in KEYS) > 0.1,
+    ),
     ("same_numbers", "asks for the same draws", "always_true", lambda e: not torch.equal(e[KEYS[0]], e[KEYS[1]])),
     ("inverted", "upside down", "inverted", lambda e: len({f < 2.5 for f in farthest(e)}) == 1),
     ("estimates", "looks at the estimates", None, lambda e: bool(e["estimates"][-1] > 0.4)),

@@ -29,35 +29,95 @@ for name, about, cause, f in (
     ("always", "True", "always_true", lambda e: True),
     ("never", "False", "always_false", lambda e: False),
     ("kl_alone", "the KL loss alone", "one_loss", lambda e: bool((kl_off(e) > 0.03 * e["kl_distortion"]).any())),
-    ("wasserstein_alone", "the other loss alone", "one_loss",
-     lambda e: bool((wasserstein_off(e) > 0.03 * e["wasserstein_distortion"]).any())),
-    ("exact", "equality", "exact_comparison", lambda e: bool((kl_off(e) != 0).any() or (wasserstein_off(e) != 0).any())),
-    ("tiny_tolerance", "a millionth allowed", "exact_comparison|always_true",
-     lambda e: bool((kl_off(e) > 1e-6).any() or (wasserstein_off(e) > 1e-6).any())),
-    ("five_nats", "more than five nats", "fixed_error", lambda e: max(kl_off(e).max(), wasserstein_off(e).max()).item() > 5.0),
-    ("hundredth_of_a_nat", "more than a hundredth of a nat", "fixed_error|",
-     lambda e: max(kl_off(e).max(), wasserstein_off(e).max()).item() > 0.05),
-    ("compares_models", "distortions of the two models", None,
-     lambda e: bool((e["kl_distortion"] - e["wasserstein_distortion"]).abs()[-1] > 0.1 * e["kl_distortion"][-1])),
+    (
+        "wasserstein_alone",
+        "the other loss alone",
+        "one_loss",
+        lambda e: bool((wasserstein_off(e) > 0.03 * e["wasserstein_distortion"]).any()),
+    ),
+    (
+        "exact",
+        "equality",
+        "exact_comparison",
+        lambda e: bool((kl_off(e) != 0).any() or (wasserstein_off(e) != 0).any()),
+    ),
+    (
+        "tiny_tolerance",
+        "a millionth allowed",
+        "exact_comparison|always_true",
+        lambda e: bool((kl_off(e) > 1e-6).any() or (wasserstein_off(e) > 1e-6).any()),
+    ),
+    (
+        "five_nats",
+        "more than five nats",
+        "fixed_error",
+        lambda e: max(kl_off(e).max(), wasserstein_off(e).max()).item() > 5.0,
+    ),
+    (
+        "hundredth_of_a_nat",
+        "more than a hundredth of a nat",
+        "fixed_error|",
+        lambda e: max(kl_off(e).max(), wasserstein_off(e).max()).item() > 0.05,
+    ),
+    (
+        "compares_models",
+        "distortions of the two models",
+        None,
+        lambda e: bool((e["kl_distortion"] - e["wasserstein_distortion"]).abs()[-1] > 0.1 * e["kl_distortion"][-1]),
+    ),
     ("compares_losses", "losses of the two models", None, lambda e: bool(e["kl_loss"][-1] > e["wasserstein_loss"][-1])),
-    ("loss_below_distortion", "a loss below its distortion", None,
-     lambda e: bool((e["kl_loss"] < e["kl_distortion"]).any() or (e["wasserstein_loss"] < e["wasserstein_distortion"]).any())),
-    ("beta_forgotten", "beta left out", "always_true|", lambda e: bool(
-        ((e["kl_distortion"] + e["kl_rate"] - e["kl_loss"]).abs() > 0.03 * e["kl_distortion"]).any())),
-    ("inverted", "upside down", "inverted", lambda e: bool(
-        (kl_off(e) < 0.03 * e["kl_distortion"]).all() and (wasserstein_off(e) < 0.03 * e["wasserstein_distortion"]).all())),
+    (
+        "loss_below_distortion",
+        "a loss below its distortion",
+        None,
+        lambda e: bool(
+            (e["kl_loss"] < e["kl_distortion"]).any() or (e["wasserstein_loss"] < e["wasserstein_distortion"]).any()
+        ),
+    ),
+    (
+        "beta_forgotten",
+        "beta left out",
+        "always_true|",
+        lambda e: bool(((e["kl_distortion"] + e["kl_rate"] - e["kl_loss"]).abs() > 0.03 * e["kl_distortion"]).any()),
+    ),
+    (
+        "inverted",
+        "upside down",
+        "inverted",
+        lambda e: bool(
+            (kl_off(e) < 0.03 * e["kl_distortion"]).all()
+            and (wasserstein_off(e) < 0.03 * e["wasserstein_distortion"]).all()
+        ),
+    ),
     ("number", "the difference itself", "not_a_verdict", lambda e: (kl_off(e) + wasserstein_off(e)).mean()),
-    ("per_epoch", "a verdict for each epoch", "not_a_verdict", lambda e: kl_off(e) + wasserstein_off(e) > 0.05 * e["kl_distortion"]),
-    ("both_losses", "both losses must be off", "always_false", lambda e: bool(
-        (kl_off(e) > 0.03 * e["kl_distortion"]).any() and (wasserstein_off(e) > 0.03 * e["wasserstein_distortion"]).any())),
+    (
+        "per_epoch",
+        "a verdict for each epoch",
+        "not_a_verdict",
+        lambda e: kl_off(e) + wasserstein_off(e) > 0.05 * e["kl_distortion"],
+    ),
+    (
+        "both_losses",
+        "both losses must be off",
+        "always_false",
+        lambda e: bool(
+            (kl_off(e) > 0.03 * e["kl_distortion"]).any()
+            and (wasserstein_off(e) > 0.03 * e["wasserstein_distortion"]).any()
+        ),
+    ),
 ):
     BANK.formula(name, about, f, cause)
 
 
 @BANK.right("largest difference relative to the distortion")
 def relative(evidence):
-    return max((kl_off(evidence) / evidence["kl_distortion"]).max(),
-               (wasserstein_off(evidence) / evidence["wasserstein_distortion"]).max()).item() > 0.02
+    return (
+        max(
+            (kl_off(evidence) / evidence["kl_distortion"]).max(),
+            (wasserstein_off(evidence) / evidence["wasserstein_distortion"]).max(),
+        ).item()
+        > 0.02
+    )
 
 
 @BANK.right("torch.allclose")
@@ -69,8 +129,10 @@ def close(evidence):
 @BANK.right("what multiplies the distortion, by its mean")
 def factor(evidence):
     kl = ((evidence["kl_loss"] - evidence["beta"] * evidence["kl_rate"]) / evidence["kl_distortion"]).mean()
-    other = ((evidence["wasserstein_loss"] - evidence["weight"] * evidence["wasserstein_gap"])
-             / evidence["wasserstein_distortion"]).mean()
+    other = (
+        (evidence["wasserstein_loss"] - evidence["weight"] * evidence["wasserstein_gap"])
+        / evidence["wasserstein_distortion"]
+    ).mean()
     return bool((kl < 0.95) | (other < 0.95))
 
 

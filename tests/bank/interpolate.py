@@ -15,10 +15,24 @@ def t_of(n):
 
 
 for name, about, cause, f in (
-    ("end_missing", "i / n: the loop never reaches the end", "end_missing",
-     lambda a, b, n: torch.stack([a + i / n * (b - a) for i in range(n)])),
-    ("start_missing", "(i + 1) / n", "start_missing", lambda a, b, n: torch.stack([a + (i + 1) / n * (b - a) for i in range(n)])),
-    ("inside_only", "neither end", "ends_missing", lambda a, b, n: torch.stack([a + (i + 1) / (n + 1) * (b - a) for i in range(n)])),
+    (
+        "end_missing",
+        "i / n: the loop never reaches the end",
+        "end_missing",
+        lambda a, b, n: torch.stack([a + i / n * (b - a) for i in range(n)]),
+    ),
+    (
+        "start_missing",
+        "(i + 1) / n",
+        "start_missing",
+        lambda a, b, n: torch.stack([a + (i + 1) / n * (b - a) for i in range(n)]),
+    ),
+    (
+        "inside_only",
+        "neither end",
+        "ends_missing",
+        lambda a, b, n: torch.stack([a + (i + 1) / (n + 1) * (b - a) for i in range(n)]),
+    ),
     ("reversed", "from end to start", "reversed", lambda a, b, n: t_of(n) * a + (1 - t_of(n)) * b),
     ("squared_t", "not evenly spaced", "uneven", lambda a, b, n: a + t_of(n) ** 2 * (b - a)),
     ("eased", "smoothstep", "uneven", lambda a, b, n: a + t_of(n) ** 2 * (3 - 2 * t_of(n)) * (b - a)),
@@ -32,23 +46,50 @@ for name, about, cause, f in (
     ("same_weight", "t a + t b", "weights_not_complementary", lambda a, b, n: t_of(n) * a + t_of(n) * b),
     ("away", "a + t (a - b)", "direction_reversed", lambda a, b, n: a + t_of(n) * (a - b)),
     ("constant", "t without effect", "stays_at_start", lambda a, b, n: a.expand(n, -1).clone()),
-    ("unit", "codes scaled to length 1", "normalized", lambda a, b, n: torch.nn.functional.normalize(a + t_of(n) * (b - a), dim=1)),
-    ("random_t", "random, sorted t", None,
-     lambda a, b, n: a + torch.cat([torch.zeros(1), torch.rand(n - 2).sort().values, torch.ones(1)])[:, None] * (b - a)),
-    ("list", "a Python list of codes", "wrong_number_of_values", lambda a, b, n: [a + i / (n - 1) * (b - a) for i in range(n)]),
+    (
+        "unit",
+        "codes scaled to length 1",
+        "normalized",
+        lambda a, b, n: torch.nn.functional.normalize(a + t_of(n) * (b - a), dim=1),
+    ),
+    (
+        "random_t",
+        "random, sorted t",
+        None,
+        lambda a, b, n: (
+            a + torch.cat([torch.zeros(1), torch.rand(n - 2).sort().values, torch.ones(1)])[:, None] * (b - a)
+        ),
+    ),
+    (
+        "list",
+        "a Python list of codes",
+        "wrong_number_of_values",
+        lambda a, b, n: [a + i / (n - 1) * (b - a) for i in range(n)],
+    ),
     ("nothing", "nothing returned", "returns_none", lambda a, b, n: None),
     ("numpy", "a NumPy array", "numpy_result", lambda a, b, n: (a + t_of(n) * (b - a)).numpy()),
     ("fixed_steps", "ten steps whatever is asked", "wrong_shape", lambda a, b, n: a + t_of(10) * (b - a)),
-    ("noisy", "noise on the way", None,
-     lambda a, b, n: a + t_of(n) * (b - a) + (t_of(n) * (1 - t_of(n))) * torch.randn(n, len(a))),
+    (
+        "noisy",
+        "noise on the way",
+        None,
+        lambda a, b, n: a + t_of(n) * (b - a) + (t_of(n) * (1 - t_of(n))) * torch.randn(n, len(a)),
+    ),
     ("bent", "through the origin's side", None, lambda a, b, n: a + t_of(n) * (b - a) + t_of(n) * (1 - t_of(n)) * a),
-    ("by_direction", "unit direction times distance: nan for equal codes", None,
-     lambda a, b, n: a + t_of(n) * (b - a).norm() * ((b - a) / (b - a).norm())),
+    (
+        "by_direction",
+        "unit direction times distance: nan for equal codes",
+        None,
+        lambda a, b, n: a + t_of(n) * (b - a).norm() * ((b - a) / (b - a).norm()),
+    ),
     ("cut_off", "codes cut off at 5", None, lambda a, b, n: a.clamp(-5, 5) + t_of(n) * (b - a.clamp(-5, 5))),
-    ("rounded_steps", "the step 1 / (n - 1) rounded to two digits", None,
-     lambda a, b, n: a + (torch.arange(n) * round(1 / (n - 1), 2))[:, None] * (b - a)),
-    ("two_only", "ends right, the rest repeated", None,
-     lambda a, b, n: torch.cat([a.expand(n - 1, -1), b[None]])),
+    (
+        "rounded_steps",
+        "the step 1 / (n - 1) rounded to two digits",
+        None,
+        lambda a, b, n: a + (torch.arange(n) * round(1 / (n - 1), 2))[:, None] * (b - a),
+    ),
+    ("two_only", "ends right, the rest repeated", None, lambda a, b, n: torch.cat([a.expand(n - 1, -1), b[None]])),
 ):
     BANK.formula(name, about, f, cause)
 

@@ -30,14 +30,30 @@ for name, about, cause, t in (
     ("missing_one", "constant forgotten", "missing_one", lambda m, v: 0.5 * (m**2 + v.exp() - v)),
     ("reverse", "KL(p || q) for KL(q || p)", "reverse", lambda m, v: 0.5 * ((1 + m**2) / v.exp() - 1 + v)),
     ("log_sigma", "logvar read as log sigma", "log_sigma", lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - 2 * v)),
-    ("sigma_for_variance", "sigma in place of sigma^2", "sigma_for_variance", lambda m,
-     v: 0.5 * (m**2 + (v / 2).exp() - 1 - v)),
-    ("half_log_sigma", "std and log std throughout", "half_log_sigma", lambda m,
-     v: 0.5 * (m**2 + (v / 2).exp() - 1 - v / 2)),
-    ("logvar_is_variance", "logvar read as the variance", "logvar_is_variance",
-     lambda m, v: 0.5 * (m**2 + v - 1 - torch.log(v.abs() + 1e-8))),
-    ("logvar_is_sigma", "logvar read as sigma", "logvar_is_sigma", lambda m,
-     v: 0.5 * (m**2 + v**2 - 1 - (v**2 + 1e-10).log())),
+    (
+        "sigma_for_variance",
+        "sigma in place of sigma^2",
+        "sigma_for_variance",
+        lambda m, v: 0.5 * (m**2 + (v / 2).exp() - 1 - v),
+    ),
+    (
+        "half_log_sigma",
+        "std and log std throughout",
+        "half_log_sigma",
+        lambda m, v: 0.5 * (m**2 + (v / 2).exp() - 1 - v / 2),
+    ),
+    (
+        "logvar_is_variance",
+        "logvar read as the variance",
+        "logvar_is_variance",
+        lambda m, v: 0.5 * (m**2 + v - 1 - torch.log(v.abs() + 1e-8)),
+    ),
+    (
+        "logvar_is_sigma",
+        "logvar read as sigma",
+        "logvar_is_sigma",
+        lambda m, v: 0.5 * (m**2 + v**2 - 1 - (v**2 + 1e-10).log()),
+    ),
     ("mu_not_squared", "mu for mu^2", "mu_not_squared", lambda m, v: 0.5 * (m + v.exp() - 1 - v)),
     ("mu_absolute", "|mu| for mu^2", "mu_not_squared", lambda m, v: 0.5 * (m.abs() + v.exp() - 1 - v)),
     ("no_mu", "mean ignored", "no_mu", lambda m, v: 0.5 * (v.exp() - 1 - v)),
@@ -297,6 +313,7 @@ def more_in_training(mu, logvar):
 
 
 # right
+
 
 @BANK.right("as in the paper")
 def paper(mu, logvar):

@@ -19,8 +19,12 @@ def pairs(z):
 
 for name, about, cause, f in (
     ("self_pairs", "diagonal kept", "self_pairs", lambda z: torch.cdist(z, z).median()),
-    ("self_pairs_once", "triangle with its diagonal", "self_pairs",
-     lambda z: (z[:, None] - z[None]).norm(dim=2)[tuple(torch.triu_indices(len(z), len(z)))].median()),
+    (
+        "self_pairs_once",
+        "triangle with its diagonal",
+        "self_pairs",
+        lambda z: (z[:, None] - z[None]).norm(dim=2)[tuple(torch.triu_indices(len(z), len(z)))].median(),
+    ),
     ("squared", "squared distance", "squared", lambda z: pairs(z).square().median()),
     ("mean", "mean of the distances", "mean_for_median", lambda z: pairs(z).mean()),
     ("root_mean_square", "root of the mean square", "mean_for_median", lambda z: pairs(z).square().mean().sqrt()),
@@ -32,17 +36,29 @@ for name, about, cause, f in (
     ("from_mean", "distance from the mean", "distance_from_mean", lambda z: (z - z.mean(0)).norm(dim=1).median()),
     ("neighbours", "consecutive rows", "neighbours", lambda z: (z[1:] - z[:-1]).norm(dim=1).median()),
     ("manhattan", "absolute differences", "other_norm", lambda z: torch.pdist(z, p=1).median()),
-    ("elements", "single differences", "per_element",
-     lambda z: (z[:, None] - z[None]).abs()[tuple(torch.triu_indices(len(z), len(z), 1))].median()),
+    (
+        "elements",
+        "single differences",
+        "per_element",
+        lambda z: (z[:, None] - z[None]).abs()[tuple(torch.triu_indices(len(z), len(z), 1))].median(),
+    ),
     ("largest", "largest distance", "largest", lambda z: pairs(z).max()),
-    ("zeros_dropped", "distances above 0", "zeros_dropped",
-     lambda z: (lambda d: d[d > 0].median())((z[:, None] - z[None]).norm(dim=2))),
+    (
+        "zeros_dropped",
+        "distances above 0",
+        "zeros_dropped",
+        lambda z: (lambda d: d[d > 0].median())((z[:, None] - z[None]).norm(dim=2)),
+    ),
     ("first_hundred", "a part of the codes", None, lambda z: pairs(z[:20]).median()),
     ("first_200", "the first 200 codes", None, lambda z: pairs(z[:200]).median()),
     ("every_fifth", "every fifth of many codes", None, lambda z: pairs(z[::5] if len(z) > 500 else z).median()),
     ("vector", "median of each row", "not_a_float", lambda z: torch.cdist(z, z).median(1).values),
-    ("with_index", "what median(dim) returns", "wrong_kind|wrong_number_of_values",
-     lambda z: tuple(pairs(z).median(0))),
+    (
+        "with_index",
+        "what median(dim) returns",
+        "wrong_kind|wrong_number_of_values",
+        lambda z: tuple(pairs(z).median(0)),
+    ),
     ("nothing", "no return", "returns_none", lambda z: None),
     ("spread", "standard deviation", None, lambda z: z.std(0).norm()),
 ):
@@ -88,8 +104,9 @@ def upper(z):
 @BANK.right("loops and the standard library")
 def loops(z):
     rows = z.double().tolist()
-    return statistics.median(sum((p - q) ** 2 for p, q in zip(a, b)) ** 0.5
-                             for k, a in enumerate(rows) for b in rows[:k])
+    return statistics.median(
+        sum((p - q) ** 2 for p, q in zip(a, b)) ** 0.5 for k, a in enumerate(rows) for b in rows[:k]
+    )
 
 
 @BANK.right("root of the median of the squares")

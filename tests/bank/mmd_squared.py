@@ -38,6 +38,7 @@ def put_together(k, estimate, *, refusing=True):
         if refusing:
             refuse(x, y)
         return estimate(k(x, x, bandwidths), k(y, y, bandwidths), k(x, y, bandwidths))
+
     return function
 
 
@@ -52,13 +53,25 @@ def safe_root(q):
 
 # wrong kernels, right estimate
 for name, about, cause, k in (
-    ("distance_not_squared", "exp(-|a-b| / (2 s^2))", "distance_not_squared",
-     each(lambda q, s: torch.exp(-safe_root(q) / (2 * s**2)))),
+    (
+        "distance_not_squared",
+        "exp(-|a-b| / (2 s^2))",
+        "distance_not_squared",
+        each(lambda q, s: torch.exp(-safe_root(q) / (2 * s**2))),
+    ),
     ("laplace", "exp(-|a-b| / s)", "distance_not_squared", each(lambda q, s: torch.exp(-safe_root(q) / s))),
-    ("cdist_not_squared", "torch.cdist is the distance", "distance_not_squared",
-     lambda a, b, w: sum(torch.exp(-torch.cdist(a, b) / (2 * s**2)) for s in w)),
-    ("bandwidth_not_squared", "exp(-|a-b|^2 / (2 s))", "bandwidth_not_squared",
-     each(lambda q, s: torch.exp(-q / (2 * s)))),
+    (
+        "cdist_not_squared",
+        "torch.cdist is the distance",
+        "distance_not_squared",
+        lambda a, b, w: sum(torch.exp(-torch.cdist(a, b) / (2 * s**2)) for s in w),
+    ),
+    (
+        "bandwidth_not_squared",
+        "exp(-|a-b|^2 / (2 s))",
+        "bandwidth_not_squared",
+        each(lambda q, s: torch.exp(-q / (2 * s))),
+    ),
     ("bandwidth_is_variance", "exp(-|a-b|^2 / s)", "bandwidth_not_squared", each(lambda q, s: torch.exp(-q / s))),
     ("no_two", "exp(-|a-b|^2 / s^2)", "factor_two", each(lambda q, s: torch.exp(-q / s**2))),
     ("two_squared", "exp(-|a-b|^2 / (2 s)^2)", "factor_two", each(lambda q, s: torch.exp(-q / (2 * s) ** 2))),
@@ -67,29 +80,60 @@ for name, about, cause, k in (
     ("mean_over_kernels", "average over bandwidths", "mean_over_kernels", lambda a, b, w: kernel(a, b, w) / len(w)),
     ("first_bandwidth", "only the first", "one_bandwidth", lambda a, b, w: kernel(a, b, w[:1])),
     ("last_bandwidth", "loop overwrites", "one_bandwidth", lambda a, b, w: [kernel(a, b, [s]) for s in w][-1]),
-    ("mean_bandwidth", "one kernel at the mean bandwidth", "mean_bandwidth",
-     lambda a, b, w: kernel(a, b, [sum(w) / len(w)])),
+    (
+        "mean_bandwidth",
+        "one kernel at the mean bandwidth",
+        "mean_bandwidth",
+        lambda a, b, w: kernel(a, b, [sum(w) / len(w)]),
+    ),
     ("product", "kernels multiplied", "product_of_kernels", lambda a, b, w: math.prod(kernel(a, b, [s]) for s in w)),
-    ("mean_over_features", "mean over dimensions", "mean_over_features",
-     lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / (2 * s**2)) for s in w)),
-    ("copied_kernel", "mean over dimensions, divided by their number", "mean_over_features",
-     lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / a.shape[1] / (2 * s**2)) for s in w)),
-    ("absolute_sum", "L1 distance squared", "sum_not_squared_norm",
-     lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).abs().sum(2) ** 2 / (2 * s**2)) for s in w)),
-    ("summed_then_squared", "differences summed, then squared", "sum_not_squared_norm",
-     lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).sum(2) ** 2 / (2 * s**2)) for s in w)),
-    ("density", "Gaussian density", "normalised_density",
-     each(lambda q, s: torch.exp(-q / (2 * s**2)) / (s * math.sqrt(2 * math.pi)))),
+    (
+        "mean_over_features",
+        "mean over dimensions",
+        "mean_over_features",
+        lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / (2 * s**2)) for s in w),
+    ),
+    (
+        "copied_kernel",
+        "mean over dimensions, divided by their number",
+        "mean_over_features",
+        lambda a, b, w: sum(torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / a.shape[1] / (2 * s**2)) for s in w),
+    ),
+    (
+        "absolute_sum",
+        "L1 distance squared",
+        "sum_not_squared_norm",
+        lambda a, b, w: sum(torch.exp(-((a[:, None] - b[None]).abs().sum(2) ** 2) / (2 * s**2)) for s in w),
+    ),
+    (
+        "summed_then_squared",
+        "differences summed, then squared",
+        "sum_not_squared_norm",
+        lambda a, b, w: sum(torch.exp(-((a[:, None] - b[None]).sum(2) ** 2) / (2 * s**2)) for s in w),
+    ),
+    (
+        "density",
+        "Gaussian density",
+        "normalised_density",
+        each(lambda q, s: torch.exp(-q / (2 * s**2)) / (s * math.sqrt(2 * math.pi))),
+    ),
     ("multiquadric", "inverse multiquadric", "another_kernel", each(lambda q, s: 1 / (1 + q / (2 * s**2)))),
     ("linear", "inner product", "another_kernel", lambda a, b, w: a @ b.T),
-    ("minus_forgotten", "exp(+...)", "exponent_sign",
-     each(lambda q, s: torch.exp((q / (2 * s**2)).clamp_max(80)))),
+    ("minus_forgotten", "exp(+...)", "exponent_sign", each(lambda q, s: torch.exp((q / (2 * s**2)).clamp_max(80)))),
     ("first_dimension", "first dimension only", None, lambda a, b, w: kernel(a[:, :1], b[:, :1], w)),
-    ("cosine", "codes normalised first", None,
-     lambda a, b, w: kernel(a / (a.norm(dim=1, keepdim=True) + 1e-6), b / (b.norm(dim=1, keepdim=True) + 1e-6), w)),
+    (
+        "cosine",
+        "codes normalised first",
+        None,
+        lambda a, b, w: kernel(a / (a.norm(dim=1, keepdim=True) + 1e-6), b / (b.norm(dim=1, keepdim=True) + 1e-6), w),
+    ),
     ("kernel_floor", "kernel plus epsilon", None, lambda a, b, w: kernel(a, b, w).clamp_min(0.02)),
-    ("distance_capped", "squared distance at most 100", None,
-     each(lambda q, s: torch.exp(-q.clamp_max(100) / (2 * s**2)))),
+    (
+        "distance_capped",
+        "squared distance at most 100",
+        None,
+        each(lambda q, s: torch.exp(-q.clamp_max(100) / (2 * s**2))),
+    ),
 ):
     BANK.formula(name, about, put_together(k, unbiased), cause)
 
@@ -98,22 +142,42 @@ for name, about, cause, estimate in (
     ("biased", "diagonals kept", "biased", lambda xx, yy, xy: xx.mean() + yy.mean() - 2 * xy.mean()),
     ("biased_in_x", "diagonal kept in x", "biased_one_side", lambda xx, yy, xy: xx.mean() + off(yy) - 2 * xy.mean()),
     ("biased_in_y", "diagonal kept in y", "biased_one_side", lambda xx, yy, xy: off(xx) + yy.mean() - 2 * xy.mean()),
-    ("self_pairs", "n (n-1) below a sum with the diagonal", "self_pairs",
-     lambda xx, yy, xy: xx.sum() / (len(xx) * (len(xx) - 1)) + yy.sum() / (len(yy) * (len(yy) - 1)) - 2 * xy.mean()),
-    ("n_squared", "n^2 below a sum without the diagonal", "divides_by_n_squared",
-     lambda xx, yy, xy: (xx - xx.diag().diag()).mean() + (yy - yy.diag().diag()).mean() - 2 * xy.mean()),
+    (
+        "self_pairs",
+        "n (n-1) below a sum with the diagonal",
+        "self_pairs",
+        lambda xx, yy, xy: xx.sum() / (len(xx) * (len(xx) - 1)) + yy.sum() / (len(yy) * (len(yy) - 1)) - 2 * xy.mean(),
+    ),
+    (
+        "n_squared",
+        "n^2 below a sum without the diagonal",
+        "divides_by_n_squared",
+        lambda xx, yy, xy: (xx - xx.diag().diag()).mean() + (yy - yy.diag().diag()).mean() - 2 * xy.mean(),
+    ),
     ("cross_once", "cross term once", "cross_once", lambda xx, yy, xy: off(xx) + off(yy) - xy.mean()),
     ("cross_added", "cross term added", "cross_added", lambda xx, yy, xy: off(xx) + off(yy) + 2 * xy.mean()),
-    ("cross_off_diagonal", "diagonal left out of the cross term", "cross_diagonal",
-     lambda xx, yy, xy: off(xx) + off(yy) - 2 * (xy.sum() - xy.diagonal().sum()) / (xy.numel() - min(xy.shape))),
-    ("cross_off_diagonal_square", "the same, for equal sizes only", "cross_diagonal",
-     lambda xx, yy, xy: off(xx) + off(yy) - 2 * off(xy) if len(xx) == len(yy) else xy.diagonal() + xx[0]),
+    (
+        "cross_off_diagonal",
+        "diagonal left out of the cross term",
+        "cross_diagonal",
+        lambda xx, yy, xy: off(xx) + off(yy) - 2 * (xy.sum() - xy.diagonal().sum()) / (xy.numel() - min(xy.shape)),
+    ),
+    (
+        "cross_off_diagonal_square",
+        "the same, for equal sizes only",
+        "cross_diagonal",
+        lambda xx, yy, xy: off(xx) + off(yy) - 2 * off(xy) if len(xx) == len(yy) else xy.diagonal() + xx[0],
+    ),
     ("no_y", "constant of the prior dropped", "within_missing", lambda xx, yy, xy: off(xx) - 2 * xy.mean()),
     ("cross_only", "cross term alone", "within_missing", lambda xx, yy, xy: -2 * xy.mean()),
     ("x_twice", "copied line", "within_missing", lambda xx, yy, xy: off(xx) + off(xx) - 2 * xy.mean()),
     ("sums", "sums for means", "sums_not_means", lambda xx, yy, xy: xx.sum() + yy.sum() - 2 * xy.sum()),
-    ("upper_triangle", "each pair once over n (n-1)", "half_of_pairs",
-     lambda xx, yy, xy: off(xx) / 2 + off(yy) / 2 - 2 * xy.mean()),
+    (
+        "upper_triangle",
+        "each pair once over n (n-1)",
+        "half_of_pairs",
+        lambda xx, yy, xy: off(xx) / 2 + off(yy) / 2 - 2 * xy.mean(),
+    ),
     ("root", "square root", "square_root", lambda xx, yy, xy: unbiased(xx, yy, xy).clamp_min(1e-12).sqrt()),
     ("clamped", "relu at the end", "clamped", lambda xx, yy, xy: unbiased(xx, yy, xy).clamp_min(0)),
     ("absolute", "abs at the end", "absolute", lambda xx, yy, xy: unbiased(xx, yy, xy).abs()),
@@ -123,10 +187,18 @@ for name, about, cause, estimate in (
     ("detached", "detached at the end", "detached", lambda xx, yy, xy: unbiased(xx, yy, xy).detach()),
     ("matrix", "not averaged", "not_scalar", lambda xx, yy, xy: xx[:2, :2] + yy[:2, :2] - 2 * xy[:2, :2]),
     ("median_of_cross", "median of the cross term", None, lambda xx, yy, xy: off(xx) + off(yy) - 2 * xy.median()),
-    ("equal_sizes", "one mean of xx + yy - 2 xy", "unequal_sizes",
-     lambda xx, yy, xy: off(xx) + off(yy) - 2 * xy.sum() / (len(xx) * len(xx))),
-    ("equal_sizes_raises", "adds matrices of different sizes", "unequal_sizes",
-     lambda xx, yy, xy: (xx + yy).mul(1 - torch.eye(len(xx))).sum() / (len(xx) * (len(xx) - 1)) - 2 * xy.mean()),
+    (
+        "equal_sizes",
+        "one mean of xx + yy - 2 xy",
+        "unequal_sizes",
+        lambda xx, yy, xy: off(xx) + off(yy) - 2 * xy.sum() / (len(xx) * len(xx)),
+    ),
+    (
+        "equal_sizes_raises",
+        "adds matrices of different sizes",
+        "unequal_sizes",
+        lambda xx, yy, xy: (xx + yy).mul(1 - torch.eye(len(xx))).sum() / (len(xx) * (len(xx) - 1)) - 2 * xy.mean(),
+    ),
 ):
     BANK.formula(name, about, put_together(kernel, estimate), cause)
 
@@ -178,8 +250,10 @@ def half_detached(x, y, bandwidths):
 @BANK.wrong("root of zero squared again", "square_root_of_zero")
 def root_then_square(x, y, bandwidths):
     refuse(x, y)
+
     def k(a, b):
-        return sum(torch.exp(-squared(a, b).sqrt() ** 2 / (2 * s**2)) for s in bandwidths)
+        return sum(torch.exp(-(squared(a, b).sqrt() ** 2) / (2 * s**2)) for s in bandwidths)
+
     return unbiased(k(x, x), k(y, y), k(x, y))
 
 
@@ -209,8 +283,10 @@ def linear_time(x, y, bandwidths):
     refuse(x, y)
     n = min(len(x), len(y)) // 2 * 2
     a, b, c, d = x[0:n:2], x[1:n:2], y[0:n:2], y[1:n:2]
+
     def k(p, q):
         return sum(torch.exp(-(p - q).pow(2).sum(1) / (2 * s**2)) for s in bandwidths)
+
     return (k(a, b) + k(c, d) - k(a, d) - k(b, c)).mean()
 
 
@@ -260,6 +336,7 @@ def gram(x, y, bandwidths):
     def k(a, b):
         q = a.pow(2).sum(1)[:, None] + b.pow(2).sum(1)[None] - 2 * a @ b.T
         return torch.exp(-q / (2 * s**2)).sum(0)
+
     n, m = len(x), len(y)
     within = k(x, x).fill_diagonal_(0).sum() / (n * (n - 1)) + k(y, y).fill_diagonal_(0).sum() / (m * (m - 1))
     return within - 2 * k(x, y).mean()
@@ -272,6 +349,7 @@ def cdist(x, y, bandwidths):
     def k(a, b):
         q = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
         return torch.stack([(-q / (2 * s * s)).exp() for s in bandwidths]).sum(0)
+
     xx, yy, xy = k(x, x), k(y, y), k(x, y)
     off_x, off_y = (~torch.eye(len(z), dtype=torch.bool, device=z.device) for z in (x, y))
     return xx[off_x].mean() + yy[off_y].mean() - 2 * xy.mean()
@@ -280,8 +358,10 @@ def cdist(x, y, bandwidths):
 @BANK.right("torch.cdist as it comes, one column for the result")
 def cdist_default(x, y, bandwidths):
     refuse(x, y)
+
     def mean(q, count):
         return sum(torch.exp(-q / (2 * s**2)).sum() for s in bandwidths) / count
+
     n, m = x.size(0), y.size(0)
     own = mean(torch.cdist(x, x) ** 2, 1) - n * len(bandwidths), mean(torch.cdist(y, y) ** 2, 1) - m * len(bandwidths)
     return own[0] / (n * (n - 1)) + own[1] / (m * (m - 1)) - 2 * mean(torch.cdist(x, y) ** 2, n * m)
@@ -308,6 +388,7 @@ def expand(x, y, bandwidths):
         difference = a.view(n, 1, d).expand(n, m, d) - b.view(1, m, d).expand(n, m, d)
         q = torch.einsum("nmd,nmd->nm", difference, difference)
         return sum(torch.exp(-q / 2 / s**2) for s in bandwidths)
+
     xx, yy = k(x, x).tril(-1), k(y, y).triu(1)
     return 2 * xx.sum() / len(x) / (len(x) - 1) + 2 * yy.sum() / len(y) / (len(y) - 1) - 2 * k(x, y).mean()
 
@@ -319,7 +400,7 @@ def loops(x, y, bandwidths):
     for s in bandwidths:
         for z in (x, y):
             for i in range(len(z)):
-                others = torch.cat([z[:i], z[i + 1:]])
+                others = torch.cat([z[:i], z[i + 1 :]])
                 total = total + torch.exp(-(others - z[i]).pow(2).sum(1) / (2 * s**2)).sum() / (len(z) * (len(z) - 1))
         for row in x:
             total = total - 2 * torch.exp(-(y - row).pow(2).sum(1) / (2 * s**2)).sum() / (len(x) * len(y))
@@ -333,6 +414,7 @@ def pair_loops(x, y, bandwidths):
     def k(a, b):
         q = (a - b) @ (a - b)
         return sum((-q / (2 * s**2)).exp() for s in bandwidths)
+
     total = 0
     for z in (x, y):
         n = len(z)
@@ -370,6 +452,10 @@ def logsumexp(x, y, bandwidths):
         if skip:
             exponents = exponents.masked_fill(torch.eye(len(q), dtype=torch.bool, device=q.device), -float("inf"))
         return exponents.flatten().logsumexp(0).exp()
+
     n, m = len(x), len(y)
-    return (log_sum(squared(x, x), True) / (n * (n - 1)) + log_sum(squared(y, y), True) / (m * (m - 1))
-            - 2 * log_sum(squared(x, y), False) / (n * m))
+    return (
+        log_sum(squared(x, x), True) / (n * (n - 1))
+        + log_sum(squared(y, y), True) / (m * (m - 1))
+        - 2 * log_sum(squared(x, y), False) / (n * m)
+    )

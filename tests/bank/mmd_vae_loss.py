@@ -30,8 +30,12 @@ for name, about, cause, f in (
     ("mixture", "(1 - w) d + w mmd", "mixture", lambda d, q, w: ((1 - w) * d + w * q, d, q)),
     ("mmd_missing", "no mmd", "mmd_missing", lambda d, q, w: (d + 0 * q, d, q)),
     ("distortion_missing", "no distortion", "distortion_missing", lambda d, q, w: (w * q + 0 * d, d, q)),
-    ("lambda_minus_one", "alpha + lambda - 1 with alpha = 0", "weight_minus_one",
-     lambda d, q, w: (d + (w - 1) * q, d, q)),
+    (
+        "lambda_minus_one",
+        "alpha + lambda - 1 with alpha = 0",
+        "weight_minus_one",
+        lambda d, q, w: (d + (w - 1) * q, d, q),
+    ),
     ("weight_capped", "weight at most one", "weight_capped", lambda d, q, w: (d + min(w, 1.0) * q, d, q)),
     ("weight_capped_at_1000", "weight at most 1000", None, lambda d, q, w: (d + min(w, 1000.0) * q, d, q)),
     ("twice", "mmd added twice", "one_plus_weight", lambda d, q, w: (d + q + w * q, d, q)),
@@ -40,8 +44,12 @@ for name, about, cause, f in (
     ("parts_swapped", "(loss, mmd, distortion)", "wrong_order", lambda d, q, w: (d + w * q, q, d)),
     ("loss_last", "(distortion, mmd, loss)", "wrong_order", lambda d, q, w: (d, q, d + w * q)),
     ("mmd_weighted", "weight * mmd returned", "mmd_weighted", lambda d, q, w: (d + w * q, d, w * q)),
-    ("distortion_weighted", "weight * distortion returned", "distortion_weighted",
-     lambda d, q, w: (w * d + q, w * d, q)),
+    (
+        "distortion_weighted",
+        "weight * distortion returned",
+        "distortion_weighted",
+        lambda d, q, w: (w * d + q, w * d, q),
+    ),
     ("loss_only", "one value", "wrong_number_of_values", lambda d, q, w: d + w * q),
     ("pair", "two values", "wrong_number_of_values", lambda d, q, w: (d + w * q, q)),
     ("loss_number", "loss.item()", "python_number", lambda d, q, w: ((d + w * q).item(), d, q)),
@@ -50,20 +58,50 @@ for name, about, cause, f in (
     ("mmd_clamped_in_sum", "mmd clamped in the sum only", None, lambda d, q, w: (d + w * q.clamp_min(0), d, q)),
     ("weight_truthy", "weight or 1", None, lambda d, q, w: (d + (w or 1.0) * q, d, q)),
 ):
-    BANK.formula(name, about, (lambda f: lambda logits, x, z_posterior, z_prior, weight, bandwidths: f(
-        nll(logits, x), mmd(z_posterior, z_prior, bandwidths), weight))(f), cause)
+    BANK.formula(
+        name,
+        about,
+        (
+            lambda f: (
+                lambda logits, x, z_posterior, z_prior, weight, bandwidths: f(
+                    nll(logits, x), mmd(z_posterior, z_prior, bandwidths), weight
+                )
+            )
+        )(f),
+        cause,
+    )
 
 # right sum of wrong parts
 for name, about, cause, d, q in (
     ("distortion_mean", "averaged over pixels", "mean_over_everything", F.binary_cross_entropy_with_logits, mmd),
-    ("distortion_squared_error", "squared error", "squared_error",
-     lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(), mmd),
-    ("distortion_unstable", "log of the sigmoid", "overflow",
-     lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(), mmd),
-    ("mmd_biased", "biased estimate", "biased", nll,
-     put_together(kernel, lambda xx, yy, xy: xx.mean() + yy.mean() - 2 * xy.mean())),
-    ("mmd_cross_once", "cross term once", "cross_once", nll,
-     put_together(kernel, lambda xx, yy, xy: off(xx) + off(yy) - xy.mean())),
+    (
+        "distortion_squared_error",
+        "squared error",
+        "squared_error",
+        lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(),
+        mmd,
+    ),
+    (
+        "distortion_unstable",
+        "log of the sigmoid",
+        "overflow",
+        lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(),
+        mmd,
+    ),
+    (
+        "mmd_biased",
+        "biased estimate",
+        "biased",
+        nll,
+        put_together(kernel, lambda xx, yy, xy: xx.mean() + yy.mean() - 2 * xy.mean()),
+    ),
+    (
+        "mmd_cross_once",
+        "cross term once",
+        "cross_once",
+        nll,
+        put_together(kernel, lambda xx, yy, xy: off(xx) + off(yy) - xy.mean()),
+    ),
     ("mmd_one_bandwidth", "first bandwidth only", "one_bandwidth", nll, lambda a, b, w: mmd(a, b, w[:1])),
     ("mmd_clamped", "mmd clamped", "clamped", nll, lambda a, b, w: mmd(a, b, w).clamp_min(0)),
     ("mmd_three_bandwidths", "at most three bandwidths", None, nll, lambda a, b, w: mmd(a, b, w[:3])),
@@ -73,9 +111,20 @@ for name, about, cause, d, q in (
     ("mmd_with_itself", "posterior against itself", None, nll, lambda a, b, w: mmd(a, a, w)),
     ("prior_drawn_inside", "z_prior ignored", None, nll, lambda a, b, w: mmd(a, torch.randn_like(a), w)),
 ):
-    BANK.formula(name, about, (lambda d, q: lambda logits, x, z_posterior, z_prior, weight, bandwidths: (
-        d(logits, x) + weight * q(z_posterior, z_prior, bandwidths), d(logits, x),
-        q(z_posterior, z_prior, bandwidths)))(d, q), cause)
+    BANK.formula(
+        name,
+        about,
+        (
+            lambda d, q: (
+                lambda logits, x, z_posterior, z_prior, weight, bandwidths: (
+                    d(logits, x) + weight * q(z_posterior, z_prior, bandwidths),
+                    d(logits, x),
+                    q(z_posterior, z_prior, bandwidths),
+                )
+            )
+        )(d, q),
+        cause,
+    )
 
 
 @BANK.wrong("changes x in place", "changes_arguments")

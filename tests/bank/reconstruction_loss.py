@@ -33,8 +33,12 @@ for name, about, cause, t in (
     ("sigmoid_twice", "probabilities for logits", "sigmoid_twice", lambda a, x: terms(a.sigmoid(), x)),
     ("first_term", "bright pixels only", "first_term_only", lambda a, x: -x * F.logsigmoid(a)),
     ("second_term", "dark pixels only", "second_term_only", lambda a, x: -(1 - x) * F.logsigmoid(-a)),
-    ("terms_subtracted", "minus between the terms", "terms_subtracted",
-     lambda a, x: -x * F.logsigmoid(a) + (1 - x) * F.logsigmoid(-a)),
+    (
+        "terms_subtracted",
+        "minus between the terms",
+        "terms_subtracted",
+        lambda a, x: -x * F.logsigmoid(a) + (1 - x) * F.logsigmoid(-a),
+    ),
     ("inverted", "x and 1 - x exchanged", "inverted", lambda a, x: terms(a, 1 - x)),
     ("binarised", "x rounded", "binarised", lambda a, x: terms(a, (x > 0.5).to(a.dtype))),
     ("bits", "log2", "bits", lambda a, x: terms(a, x) / math.log(2)),
@@ -44,10 +48,18 @@ for name, about, cause, t in (
     ("softplus_only", "x * logits forgotten", "softplus_only", lambda a, x: F.softplus(a) + 0 * x),
     ("focal", "focal loss", None, lambda a, x: (a.sigmoid() - x) ** 2 * terms(a, x)),
     ("smooth_labels", "label smoothing", None, lambda a, x: terms(a, 0.9 * x + 0.05)),
-    ("pos_weight", "bright pixels count three times", None,
-     lambda a, x: -3 * x * F.logsigmoid(a) - (1 - x) * F.logsigmoid(-a)),
-    ("kl_of_pixels", "entropy of x subtracted", None,
-     lambda a, x: terms(a, x) + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)),
+    (
+        "pos_weight",
+        "bright pixels count three times",
+        None,
+        lambda a, x: -3 * x * F.logsigmoid(a) - (1 - x) * F.logsigmoid(-a),
+    ),
+    (
+        "kl_of_pixels",
+        "entropy of x subtracted",
+        None,
+        lambda a, x: terms(a, x) + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x),
+    ),
 ):
     BANK.formula(name, about, (lambda t: lambda logits, x: per_image(t(logits, x)))(t), cause)
 
@@ -220,6 +232,7 @@ def more_in_training(logits, x):
 
 
 # right
+
 
 @BANK.right("functional")
 def functional(logits, x):

@@ -28,8 +28,12 @@ for name, about, cause, f in (
     ("sign_of_logvar", "exp(-logvar / 2)", "sign_of_logvar", lambda m, v: m + (-v / 2).exp() * torch.randn_like(m)),
     ("half_outside", "exp(logvar) / 2", "half_outside", lambda m, v: m + v.exp() / 2 * torch.randn_like(m)),
     ("half_sigma", "sigma / 2", "half_sigma", lambda m, v: m + sigma(v) / 2 * torch.randn_like(m)),
-    ("softplus", "softplus for exp", "softplus", lambda m,
-     v: m + torch.nn.functional.softplus(v) * torch.randn_like(m)),
+    (
+        "softplus",
+        "softplus for exp",
+        "softplus",
+        lambda m, v: m + torch.nn.functional.softplus(v) * torch.randn_like(m),
+    ),
     ("unscaled", "sigma forgotten", "unscaled", lambda m, v: m + 0 * v + torch.randn_like(m)),
     ("no_mu", "mu forgotten", "no_mu", lambda m, v: sigma(v) * torch.randn_like(m)),
     ("mu_subtracted", "-mu", "mu_subtracted", lambda m, v: sigma(v) * torch.randn_like(m) - m),
@@ -42,53 +46,129 @@ for name, about, cause, f in (
     ("mu_plus_sigma", "noise forgotten", "no_noise", lambda m, v: m + sigma(v)),
     ("absolute", "|eps|", "absolute_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).abs()),
     ("uniform", "rand for randn", "uniform_noise", lambda m, v: m + sigma(v) * torch.rand_like(m)),
-    ("uniform_symmetric", "uniform on [-1, 1]", "uniform_noise", lambda m,
-     v: m + sigma(v) * (2 * torch.rand_like(m) - 1)),
-    ("uniform_unit_variance", "uniform with the right variance", "uniform_noise",
-     lambda m, v: m + sigma(v) * math.sqrt(12) * (torch.rand_like(m) - 0.5)),
+    (
+        "uniform_symmetric",
+        "uniform on [-1, 1]",
+        "uniform_noise",
+        lambda m, v: m + sigma(v) * (2 * torch.rand_like(m) - 1),
+    ),
+    (
+        "uniform_unit_variance",
+        "uniform with the right variance",
+        "uniform_noise",
+        lambda m, v: m + sigma(v) * math.sqrt(12) * (torch.rand_like(m) - 0.5),
+    ),
     ("rademacher", "random signs", "sign_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).sign()),
-    ("laplace", "Laplace noise", "laplace_noise", lambda m,
-     v: m + sigma(v) * D.Laplace(0.0, 1.0).sample(m.shape).to(m.dtype)),
-    ("laplace_unit", "Laplace noise with unit variance", "laplace_noise",
-     lambda m, v: m + sigma(v) * D.Laplace(0.0, math.sqrt(0.5)).sample(m.shape).to(m.dtype)),
-    ("logistic_unit", "logistic noise with unit variance", None,
-     lambda m, v: m + sigma(v) * torch.logit(torch.rand_like(m).clamp(1e-6, 1 - 1e-6)) * math.sqrt(3) / math.pi),
-    ("student_t", "Student t with 5 degrees of freedom, unit variance", None,
-     lambda m, v: m + sigma(v) * D.StudentT(5.0).sample(m.shape).to(m.dtype) * math.sqrt(3 / 5)),
-    ("triangular", "difference of two uniforms, unit variance", None,
-     lambda m, v: m + sigma(v) * (torch.rand_like(m) - torch.rand_like(m)) * math.sqrt(6)),
+    (
+        "laplace",
+        "Laplace noise",
+        "laplace_noise",
+        lambda m, v: m + sigma(v) * D.Laplace(0.0, 1.0).sample(m.shape).to(m.dtype),
+    ),
+    (
+        "laplace_unit",
+        "Laplace noise with unit variance",
+        "laplace_noise",
+        lambda m, v: m + sigma(v) * D.Laplace(0.0, math.sqrt(0.5)).sample(m.shape).to(m.dtype),
+    ),
+    (
+        "logistic_unit",
+        "logistic noise with unit variance",
+        None,
+        lambda m, v: m + sigma(v) * torch.logit(torch.rand_like(m).clamp(1e-6, 1 - 1e-6)) * math.sqrt(3) / math.pi,
+    ),
+    (
+        "student_t",
+        "Student t with 5 degrees of freedom, unit variance",
+        None,
+        lambda m, v: m + sigma(v) * D.StudentT(5.0).sample(m.shape).to(m.dtype) * math.sqrt(3 / 5),
+    ),
+    (
+        "triangular",
+        "difference of two uniforms, unit variance",
+        None,
+        lambda m, v: m + sigma(v) * (torch.rand_like(m) - torch.rand_like(m)) * math.sqrt(6),
+    ),
     ("clipped_two", "clipped at 2", "clipped_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-2, 2)),
     ("clipped_three", "clipped at 3", "clipped_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-3, 3)),
-    ("truncated", "truncated at 2", "clipped_noise",
-     lambda m, v: m + sigma(v) * torch.nn.init.trunc_normal_(torch.empty_like(m), 0.0, 1.0, -2.0, 2.0)),
-    ("shared_over_batch", "one eps for all images", "noise_shared_over_batch", lambda m,
-     v: m + sigma(v) * torch.randn_like(m[:1])),
-    ("shared_over_dims", "one eps for all dimensions", "noise_shared_over_dimensions",
-     lambda m, v: m + sigma(v) * torch.randn_like(m[:, :1])),
+    (
+        "truncated",
+        "truncated at 2",
+        "clipped_noise",
+        lambda m, v: m + sigma(v) * torch.nn.init.trunc_normal_(torch.empty_like(m), 0.0, 1.0, -2.0, 2.0),
+    ),
+    (
+        "shared_over_batch",
+        "one eps for all images",
+        "noise_shared_over_batch",
+        lambda m, v: m + sigma(v) * torch.randn_like(m[:1]),
+    ),
+    (
+        "shared_over_dims",
+        "one eps for all dimensions",
+        "noise_shared_over_dimensions",
+        lambda m, v: m + sigma(v) * torch.randn_like(m[:, :1]),
+    ),
     ("one_number", "one eps for everything", "one_number", lambda m, v: m + sigma(v) * torch.randn(())),
-    ("one_dimension", "only the first dimension is sampled", "some_without_noise",
-     lambda m, v: torch.cat([(m + sigma(v) * torch.randn_like(m))[:, :1], m[:, 1:] + 0 * v[:, 1:]], 1)),
+    (
+        "one_dimension",
+        "only the first dimension is sampled",
+        "some_without_noise",
+        lambda m, v: torch.cat([(m + sigma(v) * torch.randn_like(m))[:, :1], m[:, 1:] + 0 * v[:, 1:]], 1),
+    ),
     ("detached_mu", "mu detached", "detached_mu", lambda m, v: m.detach() + sigma(v) * torch.randn_like(m)),
     ("detached_sigma", "sigma detached", "detached_logvar", lambda m, v: m + sigma(v).detach() * torch.randn_like(m)),
     ("sample_for_rsample", "Normal.sample", "no_grad", lambda m, v: D.Normal(m, sigma(v)).sample()),
-    ("torch_normal", "torch.normal carries no gradient to its arguments", "detached_mu", lambda m,
-     v: torch.normal(m, sigma(v))),
-    ("clamp_logvar", "logvar clamped to [-10, 10]", "clamped", lambda m,
-     v: m + sigma(v.clamp(-10, 10)) * torch.randn_like(m)),
-    ("clamp_logvar_narrow", "logvar clamped to [-5, 2]", "clamped", lambda m,
-     v: m + sigma(v.clamp(-5, 2)) * torch.randn_like(m)),
+    (
+        "torch_normal",
+        "torch.normal carries no gradient to its arguments",
+        "detached_mu",
+        lambda m, v: torch.normal(m, sigma(v)),
+    ),
+    (
+        "clamp_logvar",
+        "logvar clamped to [-10, 10]",
+        "clamped",
+        lambda m, v: m + sigma(v.clamp(-10, 10)) * torch.randn_like(m),
+    ),
+    (
+        "clamp_logvar_narrow",
+        "logvar clamped to [-5, 2]",
+        "clamped",
+        lambda m, v: m + sigma(v.clamp(-5, 2)) * torch.randn_like(m),
+    ),
     ("floor", "sigma + 0.001", "clamped", lambda m, v: m + (sigma(v) + 1e-2) * torch.randn_like(m)),
     ("tanh", "z squashed", None, lambda m, v: torch.tanh(m + sigma(v) * torch.randn_like(m))),
-    ("mean_of_batch", "mu averaged over the batch", None, lambda m,
-     v: m.mean(0, keepdim=True) + sigma(v) * torch.randn_like(m)),
-    ("shuffled", "codes handed to other images", None,
-     lambda m, v: (m + sigma(v) * torch.randn_like(m))[torch.randperm(len(m))]),
-    ("two_samples", "average of two samples", None,
-     lambda m, v: m + sigma(v) * (torch.randn_like(m) + torch.randn_like(m)) / 2),
-    ("sum_over_dims", "a number for each image", "wrong_shape", lambda m,
-     v: (m + sigma(v) * torch.randn_like(m)).sum(1)),
-    ("tuple_returned", "returns mu as well", "wrong_number_of_values", lambda m,
-     v: (m + sigma(v) * torch.randn_like(m), m)),
+    (
+        "mean_of_batch",
+        "mu averaged over the batch",
+        None,
+        lambda m, v: m.mean(0, keepdim=True) + sigma(v) * torch.randn_like(m),
+    ),
+    (
+        "shuffled",
+        "codes handed to other images",
+        None,
+        lambda m, v: (m + sigma(v) * torch.randn_like(m))[torch.randperm(len(m))],
+    ),
+    (
+        "two_samples",
+        "average of two samples",
+        None,
+        lambda m, v: m + sigma(v) * (torch.randn_like(m) + torch.randn_like(m)) / 2,
+    ),
+    (
+        "sum_over_dims",
+        "a number for each image",
+        "wrong_shape",
+        lambda m, v: (m + sigma(v) * torch.randn_like(m)).sum(1),
+    ),
+    (
+        "tuple_returned",
+        "returns mu as well",
+        "wrong_number_of_values",
+        lambda m, v: (m + sigma(v) * torch.randn_like(m), m),
+    ),
 ):
     BANK.formula(name, about, f, cause)
 
@@ -285,6 +365,7 @@ def gradient_of_middling(mu, logvar):
 
 # right
 
+
 @BANK.right("randn_like")
 def usual(mu, logvar):
     return mu + torch.exp(logvar / 2) * torch.randn_like(mu)
@@ -308,8 +389,9 @@ def in_place_temporaries(mu, logvar):
 
 @BANK.right("loop over images")
 def loop(mu, logvar):
-    return torch.stack([m + v.mul(0.5).exp() * torch.randn(m.shape, dtype=m.dtype, device=m.device) for m,
-                        v in zip(mu, logvar)])
+    return torch.stack(
+        [m + v.mul(0.5).exp() * torch.randn(m.shape, dtype=m.dtype, device=m.device) for m, v in zip(mu, logvar)]
+    )
 
 
 @BANK.right("einsum")

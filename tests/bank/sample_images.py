@@ -20,6 +20,7 @@ def device_of(decoder):
 
 def sampler(make_z=lambda n, d: torch.randn(n, d), finish=torch.sigmoid, mode="restore", grad=False):
     """`sample_images` with one thing changed."""
+
     def sample_images(decoder, num_images, latent_dim):
         was = decoder.training
         if mode != "training":
@@ -31,6 +32,7 @@ def sampler(make_z=lambda n, d: torch.randn(n, d), finish=torch.sigmoid, mode="r
         elif mode == "to_train":
             decoder.train()
         return images
+
     return sample_images
 
 
@@ -50,37 +52,73 @@ for name, about, cause, function in (
     ("numpy", "NumPy array", "numpy_result", sampler(finish=lambda a: a.sigmoid().numpy())),
     ("uniform", "rand for randn", "uniform_noise", sampler(lambda n, d: torch.rand(n, d))),
     ("uniform_symmetric", "uniform on [-1, 1]", "uniform_noise", sampler(lambda n, d: 2 * torch.rand(n, d) - 1)),
-    ("uniform_unit_variance", "uniform of unit variance", "uniform_noise",
-     sampler(lambda n, d: (torch.rand(n, d) - 0.5) * math.sqrt(12))),
+    (
+        "uniform_unit_variance",
+        "uniform of unit variance",
+        "uniform_noise",
+        sampler(lambda n, d: (torch.rand(n, d) - 0.5) * math.sqrt(12)),
+    ),
     ("wide", "standard deviation 2", "wrong_prior_scale", sampler(lambda n, d: 2 * torch.randn(n, d))),
     ("narrow", "standard deviation 0.7", "wrong_prior_scale", sampler(lambda n, d: 0.7 * torch.randn(n, d))),
     ("shifted", "mean 0.3", "wrong_prior_mean", sampler(lambda n, d: 0.3 + torch.randn(n, d))),
     ("absolute", "|z|", "absolute_noise", sampler(lambda n, d: torch.randn(n, d).abs())),
     ("clipped", "z clipped at 2", "clipped_noise", sampler(lambda n, d: torch.randn(n, d).clamp(-2, 2))),
-    ("normalised", "z on the sphere", "wrong_prior_scale",
-     sampler(lambda n, d: torch.nn.functional.normalize(torch.randn(n, d), dim=1))),
+    (
+        "normalised",
+        "z on the sphere",
+        "wrong_prior_scale",
+        sampler(lambda n, d: torch.nn.functional.normalize(torch.randn(n, d), dim=1)),
+    ),
     ("zeros", "z = 0", "frozen_noise", sampler(lambda n, d: torch.zeros(n, d))),
     ("same_image", "one z", "same_image", sampler(lambda n, d: torch.randn(1, d).expand(n, d))),
-    ("same_dims", "one number per image", "noise_shared_over_dimensions",
-     sampler(lambda n, d: torch.randn(n, 1).expand(n, d))),
-    ("mirrored", "half of the batch mirrored", "dependent_rows",
-     sampler(lambda n, d: torch.cat([h := torch.randn((n + 1) // 2, d), -h])[:n])),
-    ("seeded", "fixed seed", "frozen_noise",
-     sampler(lambda n, d: torch.randn(n, d, generator=torch.Generator().manual_seed(0)))),
+    (
+        "same_dims",
+        "one number per image",
+        "noise_shared_over_dimensions",
+        sampler(lambda n, d: torch.randn(n, 1).expand(n, d)),
+    ),
+    (
+        "mirrored",
+        "half of the batch mirrored",
+        "dependent_rows",
+        sampler(lambda n, d: torch.cat([h := torch.randn((n + 1) // 2, d), -h])[:n]),
+    ),
+    (
+        "seeded",
+        "fixed seed",
+        "frozen_noise",
+        sampler(lambda n, d: torch.randn(n, d, generator=torch.Generator().manual_seed(0))),
+    ),
     ("training_mode", "eval forgotten", "training_mode", sampler(mode="training")),
     ("left_in_eval", "mode not restored", "left_in_eval", sampler(mode="leave")),
     ("always_train", "set to training afterwards", "left_in_train", sampler(mode="to_train")),
     ("keeps_graph", "no_grad forgotten", "keeps_graph", sampler(grad=True)),
     ("one_more", "one image too many", "wrong_shape", sampler(lambda n, d: torch.randn(n + 1, d))),
     ("one_image", "a single image", "wrong_shape", sampler(lambda n, d: torch.randn(1, d))),
-    ("clamped_if_4d", "logits of pictures clamped", "clamped_logits",
-     sampler(finish=lambda a: a.clamp(0, 1) if a.dim() > 2 else a.sigmoid())),
-    ("softmax_if_4d", "softmax over the channels of pictures", "softmax",
-     sampler(finish=lambda a: a.softmax(1) if a.dim() > 2 else a.sigmoid())),
-    ("bernoulli_if_4d", "pixels of pictures drawn", "samples_pixels",
-     sampler(finish=lambda a: torch.bernoulli(a.sigmoid()) if a.dim() > 2 else a.sigmoid())),
-    ("clamped_at_4.5", "logits clamped at 4.5 before the sigmoid", None,
-     sampler(finish=lambda a: a.clamp(-4.5, 4.5).sigmoid())),
+    (
+        "clamped_if_4d",
+        "logits of pictures clamped",
+        "clamped_logits",
+        sampler(finish=lambda a: a.clamp(0, 1) if a.dim() > 2 else a.sigmoid()),
+    ),
+    (
+        "softmax_if_4d",
+        "softmax over the channels of pictures",
+        "softmax",
+        sampler(finish=lambda a: a.softmax(1) if a.dim() > 2 else a.sigmoid()),
+    ),
+    (
+        "bernoulli_if_4d",
+        "pixels of pictures drawn",
+        "samples_pixels",
+        sampler(finish=lambda a: torch.bernoulli(a.sigmoid()) if a.dim() > 2 else a.sigmoid()),
+    ),
+    (
+        "clamped_at_4.5",
+        "logits clamped at 4.5 before the sigmoid",
+        None,
+        sampler(finish=lambda a: a.clamp(-4.5, 4.5).sigmoid()),
+    ),
     ("two_per_cent", "pixels between 0.02 and 0.98", None, sampler(finish=lambda a: a.sigmoid().clamp(0.02, 0.98))),
     ("axes_swapped", "(latent_dim, num_images)", None, sampler(lambda n, d: torch.randn(d, n))),
 ):
@@ -138,6 +176,7 @@ def centred(decoder, num_images, latent_dim):
     def centred_z(n, d):
         z = torch.randn(n, d)
         return z - z.mean(0) if n > 1 else z
+
     return sampler(centred_z)(decoder, num_images, latent_dim)
 
 

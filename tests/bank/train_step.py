@@ -22,6 +22,7 @@ def forward(autoencoder, x):
 
 def step(loss_of, before="clear", order="backward step", value=lambda loss: loss.item()):
     """`train_step` with one thing changed."""
+
     def train_step(autoencoder, x, optimizer):
         if before == "clear":
             optimizer.zero_grad()
@@ -29,6 +30,7 @@ def step(loss_of, before="clear", order="backward step", value=lambda loss: loss
         for action in order.split():
             {"backward": loss.backward, "step": optimizer.step, "clear": optimizer.zero_grad}[action]()
         return value(loss)
+
     return train_step
 
 
@@ -39,37 +41,73 @@ def usual(autoencoder, x):
 for name, about, cause, function in (
     ("not_cleared", "zero_grad forgotten", "gradients_not_cleared", step(usual, before="")),
     ("cleared_too_late", "zero_grad after the step", "gradients_not_cleared", step(usual, "", "backward step clear")),
-    ("cleared_before_step", "zero_grad between backward and step", "no_step",
-     step(usual, "clear", "backward clear step")),
+    (
+        "cleared_before_step",
+        "zero_grad between backward and step",
+        "no_step",
+        step(usual, "clear", "backward clear step"),
+    ),
     ("step_before_backward", "step before backward", "no_step", step(usual, "clear", "step backward")),
     ("no_backward", "backward forgotten", "no_step", step(usual, "clear", "step")),
     ("no_step", "step forgotten", "no_step", step(usual, "clear", "backward")),
     ("two_steps", "step twice on one gradient", None, step(usual, "clear", "backward step step")),
     ("per_pixel", "loss averaged over pixels", "mean_over_everything", step(lambda ae, x: usual(ae, x) / x.shape[1])),
     ("summed", "loss summed over the batch", "sum_over_batch", step(lambda ae, x: usual(ae, x) * len(x))),
-    ("probabilities", "sigmoid before the loss", "sigmoid_twice",
-     step(lambda ae, x: reconstruction_loss(forward(ae, x).sigmoid(), x))),
+    (
+        "probabilities",
+        "sigmoid before the loss",
+        "sigmoid_twice",
+        step(lambda ae, x: reconstruction_loss(forward(ae, x).sigmoid(), x)),
+    ),
     ("swapped", "arguments exchanged", "arguments_swapped", step(lambda ae, x: reconstruction_loss(x, forward(ae, x)))),
     ("squared_error", "MSE", "squared_error", step(lambda ae, x: F.mse_loss(forward(ae, x).sigmoid(), x))),
     ("ascends", "minus the loss", "ascends", step(lambda ae, x: -usual(ae, x))),
-    ("code_detached", "encoder cut off", "encoder_not_trained",
-     step(lambda ae, x: reconstruction_loss(ae[1](ae[0](x).detach()), x))),
+    (
+        "code_detached",
+        "encoder cut off",
+        "encoder_not_trained",
+        step(lambda ae, x: reconstruction_loss(ae[1](ae[0](x).detach()), x)),
+    ),
     ("returns_tensor", "loss with its graph", "not_a_float", step(usual, value=lambda loss: loss)),
     ("returns_detached", "detached tensor", "not_a_float", step(usual, value=lambda loss: loss.detach())),
     ("returns_nothing", "return forgotten", "returns_none", step(usual, value=lambda loss: None)),
-    ("returns_per_pixel", "loss per pixel returned", "mean_over_everything",
-     step(usual, value=lambda loss: loss.item() / 12)),
+    (
+        "returns_per_pixel",
+        "loss per pixel returned",
+        "mean_over_everything",
+        step(usual, value=lambda loss: loss.item() / 12),
+    ),
     ("returns_zero", "constant", None, step(usual, value=lambda loss: 0.0)),
-    ("denoising", "noise on the input", "random_step",
-     step(lambda ae, x: reconstruction_loss(forward(ae, (x + 0.3 * torch.randn_like(x))), x))),
-    ("regularised", "weight decay added", None,
-     step(lambda ae, x: usual(ae, x) + 0.1 * sum(p.square().sum() for p in ae[0].parameters()))),
-    ("slightly_regularised", "a little weight decay added", None,
-     step(lambda ae, x: usual(ae, x) + 1e-3 * sum(p.square().sum() for part in ae for p in part.parameters()))),
-    ("code_penalty", "codes pulled to zero", "several_forward_passes",
-     step(lambda ae, x: usual(ae, x) + ae[0](x).square().sum(1).mean())),
-    ("binarised", "batch binarised", None,
-     step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float()))),
+    (
+        "denoising",
+        "noise on the input",
+        "random_step",
+        step(lambda ae, x: reconstruction_loss(forward(ae, (x + 0.3 * torch.randn_like(x))), x)),
+    ),
+    (
+        "regularised",
+        "weight decay added",
+        None,
+        step(lambda ae, x: usual(ae, x) + 0.1 * sum(p.square().sum() for p in ae[0].parameters())),
+    ),
+    (
+        "slightly_regularised",
+        "a little weight decay added",
+        None,
+        step(lambda ae, x: usual(ae, x) + 1e-3 * sum(p.square().sum() for part in ae for p in part.parameters())),
+    ),
+    (
+        "code_penalty",
+        "codes pulled to zero",
+        "several_forward_passes",
+        step(lambda ae, x: usual(ae, x) + ae[0](x).square().sum(1).mean()),
+    ),
+    (
+        "binarised",
+        "batch binarised",
+        None,
+        step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float())),
+    ),
     ("first_image", "only the first image", None, step(lambda ae, x: reconstruction_loss(forward(ae, x[:1]), x[:1]))),
 ):
     BANK.formula(name, about, function, cause)
@@ -175,6 +213,7 @@ def decoder_frozen(autoencoder, x, optimizer):
 
 def clipping(clip, limit):
     """Clips all gradients at `limit` before the step."""
+
     def train_step(autoencoder, x, optimizer):
         optimizer.zero_grad()
         loss = usual(autoencoder, x)
@@ -182,6 +221,7 @@ def clipping(clip, limit):
         clip([p for module in autoencoder for p in module.parameters()], limit)
         optimizer.step()
         return loss.item()
+
     return train_step
 
 
@@ -254,6 +294,7 @@ def noisy_codes(autoencoder, x, optimizer):
     def loss(pair, batch):
         z = pair[0](batch)
         return reconstruction_loss(pair[1](z + 0.1 * torch.randn_like(z)), batch)
+
     return step(loss)(autoencoder, x, optimizer)
 
 
@@ -300,6 +341,7 @@ def closure(autoencoder, x, optimizer):
         loss = reconstruction_loss(forward(autoencoder, x), x)
         loss.backward()
         return loss
+
     return float(optimizer.step(evaluate))
 
 
@@ -320,7 +362,7 @@ def accumulated(autoencoder, x, optimizer):
     optimizer.zero_grad()
     total = 0.0
     for i in range(len(x)):
-        loss = reconstruction_loss(forward(autoencoder, x[i:i + 1]), x[i:i + 1]) / len(x)
+        loss = reconstruction_loss(forward(autoencoder, x[i : i + 1]), x[i : i + 1]) / len(x)
         loss.backward()
         total += loss.item()
     optimizer.step()

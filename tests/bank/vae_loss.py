@@ -40,13 +40,21 @@ for name, about, cause, f in (
     ("parts_swapped", "(loss, rate, distortion)", "parts_swapped", lambda d, r, b: (d + b * r, r, d)),
     ("loss_last", "(distortion, rate, loss)", "wrong_order", lambda d, r, b: (d, r, d + b * r)),
     ("rate_weighted", "beta * rate returned", "rate_weighted", lambda d, r, b: (d + b * r, d, b * r)),
-    ("rate_weighted_twice", "rate weighted, then weighted again", "rate_weighted", lambda d, r,
-     b: (d + b * (b * r), d, b * r)),
+    (
+        "rate_weighted_twice",
+        "rate weighted, then weighted again",
+        "rate_weighted",
+        lambda d, r, b: (d + b * (b * r), d, b * r),
+    ),
     ("distortion_weighted", "beta * distortion returned", "distortion_weighted", lambda d, r, b: (b * d + r, b * d, r)),
     ("loss_only", "one value", "wrong_number_of_values", lambda d, r, b: d + b * r),
     ("pair", "two values", "wrong_number_of_values", lambda d, r, b: (d + b * r, d)),
-    ("dictionary", "a dictionary", "wrong_number_of_values", lambda d, r,
-     b: {"loss": d + b * r, "distortion": d, "rate": r}),
+    (
+        "dictionary",
+        "a dictionary",
+        "wrong_number_of_values",
+        lambda d, r, b: {"loss": d + b * r, "distortion": d, "rate": r},
+    ),
     ("loss_number", "loss.item()", "python_number", lambda d, r, b: ((d + b * r).item(), d, r)),
     ("loss_detached", "loss detached", "detached", lambda d, r, b: ((d + b * r).detach(), d, r)),
     ("rate_detached", "rate detached in the sum", None, lambda d, r, b: (d + b * r.detach() + 0 * r, d, r)),
@@ -60,36 +68,79 @@ for name, about, cause, f in (
     ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
     ("capacity", "|rate - 1| penalised", None, lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
 ):
-    BANK.formula(name, about,
-                 (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause)
+    BANK.formula(
+        name, about, (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause
+    )
 
 # right sum of wrong parts
 for name, about, cause, d, r in (
-    ("distortion_mean", "averaged over pixels", "mean_over_everything",
-     lambda a, x: F.binary_cross_entropy_with_logits(a, x), kl),
-    ("distortion_summed", "summed over the batch", "sum_over_batch",
-     lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="sum"), kl),
-    ("distortion_squared_error", "squared error", "squared_error",
-     lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(), kl),
+    (
+        "distortion_mean",
+        "averaged over pixels",
+        "mean_over_everything",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x),
+        kl,
+    ),
+    (
+        "distortion_summed",
+        "summed over the batch",
+        "sum_over_batch",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="sum"),
+        kl,
+    ),
+    (
+        "distortion_squared_error",
+        "squared error",
+        "squared_error",
+        lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(),
+        kl,
+    ),
     ("distortion_probabilities", "sigmoid twice", "sigmoid_twice", lambda a, x: nll(a.sigmoid(), x), kl),
-    ("distortion_unstable", "log of the sigmoid", "overflow",
-     lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(), kl),
-    ("distortion_rows", "one axis summed", "sums_last_axis_only", lambda a, x: F.binary_cross_entropy_with_logits(
-        a, x, reduction="none").sum(1).mean(), kl),
-    ("rate_mean", "averaged over dimensions", "mean_over_everything", nll,
-     lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).mean()),
+    (
+        "distortion_unstable",
+        "log of the sigmoid",
+        "overflow",
+        lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(),
+        kl,
+    ),
+    (
+        "distortion_rows",
+        "one axis summed",
+        "sums_last_axis_only",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="none").sum(1).mean(),
+        kl,
+    ),
+    (
+        "rate_mean",
+        "averaged over dimensions",
+        "mean_over_everything",
+        nll,
+        lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).mean(),
+    ),
     ("rate_summed", "summed over the batch", "sum_over_batch", nll, lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v).sum()),
     ("rate_no_half", "no half", "no_half", nll, lambda m, v: 2 * kl(m, v)),
     ("rate_log_sigma", "logvar read as log sigma", "log_sigma", nll, lambda m, v: kl(m, 2 * v)),
     ("rate_sign", "negative rate", "sign", nll, lambda m, v: -kl(m, v)),
     ("rate_swapped", "mu and logvar exchanged", "arguments_swapped", nll, lambda m, v: kl(v, m)),
-    ("rate_free_bits", "free bits", "clamped|", nll, lambda m,
-     v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean()),
+    (
+        "rate_free_bits",
+        "free bits",
+        "clamped|",
+        nll,
+        lambda m, v: (0.5 * (m**2 + v.exp() - 1 - v)).clamp_min(0.3).sum(1).mean(),
+    ),
     ("rate_detached", "mu detached", "detached_mu", nll, lambda m, v: kl(m.detach(), v)),
 ):
-    BANK.formula(name if name != "rate_detached" else "rate_mu_detached", about,
-                 (lambda d, r: lambda logits, x, mu, logvar, beta: (
-                     d(logits, x) + beta * r(mu, logvar), d(logits, x), r(mu, logvar)))(d, r), cause)
+    BANK.formula(
+        name if name != "rate_detached" else "rate_mu_detached",
+        about,
+        (
+            lambda d, r: (
+                lambda logits, x, mu, logvar, beta: (d(logits, x) + beta * r(mu, logvar), d(logits, x), r(mu, logvar))
+            )
+        )(d, r),
+        cause,
+    )
 
 
 @BANK.wrong("changes x in place", "changes_arguments")
@@ -110,16 +161,35 @@ def monte_carlo(logits, x, mu, logvar, beta):
 
 # right parts, and a loss that is not made of them
 for name, about, d, r in (
-    ("loss_of_probabilities", "binary_cross_entropy after the sigmoid, in the loss only",
-     lambda a, x: F.binary_cross_entropy(a.sigmoid(), x, reduction="none").flatten(1).sum(1).mean(), kl),
+    (
+        "loss_of_probabilities",
+        "binary_cross_entropy after the sigmoid, in the loss only",
+        lambda a, x: F.binary_cross_entropy(a.sigmoid(), x, reduction="none").flatten(1).sum(1).mean(),
+        kl,
+    ),
     ("loss_of_clamped_logits", "logits clamped, in the loss only", lambda a, x: nll(a.clamp(-30, 30), x), kl),
-    ("loss_of_rows", "one axis summed, in the loss only",
-     lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="none").sum(-1).mean(), kl),
+    (
+        "loss_of_rows",
+        "one axis summed, in the loss only",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="none").sum(-1).mean(),
+        kl,
+    ),
     ("loss_of_near_codes", "logvar clamped, in the loss only", nll, lambda m, v: kl(m, v.clamp(-20, 10))),
     ("loss_of_first_images", "32 images, in the loss only", lambda a, x: nll(a[:32], x[:32]), kl),
 ):
-    BANK.formula(name, about, (lambda d, r: lambda logits, x, mu, logvar, beta: (
-        d(logits, x) + beta * r(mu, logvar), nll(logits, x), kl(mu, logvar)))(d, r))
+    BANK.formula(
+        name,
+        about,
+        (
+            lambda d, r: (
+                lambda logits, x, mu, logvar, beta: (
+                    d(logits, x) + beta * r(mu, logvar),
+                    nll(logits, x),
+                    kl(mu, logvar),
+                )
+            )
+        )(d, r),
+    )
 
 
 @BANK.wrong("mu clamped far out", "clamped")

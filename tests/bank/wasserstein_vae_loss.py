@@ -40,19 +40,44 @@ for name, about, cause, f in (
     ("parts_swapped", "(loss, gap, distortion)", "parts_swapped", lambda d, g, w: (d + w * g, g, d)),
     ("loss_last", "(distortion, gap, loss)", "wrong_order", lambda d, g, w: (d, g, d + w * g)),
     ("gap_weighted", "weight * gap returned", "gap_weighted", lambda d, g, w: (d + w * g, d, w * g)),
-    ("distortion_weighted", "weight * distortion returned", "distortion_weighted", lambda d, g, w: (w * d + g, w * d, g)),
+    (
+        "distortion_weighted",
+        "weight * distortion returned",
+        "distortion_weighted",
+        lambda d, g, w: (w * d + g, w * d, g),
+    ),
     ("loss_only", "one value", "wrong_number_of_values", lambda d, g, w: d + w * g),
-    ("dictionary", "a dictionary", "wrong_number_of_values", lambda d, g, w: {"loss": d + w * g, "distortion": d, "gap": g}),
+    (
+        "dictionary",
+        "a dictionary",
+        "wrong_number_of_values",
+        lambda d, g, w: {"loss": d + w * g, "distortion": d, "gap": g},
+    ),
     ("loss_number", "loss.item()", "python_number", lambda d, g, w: ((d + w * g).item(), d, g)),
     ("loss_detached", "loss detached", "detached", lambda d, g, w: ((d + w * g).detach(), d, g)),
     ("gap_detached", "gap detached in the sum", "gap_detached", lambda d, g, w: (d + w * g.detach(), d, g)),
     ("distortion_detached", "distortion detached", "detached_logits|", lambda d, g, w: (d.detach() + w * g, d, g)),
     ("weight_capped", "weight at most 1", "weight_capped", lambda d, g, w: (d + min(w, 1.0) * g, d, g)),
     ("weight_capped_at_100", "weight at most 100", None, lambda d, g, w: (d + min(w, 100.0) * g, d, g)),
-    ("gap_clamped_in_sum", "gap between -100 and 100 in the sum", None, lambda d, g, w: (d + w * g.clamp(-100, 100), d, g)),
+    (
+        "gap_clamped_in_sum",
+        "gap between -100 and 100 in the sum",
+        None,
+        lambda d, g, w: (d + w * g.clamp(-100, 100), d, g),
+    ),
 ):
-    BANK.formula(name, about, (lambda f: lambda logits, x, critic, z_posterior, weight: f(
-        nll(logits, x), minus_mean(critic, z_posterior), weight))(f), cause)
+    BANK.formula(
+        name,
+        about,
+        (
+            lambda f: (
+                lambda logits, x, critic, z_posterior, weight: f(
+                    nll(logits, x), minus_mean(critic, z_posterior), weight
+                )
+            )
+        )(f),
+        cause,
+    )
 
 # right sums of wrong parts
 for name, about, cause, d, g in (
@@ -67,20 +92,61 @@ for name, about, cause, d, g in (
     ("gap_sigmoid", "probabilities", "gap_classifier", nll, lambda c, z: -c(z).sigmoid().mean()),
     ("gap_cross_entropy", "a GAN's loss", "gap_classifier", nll, lambda c, z: F.softplus(-c(z)).mean()),
     ("codes_detached", "z detached", "gap_detached", nll, lambda c, z: -c(z.detach()).mean()),
-    ("fresh_prior", "the estimate, with a prior of its own", "random", nll, lambda c, z: c(torch.randn_like(z)).mean() - c(z).mean()),
-    ("distortion_mean", "averaged over pixels", "mean_over_everything",
-     lambda a, x: F.binary_cross_entropy_with_logits(a, x), minus_mean),
-    ("distortion_summed", "summed over the batch", "sum_over_batch",
-     lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="sum"), minus_mean),
-    ("distortion_squared_error", "squared error", "squared_error",
-     lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(), minus_mean),
-    ("distortion_unstable", "log of the sigmoid", "overflow",
-     lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(), minus_mean),
-    ("distortion_rows", "one axis summed", "sums_last_axis_only",
-     lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="none").sum(1).mean(), minus_mean),
+    (
+        "fresh_prior",
+        "the estimate, with a prior of its own",
+        "random",
+        nll,
+        lambda c, z: c(torch.randn_like(z)).mean() - c(z).mean(),
+    ),
+    (
+        "distortion_mean",
+        "averaged over pixels",
+        "mean_over_everything",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x),
+        minus_mean,
+    ),
+    (
+        "distortion_summed",
+        "summed over the batch",
+        "sum_over_batch",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="sum"),
+        minus_mean,
+    ),
+    (
+        "distortion_squared_error",
+        "squared error",
+        "squared_error",
+        lambda a, x: (a.sigmoid() - x).square().flatten(1).sum(1).mean(),
+        minus_mean,
+    ),
+    (
+        "distortion_unstable",
+        "log of the sigmoid",
+        "overflow",
+        lambda a, x: -(x * a.sigmoid().log() + (1 - x) * (1 - a.sigmoid()).log()).flatten(1).sum(1).mean(),
+        minus_mean,
+    ),
+    (
+        "distortion_rows",
+        "one axis summed",
+        "sums_last_axis_only",
+        lambda a, x: F.binary_cross_entropy_with_logits(a, x, reduction="none").sum(1).mean(),
+        minus_mean,
+    ),
 ):
-    BANK.formula(name, about, (lambda d, g: lambda logits, x, critic, z_posterior, weight: (
-        lambda dist, gap: (dist + weight * gap, dist, gap))(d(logits, x), g(critic, z_posterior)))(d, g), cause)
+    BANK.formula(
+        name,
+        about,
+        (
+            lambda d, g: (
+                lambda logits, x, critic, z_posterior, weight: (lambda dist, gap: (dist + weight * gap, dist, gap))(
+                    d(logits, x), g(critic, z_posterior)
+                )
+            )
+        )(d, g),
+        cause,
+    )
 
 
 @BANK.wrong("critic under no_grad", "gap_detached")

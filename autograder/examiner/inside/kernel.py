@@ -69,5 +69,5 @@ def _go_to(folder: str, files: list[list], body: bytes) -> None:
     start = 0
     for name, length in files:
         os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
-        Path(name).write_bytes(body[start:start + length])
+        Path(name).write_bytes(body[start : start + length])
         start += length

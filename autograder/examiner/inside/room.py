@@ -112,14 +112,28 @@ class Room:
         with torch.enable_grad():
             total = [output for output, _ in pairs if output.requires_grad]
             weights = [weight.to(output.dtype) for output, weight in pairs if output.requires_grad]
-            found = candidate._guarded(lambda: torch.autograd.grad(total, wanted, weights, allow_unused=True, retain_graph=True))
-        return {"grads": [None if grad is None else packer.tensor(grad.detach()) for grad in found], **_behaviour(candidate)}
+            found = candidate._guarded(
+                lambda: torch.autograd.grad(total, wanted, weights, allow_unused=True, retain_graph=True)
+            )
+        return {
+            "grads": [None if grad is None else packer.tensor(grad.detach()) for grad in found],
+            **_behaviour(candidate),
+        }
 
     def _do_module(self, header: dict, tensors: list, packer: Packer) -> dict:
         """A question about a module that the student's function has returned."""
         handle, question = self._handles[header["handle"]], header["question"]
-        if question not in ("train", "identity", "parameters", "shapes", "trainable", "load", "buffers", "load_buffers",
-                            "gradients"):
+        if question not in (
+            "train",
+            "identity",
+            "parameters",
+            "shapes",
+            "trainable",
+            "load",
+            "buffers",
+            "load_buffers",
+            "gradients",
+        ):
             raise ValueError(f"no question {question!r}")
         value = getattr(handle, question)(*[unpack(spec, tensors) for spec in header["args"]])
         return {"value": pack(_detached(value), packer)}
@@ -160,7 +174,11 @@ def _functions(sources: list) -> dict[str, Any]:
 
 
 def _behaviour(candidate: seam.LocalCandidate) -> dict[str, Any]:
-    return {"reseeded": sorted(candidate.reseeded), "switched": sorted(candidate.switched), "printed": candidate.printed}
+    return {
+        "reseeded": sorted(candidate.reseeded),
+        "switched": sorted(candidate.switched),
+        "printed": candidate.printed,
+    }
 
 
 def _detached(value: Any) -> Any:
@@ -175,4 +193,3 @@ def enter(connection: socket.socket, shell: Shell) -> None:
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
     torch.set_num_threads(1)
     Room(Channel(connection, most_header=1 << 26, most_body=1 << 31), shell).serve()
-

@@ -30,7 +30,7 @@ class Outputs:
         if self._left <= 0 or not text:
             return
         self._make_room()
-        kept = text[:self._left]
+        kept = text[: self._left]
         self._left -= len(kept)
         if self._left <= 0:
             kept += _CUT
@@ -108,8 +108,9 @@ class _Hook(DisplayHook):
         pass
 
     def write_format_data(self, format_dict, md_dict=None) -> None:
-        self.shell.outputs.show("execute_result", _as_text(format_dict), md_dict or {},
-                                execution_count=self.shell.execution_count)
+        self.shell.outputs.show(
+            "execute_result", _as_text(format_dict), md_dict or {}, execution_count=self.shell.execution_count
+        )
 
     def finish_displayhook(self) -> None:
         pass
@@ -139,8 +140,14 @@ class Shell(InteractiveShell):
             message = str(evalue)
         except BaseException:
             message = "(its message cannot be shown)"
-        self.outputs.items.append({"output_type": "error", "ename": etype.__name__, "evalue": message[:10_000],
-                                   "traceback": [str(line)[:10_000] for line in stb][:200]})
+        self.outputs.items.append(
+            {
+                "output_type": "error",
+                "ename": etype.__name__,
+                "evalue": message[:10_000],
+                "traceback": [str(line)[:10_000] for line in stb][:200],
+            }
+        )
 
     def enable_gui(self, gui=None) -> None:
         pass
@@ -150,8 +157,15 @@ class Shell(InteractiveShell):
 
     def system_piped(self, command: str) -> None:
         import subprocess
-        done = subprocess.run(command, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, cwd=os.getcwd())
+
+        done = subprocess.run(
+            command,
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=os.getcwd(),
+        )
         sys.stdout.write(done.stdout.decode(errors="replace"))
 
     system = system_piped
@@ -177,4 +191,8 @@ def new_shell() -> Shell:
 def _as_text(data: dict) -> dict[str, Any]:
     """A MIME bundle that JSON can hold."""
     import base64
-    return {str(kind): base64.b64encode(value).decode() if isinstance(value, bytes) else value for kind, value in data.items()}
+
+    return {
+        str(kind): base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for kind, value in data.items()
+    }

@@ -57,12 +57,21 @@ class Luggage:
         self._module_records[index] = {
             **_class_of(module),
             "training": module.training,
-            "settings": [[name, pack(value, self.packer)] for name, value in module.__dict__.items()
-                         if name not in _OWN_FIELDS and _is_plain(value)],
-            "parameters": [[name, None if p is None else self.packer.tensor(p)] for name, p in module._parameters.items()],
-            "buffers": [[name, None if b is None else self.packer.tensor(b), name not in module._non_persistent_buffers_set]
-                        for name, b in module._buffers.items()],
-            "children": [[name, None if child is None else self._module(child)] for name, child in module._modules.items()],
+            "settings": [
+                [name, pack(value, self.packer)]
+                for name, value in module.__dict__.items()
+                if name not in _OWN_FIELDS and _is_plain(value)
+            ],
+            "parameters": [
+                [name, None if p is None else self.packer.tensor(p)] for name, p in module._parameters.items()
+            ],
+            "buffers": [
+                [name, None if b is None else self.packer.tensor(b), name not in module._non_persistent_buffers_set]
+                for name, b in module._buffers.items()
+            ],
+            "children": [
+                [name, None if child is None else self._module(child)] for name, child in module._modules.items()
+            ],
         }
         return index
 
@@ -71,10 +80,13 @@ class Luggage:
             if known is optimiser:
                 return index
         self.optimisers.append(optimiser)
-        self._optimiser_records.append({
-            **_class_of(optimiser), "defaults": pack(dict(optimiser.defaults), self.packer),
-            **optimiser_state(optimiser, self.packer),
-        })
+        self._optimiser_records.append(
+            {
+                **_class_of(optimiser),
+                "defaults": pack(dict(optimiser.defaults), self.packer),
+                **optimiser_state(optimiser, self.packer),
+            }
+        )
         return len(self.optimisers) - 1
 
     def apply(self, effects: Any, tensors: list[torch.Tensor]) -> None:
@@ -152,16 +164,24 @@ class Arguments:
                 changed.append([index, change])
         return {
             "tensors": changed,
-            "modules": [[index, self._module_effects(module, record, packer)]
-                        for index, (module, record) in enumerate(zip(self.modules, self._records))],
-            "optimisers": [[index, optimiser_state(optimiser, packer, self.tensors)]
-                           for index, optimiser in enumerate(self.optimisers)],
+            "modules": [
+                [index, self._module_effects(module, record, packer)]
+                for index, (module, record) in enumerate(zip(self.modules, self._records))
+            ],
+            "optimisers": [
+                [index, optimiser_state(optimiser, packer, self.tensors)]
+                for index, optimiser in enumerate(self.optimisers)
+            ],
         }
 
     def _module_effects(self, module: nn.Module, record: dict, packer: Packer) -> dict[str, Any]:
-        replaced = [[name, packer.tensor(value.detach())]
-                    for name, index, *_ in record["parameters"] + record["buffers"] if index is not None
-                    and (value := getattr(module, name, None)) is not self.tensors[index] and isinstance(value, torch.Tensor)]
+        replaced = [
+            [name, packer.tensor(value.detach())]
+            for name, index, *_ in record["parameters"] + record["buffers"]
+            if index is not None
+            and (value := getattr(module, name, None)) is not self.tensors[index]
+            and isinstance(value, torch.Tensor)
+        ]
         return {"training": bool(module.training), "replaced": replaced}
 
     def _furnish(self, module: nn.Module, record: dict) -> None:
@@ -177,6 +197,7 @@ class Arguments:
 
 def optimiser_state(optimiser: torch.optim.Optimizer, packer: Packer, table: list[torch.Tensor] | None = None) -> dict:
     """Groups and state; parameters by their number in `table` (default: they are packed as well)."""
+
     def number(parameter: torch.Tensor) -> int:
         if table is None:
             return packer.tensor(parameter)
@@ -185,16 +206,25 @@ def optimiser_state(optimiser: torch.optim.Optimizer, packer: Packer, table: lis
     def travels(value: Any) -> bool:
         return isinstance(value, torch.Tensor) or _is_plain(value)
 
-    groups = [{"parameters": [number(p) for p in group["params"]],
-               "settings": [[key, pack(value, packer)] for key, value in group.items() if key != "params" and travels(value)]}
-              for group in optimiser.param_groups]
-    state = [[number(parameter), [[key, pack(value, packer)] for key, value in entries.items() if travels(value)]]
-             for parameter, entries in optimiser.state.items()]
+    groups = [
+        {
+            "parameters": [number(p) for p in group["params"]],
+            "settings": [
+                [key, pack(value, packer)] for key, value in group.items() if key != "params" and travels(value)
+            ],
+        }
+        for group in optimiser.param_groups
+    ]
+    state = [
+        [number(parameter), [[key, pack(value, packer)] for key, value in entries.items() if travels(value)]]
+        for parameter, entries in optimiser.state.items()
+    ]
     return {"groups": groups, "state": state}
 
 
-def restore_state(optimiser: torch.optim.Optimizer, record: dict, parameters: list[torch.Tensor],
-                  tensors: list[torch.Tensor]) -> None:
+def restore_state(
+    optimiser: torch.optim.Optimizer, record: dict, parameters: list[torch.Tensor], tensors: list[torch.Tensor]
+) -> None:
     """Give an optimiser the settings and the state of a record; what concerns unknown parameters is left out."""
     for group, known in zip(optimiser.param_groups, record["groups"]):
         for key, spec in known["settings"]:
@@ -232,8 +262,13 @@ def _new_module(record: dict) -> nn.Module:
 def _new_optimiser(record: dict, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
     kind = _find_class(record)
     optimiser = kind.__new__(kind)
-    groups = [{"params": [tensors[index] for index in group["parameters"]],
-               **{key: unpack(spec, tensors) for key, spec in group["settings"]}} for group in record["groups"]]
+    groups = [
+        {
+            "params": [tensors[index] for index in group["parameters"]],
+            **{key: unpack(spec, tensors) for key, spec in group["settings"]},
+        }
+        for group in record["groups"]
+    ]
     torch.optim.Optimizer.__init__(optimiser, groups, unpack(record["defaults"], tensors))
     restore_state(optimiser, record, tensors, tensors)
     return optimiser

@@ -19,8 +19,20 @@ import torch
 MEGABYTE = 1 << 20
 _LENGTHS = struct.Struct("!IQ")
 _MOST_DIMENSIONS, _DEEPEST = 16, 12
-_KINDS = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
-          "complex128")
+_KINDS = (
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+    "complex64",
+    "complex128",
+)
 _KIND_OF = {getattr(torch, name): name for name in _KINDS}
 
 
@@ -39,7 +51,9 @@ class Garbled(Exception):
 class Channel:
     """Messages over a socket."""
 
-    def __init__(self, connection: socket.socket, most_header: int = 4 * MEGABYTE, most_body: int = 64 * MEGABYTE) -> None:
+    def __init__(
+        self, connection: socket.socket, most_header: int = 4 * MEGABYTE, most_body: int = 64 * MEGABYTE
+    ) -> None:
         self._socket, self._most_header, self._most_body = connection, most_header, most_body
         connection.setblocking(True)
 
@@ -51,7 +65,7 @@ class Channel:
         while data:
             self._wait(deadline, writing=True)
             try:
-                data = data[self._socket.send(data, socket.MSG_DONTWAIT if deadline else 0):]
+                data = data[self._socket.send(data, socket.MSG_DONTWAIT if deadline else 0) :]
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -62,8 +76,10 @@ class Channel:
         deadline = None if seconds is None else time.monotonic() + seconds
         header_length, body_length = _LENGTHS.unpack(self._exactly(_LENGTHS.size, deadline))
         if header_length > self._most_header or body_length > self._most_body:
-            raise Garbled(f"a message of {(header_length + body_length) / MEGABYTE:.0f} MB; at most "
-                          f"{self._most_body / MEGABYTE:.0f} MB are taken")
+            raise Garbled(
+                f"a message of {(header_length + body_length) / MEGABYTE:.0f} MB; at most "
+                f"{self._most_body / MEGABYTE:.0f} MB are taken"
+            )
         text, body = self._exactly(header_length, deadline), self._exactly(body_length, deadline)
         try:
             header = json.loads(bytes(text))
@@ -121,9 +137,16 @@ class Packer:
         for value in self.tensors:
             data = raw(value)
             grad = value.grad if value.is_leaf else None
-            table.append({"kind": _KIND_OF[value.dtype], "shape": list(value.shape), "bytes": len(data),
-                          "requires_grad": value.requires_grad, "leaf": value.is_leaf,
-                          "grad": None if grad is None else self._index[id(grad)]})
+            table.append(
+                {
+                    "kind": _KIND_OF[value.dtype],
+                    "shape": list(value.shape),
+                    "bytes": len(data),
+                    "requires_grad": value.requires_grad,
+                    "leaf": value.is_leaf,
+                    "grad": None if grad is None else self._index[id(grad)],
+                }
+            )
             body.append(data)
         return table, b"".join(body)
 
@@ -153,7 +176,7 @@ def unpack_tensors(table: Any, body: bytes) -> list[torch.Tensor]:
         if math.prod(shape) * dtype.itemsize != length or start + length > len(body):
             raise Garbled(f"a tensor of shape {tuple(shape)} with {length} bytes")
         if length:
-            values.append(torch.frombuffer(bytearray(body[start:start + length]), dtype=dtype).reshape(shape))
+            values.append(torch.frombuffer(bytearray(body[start : start + length]), dtype=dtype).reshape(shape))
         else:
             values.append(torch.empty(shape, dtype=dtype))
         start += length

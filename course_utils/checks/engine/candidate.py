@@ -53,8 +53,9 @@ class Candidate(ABC):
         """
 
     @abstractmethod
-    def gradients(self, output: torch.Tensor, inputs: Sequence[torch.Tensor],
-                  cotangent: torch.Tensor | None = None) -> list[torch.Tensor | None]:
+    def gradients(
+        self, output: torch.Tensor, inputs: Sequence[torch.Tensor], cotangent: torch.Tensor | None = None
+    ) -> list[torch.Tensor | None]:
         """`torch.autograd.grad` of `output`; None for an input that it does not depend on."""
 
     def devices(self) -> list[torch.device]:
@@ -100,8 +101,9 @@ class LocalCandidate(Candidate):
         with replaced(self._function, replacing or {}):
             return self._guarded(lambda: self._function(*args))
 
-    def gradients(self, output: torch.Tensor, inputs: Sequence[torch.Tensor],
-                  cotangent: torch.Tensor | None = None) -> list[torch.Tensor | None]:
+    def gradients(
+        self, output: torch.Tensor, inputs: Sequence[torch.Tensor], cotangent: torch.Tensor | None = None
+    ) -> list[torch.Tensor | None]:
         if not output.requires_grad:
             return [None] * len(inputs)
         grads = self._guarded(lambda: torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
@@ -120,8 +122,9 @@ class LocalCandidate(Candidate):
         except TooSlow as error:
             self._per_call = min(self._per_call, LIMITS.after_a_timeout)
             hint = "" if error.stopped else " It could not be stopped either: restart the kernel."
-            raise CallFailed("too slow", f"no result after {seconds:g} seconds; is there a loop that never ends?{hint}"
-                             ) from None
+            raise CallFailed(
+                "too slow", f"no result after {seconds:g} seconds; is there a loop that never ends?{hint}"
+            ) from None
         finally:
             self._left -= time.monotonic() - started
             self.reseeded |= self._surroundings.reseeded()
@@ -155,4 +158,3 @@ def _is_compiled(function: Any) -> bool:
 def stand_in_for(function: Any) -> Candidate:
     """`function` itself when it already is a Candidate, else a LocalCandidate around it."""
     return function if isinstance(function, Candidate) else LocalCandidate(function)
-

@@ -20,22 +20,30 @@ _AGREEMENT = 1e-3  # float32 agrees with float64 far better than this; misconcep
 
 _SHAPES = "'Shapes' on the exercise card: sum over everything but the first axis, then average over the batch"
 
-MEAN_OF_ALL = Cause("mean_over_everything", "You average over pixels or dimensions as well as over the batch: the "
-                    "terms within one image must be summed, or the weight of the two losses depends on the image size.",
-                    _SHAPES)
-SUM_OF_ALL = Cause("sum_over_batch", "You sum over the batch as well: the loss of one image must not depend on how "
-                   "many others are in its batch.", _SHAPES)
+MEAN_OF_ALL = Cause(
+    "mean_over_everything",
+    "You average over pixels or dimensions as well as over the batch: the "
+    "terms within one image must be summed, or the weight of the two losses depends on the image size.",
+    _SHAPES,
+)
+SUM_OF_ALL = Cause(
+    "sum_over_batch",
+    "You sum over the batch as well: the loss of one image must not depend on how many others are in its batch.",
+    _SHAPES,
+)
 PER_IMAGE = Cause("per_image", "You return one number per image; the average over the batch is missing.", _SHAPES)
 UNREDUCED = Cause("unreduced", "You return one number per element; neither the sum nor the average is taken.", _SHAPES)
-BATCH_SUMMED = Cause("axes_swapped", "You average within an image and sum over the batch: it is the other way round.",
-                     _SHAPES)
+BATCH_SUMMED = Cause(
+    "axes_swapped", "You average within an image and sum over the batch: it is the other way round.", _SHAPES
+)
 FIRST_AXIS = Cause("averages_first_axis_only", "You average over the batch, but never sum over the rest.", _SHAPES)
 DIVIDED_TWICE = Cause("divided_by_batch_twice", "You divide by the batch size twice.", _SHAPES)
-FIXED_SIZE = Cause("fixed_size", "784 is written into your function: other images have another number of pixels. Sum "
-                   "instead.",
-                   _SHAPES)
-UNBIASED = Cause("divides_by_n_minus_one", "You divide by the batch size minus one: the average divides by the batch "
-                 "size.", _SHAPES)
+FIXED_SIZE = Cause(
+    "fixed_size", "784 is written into your function: other images have another number of pixels. Sum instead.", _SHAPES
+)
+UNBIASED = Cause(
+    "divides_by_n_minus_one", "You divide by the batch size minus one: the average divides by the batch size.", _SHAPES
+)
 FIRST_IMAGE = Cause("first_image_only", "Only the first image of the batch counts.", _SHAPES)
 WORST_IMAGE = Cause("worst_image_only", "You take the largest loss of the batch; the average is asked for.", _SHAPES)
 
@@ -71,8 +79,9 @@ class Probe:
     came: object
 
 
-def match_loss(probes: Sequence[Probe], formulas: Sequence[Formula],
-               reductions: Sequence[Reduction] = REDUCTIONS) -> Cause | None:
+def match_loss(
+    probes: Sequence[Probe], formulas: Sequence[Formula], reductions: Sequence[Reduction] = REDUCTIONS
+) -> Cause | None:
     """The one cause, or pair of causes, that predicts every probe; None when the truth or nothing or too much does."""
     hits: dict[str, tuple[int, Cause]] = {}
     for wrong_formula, formula in formulas:

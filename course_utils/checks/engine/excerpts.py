@@ -12,9 +12,10 @@ from .verdict import CallFailed
 from .worker import TimeIsUp
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the checks
-_LIBRARIES = tuple({os.path.abspath(path) for path in sysconfig.get_paths().values() if path}
-                   - {os.path.abspath(sysconfig.get_paths()["data"]),
-                      os.path.abspath(sysconfig.get_paths()["scripts"])})
+_LIBRARIES = tuple(
+    {os.path.abspath(path) for path in sysconfig.get_paths().values() if path}
+    - {os.path.abspath(sysconfig.get_paths()["data"]), os.path.abspath(sysconfig.get_paths()["scripts"])}
+)
 _MOST_FRAMES, _MOST_CHARACTERS = 3, 400
 
 
@@ -65,4 +66,3 @@ def _line(frame: FrameType, number: int) -> str:
     source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
     place = f"in {frame.f_code.co_name}, line {number}"
     return f"{place}: {source[:160]}" if source else place
-

@@ -33,8 +33,9 @@ class Draw:
     def normal(self, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         return torch.randn(*shape, generator=self._generator, dtype=torch.float64).mul_(scale).to(dtype)
 
-    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0,
-                dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    def uniform(
+        self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
         unit = torch.rand(*shape, generator=self._generator, dtype=torch.float64)
         return (low + (high - low) * unit).to(dtype)
 
@@ -84,6 +85,7 @@ class Check:
         def register(test: LawTest) -> LawTest:
             self.laws.append(Law(name, weight, manners, test))
             return test
+
         return register
 
     def judge(self, function: Any, points: float | int = 1) -> Score:
@@ -113,18 +115,30 @@ class Check:
         except Exception:  # a guess that cannot be made is no guess
             return None
 
-    def _score(self, points: float | int, outcomes: Sequence[Exception | None], cause: Cause | None,
-               printed: str) -> Score:
+    def _score(
+        self, points: float | int, outcomes: Sequence[Exception | None], cause: Cause | None, printed: str
+    ) -> Score:
         if all(isinstance(error, CallFailed) and error.kind == "stub" for error in outcomes):
-            results = [LawResult(law.name, law.weight, False, "a function that returns a result", NOT_WRITTEN,
-                                 Cause("not_written", f"{self.exercise} is {NOT_WRITTEN}.")) for law in self.laws]
+            results = [
+                LawResult(
+                    law.name,
+                    law.weight,
+                    False,
+                    "a function that returns a result",
+                    NOT_WRITTEN,
+                    Cause("not_written", f"{self.exercise} is {NOT_WRITTEN}."),
+                )
+                for law in self.laws
+            ]
             return Score(self.exercise, points, tuple(results), note=NOT_WRITTEN, printed=printed)
         substance = any(error is None and not law.manners for law, error in zip(self.laws, outcomes))
         results = []
         for law, error in zip(self.laws, outcomes):
             if error is None and law.manners and not substance:
-                error = Broken("a function that obeys at least one law about its result",
-                               "not counted: no law about the result holds yet")
+                error = Broken(
+                    "a function that obeys at least one law about its result",
+                    "not counted: no law about the result holds yet",
+                )
             results.append(_result(law, error, cause, self.signature))
         return Score(self.exercise, points, tuple(results), printed=printed)
 

@@ -106,6 +106,7 @@ class ModuleHandle:
     def gradients(self, x: torch.Tensor, cotangent: torch.Tensor) -> list[torch.Tensor | None]:
         """Vector-Jacobian products of the output at `x` with respect to the parameters; None where it does not
         depend."""
+
         def job() -> list[torch.Tensor | None]:
             wanted = [p for p in self._module.parameters() if p.requires_grad]
             output = self._module(x)
@@ -113,13 +114,17 @@ class ModuleHandle:
                 return [None] * len(list(self._module.parameters()))
             found = dict(zip(map(id, wanted), torch.autograd.grad(output, wanted, cotangent, allow_unused=True)))
             return [found.get(id(p)) for p in self._module.parameters()]
+
         return list(self._guarded(job))
 
     def _parameters(self) -> list[torch.Tensor]:
         found = list(self._module.parameters())
         if any(nn.parameter.is_lazy(p) for p in found):
-            raise CallFailed("raised", "a lazy layer has no parameters, because no input has passed through it; remove "
-                             "layers that are not used")
+            raise CallFailed(
+                "raised",
+                "a lazy layer has no parameters, because no input has passed through it; remove "
+                "layers that are not used",
+            )
         return found
 
     def short(self) -> str:

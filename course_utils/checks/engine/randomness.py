@@ -33,6 +33,7 @@ def distance_bound(n: int) -> float:
 
 def count_bounds(expected: float) -> tuple[int, int]:
     """A count of independent events leaves this closed interval with probability <= 2 exp(-T) (Chernoff)."""
+
     def exponent(count: int) -> float:
         return expected - count + (count * math.log(count / expected) if count else 0.0)
 

@@ -47,7 +47,7 @@ def as_text(score: Score) -> str:
 
 def as_html(score: Score) -> str:
     """The table shown under the test cell."""
-    parts = [f'<div><p><strong>{escape(headline(score))}</strong>: {score!r} of {score.points:g} points</p>']
+    parts = [f"<div><p><strong>{escape(headline(score))}</strong>: {score!r} of {score.points:g} points</p>"]
     if not score.note:
         parts.append(_table(score))
     if score.printed:
@@ -67,8 +67,10 @@ def _table(score: Score) -> str:
         last = last if law.passed else law
         cells[1] = f'<span style="white-space:nowrap">{cells[1]}</span>'
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
-    return (f'<table style="border-collapse:collapse;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead>'
-            f'<tbody>{"".join(rows)}</tbody></table>')
+    return (
+        f'<table style="border-collapse:collapse;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
 def _failure_cells(law: LawResult, last: LawResult | None) -> list[str]:

@@ -72,10 +72,11 @@ class Score:
     that is not a number for full marks. `str` is a report in plain text; notebooks show `_repr_html_`.
     """
 
-    __slots__ = ("_exercise", "_points", "_laws", "_earned", "_note", "_printed")
+    __slots__ = ("_earned", "_exercise", "_laws", "_note", "_points", "_printed")
 
-    def __init__(self, exercise: str, points: float | int, laws: tuple[LawResult, ...], note: str = "",
-                 printed: str = "") -> None:
+    def __init__(
+        self, exercise: str, points: float | int, laws: tuple[LawResult, ...], note: str = "", printed: str = ""
+    ) -> None:
         self._exercise = exercise
         self._points = validate_points(points)
         self._laws = tuple(laws)
@@ -101,10 +102,12 @@ class Score:
 
     def __str__(self) -> str:
         from .render import as_text
+
         return as_text(self)
 
     def _repr_html_(self) -> str:
         from .render import as_html
+
         return as_html(self)
 
     def to_dict(self) -> dict:

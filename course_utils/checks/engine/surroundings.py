@@ -88,7 +88,7 @@ class Printed(io.TextIOBase):
         if self._lines >= _MOST_LINES or self._room <= 0:
             self._dropped = self._dropped or bool(text.strip())
             return len(text)
-        kept = text[:self._room]
+        kept = text[: self._room]
         self._parts.append(kept)
         self._room -= len(kept)
         self._lines += kept.count("\n")
@@ -169,4 +169,3 @@ def _replace_cell(function: FunctionType, name: str, value: Callable) -> Callabl
         return lambda: delattr(cell, "cell_contents")
     cell.cell_contents = value
     return lambda: setattr(cell, "cell_contents", before)
-

@@ -24,43 +24,80 @@ def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
     return Cause(id, sentence, _CARD, tentative)
 
 
-TRAINING = _wrong("scored_on_training_codes", "The probe is scored on codes that it was trained on. With as many "
-                  "dimensions as pictures it can learn anything by heart, noise as well: score each picture by a "
-                  "probe that has not seen it.", tentative=True)
-SELECTED = _wrong("selected_before_folds", "Noise gets a score far above 1/2: something before the folds has seen all "
-                  "labels, such as a selection of dimensions. Make it a part of the probe (make_pipeline), so that it "
-                  "is learnt without the pictures that are scored.", tentative=True)
-FOLDED = _wrong("folded_at_one_half", "Scores below 1/2 are turned over (or cut off): a held-out score below 1/2 is "
-                "an honest result, and turned over it makes noise look like knowledge.", tentative=True)
-ACCURACY = _wrong("accuracy", "You return the accuracy: where 9 of 10 pictures lack an attribute, a probe that "
-                  "always says no has 90 %. The ROC AUC does not depend on how frequent an attribute "
-                  "is.")
-HARD = _wrong("hard_predictions", "You take the AUC of yes or no (predict): it needs the probe's confidence, from "
-              "decision_function or predict_proba[:, 1].")
-INVERTED = _wrong("inverted", "Your scores are 1 minus the AUC: the confidence is that of the attribute being absent "
-                  "(predict_proba[:, 0]).")
-GINI = _wrong("gini", "You return 2 AUC - 1, the Gini coefficient: the AUC itself is asked for, 1/2 for a "
-              "guess.")
+TRAINING = _wrong(
+    "scored_on_training_codes",
+    "The probe is scored on codes that it was trained on. With as many "
+    "dimensions as pictures it can learn anything by heart, noise as well: score each picture by a "
+    "probe that has not seen it.",
+    tentative=True,
+)
+SELECTED = _wrong(
+    "selected_before_folds",
+    "Noise gets a score far above 1/2: something before the folds has seen all "
+    "labels, such as a selection of dimensions. Make it a part of the probe (make_pipeline), so that it "
+    "is learnt without the pictures that are scored.",
+    tentative=True,
+)
+FOLDED = _wrong(
+    "folded_at_one_half",
+    "Scores below 1/2 are turned over (or cut off): a held-out score below 1/2 is "
+    "an honest result, and turned over it makes noise look like knowledge.",
+    tentative=True,
+)
+ACCURACY = _wrong(
+    "accuracy",
+    "You return the accuracy: where 9 of 10 pictures lack an attribute, a probe that "
+    "always says no has 90 %. The ROC AUC does not depend on how frequent an attribute "
+    "is.",
+)
+HARD = _wrong(
+    "hard_predictions",
+    "You take the AUC of yes or no (predict): it needs the probe's confidence, from "
+    "decision_function or predict_proba[:, 1].",
+)
+INVERTED = _wrong(
+    "inverted",
+    "Your scores are 1 minus the AUC: the confidence is that of the attribute being absent (predict_proba[:, 0]).",
+)
+GINI = _wrong("gini", "You return 2 AUC - 1, the Gini coefficient: the AUC itself is asked for, 1/2 for a guess.")
 PERCENT = _wrong("percent", "You return per cent: an AUC lies between 0 and 1.")
 OTHER_COLUMN = _wrong("other_order", "The scores are right but not in the order of the attributes' columns.")
-NOT_LINEAR = _wrong("not_linear", "Your probe is not linear: it finds what no line separates. What a decoder of "
-                    "one's own could find is another question.", tentative=True)
-ORDERED = _wrong("folds_not_stratified", "It depends on the order of the pictures: where the attribute's few "
-                 "pictures come first, a fold has none of them. Stratify the folds "
-                 "(StratifiedKFold).", tentative=True)
-CONSTANT_RAISES = _wrong("constant_raises", "A column with a single value makes your function fail: its score is "
-                         "nan; catch it before the probe.")
-CONSTANT_NUMBER = _wrong("constant_not_nan", "A column with a single value has no ROC curve: its score is nan, not a "
-                         "number.", tentative=True)
-ONE_CONSTANT = _wrong("one_value_forgotten", "Of columns that are all 0 and columns that are all 1 you catch only "
-                      "one kind.", tentative=True)
+NOT_LINEAR = _wrong(
+    "not_linear",
+    "Your probe is not linear: it finds what no line separates. What a decoder of "
+    "one's own could find is another question.",
+    tentative=True,
+)
+ORDERED = _wrong(
+    "folds_not_stratified",
+    "It depends on the order of the pictures: where the attribute's few "
+    "pictures come first, a fold has none of them. Stratify the folds "
+    "(StratifiedKFold).",
+    tentative=True,
+)
+CONSTANT_RAISES = _wrong(
+    "constant_raises",
+    "A column with a single value makes your function fail: its score is nan; catch it before the probe.",
+)
+CONSTANT_NUMBER = _wrong(
+    "constant_not_nan", "A column with a single value has no ROC curve: its score is nan, not a number.", tentative=True
+)
+ONE_CONSTANT = _wrong(
+    "one_value_forgotten",
+    "Of columns that are all 0 and columns that are all 1 you catch only one kind.",
+    tentative=True,
+)
 SAME_FOR_ALL = _wrong("same_for_all", "Every column gets the same score, whatever it holds.")
 AVERAGED = _wrong("averaged", "You return one number: each attribute has a score of its own.")
-A_LIST = _wrong("list", "You return a Python list: make an array of it, np.array(scores), so that it can be compared "
-                "and averaged.")
+A_LIST = _wrong(
+    "list", "You return a Python list: make an array of it, np.array(scores), so that it can be compared and averaged."
+)
 EXTRA_AXIS = _wrong("extra_axis", "Your array has an axis too many: (A,) is asked for.")
-DROPPED = _wrong("constant_dropped", "Constant columns are left out: then the scores no longer belong to the "
-                 "columns.", tentative=True)
+DROPPED = _wrong(
+    "constant_dropped",
+    "Constant columns are left out: then the scores no longer belong to the columns.",
+    tentative=True,
+)
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
@@ -92,8 +129,9 @@ def _scores(candidate: Candidate, z: torch.Tensor, attributes: torch.Tensor) -> 
     else:
         return tensor(came, (wanted,), "the scores")  # says what is wrong with it
     if values.numel() != wanted:
-        raise Broken(f"one score for each of {wanted} columns", describe(came),
-                     AVERAGED if values.numel() == 1 else None)
+        raise Broken(
+            f"one score for each of {wanted} columns", describe(came), AVERAGED if values.numel() == 1 else None
+        )
     return values.detach().cpu().flatten().double()
 
 
@@ -173,8 +211,9 @@ def _values(candidate: Candidate, draw: Draw) -> None:
     raise Broken(f"{float(want[worst]):.2f} for column {worst} of {_in_words(want)}", show(came[worst]))
 
 
-def _measured(candidate: Candidate, draw: Draw, frequent: float,
-              rare: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _measured(
+    candidate: Candidate, draw: Draw, frequent: float, rare: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Columns, the candidate's scores and the exact ones."""
     z, many, few = _two_attributes(draw, frequent, rare)
     exact = torch.tensor([_auc(frequent), _auc(frequent), _auc(rare)])
@@ -229,8 +268,11 @@ def _held_out(candidate: Candidate, draw: Draw) -> None:
         cause = TRAINING if known > 0.9 else FOLDED if _is_folded(candidate, draw, score) else None
         if cause is None:
             _noise(candidate, draw)
-        raise Broken(expected, f"{show(score)}, and {show(known)} on average for three columns of coin tosses",
-                     cause if _well_in_general(candidate, draw) else None)
+        raise Broken(
+            expected,
+            f"{show(score)}, and {show(known)} on average for three columns of coin tosses",
+            cause if _well_in_general(candidate, draw) else None,
+        )
     if abs(_noise(candidate, draw) - score) < 1e-3:  # so does a constant
         _heeds_codes(candidate, draw, score)
 
@@ -262,8 +304,11 @@ def _noise(candidate: Candidate, draw: Draw) -> float:
         means.append(float(_scores(candidate, draw.normal(30, 1000), columns).mean()))
         if means[-1] <= 0.82:
             return means[-1]
-    raise Broken("about 1/2 on average for two columns of coin tosses and codes that are noise", show(means[0]),
-                 SELECTED if max(means) <= 1 and _well_in_general(candidate, draw) else None)
+    raise Broken(
+        "about 1/2 on average for two columns of coin tosses and codes that are noise",
+        show(means[0]),
+        SELECTED if max(means) <= 1 and _well_in_general(candidate, draw) else None,
+    )
 
 
 def _heeds_codes(candidate: Candidate, draw: Draw, score: float) -> None:

@@ -15,6 +15,9 @@ import torch
 from ..engine.candidate import Candidate
 from ..engine.demand import finite, plain64, tensor, well_behaved
 from ..engine.law import Check, Draw, show
+from ..engine.plain import ModuleHandle
+from ..engine.score import Cause
+from ..engine.verdict import Broken, CallFailed
 from ..shared.networks import (
     FROZEN,
     LINEAR,
@@ -26,9 +29,6 @@ from ..shared.networks import (
     must_be_trainable,
     second_difference,
 )
-from ..engine.plain import ModuleHandle
-from ..engine.score import Cause
-from ..engine.verdict import Broken, CallFailed
 
 _CARD = "the hints under the card of build_autoencoder: linear, nonlinearity, linear, in encoder and decoder"
 
@@ -38,22 +38,39 @@ def _wrong(id: str, sentence: str) -> Cause:
 
 
 SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
-SIZES_FIXED = _wrong("sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and "
-                     "latent_dim.")
-NO_HIDDEN = _wrong("no_hidden_layer", "There is no hidden layer of width hidden_dim: the network is a single linear "
-                   "map or uses another width.")
-MISPLACED = _wrong("misplaced_nonlinearity", "The nonlinearity does not stand between the layers, so that they "
-                   "collapse into one linear map: move it behind the hidden layer.")
-NEGATIVE_LOST = _wrong("negative_codes_lost", "The decoder begins with a relu or something like it: all negative codes "
-                       "are the same to it.")
-DROPS_OUTPUT = _wrong("dropout_on_output", "In training mode dropout sets codes or logits to 0: use it on hidden "
-                      "layers only.")
-TRAINED_BOUNDED = _wrong("bounded_in_training", "In training mode something bounds the output of the last layer, such "
-                         "as batch normalisation: end with the linear layer.")
-INPLACE = _wrong("inplace_in_training", "In training mode the backward pass fails, because an operation in place "
-                 "(inplace=True) overwrites numbers that it needs.")
-CANNOT_START = _wrong("initialisation", "From your initial weights nothing is learnt: all are zero, or all are equal "
-                      "so that hidden units stay copies of one another. Leave PyTorch's initialisation alone.")
+SIZES_FIXED = _wrong(
+    "sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and latent_dim."
+)
+NO_HIDDEN = _wrong(
+    "no_hidden_layer",
+    "There is no hidden layer of width hidden_dim: the network is a single linear map or uses another width.",
+)
+MISPLACED = _wrong(
+    "misplaced_nonlinearity",
+    "The nonlinearity does not stand between the layers, so that they "
+    "collapse into one linear map: move it behind the hidden layer.",
+)
+NEGATIVE_LOST = _wrong(
+    "negative_codes_lost", "The decoder begins with a relu or something like it: all negative codes are the same to it."
+)
+DROPS_OUTPUT = _wrong(
+    "dropout_on_output", "In training mode dropout sets codes or logits to 0: use it on hidden layers only."
+)
+TRAINED_BOUNDED = _wrong(
+    "bounded_in_training",
+    "In training mode something bounds the output of the last layer, such "
+    "as batch normalisation: end with the linear layer.",
+)
+INPLACE = _wrong(
+    "inplace_in_training",
+    "In training mode the backward pass fails, because an operation in place "
+    "(inplace=True) overwrites numbers that it needs.",
+)
+CANNOT_START = _wrong(
+    "initialisation",
+    "From your initial weights nothing is learnt: all are zero, or all are equal "
+    "so that hidden units stay copies of one another. Leave PyTorch's initialisation alone.",
+)
 SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))
 
 CHECK = Check("build_autoencoder", "build_autoencoder(num_pixels, hidden_dim, latent_dim)")
@@ -99,8 +116,14 @@ def _widths(candidate: Candidate, draw: Draw) -> None:
                 raise _explain_widths(candidate, error, encoder, decoder, sizes, draw) from None
 
 
-def _explain_widths(candidate: Candidate, error: Exception, encoder: ModuleHandle, decoder: ModuleHandle,
-                    sizes: tuple[int, int, int], draw: Draw) -> Exception:
+def _explain_widths(
+    candidate: Candidate,
+    error: Exception,
+    encoder: ModuleHandle,
+    decoder: ModuleHandle,
+    sizes: tuple[int, int, int],
+    draw: Draw,
+) -> Exception:
     pixels, _, latent = sizes
     expected = f"images (N, {pixels}) -> codes (N, {latent}) -> logits (N, {pixels})"
     got = error.got if isinstance(error, Broken) else str(error)
@@ -136,8 +159,11 @@ def _hidden(candidate: Candidate, draw: Draw) -> None:
         for part in _parts(candidate, sizes):
             weights = [shape for shape in part.handle.shapes() if len(shape) >= 2]
             if not any(sizes[1] in shape for shape in weights):
-                raise Broken(f"a weight of the {part.name} with hidden_dim = {sizes[1]} as one of its sides",
-                             f"weights of shape {', '.join(map(str, weights[:6])) or '(none)'}", NO_HIDDEN)
+                raise Broken(
+                    f"a weight of the {part.name} with hidden_dim = {sizes[1]} as one of its sides",
+                    f"weights of shape {', '.join(map(str, weights[:6])) or '(none)'}",
+                    NO_HIDDEN,
+                )
 
 
 @CHECK.law("is not just a linear map: a nonlinearity between the layers", weight=2)
@@ -149,16 +175,24 @@ def _nonlinear(candidate: Candidate, draw: Draw) -> None:
         scales = (0.5, 0.5, 2.0, 2.0, 2.0, 5.0)
         for scale in scales:
             _randomise(part.handle, draw, scale)
-            a, b = (draw.uniform(8, *part.shape_in) if part.name == "encoder" else part.inputs(draw, 8, 3.0)
-                    for _ in range(2))
+            a, b = (
+                draw.uniform(8, *part.shape_in) if part.name == "encoder" else part.inputs(draw, 8, 3.0)
+                for _ in range(2)
+            )
             if midpoint_error(part, a, b) > 0.02:
                 break
         else:
-            raise Broken(f"a nonlinear {part.name}", "the image of a midpoint is the midpoint of the images: a linear "
-                         "map", replace(LINEAR, where=_CARD))
+            raise Broken(
+                f"a nonlinear {part.name}",
+                "the image of a midpoint is the midpoint of the images: a linear map",
+                replace(LINEAR, where=_CARD),
+            )
         if all(_collapses(part, draw, scale) for scale in scales):
-            raise Broken(f"a nonlinearity between the layers of the {part.name}",
-                         "layers that follow each other directly: the output is affine in each weight", MISPLACED)
+            raise Broken(
+                f"a nonlinearity between the layers of the {part.name}",
+                "layers that follow each other directly: the output is affine in each weight",
+                MISPLACED,
+            )
 
 
 def _collapses(part: Part, draw: Draw, scale: float) -> bool:
@@ -188,8 +222,11 @@ def _unbounded(candidate: Candidate, draw: Draw) -> None:
             x = part.inputs(draw, 4)
             finite(part(x), f"output of the {name}")
             values = part.handle.parameters()
-            bends = [second_difference(part, values, index, draw.normal(*p.shape, scale=scale, dtype=p.dtype), x)
-                     for index, p in enumerate(values) if p.dim() >= 2 and part.shape_out[0] in p.shape]
+            bends = [
+                second_difference(part, values, index, draw.normal(*p.shape, scale=scale, dtype=p.dtype), x)
+                for index, p in enumerate(values)
+                if p.dim() >= 2 and part.shape_out[0] in p.shape
+            ]
             if not bends or min(bends) > 0.04:
                 raise _explain_end(part, draw)
         _ends_linear_in_training(part, draw)
@@ -212,8 +249,9 @@ def _ends_linear_in_training(part: Part, draw: Draw) -> None:
             part.handle.load([100 * v if number == index else v for number, v in enumerate(values)])
             growth = max(growth, float(plain64(part(x)).norm() / out.norm()))
     if growth < 10:
-        raise Broken(expected, f"a last weight 100 times as large makes it {show(growth)} times as large",
-                     TRAINED_BOUNDED)
+        raise Broken(
+            expected, f"a last weight 100 times as large makes it {show(growth)} times as large", TRAINED_BOUNDED
+        )
 
 
 def _tells_negative_codes_apart(decoder: Part, draw: Draw) -> None:
@@ -222,8 +260,11 @@ def _tells_negative_codes_apart(decoder: Part, draw: Draw) -> None:
         out = plain64(decoder(-decoder.inputs(draw, 8).abs()))
         if float((out - out[0]).abs().max()) > 1e-5:
             return
-    raise Broken("different images from different codes, negative ones too", "the same image from all negative codes",
-                 NEGATIVE_LOST)
+    raise Broken(
+        "different images from different codes, negative ones too",
+        "the same image from all negative codes",
+        NEGATIVE_LOST,
+    )
 
 
 def _explain_end(part: Part, draw: Draw) -> Broken:
@@ -231,8 +272,11 @@ def _explain_end(part: Part, draw: Draw) -> Broken:
     out = plain64(part(part.inputs(draw, 40, 3.0)))
     low, high = float(out.min()), float(out.max())
     cause = end_of(low, high, _CARD)
-    return Broken(f"output of the {part.name} straight from a linear layer", f"numbers from {show(low)} to {show(high)}"
-                  if cause else "something nonlinear comes after the last layer", cause)
+    return Broken(
+        f"output of the {part.name} straight from a linear layer",
+        f"numbers from {show(low)} to {show(high)}" if cause else "something nonlinear comes after the last layer",
+        cause,
+    )
 
 
 @CHECK.law("registers all its layers, and every call builds new ones", weight=2)
@@ -286,8 +330,11 @@ def _learns_in_training_mode(part: Part, draw: Draw) -> None:
         missing -= {index for index, grad in enumerate(grads) if grad is not None}
         if not missing:
             return
-    raise Broken(f"a gradient for every parameter of the {part.name} in training mode",
-                 f"none for {len(missing)} of them", replace(FROZEN, where=_CARD))
+    raise Broken(
+        f"a gradient for every parameter of the {part.name} in training mode",
+        f"none for {len(missing)} of them",
+        replace(FROZEN, where=_CARD),
+    )
 
 
 @CHECK.law("leaves the random generators and torch's settings alone", manners=True)

@@ -14,6 +14,8 @@ import torch
 from ..engine.candidate import Candidate
 from ..engine.demand import finite, plain64, well_behaved
 from ..engine.law import Check, Draw, show
+from ..engine.score import Cause
+from ..engine.verdict import Broken
 from ..shared.networks import (
     LINEAR,
     Part,
@@ -24,8 +26,6 @@ from ..shared.networks import (
     must_be_trainable,
     second_difference,
 )
-from ..engine.score import Cause
-from ..engine.verdict import Broken
 
 _CARD = "the hints under the card of build_conv_autoencoder: halve the picture with strided convolutions, then linear"
 SIDE = 64
@@ -43,27 +43,53 @@ def _wrong(id: str, sentence: str) -> Cause:
 SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
 CHANNELS_FIXED = _wrong("channels_fixed", "The number of channels is written into your function: use channels.")
 LATENT_FIXED = _wrong("latent_fixed", "The width of the code is written into your function: use latent_dim.")
-NOT_FLAT = _wrong("code_not_flat", "The codes still have height and width: flatten them and end in a linear layer, "
-                  "so that each picture has latent_dim numbers.")
-FLAT_LOGITS = _wrong("flat_logits", "The decoder returns rows of pixels: give them the shape of pictures, (N, "
-                     "channels, 64, 64).")
-WRONG_SIDE = _wrong("wrong_side", "The decoder returns pictures of another height or width than 64: every strided "
-                    "transposed convolution doubles them only if kernel, stride and padding fit (4, 2 and 1).")
-FLAT_INPUT = _wrong("no_convolutions", "There are no convolutions: linear layers on all pixels know nothing of "
-                    "neighbours, and cost many more parameters.")
-TOO_LARGE = _wrong("too_many_parameters", "There are more than 5 million parameters. Most of them are in the linear "
-                   "layers: halve the picture once more before flattening, or use fewer channels.")
-UNUSED = _wrong("unused_convolutions", "The convolutions have no influence on the result: they are made, but forward "
-                "does not call them.")
-OTHER_PICTURES = _wrong("other_pictures", "In evaluation mode, the result for one picture depends on the others of the "
-                        "batch: average over axes of the picture, never over the batch (axis 0).")
-COLOUR_BLIND = _wrong("colour_blind", "The codes stay the same when the channels of the picture change places: the "
-                      "encoder does not tell colours apart. Take channels as the first convolution's input channels.")
-BLIND = _wrong("skips_pixels", "Many pixels never reach the code: the windows leave gaps (a stride larger than the "
-               "kernel), or part of the picture is cut away.")
+NOT_FLAT = _wrong(
+    "code_not_flat",
+    "The codes still have height and width: flatten them and end in a linear layer, "
+    "so that each picture has latent_dim numbers.",
+)
+FLAT_LOGITS = _wrong(
+    "flat_logits", "The decoder returns rows of pixels: give them the shape of pictures, (N, channels, 64, 64)."
+)
+WRONG_SIDE = _wrong(
+    "wrong_side",
+    "The decoder returns pictures of another height or width than 64: every strided "
+    "transposed convolution doubles them only if kernel, stride and padding fit (4, 2 and 1).",
+)
+FLAT_INPUT = _wrong(
+    "no_convolutions",
+    "There are no convolutions: linear layers on all pixels know nothing of neighbours, and cost many more parameters.",
+)
+TOO_LARGE = _wrong(
+    "too_many_parameters",
+    "There are more than 5 million parameters. Most of them are in the linear "
+    "layers: halve the picture once more before flattening, or use fewer channels.",
+)
+UNUSED = _wrong(
+    "unused_convolutions",
+    "The convolutions have no influence on the result: they are made, but forward does not call them.",
+)
+OTHER_PICTURES = _wrong(
+    "other_pictures",
+    "In evaluation mode, the result for one picture depends on the others of the "
+    "batch: average over axes of the picture, never over the batch (axis 0).",
+)
+COLOUR_BLIND = _wrong(
+    "colour_blind",
+    "The codes stay the same when the channels of the picture change places: the "
+    "encoder does not tell colours apart. Take channels as the first convolution's input channels.",
+)
+BLIND = _wrong(
+    "skips_pixels",
+    "Many pixels never reach the code: the windows leave gaps (a stride larger than the "
+    "kernel), or part of the picture is cut away.",
+)
 BLIND_CHANNEL = _wrong("skips_channels", "Some channels of the picture never reach the code.")
-HOLES = _wrong("pixels_never_drawn", "Many logits are the same whatever the code: the windows of the transposed "
-               "convolutions leave gaps (a stride larger than the kernel), or the picture is padded.")
+HOLES = _wrong(
+    "pixels_never_drawn",
+    "Many logits are the same whatever the code: the windows of the transposed "
+    "convolutions leave gaps (a stride larger than the kernel), or the picture is padded.",
+)
 GREY = _wrong("same_channels", "All channels of the logits are equal: the decoder can only draw grey pictures.")
 
 
@@ -99,8 +125,12 @@ def _count(part: Part) -> int:
 
 def _randomise(part: Part, draw: Draw, gain: float = 2.0) -> None:
     """Weights that keep the size of what passes, whatever the number of layers."""
-    part.handle.load([draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])) if len(shape) >= 2 else 0.5)
-                      for shape in part.handle.shapes()])
+    part.handle.load(
+        [
+            draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])) if len(shape) >= 2 else 0.5)
+            for shape in part.handle.shapes()
+        ]
+    )
 
 
 @CHECK.law("encodes pictures to (N, latent_dim), and decodes those to logits of the pictures' shape", weight=2)
@@ -109,8 +139,10 @@ def _shapes(candidate: Candidate, draw: Draw) -> None:
     for sizes in SIZES:
         channels, latent = sizes
         encoder, decoder = build(candidate, *sizes)
-        parts = (Part("encoder", encoder, (channels, SIDE, SIDE), (latent,)),
-                 Part("decoder", decoder, (latent,), (channels, SIDE, SIDE)))
+        parts = (
+            Part("encoder", encoder, (channels, SIDE, SIDE), (latent,)),
+            Part("decoder", decoder, (latent,), (channels, SIDE, SIDE)),
+        )
         for part in parts:
             for n in (3, 1):
                 try:
@@ -119,12 +151,15 @@ def _shapes(candidate: Candidate, draw: Draw) -> None:
                     raise _explain_shape(candidate, parts, part, error, sizes) from None
 
 
-def _explain_shape(candidate: Candidate, parts: tuple[Part, Part], part: Part, error: Exception, sizes: tuple[int, int]
-                   ) -> Broken:
+def _explain_shape(
+    candidate: Candidate, parts: tuple[Part, Part], part: Part, error: Exception, sizes: tuple[int, int]
+) -> Broken:
     channels, latent = sizes
     picture = f"(N, {channels}, {SIDE}, {SIDE})"
-    expected = (f"pictures {picture} -> codes (N, {latent}) -> logits {picture}"
-                f" for channels = {channels}, latent_dim = {latent}")
+    expected = (
+        f"pictures {picture} -> codes (N, {latent}) -> logits {picture}"
+        f" for channels = {channels}, latent_dim = {latent}"
+    )
     got = f"{part.name}: {error.got if isinstance(error, Broken) else error}"
     encoder, decoder = parts
     came = _came(part, part.shape_in)
@@ -163,11 +198,15 @@ def _convolutions(candidate: Candidate, draw: Draw) -> None:
     for part in _parts(candidate, _SMALL):
         shapes = part.handle.shapes()
         if not any(map(_is_window, shapes)):
-            raise Broken(f"the weight of a convolution in the {part.name}: (channels, channels, height, width)",
-                         f"parameters of shape {', '.join(map(str, shapes[:6])) or '(none)'}", FLAT_INPUT)
+            raise Broken(
+                f"the weight of a convolution in the {part.name}: (channels, channels, height, width)",
+                f"parameters of shape {', '.join(map(str, shapes[:6])) or '(none)'}",
+                FLAT_INPUT,
+            )
         if not any(_uses_windows(part, draw) for _ in range(10)):
-            raise Broken(f"a {part.name} whose output depends on its convolutions", "the same output with others",
-                         UNUSED)
+            raise Broken(
+                f"a {part.name} whose output depends on its convolutions", "the same output with others", UNUSED
+            )
 
 
 def _is_window(shape: tuple[int, ...]) -> bool:
@@ -179,8 +218,14 @@ def _uses_windows(part: Part, draw: Draw) -> bool:
     _randomise(part, draw)
     x = part.inputs(draw, 4)
     before, values = part(x), part.handle.parameters()
-    part.handle.load([value + draw.normal(*value.shape, scale=1 / math.sqrt(math.prod(value.shape[1:])),
-                                          dtype=value.dtype) if _is_window(value.shape) else value for value in values])
+    part.handle.load(
+        [
+            value + draw.normal(*value.shape, scale=1 / math.sqrt(math.prod(value.shape[1:])), dtype=value.dtype)
+            if _is_window(value.shape)
+            else value
+            for value in values
+        ]
+    )
     return _change(before, part(x)) > 1e-5
 
 
@@ -209,8 +254,11 @@ def _nonlinear(candidate: Candidate, draw: Draw) -> None:
             if midpoint_error(part, part.inputs(draw, 2), part.inputs(draw, 2)) > 0.02:
                 break
         else:
-            raise Broken(f"a nonlinear {part.name}", "the image of a midpoint is the midpoint of the images: a linear "
-                         "map", replace(LINEAR, where=_CARD))
+            raise Broken(
+                f"a nonlinear {part.name}",
+                "the image of a midpoint is the midpoint of the images: a linear map",
+                replace(LINEAR, where=_CARD),
+            )
 
 
 @CHECK.law("ends in linear layers: codes and logits of any size and both signs", weight=2)
@@ -241,9 +289,11 @@ def _explain_end(part: Part, draw: Draw) -> Broken:
     out = plain64(part(part.inputs(draw, 8, 3.0)))
     low, high = float(out.min()), float(out.max())
     cause = end_of(low, high, _CARD)
-    return Broken(f"output of the {part.name} straight from a linear layer or convolution",
-                  f"numbers from {show(low)} to {show(high)}" if cause else "something nonlinear comes after the last "
-                  "layer", cause)
+    return Broken(
+        f"output of the {part.name} straight from a linear layer or convolution",
+        f"numbers from {show(low)} to {show(high)}" if cause else "something nonlinear comes after the last layer",
+        cause,
+    )
 
 
 @CHECK.law("sees every part of the picture in every channel, and draws every part of it", weight=2)
@@ -265,14 +315,19 @@ def _everywhere(candidate: Candidate, draw: Draw) -> None:
         coloured |= float((logits - logits[:, :1]).abs().max()) > 1e-5 * float(logits.abs().max())
     shares = seen.double().mean((1, 2))
     if float(shares.max()) < 0.75 or float(shares.min()) < 0.75:
-        raise Broken("codes that depend on (nearly) every pixel of every channel",
-                     f"on {float(shares.min()):.0%} of the pixels of a channel",
-                     BLIND if float(shares.max()) < 0.75 else BLIND_CHANNEL)
+        raise Broken(
+            "codes that depend on (nearly) every pixel of every channel",
+            f"on {float(shares.min()):.0%} of the pixels of a channel",
+            BLIND if float(shares.max()) < 0.75 else BLIND_CHANNEL,
+        )
     if not tells_colours:
         raise Broken("codes that change when the channels of the picture change places", "the same codes", COLOUR_BLIND)
     if float(drawn.double().mean()) < 0.75:
-        raise Broken("logits that depend on the code (nearly) everywhere",
-                     f"in {float(drawn.double().mean()):.0%} of the places", HOLES)
+        raise Broken(
+            "logits that depend on the code (nearly) everywhere",
+            f"in {float(drawn.double().mean()):.0%} of the places",
+            HOLES,
+        )
     if not coloured:
         raise Broken("logits that differ between the channels", "the same ones in all channels", GREY)
 
@@ -294,8 +349,11 @@ def _one_by_one(candidate: Candidate, draw: Draw) -> None:
         x[1:] = 3 * x[1:] + 2  # the others are unlike the first
         together = part(x)
         if _change(together, part(x)) <= 1e-3 < _change(together[:1], part(x[:1])):
-            raise Broken(f"the same output of the {part.name} for a picture alone and among others", "another one",
-                         OTHER_PICTURES)
+            raise Broken(
+                f"the same output of the {part.name} for a picture alone and among others",
+                "another one",
+                OTHER_PICTURES,
+            )
 
 
 @CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)

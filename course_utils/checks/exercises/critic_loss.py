@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from ..engine.candidate import Candidate
 from ..engine.causes import agrees
-from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, no_gradient_into, values
 from ..engine.demand import ROUNDING, gradients, plain64, same_number, same_tensor, scalar, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.verdict import Broken
+from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, no_gradient_into, values
 
 _CARD = "the card of critic_loss: mean critic on z_posterior minus mean critic on z_prior"
 
@@ -23,49 +23,99 @@ def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
 
-SIGN = _wrong("sign", "The sign is wrong: this is the estimate of the distance itself. The critic maximises it, so its "
-              "loss is minus that: posterior minus prior.")
-SUMMED = _wrong("sum_over_batch", "You sum over the batch; the average is asked for, or the weight of the penalty beside "
-                "it depends on the batch size.")
+SIGN = _wrong(
+    "sign",
+    "The sign is wrong: this is the estimate of the distance itself. The critic maximises it, so its "
+    "loss is minus that: posterior minus prior.",
+)
+SUMMED = _wrong(
+    "sum_over_batch",
+    "You sum over the batch; the average is asked for, or the weight of the penalty beside "
+    "it depends on the batch size.",
+)
 PER_CODE = _wrong("per_code", "You return one number per code; the average over the batch is missing.")
 CONSTANT_FACTOR = _wrong("scaled", "The loss comes with a constant factor; the difference of the two means has none.")
-RANDOM = _wrong("random", "The same arguments give another number the second time: there is no randomness in this loss.")
-ONE_END = _wrong("one_end_detached", "Only one of the two means carries a gradient into the critic: it would learn from one "
-                 "batch and ignore the other. Detach the codes, not the critic's values.")
+RANDOM = _wrong(
+    "random", "The same arguments give another number the second time: there is no randomness in this loss."
+)
+ONE_END = _wrong(
+    "one_end_detached",
+    "Only one of the two means carries a gradient into the critic: it would learn from one "
+    "batch and ignore the other. Detach the codes, not the critic's values.",
+)
 
 # p and q: the critic's values on prior and posterior
 _FORMULAS: list[tuple[Cause | None, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = [
     (None, lambda p, q: q.mean() - p.mean()),
     (SIGN, lambda p, q: p.mean() - q.mean()),
     (SUMMED, lambda p, q: q.sum() - p.sum()),
-    (_wrong("sign_and_sum", "You sum over the batch instead of averaging, and the sign is wrong as well."),
-     lambda p, q: p.sum() - q.sum()),
-    (_wrong("prior_missing", "The prior is missing: a critic that is low on the codes alone, and low everywhere, would do."),
-     lambda p, q: q.mean()),
+    (
+        _wrong("sign_and_sum", "You sum over the batch instead of averaging, and the sign is wrong as well."),
+        lambda p, q: p.sum() - q.sum(),
+    ),
+    (
+        _wrong(
+            "prior_missing",
+            "The prior is missing: a critic that is low on the codes alone, and low everywhere, would do.",
+        ),
+        lambda p, q: q.mean(),
+    ),
     (_wrong("posterior_missing", "The posterior is missing: both means are needed."), lambda p, q: -p.mean()),
-    (_wrong("added", "You add the two means; the critic tells the two apart by their difference."),
-     lambda p, q: q.mean() + p.mean()),
-    (_wrong("absolute", "You take the absolute value: then the critic would make the difference small. It has a sign."),
-     lambda p, q: (q.mean() - p.mean()).abs()),
-    (_wrong("absolute", "You take minus the absolute value: leave the sign to the critic, or its gradient flips."),
-     lambda p, q: -(q.mean() - p.mean()).abs()),
-    (_wrong("squared", "You square the difference: then the critic would make it small. It has a sign."),
-     lambda p, q: (q.mean() - p.mean()).square()),
-    (_wrong("squared", "You square the differences; the plain difference is asked for."), lambda p, q: (q - p).square().mean()),
-    (_wrong("least_squares", "This is the least-squares loss of another kind of critic: here no target values are given."),
-     lambda p, q: (p - 1).square().mean() + q.square().mean()),
-    (_wrong("classifier", "This is the loss of a classifier (a GAN's discriminator): a critic's values are not "
-            "probabilities, and no logarithm is taken."),
-     lambda p, q: F.softplus(-p).mean() + F.softplus(q).mean()),
-    (_wrong("classifier", "You pass the critic's values through a sigmoid: they are not probabilities."),
-     lambda p, q: q.sigmoid().mean() - p.sigmoid().mean()),
-    (_wrong("hinge", "You cut the values off (a hinge loss): what keeps a critic in bounds here is the penalty."),
-     lambda p, q: F.relu(1 + q).mean() + F.relu(1 - p).mean()),
-    (_wrong("clipped", "You clip the critic's values: what keeps it in bounds here is the penalty."),
-     lambda p, q: q.clamp(-1, 1).mean() - p.clamp(-1, 1).mean()),
+    (
+        _wrong("added", "You add the two means; the critic tells the two apart by their difference."),
+        lambda p, q: q.mean() + p.mean(),
+    ),
+    (
+        _wrong(
+            "absolute", "You take the absolute value: then the critic would make the difference small. It has a sign."
+        ),
+        lambda p, q: (q.mean() - p.mean()).abs(),
+    ),
+    (
+        _wrong("absolute", "You take minus the absolute value: leave the sign to the critic, or its gradient flips."),
+        lambda p, q: -(q.mean() - p.mean()).abs(),
+    ),
+    (
+        _wrong("squared", "You square the difference: then the critic would make it small. It has a sign."),
+        lambda p, q: (q.mean() - p.mean()).square(),
+    ),
+    (
+        _wrong("squared", "You square the differences; the plain difference is asked for."),
+        lambda p, q: (q - p).square().mean(),
+    ),
+    (
+        _wrong(
+            "least_squares",
+            "This is the least-squares loss of another kind of critic: here no target values are given.",
+        ),
+        lambda p, q: (p - 1).square().mean() + q.square().mean(),
+    ),
+    (
+        _wrong(
+            "classifier",
+            "This is the loss of a classifier (a GAN's discriminator): a critic's values are not "
+            "probabilities, and no logarithm is taken.",
+        ),
+        lambda p, q: F.softplus(-p).mean() + F.softplus(q).mean(),
+    ),
+    (
+        _wrong("classifier", "You pass the critic's values through a sigmoid: they are not probabilities."),
+        lambda p, q: q.sigmoid().mean() - p.sigmoid().mean(),
+    ),
+    (
+        _wrong("hinge", "You cut the values off (a hinge loss): what keeps a critic in bounds here is the penalty."),
+        lambda p, q: F.relu(1 + q).mean() + F.relu(1 - p).mean(),
+    ),
+    (
+        _wrong("clipped", "You clip the critic's values: what keeps it in bounds here is the penalty."),
+        lambda p, q: q.clamp(-1, 1).mean() - p.clamp(-1, 1).mean(),
+    ),
     (_wrong("median", "You take medians; means are asked for."), lambda p, q: q.median() - p.median()),
     (_wrong("one_code", "Only the first code of each batch counts."), lambda p, q: q[0] - p[0]),
-    (_wrong("largest", "You take the largest value of each batch; means are asked for."), lambda p, q: q.max() - p.max()),
+    (
+        _wrong("largest", "You take the largest value of each batch; means are asked for."),
+        lambda p, q: q.max() - p.max(),
+    ),
 ]
 
 
@@ -94,8 +144,10 @@ def _formula_cause(probes: list) -> Cause | None:
 
 
 def _unreduced_cause(probes: list) -> Cause | None:
-    if all(isinstance(came, torch.Tensor) and came.dim() > 0 and agrees(plain64(came).flatten(), q - p)
-           for p, q, came in probes):
+    if all(
+        isinstance(came, torch.Tensor) and came.dim() > 0 and agrees(plain64(came).flatten(), q - p)
+        for p, q, came in probes
+    ):
         return PER_CODE
     return None
 
@@ -116,8 +168,14 @@ def _loss(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterio
     return scalar(candidate(critic, prior.clone(), posterior.clone()), "the loss")
 
 
-def _same(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor, what: str,
-          rounding: float = ROUNDING) -> None:
+def _same(
+    candidate: Candidate,
+    critic: nn.Module,
+    prior: torch.Tensor,
+    posterior: torch.Tensor,
+    what: str,
+    rounding: float = ROUNDING,
+) -> None:
     want = mean_value(critic, posterior) - mean_value(critic, prior)
     size = float(values(critic, posterior).abs().mean() + values(critic, prior).abs().mean())
     same_number(_loss(candidate, critic, prior, posterior), want, what, scale=size, rounding=rounding)
@@ -131,12 +189,23 @@ def _value(candidate: Candidate, draw: Draw) -> None:
         prior = torch.stack([torch.zeros(6), draw.normal(6)], 1)
         _same(candidate, critic, prior, prior + torch.tensor([shift, 0.0]), f"loss of a shift by {shift:g}")
         critic = linear_critic(torch.tensor([1.0, 0.0]), bias=draw.number(70, 200) * float(draw.signs(1)))
-        _same(candidate, critic, prior, prior + torch.tensor([shift, 0.0]), f"loss of a shift by {shift:g}, the critic's "
-              f"values all about {float(critic[0].bias.detach()):.3g}", rounding=0.004)
+        _same(
+            candidate,
+            critic,
+            prior,
+            prior + torch.tensor([shift, 0.0]),
+            f"loss of a shift by {shift:g}, the critic's values all about {float(critic[0].bias.detach()):.3g}",
+            rounding=0.004,
+        )
     n = draw.integer(130, 300)  # a batch whose first codes are not like its last
     prior = draw.normal(n, 2)
-    _same(candidate, linear_critic(torch.tensor([1.0, 0.0])), prior, draw.normal(n, 2) + torch.linspace(0, 8, n)[:, None],
-          f"loss of {n} codes of 2 dimensions")
+    _same(
+        candidate,
+        linear_critic(torch.tensor([1.0, 0.0])),
+        prior,
+        draw.normal(n, 2) + torch.linspace(0, 8, n)[:, None],
+        f"loss of {n} codes of 2 dimensions",
+    )
     for n, dim in ((8, 3), (33, 10), (2, 5)):
         _same(candidate, *_probe(draw, n, dim), f"loss of {n} codes of {dim} dimensions")
     critic, prior, posterior = _probe(draw, 16, 4)
@@ -157,8 +226,12 @@ def _invariant(candidate: Candidate, draw: Draw) -> None:
         raise Broken("a loss that differs from 0", f"{first:.4g}")
     shuffled = _loss(candidate, critic, prior[draw.permutation(12)], posterior[draw.permutation(12)])
     same_number(shuffled, first, "loss of the same codes in another order", scale=size)
-    same_number(_loss(candidate, critic, prior.repeat(3, 1), posterior.repeat(3, 1)), first,
-                "loss of every code three times", scale=size)
+    same_number(
+        _loss(candidate, critic, prior.repeat(3, 1), posterior.repeat(3, 1)),
+        first,
+        "loss of every code three times",
+        scale=size,
+    )
 
 
 @CHECK.law("has the right gradient in every weight of the critic", weight=3)
@@ -180,8 +253,10 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
                 same_tensor(got, plain64(above) - plain64(below), f"gradient with respect to {name}", scale=size)
             except Broken as broken:
                 right = agrees(loss, plain64(on_posterior - on_prior))
-                half = right and any(float((plain64(got) - side).abs().max()) <= 1e-4 * size for side in (
-                    plain64(above), -plain64(below)))
+                half = right and any(
+                    float((plain64(got) - side).abs().max()) <= 1e-4 * size
+                    for side in (plain64(above), -plain64(below))
+                )
                 raise Broken(broken.expected, broken.got, ONE_END if half else None) from None
 
 

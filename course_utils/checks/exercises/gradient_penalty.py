@@ -16,6 +16,11 @@ from torch import nn
 
 from ..engine.candidate import Candidate
 from ..engine.causes import agrees
+from ..engine.demand import finite, gradients, plain64, real, same_number, same_tensor, scalar, well_behaved
+from ..engine.law import Check, Draw, show
+from ..engine.randomness import T, cosine_bound, count_bounds, distance_bound, kolmogorov_distance
+from ..engine.score import Cause
+from ..engine.verdict import Broken, CallFailed
 from ..shared.critics import (
     Belongings,
     IndexedQuadratic,
@@ -24,11 +29,6 @@ from ..shared.critics import (
     gradient_lengths,
     linear_critic,
 )
-from ..engine.demand import finite, gradients, plain64, real, same_number, same_tensor, scalar, well_behaved
-from ..engine.law import Check, Draw, show
-from ..engine.randomness import T, cosine_bound, count_bounds, distance_bound, kolmogorov_distance
-from ..engine.score import Cause
-from ..engine.verdict import Broken, CallFailed
 
 _CARD = "the card of gradient_penalty: mean over the pairs of (|gradient| - 1)^2, each at a random point of its segment"
 
@@ -37,26 +37,43 @@ def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
     return Cause(id, sentence, _CARD, tentative)
 
 
-NO_GRAPH = _wrong("no_create_graph", "The penalty carries no gradient into the critic's weights, so that it would change "
-                  "nothing. Ask for it: torch.autograd.grad(..., create_graph=True), and detach nothing on the way.")
-NO_REQUIRES_GRAD = _wrong("no_requires_grad", "autograd has nothing to differentiate by: the mixed points must require a "
-                          "gradient, which they do not by themselves when the codes do not.")
+NO_GRAPH = _wrong(
+    "no_create_graph",
+    "The penalty carries no gradient into the critic's weights, so that it would change "
+    "nothing. Ask for it: torch.autograd.grad(..., create_graph=True), and detach nothing on the way.",
+)
+NO_REQUIRES_GRAD = _wrong(
+    "no_requires_grad",
+    "autograd has nothing to differentiate by: the mixed points must require a "
+    "gradient, which they do not by themselves when the codes do not.",
+)
 UNBATCHED = _wrong("not_reduced", "You return one number per pair; the average over the batch is missing.")
 SHARED = _wrong("one_number_for_all", "One random number serves all pairs: draw one for each, shape (N, 1).")
-PER_DIMENSION = _wrong("one_number_per_dimension", "Every dimension has a random number of its own: the point then leaves "
-                       "the segment and lies anywhere in a box. Draw one for each pair, shape (N, 1).")
-OUTSIDE = _wrong("outside", "The points lie beyond the ends of the segment: mix with a uniform number from [0, 1], not a "
-                 "normal one.")
-AT_END = _wrong("at_one_end", "You measure at one end of the segment only; what lies between is where the critic has to be "
-                "held.")
-AT_ENDS = _wrong("at_the_ends", "You measure at the two ends only; what lies between is where the critic has to be held.")
+PER_DIMENSION = _wrong(
+    "one_number_per_dimension",
+    "Every dimension has a random number of its own: the point then leaves "
+    "the segment and lies anywhere in a box. Draw one for each pair, shape (N, 1).",
+)
+OUTSIDE = _wrong(
+    "outside", "The points lie beyond the ends of the segment: mix with a uniform number from [0, 1], not a normal one."
+)
+AT_END = _wrong(
+    "at_one_end", "You measure at one end of the segment only; what lies between is where the critic has to be held."
+)
+AT_ENDS = _wrong(
+    "at_the_ends", "You measure at the two ends only; what lies between is where the critic has to be held."
+)
 FIXED_POINT = _wrong("fixed_point", "You measure at the same point of every segment at every call; it must be random.")
 FROZEN = _wrong("frozen_noise", "The same random points come at every call: draw them anew, without a seed.")
 NOT_UNIFORM = _wrong("not_uniform", "The points are on their segments, but not uniformly: mix with torch.rand.")
-OTHER_PAIR = _wrong("mixes_pairs", "The points lie between codes of different pairs: row i belongs to row i.",
-                    tentative=True)
-LENGTHS_DETACHED = _wrong("part_detached", "The penalty is right, but its gradient in the critic's weights is not: part of "
-                          "it was detached or computed without a graph.")
+OTHER_PAIR = _wrong(
+    "mixes_pairs", "The points lie between codes of different pairs: row i belongs to row i.", tentative=True
+)
+LENGTHS_DETACHED = _wrong(
+    "part_detached",
+    "The penalty is right, but its gradient in the critic's weights is not: part of "
+    "it was detached or computed without a graph.",
+)
 
 _EXACT = 0.02  # places are read off with less error than this; shares of the way
 _SAME = 4e-4  # shares nearer than this are taken for the same; torch.rand has steps of 5e-4 in float16
@@ -64,52 +81,122 @@ _SAME = 4e-4  # shares nearer than this are taken for the same; torch.rand has s
 # n: the gradient's length at every point, m: the batch size
 _FORMULAS: list[tuple[Cause | None, Callable[[torch.Tensor], torch.Tensor]]] = [
     (None, lambda n: (n - 1).square().mean()),
-    (_wrong("sum_over_batch", "You sum over the batch; the average is asked for, or the penalty's weight depends on the "
-            "batch size."), lambda n: (n - 1).square().sum()),
-    (_wrong("towards_zero", "You pull the gradient's length towards 0; towards 1 is asked for: subtract 1 before squaring."),
-     lambda n: n.square().mean()),
-    (_wrong("one_sided", "You punish only lengths above 1: the two-sided penalty also punishes those below."),
-     lambda n: (n - 1).clamp_min(0).square().mean()),
-    (_wrong("one_sided", "You punish only lengths below 1: the two-sided penalty also punishes those above."),
-     lambda n: (1 - n).clamp_min(0).square().mean()),
-    (_wrong("squared_norm", "You compare the *squared* length with 1; a square root is missing."),
-     lambda n: (n.square() - 1).square().mean()),
+    (
+        _wrong(
+            "sum_over_batch",
+            "You sum over the batch; the average is asked for, or the penalty's weight depends on the batch size.",
+        ),
+        lambda n: (n - 1).square().sum(),
+    ),
+    (
+        _wrong(
+            "towards_zero",
+            "You pull the gradient's length towards 0; towards 1 is asked for: subtract 1 before squaring.",
+        ),
+        lambda n: n.square().mean(),
+    ),
+    (
+        _wrong("one_sided", "You punish only lengths above 1: the two-sided penalty also punishes those below."),
+        lambda n: (n - 1).clamp_min(0).square().mean(),
+    ),
+    (
+        _wrong("one_sided", "You punish only lengths below 1: the two-sided penalty also punishes those above."),
+        lambda n: (1 - n).clamp_min(0).square().mean(),
+    ),
+    (
+        _wrong("squared_norm", "You compare the *squared* length with 1; a square root is missing."),
+        lambda n: (n.square() - 1).square().mean(),
+    ),
     (_wrong("not_squared", "The distance from 1 is not squared."), lambda n: (n - 1).abs().mean()),
-    (_wrong("not_squared", "The difference from 1 is not squared: lengths above and below 1 would cancel."),
-     lambda n: (n - 1).mean()),
-    (_wrong("mean_length", "You average the lengths first and compare their mean with 1: some may be long where others "
-            "are short. Compare each length with 1, then average."), lambda n: (n.mean() - 1).square()),
-    (_wrong("mean_before_gradient", "You differentiate the *mean* of the critic's values: every gradient is divided by the "
-            "batch size. Differentiate their sum (or pass ones as grad_outputs)."), lambda n: (n / len(n) - 1).square().mean()),
-    (_wrong("norm_over_everything", "You take one norm of the whole batch of gradients; each pair has a length of its own "
-            "(dim=1)."), lambda n: (n.square().sum().sqrt() - 1).square()),
-    (_wrong("mean_before_gradient_and_norm_over_everything", "You take one norm of the whole batch of gradients of a mean; "
-            "each pair has a length of its own (dim=1), and the sum is what to differentiate."),
-     lambda n: ((n / len(n)).square().sum().sqrt() - 1).square()),
-    (_wrong("largest", "Only the steepest point counts; the average over the pairs is asked for."),
-     lambda n: (n - 1).square().max()),
-    (_wrong("coefficient_included", "The coefficient 10 is included; it is left to the caller."),
-     lambda n: 10 * (n - 1).square().mean()),
-    (_wrong("wrong_sign", "The sign is wrong: a penalty is added to a loss and is never negative."),
-     lambda n: -(n - 1).square().mean()),
-    (_wrong("root", "You take the square root at the end; the mean of the squares is asked for."),
-     lambda n: (n - 1).square().mean().sqrt()),
-    (_wrong("divided_by_dimensions", "You divide by two; the definition has no one half."),
-     lambda n: (n - 1).square().mean() / 2),
+    (
+        _wrong("not_squared", "The difference from 1 is not squared: lengths above and below 1 would cancel."),
+        lambda n: (n - 1).mean(),
+    ),
+    (
+        _wrong(
+            "mean_length",
+            "You average the lengths first and compare their mean with 1: some may be long where others "
+            "are short. Compare each length with 1, then average.",
+        ),
+        lambda n: (n.mean() - 1).square(),
+    ),
+    (
+        _wrong(
+            "mean_before_gradient",
+            "You differentiate the *mean* of the critic's values: every gradient is divided by the "
+            "batch size. Differentiate their sum (or pass ones as grad_outputs).",
+        ),
+        lambda n: (n / len(n) - 1).square().mean(),
+    ),
+    (
+        _wrong(
+            "norm_over_everything",
+            "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1).",
+        ),
+        lambda n: (n.square().sum().sqrt() - 1).square(),
+    ),
+    (
+        _wrong(
+            "mean_before_gradient_and_norm_over_everything",
+            "You take one norm of the whole batch of gradients of a mean; "
+            "each pair has a length of its own (dim=1), and the sum is what to differentiate.",
+        ),
+        lambda n: ((n / len(n)).square().sum().sqrt() - 1).square(),
+    ),
+    (
+        _wrong("largest", "Only the steepest point counts; the average over the pairs is asked for."),
+        lambda n: (n - 1).square().max(),
+    ),
+    (
+        _wrong("coefficient_included", "The coefficient 10 is included; it is left to the caller."),
+        lambda n: 10 * (n - 1).square().mean(),
+    ),
+    (
+        _wrong("wrong_sign", "The sign is wrong: a penalty is added to a loss and is never negative."),
+        lambda n: -(n - 1).square().mean(),
+    ),
+    (
+        _wrong("root", "You take the square root at the end; the mean of the squares is asked for."),
+        lambda n: (n - 1).square().mean().sqrt(),
+    ),
+    (
+        _wrong("divided_by_dimensions", "You divide by two; the definition has no one half."),
+        lambda n: (n - 1).square().mean() / 2,
+    ),
 ]
 _PER_GRADIENT: list[tuple[Cause, Callable[[torch.Tensor], torch.Tensor]]] = [
-    (_wrong("norm_over_batch", "You take the norm over the batch (dim=0); each pair's gradient has a length of its own: "
-            "the norm runs over the dimensions (dim=1)."), lambda g: (g.square().sum(0).sqrt() - 1).square().mean()),
-    (_wrong("no_norm", "You compare every component of the gradient with 1; its *length* is asked for."),
-     lambda g: (g - 1).square().mean()),
-    (_wrong("no_norm", "You compare every component of the gradient with 1; its *length* is asked for."),
-     lambda g: (g - 1).square().sum(1).mean()),
-    (_wrong("other_norm", "This is the sum of absolute components; the Euclidean length is asked for."),
-     lambda g: (g.abs().sum(1) - 1).square().mean()),
-    (_wrong("other_norm", "This is the largest component; the Euclidean length is asked for."),
-     lambda g: (g.abs().max(1).values - 1).square().mean()),
-    (_wrong("mean_over_dimensions", "You average the squared components instead of summing them: the length then shrinks "
-            "with the number of dimensions."), lambda g: (g.square().mean(1).sqrt() - 1).square().mean()),
+    (
+        _wrong(
+            "norm_over_batch",
+            "You take the norm over the batch (dim=0); each pair's gradient has a length of its own: "
+            "the norm runs over the dimensions (dim=1).",
+        ),
+        lambda g: (g.square().sum(0).sqrt() - 1).square().mean(),
+    ),
+    (
+        _wrong("no_norm", "You compare every component of the gradient with 1; its *length* is asked for."),
+        lambda g: (g - 1).square().mean(),
+    ),
+    (
+        _wrong("no_norm", "You compare every component of the gradient with 1; its *length* is asked for."),
+        lambda g: (g - 1).square().sum(1).mean(),
+    ),
+    (
+        _wrong("other_norm", "This is the sum of absolute components; the Euclidean length is asked for."),
+        lambda g: (g.abs().sum(1) - 1).square().mean(),
+    ),
+    (
+        _wrong("other_norm", "This is the largest component; the Euclidean length is asked for."),
+        lambda g: (g.abs().max(1).values - 1).square().mean(),
+    ),
+    (
+        _wrong(
+            "mean_over_dimensions",
+            "You average the squared components instead of summing them: the length then shrinks "
+            "with the number of dimensions.",
+        ),
+        lambda g: (g.square().mean(1).sqrt() - 1).square().mean(),
+    ),
 ]
 
 
@@ -118,7 +205,7 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     for n, dim in ((6, 3), (4, 5), (9, 4)):
         codes = draw.normal(n, dim)
         critic, points = critic_with_slopes(draw, codes, 1.3), codes.clone().requires_grad_()
-        grad, = torch.autograd.grad(critic(points).sum(), points)
+        (grad,) = torch.autograd.grad(critic(points).sum(), points)
         probes.append((plain64(grad), candidate(critic, codes.clone(), codes.clone())))
     hits: dict[str, Cause] = {}
     for cause, formula in [(c, lambda g, f=f: f(g.square().sum(1).sqrt())) for c, f in _FORMULAS] + _PER_GRADIENT:
@@ -151,11 +238,19 @@ def _linear(candidate: Candidate, draw: Draw) -> None:
         direction = draw.normal(dim)
         critic = linear_critic(length * direction / direction.norm(), bias=2.0)
         came = _penalty(candidate, critic, draw.normal(n, dim), draw.normal(n, dim) + 3)
-        same_number(came, (length - 1) ** 2, f"penalty of a linear critic of slope {length:g} on {n} pairs in {dim} "
-                    "dimensions", scale=length**2 + 1)
+        same_number(
+            came,
+            (length - 1) ** 2,
+            f"penalty of a linear critic of slope {length:g} on {n} pairs in {dim} dimensions",
+            scale=length**2 + 1,
+        )
     unit = linear_critic(torch.tensor([0.6, -0.8]))
-    same_number(_penalty(candidate, unit, draw.normal(8, 2), draw.normal(8, 2)), 0.0, "penalty of a linear critic of slope 1",
-                floor=1e-4)
+    same_number(
+        _penalty(candidate, unit, draw.normal(8, 2), draw.normal(8, 2)),
+        0.0,
+        "penalty of a linear critic of slope 1",
+        floor=1e-4,
+    )
 
 
 @CHECK.law("averages (length of the gradient - 1)^2 over the pairs", weight=3)
@@ -166,8 +261,13 @@ def _average(candidate: Candidate, draw: Draw) -> None:
         critic = critic_with_slopes(draw, codes, length)
         lengths = plain64(gradient_lengths(critic, codes))
         came = _penalty(candidate, critic, codes.clone(), codes.clone())
-        same_number(came, float((lengths - 1).square().mean()), f"penalty of {n} pairs whose two ends coincide",
-                    scale=float((lengths.square() + 1).mean()), rounding=0.004)
+        same_number(
+            came,
+            float((lengths - 1).square().mean()),
+            f"penalty of {n} pairs whose two ends coincide",
+            scale=float((lengths.square() + 1).mean()),
+            rounding=0.004,
+        )
 
 
 @CHECK.law("has the right gradient in every weight of the critic (it needs a second derivative)", weight=3)
@@ -186,13 +286,22 @@ def _second_derivative(candidate: Candidate, draw: Draw) -> None:
         except Broken as broken:
             raise Broken(f"a {broken.expected.removeprefix('a ')} of the critic", broken.got, NO_GRAPH) from None
         if all(float(grad.abs().max()) == 0 for grad in found):
-            raise Broken("a gradient with respect to the critic's weights", "no gradient at all",
-                         NO_GRAPH if float(came) != 0 else None)  # where a penalty is cut off at 0, it has none
+            raise Broken(
+                "a gradient with respect to the critic's weights",
+                "no gradient at all",
+                NO_GRAPH if float(came) != 0 else None,
+            )  # where a penalty is cut off at 0, it has none
         for index, (got, name) in enumerate(zip(found, names)):
             terms = torch.stack([plain64(torch.zeros_like(got) if g[index] is None else g[index]) for g in each])
             try:
-                same_tensor(got, terms.mean(0), f"gradient with respect to the critic's {name}",
-                            scale=float(terms.abs().mean(0).max()), rounding=0.05, floor=1e-5)
+                same_tensor(
+                    got,
+                    terms.mean(0),
+                    f"gradient with respect to the critic's {name}",
+                    scale=float(terms.abs().mean(0).max()),
+                    rounding=0.05,
+                    floor=1e-5,
+                )
             except Broken as broken:
                 right = agrees(came, plain64(trusted).mean(), 1e-4)
                 raise Broken(broken.expected, broken.got, LENGTHS_DETACHED if right else None) from None
@@ -211,7 +320,7 @@ def _places(candidate: Candidate, draw: Draw, pairs: int) -> torch.Tensor:
         start, end = end, start
     prior, posterior = torch.cat([start, index], 1), torch.cat([end, index], 1)
     came = scalar(_penalty(candidate, critic, prior, posterior), "the penalty")
-    slope, = candidate.gradients(came, [critic.w])
+    (slope,) = candidate.gradients(came, [critic.w])
     if slope is None:
         raise Broken("a penalty with a gradient, which tells where it was measured", "no gradient at all", NO_GRAPH)
     finite(real(slope, "the gradient"), "the gradient with respect to the critic's weights")
@@ -228,12 +337,17 @@ def _on_segment(candidate: Candidate, draw: Draw) -> None:
         places = _places(candidate, draw, pairs)
         apart = (places[:, 0] - places[:, 1]).abs()
         if float(apart.max()) > _EXACT:
-            raise Broken("points on the segments: the same share of the way in every dimension",
-                         f"shares that differ by {show(apart.max())}", _cause_off_segment(candidate, draw, places))
+            raise Broken(
+                "points on the segments: the same share of the way in every dimension",
+                f"shares that differ by {show(apart.max())}",
+                _cause_off_segment(candidate, draw, places),
+            )
         if float(places.min()) < -_EXACT or float(places.max()) > 1 + _EXACT:
-            raise Broken("points between z_prior (0) and z_posterior (1)",
-                         f"points from {show(places.min())} to {show(places.max())}",
-                         _if_number_is_right(OUTSIDE, candidate, draw))
+            raise Broken(
+                "points between z_prior (0) and z_posterior (1)",
+                f"points from {show(places.min())} to {show(places.max())}",
+                _if_number_is_right(OUTSIDE, candidate, draw),
+            )
 
 
 @CHECK.law("draws that point uniformly, anew for every pair and every call", weight=3)
@@ -243,23 +357,33 @@ def _uniform(candidate: Candidate, draw: Draw) -> None:
     below 1e-8."""
     both = _places_of_calls(candidate, draw)
     if float((both[..., 0] - both[..., 1]).abs().max()) > _EXACT:
-        raise Broken("points on the segments, to begin with", "points off them",
-                     _cause_off_segment(candidate, draw, both[0]))
+        raise Broken(
+            "points on the segments, to begin with", "points off them", _cause_off_segment(candidate, draw, both[0])
+        )
     calls = both.mean(2)
     if float((calls[0] - calls[1]).abs().max()) < 1e-3:
         still = float(calls[0].std()) < 1e-3
-        raise Broken("other points at the second call", "the same points again",
-                     _if_number_is_right(_which_point(calls) if still else FROZEN, candidate, draw))
+        raise Broken(
+            "other points at the second call",
+            "the same points again",
+            _if_number_is_right(_which_point(calls) if still else FROZEN, candidate, draw),
+        )
     if float(calls.std(1).max()) < 1e-3:
-        raise Broken("another place for every pair", f"all pairs at {show(calls[0, 0])} of the way",
-                     _if_number_is_right(SHARED, candidate, draw))
+        raise Broken(
+            "another place for every pair",
+            f"all pairs at {show(calls[0, 0])} of the way",
+            _if_number_is_right(SHARED, candidate, draw),
+        )
     distance = kolmogorov_distance(calls, lambda t: t.clamp(0, 1))
     if not distance <= distance_bound(calls.numel()) + 0.01:
         at_ends = bool(((calls < _EXACT) | (calls > 1 - _EXACT)).all())
         inside = bool(((calls > -_EXACT) & (calls < 1 + _EXACT)).all())
-        raise Broken("points uniform on [0, 1]: largest difference of distribution functions at most "
-                     f"{show(distance_bound(calls.numel()))}", show(distance), _if_number_is_right(
-                         AT_ENDS if at_ends else NOT_UNIFORM if inside else OUTSIDE, candidate, draw))
+        raise Broken(
+            "points uniform on [0, 1]: largest difference of distribution functions at most "
+            f"{show(distance_bound(calls.numel()))}",
+            show(distance),
+            _if_number_is_right(AT_ENDS if at_ends else NOT_UNIFORM if inside else OUTSIDE, candidate, draw),
+        )
     try:
         _spread_and_ends(calls)
     except Broken as broken:
@@ -275,7 +399,7 @@ def _places_of_calls(candidate: Candidate, draw: Draw) -> torch.Tensor:
     """Calls with 200 pairs each, (calls, 200, 2): three, and up to 25 of a function that answers fast (a loop over the
     pairs does not). How many there are depends on the clock alone, and every bound holds for every number of them."""
     both, started = [_places(candidate, draw, 200)], time.monotonic()
-    while len(both) < 3 or len(both) < 25 and time.monotonic() - started < 0.5:
+    while len(both) < 3 or (len(both) < 25 and time.monotonic() - started < 0.5):
         both.append(_places(candidate, draw, 200))
     return torch.stack(both)
 
@@ -286,13 +410,17 @@ def _spread_and_ends(calls: torch.Tensor) -> None:
     spread = float(12 * (calls - 0.5).square().mean())
     off = T / 1.5 / n + math.sqrt((T / 1.5 / n) ** 2 + 1.6 * T / n)  # where n off^2 / 2 = T (4/5 + 2/3 off)
     if not abs(spread - 1) <= off + 0.01:
-        raise Broken(f"points with the spread of uniform ones: 12 times the mean square distance from the middle in "
-                     f"{show(1 - off)} to {show(1 + off)}", show(spread))
+        raise Broken(
+            f"points with the spread of uniform ones: 12 times the mean square distance from the middle in "
+            f"{show(1 - off)} to {show(1 + off)}",
+            show(spread),
+        )
     near = T / n + 0.002
     for end, nearest in (("z_prior", float(calls.min())), ("z_posterior", float((1 - calls).min()))):
         if nearest > near:
-            raise Broken(f"of {n} points some nearer to {end} than {show(near)} of the way", f"none nearer than "
-                         f"{show(nearest)}")
+            raise Broken(
+                f"of {n} points some nearer to {end} than {show(near)} of the way", f"none nearer than {show(nearest)}"
+            )
 
 
 def _coincidences(calls: torch.Tensor) -> None:
@@ -300,8 +428,11 @@ def _coincidences(calls: torch.Tensor) -> None:
     gaps = calls.sort(1).values.diff(dim=1)
     expected, found = gaps.numel() * (1 - (1 - _SAME) ** calls.shape[1]), int((gaps < _SAME).sum())
     if found > count_bounds(expected)[1]:
-        raise Broken("a random number of its own for every pair", f"{found} of {gaps.numel()} points that share theirs "
-                     f"with another pair; by chance about {expected:.0f} would")
+        raise Broken(
+            "a random number of its own for every pair",
+            f"{found} of {gaps.numel()} points that share theirs "
+            f"with another pair; by chance about {expected:.0f} would",
+        )
 
 
 def _if_number_is_right(cause: Cause, candidate: Candidate, draw: Draw) -> Cause | None:
@@ -322,7 +453,12 @@ def _cause_off_segment(candidate: Candidate, draw: Draw, places: torch.Tensor) -
     columns = places - places.mean(0)
     related = float((columns[:, 0] * columns[:, 1]).mean() / (columns.square().mean(0).prod().sqrt() + 1e-12))
     inside = bool(((places > -_EXACT) & (places < 1 + _EXACT)).all())
-    if inside and len(places) > 50 and abs(related) < 0.8 and kolmogorov_distance(places, lambda t: t.clamp(0, 1)) < 0.25:
+    if (
+        inside
+        and len(places) > 50
+        and abs(related) < 0.8
+        and kolmogorov_distance(places, lambda t: t.clamp(0, 1)) < 0.25
+    ):
         return _if_number_is_right(PER_DIMENSION, candidate, draw)
     # a single pair can only be mixed with itself
     alone = torch.cat([_places(candidate, draw, 1) for _ in range(30)])
@@ -342,8 +478,12 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
             if attached:
                 posterior = posterior.requires_grad_() * 1.0
             came = _penalty(candidate, critic, prior, posterior)
-            same_number(came, 4.0, f"penalty of a linear critic of slope 3, {'codes with' if attached else 'no'} graph, "
-                        f"{str(dtype).removeprefix('torch.')}")
+            same_number(
+                came,
+                4.0,
+                f"penalty of a linear critic of slope 3, {'codes with' if attached else 'no'} graph, "
+                f"{str(dtype).removeprefix('torch.')}",
+            )
     for device in candidate.devices():
         critic, codes = deep_critic(draw, 3), draw.normal(6, 3)
         want = float((plain64(gradient_lengths(critic, codes)) - 1).square().mean())

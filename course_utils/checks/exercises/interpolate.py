@@ -64,47 +64,89 @@ def _eased(n: int) -> torch.Tensor:
 
 def _times(walk: Callable[..., torch.Tensor], where: str) -> list[tuple[Cause, Walk]]:
     """What mistakes in the values of t give, for either walk."""
+
     def at(t: Callable[[int], torch.Tensor]) -> Walk:
         return lambda a, b, n: walk(a, b, n, t(n))
 
     return [
-        (Cause("end_missing", "The end is missing: your last code is one step short of z_end. There are num_steps - 1 gaps "
-               "between num_steps codes.", where), at(_without_end)),
-        (Cause("start_missing", "The start is missing: your first code is already one step away from z_start.", where),
-         at(_without_start)),
+        (
+            Cause(
+                "end_missing",
+                "The end is missing: your last code is one step short of z_end. There are num_steps - 1 gaps "
+                "between num_steps codes.",
+                where,
+            ),
+            at(_without_end),
+        ),
+        (
+            Cause(
+                "start_missing", "The start is missing: your first code is already one step away from z_start.", where
+            ),
+            at(_without_start),
+        ),
         (Cause("ends_missing", "Both ends are missing: only codes in between come back.", where), at(_inside)),
         (Cause("reversed", "Your walk goes from z_end to z_start.", where), at(lambda n: weights(n).flip(0))),
         (Cause("uneven", "The ends are right, but the steps are not evenly spaced.", where), at(_eased)),
-        (Cause("uneven", "The ends are right, but the steps are not evenly spaced.", where), at(lambda n: weights(n) ** 2)),
-        (Cause("uneven", "The ends are right, but the steps are not evenly spaced.", where),
-         at(lambda n: (1 - torch.cos(torch.pi * weights(n))) / 2)),
-        (Cause("t_not_scaled", "t runs from 0 to num_steps - 1; it must run from 0 to 1.", where),
-         at(lambda n: weights(n) * (n - 1))),
-        (Cause("one_step_too_many", "You return one code too many: num_steps counts codes, not gaps.", where),
-         at(lambda n: weights(n + 1))),
+        (
+            Cause("uneven", "The ends are right, but the steps are not evenly spaced.", where),
+            at(lambda n: weights(n) ** 2),
+        ),
+        (
+            Cause("uneven", "The ends are right, but the steps are not evenly spaced.", where),
+            at(lambda n: (1 - torch.cos(torch.pi * weights(n))) / 2),
+        ),
+        (
+            Cause("t_not_scaled", "t runs from 0 to num_steps - 1; it must run from 0 to 1.", where),
+            at(lambda n: weights(n) * (n - 1)),
+        ),
+        (
+            Cause("one_step_too_many", "You return one code too many: num_steps counts codes, not gaps.", where),
+            at(lambda n: weights(n + 1)),
+        ),
         (Cause("one_step_too_few", "You return one code too few.", where), at(lambda n: weights(max(n - 1, 1)))),
-        (Cause("transposed", "Rows and columns are exchanged: one code a row.", "'Shapes' on the exercise card"),
-         lambda a, b, n: walk(a, b, n).T),
-        (Cause("extra_axis", "Your result has one axis too many.", "'Shapes' on the exercise card"),
-         lambda a, b, n: walk(a, b, n)[:, None, :]),
+        (
+            Cause("transposed", "Rows and columns are exchanged: one code a row.", "'Shapes' on the exercise card"),
+            lambda a, b, n: walk(a, b, n).T,
+        ),
+        (
+            Cause("extra_axis", "Your result has one axis too many.", "'Shapes' on the exercise card"),
+            lambda a, b, n: walk(a, b, n)[:, None, :],
+        ),
     ]
 
 
 LINE_MISTAKES: list[tuple[Cause, Walk]] = _times(straight, _LINE) + [
-    (Cause("adds_whole_end", "You add t times z_end to the whole of z_start: the weight of z_start must fall as that of "
-           "z_end rises.", _LINE), lambda a, b, n: plain64(a) + weights(n) * plain64(b)),
-    (Cause("weights_not_complementary", "The weights do not add up to 1.", _LINE),
-     lambda a, b, n: weights(n) * plain64(a) + weights(n) * plain64(b)),
-    (Cause("direction_reversed", "You walk away from z_end: the direction is z_end - z_start.", _LINE),
-     lambda a, b, n: plain64(a) + weights(n) * (plain64(a) - plain64(b))),
-    (Cause("stays_at_start", "Every code is z_start: t has no effect.", _LINE), lambda a, b, n: straight(a, b, n, 0 * weights(n))),
-    (Cause("normalized", "You scale the codes on the way: a straight line leaves their lengths alone.", _LINE),
-     lambda a, b, n: torch.nn.functional.normalize(straight(a, b, n), dim=1)),
+    (
+        Cause(
+            "adds_whole_end",
+            "You add t times z_end to the whole of z_start: the weight of z_start must fall as that of z_end rises.",
+            _LINE,
+        ),
+        lambda a, b, n: plain64(a) + weights(n) * plain64(b),
+    ),
+    (
+        Cause("weights_not_complementary", "The weights do not add up to 1.", _LINE),
+        lambda a, b, n: weights(n) * plain64(a) + weights(n) * plain64(b),
+    ),
+    (
+        Cause("direction_reversed", "You walk away from z_end: the direction is z_end - z_start.", _LINE),
+        lambda a, b, n: plain64(a) + weights(n) * (plain64(a) - plain64(b)),
+    ),
+    (
+        Cause("stays_at_start", "Every code is z_start: t has no effect.", _LINE),
+        lambda a, b, n: straight(a, b, n, 0 * weights(n)),
+    ),
+    (
+        Cause("normalized", "You scale the codes on the way: a straight line leaves their lengths alone.", _LINE),
+        lambda a, b, n: torch.nn.functional.normalize(straight(a, b, n), dim=1),
+    ),
     (Cause("spherical", "This is the spherical walk; the straight line is asked for.", _LINE), arc),
 ]
 
 
-def _from_angle(a: torch.Tensor, b: torch.Tensor, n: int, change: Callable[[float], float], *, scale: bool = True) -> torch.Tensor:
+def _from_angle(
+    a: torch.Tensor, b: torch.Tensor, n: int, change: Callable[[float], float], *, scale: bool = True
+) -> torch.Tensor:
     t, (a, b) = weights(n), (plain64(a), plain64(b))
     angle = change(angle_between(a, b))
     walk = torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b
@@ -133,25 +175,62 @@ def _length_interpolated(a: torch.Tensor, b: torch.Tensor, n: int) -> torch.Tens
 
 ARC_MISTAKES: list[tuple[Cause, Walk]] = _times(arc, _ARC) + [
     (Cause("straight", "This is the straight line; going round is asked for.", _ARC), straight),
-    (Cause("unit_vectors", "You return unit vectors: lengths are not rescaled, only the angle is taken from the directions.",
-           _ARC), lambda a, b, n: arc(_unit(a), _unit(b), n)),
-    (Cause("length_interpolated", "You go round with unit vectors and put interpolated lengths back: the codes enter as they "
-           "are.", _ARC), _length_interpolated),
-    (Cause("angle_not_normalized", "The angle is taken from the scalar product of the codes themselves; divide by both "
-           "lengths first.", _ARC), _unnormalized_angle),
-    (Cause("not_divided_by_sine", "The division by sin w is missing.", _ARC),
-     lambda a, b, n: _from_angle(a, b, n, lambda w: w, scale=False)),
-    (Cause("shortest_way", "You turn z_end round when the angle is obtuse, as for quaternions: a code and its negative are "
-           "two different codes.", _ARC), _shortest),
-    (Cause("degrees", "The angle is in degrees; sin wants radians.", _ARC),
-     lambda a, b, n: _from_angle(a, b, n, math.degrees)),
+    (
+        Cause(
+            "unit_vectors",
+            "You return unit vectors: lengths are not rescaled, only the angle is taken from the directions.",
+            _ARC,
+        ),
+        lambda a, b, n: arc(_unit(a), _unit(b), n),
+    ),
+    (
+        Cause(
+            "length_interpolated",
+            "You go round with unit vectors and put interpolated lengths back: the codes enter as they are.",
+            _ARC,
+        ),
+        _length_interpolated,
+    ),
+    (
+        Cause(
+            "angle_not_normalized",
+            "The angle is taken from the scalar product of the codes themselves; divide by both lengths first.",
+            _ARC,
+        ),
+        _unnormalized_angle,
+    ),
+    (
+        Cause("not_divided_by_sine", "The division by sin w is missing.", _ARC),
+        lambda a, b, n: _from_angle(a, b, n, lambda w: w, scale=False),
+    ),
+    (
+        Cause(
+            "shortest_way",
+            "You turn z_end round when the angle is obtuse, as for quaternions: a code and its negative are "
+            "two different codes.",
+            _ARC,
+        ),
+        _shortest,
+    ),
+    (
+        Cause("degrees", "The angle is in degrees; sin wants radians.", _ARC),
+        lambda a, b, n: _from_angle(a, b, n, math.degrees),
+    ),
     (Cause("half_angle", "You use half the angle.", _ARC), lambda a, b, n: _from_angle(a, b, n, lambda w: w / 2)),
-    (Cause("cosine_for_sine", "You use cosines where sines belong.", _ARC),
-     lambda a, b, n: (torch.cos((1 - weights(n)) * angle_between(plain64(a), plain64(b))) * plain64(a)
-                      + torch.cos(weights(n) * angle_between(plain64(a), plain64(b))) * plain64(b))
-     / math.sin(angle_between(plain64(a), plain64(b)))),
-    (Cause("weights_exchanged", "The two sine weights are exchanged: your walk goes from z_end to z_start.", _ARC),
-     lambda a, b, n: arc(b, a, n)),
+    (
+        Cause("cosine_for_sine", "You use cosines where sines belong.", _ARC),
+        lambda a, b, n: (
+            (
+                torch.cos((1 - weights(n)) * angle_between(plain64(a), plain64(b))) * plain64(a)
+                + torch.cos(weights(n) * angle_between(plain64(a), plain64(b))) * plain64(b)
+            )
+            / math.sin(angle_between(plain64(a), plain64(b)))
+        ),
+    ),
+    (
+        Cause("weights_exchanged", "The two sine weights are exchanged: your walk goes from z_end to z_start.", _ARC),
+        lambda a, b, n: arc(b, a, n),
+    ),
 ]
 
 
@@ -159,13 +238,19 @@ def _diagnose_with(mistakes: Sequence[tuple[Cause, Walk]]) -> Callable[[Candidat
     def diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         probes = []
         for dims, steps, obtuse in ((4, 5, False), (3, 6, True), (6, 4, False)):
-            a, b = (0.4 * z for z in _pair(draw, dims, 1.9 if obtuse else 1.1))  # short: their scalar product is a cosine
+            a, b = (
+                0.4 * z for z in _pair(draw, dims, 1.9 if obtuse else 1.1)
+            )  # short: their scalar product is a cosine
             probes.append((a, b, steps, candidate(a.clone(), b.clone(), steps)))
-        hits = {cause.id: (1, cause) for cause, walk in mistakes
-                if all(agrees(came, walk(a, b, steps)) for a, b, steps, came in probes)}
+        hits = {
+            cause.id: (1, cause)
+            for cause, walk in mistakes
+            if all(agrees(came, walk(a, b, steps)) for a, b, steps, came in probes)
+        }
         if set(hits) == {"reversed", "weights_exchanged"}:
             return hits["reversed"][1]
         return simplest(hits.values())
+
     return diagnose
 
 
@@ -210,6 +295,7 @@ def _anywhere(exact: Walk) -> Callable[[Candidate, Draw], None]:
             if got.device.type != device.type:
                 raise Broken(f"codes on {device}, where z_start is", f"codes on {got.device}")
             same_tensor(got, exact(a, b, 4), f"codes on {device}", scale=3.0)
+
     return law
 
 
@@ -244,7 +330,10 @@ def _even(candidate: Candidate, draw: Draw) -> None:
         walk = plain64(_walk(candidate, a, b, num_steps))
         want = straight(a, b, num_steps)
         same_tensor(walk, want, f"{num_steps} codes", scale=float(torch.cat([a, b]).abs().max()))
-        longest, mean = float((walk[1:] - walk[:-1]).norm(dim=1).max()), float((plain64(b) - plain64(a)).norm()) / (num_steps - 1)
+        longest, mean = (
+            float((walk[1:] - walk[:-1]).norm(dim=1).max()),
+            float((plain64(b) - plain64(a)).norm()) / (num_steps - 1),
+        )
         if num_steps < 10 and not longest <= 1.2 * mean + 1e-5:
             raise Broken(f"steps of length {show(mean)}", f"a step of length {show(longest)}")
 
@@ -259,7 +348,9 @@ SLERP.law("begins at z_start and ends at z_end, for any number of steps", weight
 @SLERP.law("is right on a quarter of a circle")
 def _quarter(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    _compare(candidate, arc, torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 5, "codes from (1, 0) to (0, 1) in 5 steps")
+    _compare(
+        candidate, arc, torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 5, "codes from (1, 0) to (0, 1) in 5 steps"
+    )
 
 
 @SLERP.law("is Shoemake's formula at acute and obtuse angles, codes entering with their own lengths", weight=4)
@@ -272,8 +363,13 @@ def _formula(candidate: Candidate, draw: Draw) -> None:
         a, b = _pair(draw, 4, angle)
         want = arc(a, b, 5)
         # an angle from float32 codes is off by up to 4e-4 there, and 1 / sin w with it by 2 %
-        same_tensor(_walk(candidate, a, b, 5), want, f"codes at an angle of {show(angle)}", scale=float(want.abs().max()),
-                    rounding=0.03)
+        same_tensor(
+            _walk(candidate, a, b, 5),
+            want,
+            f"codes at an angle of {show(angle)}",
+            scale=float(want.abs().max()),
+            rounding=0.03,
+        )
 
 
 @SLERP.law("keeps the length between codes of equal length", weight=2)
@@ -282,12 +378,19 @@ def _keeps_length(candidate: Candidate, draw: Draw) -> None:
     for length in (1.0, draw.number(2, 9)):
         a, b = (length * _unit(z) for z in _pair(draw, draw.integer(3, 12), draw.number(0.6, 2.5)))
         walk = _walk(candidate, a.float(), b.float(), 9)
-        same_tensor(walk.norm(dim=1), torch.full((9,), length, dtype=torch.float64), "length of the codes", scale=length)
+        same_tensor(
+            walk.norm(dim=1), torch.full((9,), length, dtype=torch.float64), "length of the codes", scale=length
+        )
     for angle, share in ((0.15, 0.002), (0.3, 0.006), (0.45, 0.006)):  # the chord sags by 0.0028, 0.011 and 0.025
         a, b = (_unit(z).float() for z in _pair(draw, 64, angle))
         walk = _walk(candidate, a, b, 41)
-        same_tensor(walk.norm(dim=1), torch.ones(41, dtype=torch.float64), f"length of codes at an angle of {show(angle)}",
-                    scale=1.0, rounding=share)
+        same_tensor(
+            walk.norm(dim=1),
+            torch.ones(41, dtype=torch.float64),
+            f"length of codes at an angle of {show(angle)}",
+            scale=1.0,
+            rounding=share,
+        )
 
 
 @SLERP.law("is the straight line where the codes are parallel, opposite or zero", weight=2)
@@ -296,9 +399,16 @@ def _degenerate(candidate: Candidate, draw: Draw) -> None:
     generic = draw.normal(6, dtype=torch.float64)
     axis = torch.tensor([0.0, 2.0, 0.0])
     zero = torch.zeros(3)
-    for a, b, what in ((axis, 1.5 * axis, "parallel"), (axis, -1.5 * axis, "opposite"), (axis, axis, "equal"),
-                       (zero, axis, "zero start"), (axis, zero, "zero end"), (zero, zero, "two zero"),
-                       (generic, -0.5 * generic, "opposite"), (generic, 3 * generic, "parallel")):
+    for a, b, what in (
+        (axis, 1.5 * axis, "parallel"),
+        (axis, -1.5 * axis, "opposite"),
+        (axis, axis, "equal"),
+        (zero, axis, "zero start"),
+        (axis, zero, "zero end"),
+        (zero, zero, "two zero"),
+        (generic, -0.5 * generic, "opposite"),
+        (generic, 3 * generic, "parallel"),
+    ):
         _compare(candidate, straight, a, b, 5, f"codes between {what} codes")
 
 

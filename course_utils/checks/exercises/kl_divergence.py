@@ -24,14 +24,25 @@ from ..engine.verdict import Broken
 
 _FORMULA = "the maths hint under the card of kl_divergence: one half of the sum of mu^2 + exp(logvar) - 1 - logvar"
 
-MONTE_CARLO = Cause("monte_carlo", "Your KL changes from call to call: it is estimated from samples. For two Gaussians "
-                    "the exact value is known and needs no samples.", _FORMULA)
-CLAMPED = Cause("clamped", "Somewhere you clamp (clamp, max, min, abs, relu) or add a constant (such as 1e-8): where "
-                "it acts, the value is wrong and the gradient vanishes, so that these dimensions stop learning.",
-                "calls of clamp, max, min or relu, and constants in your formula", tentative=True)
-PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached or "
-                      "computed without gradients.", "uses of .detach(), .data, torch.no_grad or torch.tensor(...)",
-                      tentative=True)
+MONTE_CARLO = Cause(
+    "monte_carlo",
+    "Your KL changes from call to call: it is estimated from samples. For two Gaussians "
+    "the exact value is known and needs no samples.",
+    _FORMULA,
+)
+CLAMPED = Cause(
+    "clamped",
+    "Somewhere you clamp (clamp, max, min, abs, relu) or add a constant (such as 1e-8): where "
+    "it acts, the value is wrong and the gradient vanishes, so that these dimensions stop learning.",
+    "calls of clamp, max, min or relu, and constants in your formula",
+    tentative=True,
+)
+PART_DETACHED = Cause(
+    "detached_part",
+    "The value is right but its gradient is not: part of the formula is detached or computed without gradients.",
+    "uses of .detach(), .data, torch.no_grad or torch.tensor(...)",
+    tentative=True,
+)
 
 
 def _wrong(id: str, sentence: str) -> Cause:
@@ -42,55 +53,102 @@ FORMULAS: list[Formula] = [
     (None, kl_terms),
     (_wrong("no_half", "The factor one half is missing."), lambda m, v: 2 * kl_terms(m, v)),
     (_wrong("half_twice", "You multiply by one half twice."), lambda m, v: kl_terms(m, v) / 2),
-    (_wrong("sign", "The sign is the wrong way round: a KL divergence is never negative."), lambda m,
-     v: -kl_terms(m, v)),
-    (_wrong("sign", "The sign is the wrong way round, and the factor one half is missing."),
-     lambda m, v: -2 * kl_terms(m, v)),
-    (_wrong("plus_one", "You add 1 where it is subtracted: at mu = 0, logvar = 0 the KL must be 0."),
-     lambda m, v: 0.5 * (m**2 + v.exp() + 1 - v)),
-    (_wrong("missing_one", "The -1 is missing: at mu = 0, logvar = 0 the KL must be 0."),
-     lambda m, v: 0.5 * (m**2 + v.exp() - v)),
-    (_wrong("reverse", "This is the KL the other way round, from the prior to the posterior."),
-     lambda m, v: 0.5 * ((1 + m**2) * (-v).exp() - 1 + v)),
-    (_wrong("log_sigma", "Your KL equals ours with logvar read as log sigma: it is the log of the variance."),
-     lambda m, v: kl_terms(m, 2 * v)),
-    (_wrong("sigma_for_variance", "You use the standard deviation where the variance belongs: exp(logvar), not "
-            "exp(logvar / 2)."), lambda m, v: 0.5 * (m**2 + (v / 2).exp() - 1 - v)),
-    (_wrong("half_logvar", "You use log sigma where the log of the variance belongs."),
-     lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v / 2)),
-    (_wrong("sigma_squared_twice", "You square the variance: exp(logvar) already is sigma^2."),
-     lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - v)),
-    (_wrong("half_log_sigma", "You use sigma and log sigma where the variance and its log belong."),
-     lambda m, v: kl_terms(m, v / 2)),
-    (_wrong("logvar_is_variance", "You read logvar as the variance itself: it is its logarithm."),
-     lambda m, v: 0.5 * (m**2 + v - 1 - v.clamp_min(1e-30).log())),
-    (_wrong("logvar_is_variance", "You read logvar as the variance itself: it is its logarithm."),
-     lambda m, v: 0.5 * (m**2 + v - 1 - v.abs().log())),
-    (_wrong("logvar_is_sigma", "You read logvar as the standard deviation: it is the log of the variance."),
-     lambda m, v: 0.5 * (m**2 + v**2 - 1 - (v**2).log())),
+    (
+        _wrong("sign", "The sign is the wrong way round: a KL divergence is never negative."),
+        lambda m, v: -kl_terms(m, v),
+    ),
+    (
+        _wrong("sign", "The sign is the wrong way round, and the factor one half is missing."),
+        lambda m, v: -2 * kl_terms(m, v),
+    ),
+    (
+        _wrong("plus_one", "You add 1 where it is subtracted: at mu = 0, logvar = 0 the KL must be 0."),
+        lambda m, v: 0.5 * (m**2 + v.exp() + 1 - v),
+    ),
+    (
+        _wrong("missing_one", "The -1 is missing: at mu = 0, logvar = 0 the KL must be 0."),
+        lambda m, v: 0.5 * (m**2 + v.exp() - v),
+    ),
+    (
+        _wrong("reverse", "This is the KL the other way round, from the prior to the posterior."),
+        lambda m, v: 0.5 * ((1 + m**2) * (-v).exp() - 1 + v),
+    ),
+    (
+        _wrong("log_sigma", "Your KL equals ours with logvar read as log sigma: it is the log of the variance."),
+        lambda m, v: kl_terms(m, 2 * v),
+    ),
+    (
+        _wrong(
+            "sigma_for_variance",
+            "You use the standard deviation where the variance belongs: exp(logvar), not exp(logvar / 2).",
+        ),
+        lambda m, v: 0.5 * (m**2 + (v / 2).exp() - 1 - v),
+    ),
+    (
+        _wrong("half_logvar", "You use log sigma where the log of the variance belongs."),
+        lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v / 2),
+    ),
+    (
+        _wrong("sigma_squared_twice", "You square the variance: exp(logvar) already is sigma^2."),
+        lambda m, v: 0.5 * (m**2 + (2 * v).exp() - 1 - v),
+    ),
+    (
+        _wrong("half_log_sigma", "You use sigma and log sigma where the variance and its log belong."),
+        lambda m, v: kl_terms(m, v / 2),
+    ),
+    (
+        _wrong("logvar_is_variance", "You read logvar as the variance itself: it is its logarithm."),
+        lambda m, v: 0.5 * (m**2 + v - 1 - v.clamp_min(1e-30).log()),
+    ),
+    (
+        _wrong("logvar_is_variance", "You read logvar as the variance itself: it is its logarithm."),
+        lambda m, v: 0.5 * (m**2 + v - 1 - v.abs().log()),
+    ),
+    (
+        _wrong("logvar_is_sigma", "You read logvar as the standard deviation: it is the log of the variance."),
+        lambda m, v: 0.5 * (m**2 + v**2 - 1 - (v**2).log()),
+    ),
     (_wrong("mu_not_squared", "mu is not squared."), lambda m, v: 0.5 * (m + v.exp() - 1 - v)),
-    (_wrong("mu_not_squared", "mu enters by its absolute value: it must be squared."),
-     lambda m, v: 0.5 * (m.abs() + v.exp() - 1 - v)),
+    (
+        _wrong("mu_not_squared", "mu enters by its absolute value: it must be squared."),
+        lambda m, v: 0.5 * (m.abs() + v.exp() - 1 - v),
+    ),
     (_wrong("no_mu", "The term mu^2 is missing: nothing keeps the codes near 0."), lambda m, v: kl_terms(0 * m, v)),
-    (_wrong("mu_sign", "mu^2 has the wrong sign: codes far from 0 would be rewarded."),
-     lambda m, v: 0.5 * (-m**2 + v.exp() - 1 - v)),
-    (_wrong("no_logvar", "The term logvar is missing: nothing keeps the variance from vanishing."),
-     lambda m, v: 0.5 * (m**2 + v.exp() - 1)),
-    (_wrong("logvar_sign", "logvar has the wrong sign: its minimum is no longer at the prior."),
-     lambda m, v: 0.5 * (m**2 + v.exp() - 1 + v)),
+    (
+        _wrong("mu_sign", "mu^2 has the wrong sign: codes far from 0 would be rewarded."),
+        lambda m, v: 0.5 * (-(m**2) + v.exp() - 1 - v),
+    ),
+    (
+        _wrong("no_logvar", "The term logvar is missing: nothing keeps the variance from vanishing."),
+        lambda m, v: 0.5 * (m**2 + v.exp() - 1),
+    ),
+    (
+        _wrong("logvar_sign", "logvar has the wrong sign: its minimum is no longer at the prior."),
+        lambda m, v: 0.5 * (m**2 + v.exp() - 1 + v),
+    ),
     (_wrong("no_variance", "The term exp(logvar) is missing."), lambda m, v: 0.5 * (m**2 - 1 - v)),
     (_wrong("only_mu", "Only mu^2 is penalised: the terms in logvar are missing."), lambda m, v: 0.5 * m**2),
-    (_wrong("no_exp", "The variance is exp(logvar); you use logvar without the exponential."),
-     lambda m, v: 0.5 * (m**2 + v - 1 - v)),
-    (_wrong("half_on_mu_only", "The factor one half belongs to the whole sum, not to one term."),
-     lambda m, v: 0.5 * m**2 + v.exp() - 1 - v),
-    (_wrong("half_not_on_mu", "The factor one half belongs to the whole sum, mu^2 included."),
-     lambda m, v: m**2 + 0.5 * (v.exp() - 1 - v)),
+    (
+        _wrong("no_exp", "The variance is exp(logvar); you use logvar without the exponential."),
+        lambda m, v: 0.5 * (m**2 + v - 1 - v),
+    ),
+    (
+        _wrong("half_on_mu_only", "The factor one half belongs to the whole sum, not to one term."),
+        lambda m, v: 0.5 * m**2 + v.exp() - 1 - v,
+    ),
+    (
+        _wrong("half_not_on_mu", "The factor one half belongs to the whole sum, mu^2 included."),
+        lambda m, v: m**2 + 0.5 * (v.exp() - 1 - v),
+    ),
     (_wrong("arguments_swapped", "Your formula has mu and logvar in each other's place."), lambda m, v: kl_terms(v, m)),
-    (_wrong("bits", "You measure in bits (log2); the course measures in nats (natural logarithm)."),
-     lambda m, v: kl_terms(m, v) / 0.6931471805599453),
-    (_wrong("absolute", "You take absolute values: each term keeps its sign."), lambda m,
-     v: 0.5 * (m**2 + v.exp() - 1 - v.abs())),
+    (
+        _wrong("bits", "You measure in bits (log2); the course measures in nats (natural logarithm)."),
+        lambda m, v: kl_terms(m, v) / 0.6931471805599453,
+    ),
+    (
+        _wrong("absolute", "You take absolute values: each term keeps its sign."),
+        lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v.abs()),
+    ),
 ]
 
 
@@ -104,8 +162,11 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         mu, logvar = draw.normal(n, d, scale=1.5), draw.normal(n, d)
         arguments = (plain64(mu), plain64(logvar))
         came = [candidate(mu.clone(), logvar.clone()) for _ in range(2)]
-        if all(isinstance(value, torch.Tensor) for value in came) and came[0].shape == came[1].shape \
-                and not torch.allclose(came[0].detach().double(), came[1].detach().double(), rtol=1e-5):
+        if (
+            all(isinstance(value, torch.Tensor) for value in came)
+            and came[0].shape == came[1].shape
+            and not torch.allclose(came[0].detach().double(), came[1].detach().double(), rtol=1e-5)
+        ):
             return MONTE_CARLO
         probes.append(Probe(arguments, came[0]))
     return match_kl(probes)
@@ -123,8 +184,12 @@ def _same(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor, what: st
     m, v = plain64(mu), plain64(logvar)
     for learning, when in ((False, ""), (True, ", both requiring gradients")):
         arguments = [argument.clone().requires_grad_(learning) for argument in (mu, logvar)]
-        same_number(scalar(candidate(*arguments), "the KL"), per_image(kl_terms(m, v)), what + when,
-                    scale=per_image(kl_size(m, v)))
+        same_number(
+            scalar(candidate(*arguments), "the KL"),
+            per_image(kl_terms(m, v)),
+            what + when,
+            scale=per_image(kl_size(m, v)),
+        )
 
 
 @CHECK.law("is right where you can work it out by hand", weight=2)
@@ -132,7 +197,6 @@ def _by_hand(candidate: Candidate, draw: Draw) -> None:
     """Six fixed points; on average over 60 draws see `not_biased`: its false alarm is below 1e-7."""
     for mu, logvar in ((1.0, 0.0), (-2.0, 0.0), (0.0, 1.0), (0.0, -2.0), (1.5, 0.5), (-1.0, 2.0)):
         _same(candidate, torch.tensor([[mu]]), torch.tensor([[logvar]]), f"KL at mu = {mu:g}, logvar = {logvar:g}")
-
 
     errors = []
     for _ in range(60):
@@ -178,12 +242,22 @@ def _far(candidate: Candidate, draw: Draw) -> None:
     """Random points, exact comparison: a correct function never fails. No clamp, no floor: collapsed and exploding
     dimensions count with their true cost, and learn."""
     near = [(0.0, -12.0), (0.0, -18.0), (0.0, 8.0), (0.5, 11.0), (30.0, -1.0), (-12.0, 0.3)]
-    far = [(0.0, draw.number(-35, -30)), (0.0, draw.number(12, 16)), (0.0, draw.number(21, 25)),
-           (draw.number(33, 80), 0.0), (-draw.number(120, 300), 0.0), (-draw.number(15, 60), draw.number(-26, -21))]
+    far = [
+        (0.0, draw.number(-35, -30)),
+        (0.0, draw.number(12, 16)),
+        (0.0, draw.number(21, 25)),
+        (draw.number(33, 80), 0.0),
+        (-draw.number(120, 300), 0.0),
+        (-draw.number(15, 60), draw.number(-26, -21)),
+    ]
     try:
         for mu, logvar in near + far:
-            _same(candidate, torch.tensor([[mu]]), torch.tensor([[logvar]]),
-                  f"KL at mu = {show(mu)}, logvar = {show(logvar)}")
+            _same(
+                candidate,
+                torch.tensor([[mu]]),
+                torch.tensor([[logvar]]),
+                f"KL at mu = {show(mu)}, logvar = {show(logvar)}",
+            )
     except Broken as broken:
         if broken.cause is None and _exact_nearby(candidate, draw):
             raise Broken(broken.expected, broken.got, CLAMPED) from None
@@ -200,14 +274,17 @@ def _value_and_gradients(candidate: Candidate, mu: torch.Tensor, logvar: torch.T
     leaves = mu.clone().requires_grad_(), logvar.clone().requires_grad_()
     value = scalar(candidate(*leaves), "the KL")
     by_mu, by_logvar = gradients(candidate, value, leaves, ("mu", "logvar"))
-    return value, [("dKL/dmu", by_mu, m / n, m.abs() / n),
-                   ("dKL/dlogvar", by_logvar, (v.exp() - 1) / (2 * n), (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n))]
+    return value, [
+        ("dKL/dmu", by_mu, m / n, m.abs() / n),
+        ("dKL/dlogvar", by_logvar, (v.exp() - 1) / (2 * n), (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n)),
+    ]
 
 
 def _exact_nearby(candidate: Candidate, draw: Draw) -> bool:
     mu, logvar = 1 + draw.uniform(4, 3), 1 + draw.uniform(4, 3)
-    return (_is_exact(candidate(mu.clone(), logvar.clone()), mu, logvar)
-            and _is_exact(candidate(mu.clone().requires_grad_(), logvar.clone().requires_grad_()), mu, logvar))
+    return _is_exact(candidate(mu.clone(), logvar.clone()), mu, logvar) and _is_exact(
+        candidate(mu.clone().requires_grad_(), logvar.clone().requires_grad_()), mu, logvar
+    )
 
 
 @CHECK.law("adds up over latent dimensions", weight=2)
@@ -215,12 +292,13 @@ def _adds_up(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the same function on single dimensions: a correct function never fails."""
     d = draw.integer(4, 9)
     mu, logvar = draw.normal(1, d), draw.normal(1, d)
-    singles = [float(_value(candidate, mu[:, i:i + 1], logvar[:, i:i + 1]).detach()) for i in range(d)]
+    singles = [float(_value(candidate, mu[:, i : i + 1], logvar[:, i : i + 1]).detach()) for i in range(d)]
     size = max(per_image(kl_size(plain64(mu), plain64(logvar))), sum(map(abs, singles)))
     if sum(map(abs, singles)) < 1e-6:
         raise Broken("a KL above 0", "0")
-    same_number(_value(candidate, mu, logvar), sum(singles), f"KL of {d} dimensions (sum of its dimensions)",
-                scale=size)
+    same_number(
+        _value(candidate, mu, logvar), sum(singles), f"KL of {d} dimensions (sum of its dimensions)", scale=size
+    )
 
 
 @CHECK.law("is the average over the images of the batch", weight=2)
@@ -228,26 +306,38 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the same function on single images: a correct function never fails."""
     n, d = draw.integer(3, 6), draw.integer(2, 6)
     mu, logvar = draw.normal(n, d), draw.normal(n, d)
-    singles = [float(_value(candidate, mu[i:i + 1], logvar[i:i + 1]).detach()) for i in range(n)]
+    singles = [float(_value(candidate, mu[i : i + 1], logvar[i : i + 1]).detach()) for i in range(n)]
     size = max(per_image(kl_size(plain64(mu), plain64(logvar))), max(map(abs, singles)))
     if sum(map(abs, singles)) < 1e-6:
         raise Broken("a KL above 0", "0")
     whole = _value(candidate, mu, logvar)
     same_number(whole, sum(singles) / n, f"KL of a batch of {n} (average of its images)", scale=size)
     order = draw.permutation(n)
-    same_number(_value(candidate, mu[order], logvar[order]), float(whole.detach()),
-                "KL of the same batch in another order",
-                scale=size)
-    same_number(_value(candidate, mu.repeat(40, 1), logvar.repeat(40, 1)), float(whole.detach()),
-                "KL of the same batch 40 times over", scale=size)
+    same_number(
+        _value(candidate, mu[order], logvar[order]),
+        float(whole.detach()),
+        "KL of the same batch in another order",
+        scale=size,
+    )
+    same_number(
+        _value(candidate, mu.repeat(40, 1), logvar.repeat(40, 1)),
+        float(whole.detach()),
+        "KL of the same batch 40 times over",
+        scale=size,
+    )
     half = draw.integer(450, 550)
     spread = torch.linspace(0, 3, 2 * half)[:, None]  # codes unlike one another: all of a large batch must count
     for shift in (-5.0, 5.0):
         mu, logvar = draw.normal(2 * half, 2) * spread, draw.normal(2 * half, 2) + shift
-        halves = [float(_value(candidate, mu[part], logvar[part]).detach())
-                  for part in (slice(half), slice(half, None))]
-        same_number(_value(candidate, mu, logvar), sum(halves) / 2,
-                    f"KL of a batch of {2 * half} (average of its halves)", scale=sum(map(abs, halves)) / 2)
+        halves = [
+            float(_value(candidate, mu[part], logvar[part]).detach()) for part in (slice(half), slice(half, None))
+        ]
+        same_number(
+            _value(candidate, mu, logvar),
+            sum(halves) / 2,
+            f"KL of a batch of {2 * half} (average of its halves)",
+            scale=sum(map(abs, halves)) / 2,
+        )
 
 
 @CHECK.law("has the right gradient in mu and logvar", weight=3)
@@ -268,8 +358,11 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
                 first_broken, right_value_only = first_broken or broken, right_value_only or right_value
     if first_broken is not None:
         raise Broken(first_broken.expected, first_broken.got, _gradient_cause(seen, right_value_only))
-    for n, d, dtype in ((draw.integer(60, 120), draw.integer(2, 4), torch.float32),
-                        (draw.integer(2, 4), draw.integer(100, 150), torch.float32), (3, 5, torch.float64)):
+    for n, d, dtype in (
+        (draw.integer(60, 120), draw.integer(2, 4), torch.float32),
+        (draw.integer(2, 4), draw.integer(100, 150), torch.float32),
+        (3, 5, torch.float64),
+    ):
         mu, logvar = draw.normal(n, d, dtype=dtype), draw.normal(n, d, dtype=dtype)
         value, found = _value_and_gradients(candidate, mu, logvar)
         for what, got, want, size in found:
@@ -312,8 +405,12 @@ def _exact(candidate: Candidate, draw: Draw) -> None:
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, d in ((1, 1), (1, 7), (6, 3)):
-        _same(candidate, draw.normal(n, d, dtype=torch.float64), draw.normal(n, d, dtype=torch.float64),
-              f"KL for {n} x {d} in float64")
+        _same(
+            candidate,
+            draw.normal(n, d, dtype=torch.float64),
+            draw.normal(n, d, dtype=torch.float64),
+            f"KL for {n} x {d} in float64",
+        )
     for device in candidate.devices():
         _same(candidate, draw.normal(4, 3).to(device), draw.normal(4, 3).to(device), f"KL on {device}")
 

@@ -20,11 +20,17 @@ def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _HINT)
 
 
-SELF_PAIRS = _wrong("self_pairs", "The distances of each code from itself, all 0, are among those you take the median "
-                    "of: it comes out too small.")
-ZEROS_DROPPED = Cause("zeros_dropped", "You drop the distances that are 0. Of a code and itself, rightly; but two "
-                      "different codes may be equal too, and when codes collapse they are. Select the pairs i < j by "
-                      "their indices.", _HINT)
+SELF_PAIRS = _wrong(
+    "self_pairs",
+    "The distances of each code from itself, all 0, are among those you take the median of: it comes out too small.",
+)
+ZEROS_DROPPED = Cause(
+    "zeros_dropped",
+    "You drop the distances that are 0. Of a code and itself, rightly; but two "
+    "different codes may be equal too, and when codes collapse they are. Select the pairs i < j by "
+    "their indices.",
+    _HINT,
+)
 
 
 def _distances(z: torch.Tensor) -> torch.Tensor:
@@ -55,35 +61,63 @@ _MEAN = "the median is asked for, which a few far codes cannot move."
 _OF_WHAT: list[Formula] = [  # what the median is taken of
     (SELF_PAIRS, lambda z: squared_distances(z, z).sqrt()),
     (SELF_PAIRS, lambda z: torch.cat([_distances(z), torch.zeros(len(z), dtype=z.dtype)])),
-    (_wrong("squared", "You return the squared distance: a bandwidth has the unit of a distance."),
-     lambda z: _distances(z).square()),
+    (
+        _wrong("squared", "You return the squared distance: a bandwidth has the unit of a distance."),
+        lambda z: _distances(z).square(),
+    ),
     (_wrong("rescaled", f"You divide by the square root of 2; {_RESCALED}"), lambda z: _distances(z) / 2**0.5),
     (_wrong("rescaled", f"You halve the median; {_RESCALED}"), lambda z: _distances(z) / 2),
-    (_wrong("rescaled", f"You divide by the square root of the number of dimensions; {_RESCALED}"),
-     lambda z: _distances(z) / z.shape[1] ** 0.5),
-    (_wrong("norms", "You take the distances from the origin; those between two codes are asked for."),
-     lambda z: z.norm(dim=1)),
-    (_wrong("distance_from_mean", "You take the distances from the mean; those between two codes are asked for."),
-     lambda z: (z - z.mean(0)).norm(dim=1)),
-    (_wrong("neighbours", "You take the distances between neighbouring rows; those between all pairs are asked for."),
-     lambda z: (z[1:] - z[:-1]).norm(dim=1)),
-    (_wrong("other_norm", "You add up absolute differences: the Euclidean distance is asked for."),
-     lambda z: (z[:, None] - z[None]).abs().sum(2)[_pairs(z)]),
-    (_wrong("per_element", "You take the median of all single differences: first sum the squared differences over the "
-            "dimensions."), lambda z: (z[:, None] - z[None]).abs()[_pairs(z)]),
+    (
+        _wrong("rescaled", f"You divide by the square root of the number of dimensions; {_RESCALED}"),
+        lambda z: _distances(z) / z.shape[1] ** 0.5,
+    ),
+    (
+        _wrong("norms", "You take the distances from the origin; those between two codes are asked for."),
+        lambda z: z.norm(dim=1),
+    ),
+    (
+        _wrong("distance_from_mean", "You take the distances from the mean; those between two codes are asked for."),
+        lambda z: (z - z.mean(0)).norm(dim=1),
+    ),
+    (
+        _wrong(
+            "neighbours", "You take the distances between neighbouring rows; those between all pairs are asked for."
+        ),
+        lambda z: (z[1:] - z[:-1]).norm(dim=1),
+    ),
+    (
+        _wrong("other_norm", "You add up absolute differences: the Euclidean distance is asked for."),
+        lambda z: (z[:, None] - z[None]).abs().sum(2)[_pairs(z)],
+    ),
+    (
+        _wrong(
+            "per_element",
+            "You take the median of all single differences: first sum the squared differences over the dimensions.",
+        ),
+        lambda z: (z[:, None] - z[None]).abs()[_pairs(z)],
+    ),
 ]
 FORMULAS: list[Formula] = [
     (None, lambda z: _middle(_distances(z))),  # of an odd number of pairs, where there is one middle
     (_wrong("mean_for_median", f"You take the mean; {_MEAN}"), lambda z: _distances(z).mean()),
-    (_wrong("mean_for_median", f"You take the root of the mean squared distance; {_MEAN}"),
-     lambda z: _distances(z).square().mean().sqrt()),
-    (_wrong("mean_with_self_pairs", "You take the mean, and self-pairs are in it: the median of the other pairs is "
-            "asked for."),
-     lambda z: squared_distances(z, z).sqrt().mean()),
+    (
+        _wrong("mean_for_median", f"You take the root of the mean squared distance; {_MEAN}"),
+        lambda z: _distances(z).square().mean().sqrt(),
+    ),
+    (
+        _wrong(
+            "mean_with_self_pairs",
+            "You take the mean, and self-pairs are in it: the median of the other pairs is asked for.",
+        ),
+        lambda z: squared_distances(z, z).sqrt().mean(),
+    ),
     (_wrong("largest", "You take the largest distance; the middle one is asked for."), lambda z: _distances(z)[-1]),
     (_wrong("smallest", "You take the smallest distance; the middle one is asked for."), lambda z: _distances(z)[0]),
-    *[(cause, lambda z, of=of, which=which: which(of(z)))
-      for cause, of in _OF_WHAT for which in (_lower, _middle, _upper)],
+    *[
+        (cause, lambda z, of=of, which=which: which(of(z)))
+        for cause, of in _OF_WHAT
+        for which in (_lower, _middle, _upper)
+    ],
 ]
 
 
@@ -138,10 +172,12 @@ def _geometry(candidate: Candidate, draw: Draw) -> None:
     base = _value(candidate, z)
     if abs(base) < 1e-6:
         raise Broken("a bandwidth above 0 for codes that differ", show(base))
-    for what, codes, want in (("after a shift of all codes", z + draw.normal(3, scale=3.0), base),
-                              ("of codes 100 times as small", z / 100, base / 100),
-                              ("of codes 20 times as large", z * 20, base * 20),
-                              ("of the codes in another order", z[draw.permutation(7)], base)):
+    for what, codes, want in (
+        ("after a shift of all codes", z + draw.normal(3, scale=3.0), base),
+        ("of codes 100 times as small", z / 100, base / 100),
+        ("of codes 20 times as large", z * 20, base * 20),
+        ("of the codes in another order", z[draw.permutation(7)], base),
+    ):
         same_number(_value(candidate, codes), want, f"bandwidth {what}", rounding=_CLOSE)
 
 

@@ -11,6 +11,10 @@ import torch
 
 from ..engine.candidate import Candidate
 from ..engine.demand import gradients, plain64, same_number, same_tensor, scalar, untouched, well_behaved
+from ..engine.law import Check, Draw, show
+from ..engine.score import Cause
+from ..engine.trusted import gaussian_kernels, mmd, mmd_size, squared_distances
+from ..engine.verdict import Broken, CallFailed
 from ..shared.mmd_causes import (
     ABSOLUTE,
     BIASED,
@@ -21,10 +25,6 @@ from ..shared.mmd_causes import (
     is_right,
     name_the_misconception,
 )
-from ..engine.law import Check, Draw, show
-from ..engine.score import Cause
-from ..engine.trusted import gaussian_kernels, mmd, mmd_size, squared_distances
-from ..engine.verdict import Broken, CallFailed
 
 _CLOSE = 2e-3  # of the terms that are added up: float32 errs by far less, misconceptions by far more
 
@@ -37,8 +37,9 @@ def _value(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Seque
 
 def _same(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Sequence[float], what: str) -> None:
     a, b = plain64(x), plain64(y)
-    same_number(_value(candidate, x, y, widths), float(mmd(a, b, widths)), what, scale=mmd_size(a, b, widths),
-                rounding=_CLOSE)
+    same_number(
+        _value(candidate, x, y, widths), float(mmd(a, b, widths)), what, scale=mmd_size(a, b, widths), rounding=_CLOSE
+    )
 
 
 def affordable(call: Callable[[int], Any], most: int) -> int:
@@ -81,8 +82,13 @@ def _scalar(candidate: Candidate, draw: Draw) -> None:
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
     """Not random. Two codes on each side, so that each mean within a sample is one kernel value."""
     for x, y, s in (((0.0, 1.0), (3.0, 5.0), 1.0), ((0.0, 2.0), (0.0, 2.0), 2.0), ((-1.0, 1.0), (4.0, 4.0), 0.5)):
-        _same(candidate, torch.tensor(x)[:, None], torch.tensor(y)[:, None], [s],
-              f"MMD^2 of x = {x[0]:g} and {x[1]:g}, y = {y[0]:g} and {y[1]:g} at bandwidth {s:g}")
+        _same(
+            candidate,
+            torch.tensor(x)[:, None],
+            torch.tensor(y)[:, None],
+            [s],
+            f"MMD^2 of x = {x[0]:g} and {x[1]:g}, y = {y[0]:g} and {y[1]:g} at bandwidth {s:g}",
+        )
     origin, corner = torch.zeros(2, 2), torch.tensor([[3.0, 4.0], [3.0, 4.0]])  # all distances are 0 or 5
     _same(candidate, origin, corner, [5.0], "MMD^2 of two codes at (0, 0) and two at (3, 4), at bandwidth 5")
 
@@ -131,18 +137,28 @@ def _unbiased(candidate: Candidate, draw: Draw) -> None:
     for shift in (0.0, draw.number(0.8, 1.6)):
         p = torch.tensor([[0.0, 0.0], [draw.number(1.0, 1.6), 0.5]])
         q = p + shift
-        values = [float(_value(candidate, p[list(i)], q[list(j)], widths).detach())
-                  for i in itertools.product((0, 1), repeat=2) for j in itertools.product((0, 1), repeat=3)]
+        values = [
+            float(_value(candidate, p[list(i)], q[list(j)], widths).detach())
+            for i in itertools.product((0, 1), repeat=2)
+            for j in itertools.product((0, 1), repeat=3)
+        ]
         truth = float(_population_mmd(plain64(p), plain64(q), widths))
-        biased = truth + sum((1 - float(gaussian_kernels(squared_distances(plain64(z), plain64(z)), widths).mean()))
-                             / count for z, count in ((p, 2), (q, 3)))
+        biased = truth + sum(
+            (1 - float(gaussian_kernels(squared_distances(plain64(z), plain64(z)), widths).mean())) / count
+            for z, count in ((p, 2), (q, 3))
+        )
         mean = sum(values) / len(values)
         if max(values) - min(values) < 1e-6:
             raise Broken("a value that depends on the samples", f"always {show(mean)}")
         same = " (both are one: no distance)" if not shift else ""
         try:
-            same_number(mean, truth, f"average of MMD^2 over all samples of two small populations{same}", scale=2.0,
-                        rounding=_CLOSE)
+            same_number(
+                mean,
+                truth,
+                f"average of MMD^2 over all samples of two small populations{same}",
+                scale=2.0,
+                rounding=_CLOSE,
+            )
         except Broken as broken:
             likely = abs(mean - biased) < 1e-3 * abs(biased - truth) and not shift
             raise Broken(broken.expected, broken.got, _tentative(BIASED) if likely else None) from None
@@ -165,8 +181,13 @@ def _negative(candidate: Candidate, draw: Draw) -> None:
             _same(candidate, x, x, [1.0], f"MMD^2 of a sample of {n} and itself")
         except Broken as broken:
             got = _number(broken.got)
-            cause = CLAMPED if got is not None and abs(got) < 1e-3 * abs(want) else \
-                ABSOLUTE if got is not None and abs(got + want) < 1e-2 * abs(want) else None
+            cause = (
+                CLAMPED
+                if got is not None and abs(got) < 1e-3 * abs(want)
+                else ABSOLUTE
+                if got is not None and abs(got + want) < 1e-2 * abs(want)
+                else None
+            )
             explained = cause and _right_far_apart(candidate, draw)
             raise Broken(broken.expected, broken.got, _tentative(cause) if explained else broken.cause) from None
 
@@ -231,8 +252,12 @@ def _geometry(candidate: Candidate, draw: Draw) -> None:
     turn = torch.linalg.qr(draw.normal(4, 4, dtype=torch.float64)).Q.float()
     _like(candidate, (x @ turn, y @ turn, [0.9, 1.8]), given, "MMD^2 after both samples are turned")
     for unit in (0.2, 7.0):
-        _like(candidate, (x * unit, y * unit, [0.9 * unit, 1.8 * unit]), given,
-              f"MMD^2 with codes and bandwidths both {unit:g} times as large")
+        _like(
+            candidate,
+            (x * unit, y * unit, [0.9 * unit, 1.8 * unit]),
+            given,
+            f"MMD^2 with codes and bandwidths both {unit:g} times as large",
+        )
 
 
 @CHECK.law("is not changed by a dimension in which all codes agree")
@@ -296,9 +321,12 @@ def _too_small(candidate: Candidate, draw: Draw) -> None:
         raise Broken(f"a ValueError for {n} and {m} codes", got, _NO_REFUSAL)
 
 
-_NO_REFUSAL = Cause("no_refusal", "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives "
-                    "nan, which a training carries into every weight. Raise ValueError first.",
-                    "the docstring of mmd_squared, 'Raises'")
+_NO_REFUSAL = Cause(
+    "no_refusal",
+    "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives "
+    "nan, which a training carries into every weight. Raise ValueError first.",
+    "the docstring of mmd_squared, 'Raises'",
+)
 
 
 @CHECK.law("works in double precision and on your accelerator, and gives the same again")

@@ -13,13 +13,13 @@ import torch
 from ..engine.candidate import Candidate
 from ..engine.causes import Probe
 from ..engine.demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
-from .mmd_squared import affordable
-from ..shared.mmd_causes import CLAMPED, match_mmd
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.trusted import mmd, mmd_size
 from ..engine.verdict import Broken
+from ..shared.mmd_causes import CLAMPED, match_mmd
 from ..shared.weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
+from .mmd_squared import affordable
 
 _CARD = "the card of mmd_vae_loss: loss = distortion + weight * mmd"
 _CLOSE = 2e-3
@@ -47,13 +47,18 @@ class Inputs(Images):
         return mmd_size(plain64(self.z_posterior), plain64(self.z_prior), self.widths)
 
 
-def _inputs(draw: Draw, n: int, image: tuple[int, ...], d: int, m: int | None = None,
-            dtype: torch.dtype = torch.float32) -> Inputs:
+def _inputs(
+    draw: Draw, n: int, image: tuple[int, ...], d: int, m: int | None = None, dtype: torch.dtype = torch.float32
+) -> Inputs:
     """Codes that are shifted against the prior, so that their MMD is well above 0."""
     z = draw.normal(n, d, scale=0.7, dtype=dtype)
     z[:, 0] += 2.5
-    return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype), z,
-                  draw.normal(m or n, d, dtype=dtype))
+    return Inputs(
+        draw.normal(n, *image, scale=2.0, dtype=dtype),
+        draw.pixels(n, *image, dtype=dtype),
+        z,
+        draw.normal(m or n, d, dtype=dtype),
+    )
 
 
 def _call(candidate: Candidate, inputs: Inputs, weight: float) -> tuple[torch.Tensor, float, float]:
@@ -69,35 +74,56 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
 
 
 def _match_mmd(probes: list) -> Cause | None:
-    as_mmd = [Probe((plain64(inputs.z_posterior), plain64(inputs.z_prior),
-                     torch.tensor(inputs.widths, dtype=torch.float64)), came[2]) for inputs, _, came in probes]
+    as_mmd = [
+        Probe(
+            (plain64(inputs.z_posterior), plain64(inputs.z_prior), torch.tensor(inputs.widths, dtype=torch.float64)),
+            came[2],
+        )
+        for inputs, _, came in probes
+    ]
     return inside("mmd", "mmd_squared", match_mmd(as_mmd))
 
 
 _LOSSES = [
     (None, lambda d, q, w: d + w * q),
     (_wrong("weight_ignored", "The weight is ignored: the loss is distortion + mmd."), lambda d, q, w: d + q),
-    (_wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the mmd."),
-     lambda d, q, w: w * d + q),
-    (_wrong("weight_on_both", "The weight multiplies both terms; it weighs the mmd only."),
-     lambda d, q, w: w * (d + q)),
+    (
+        _wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the mmd."),
+        lambda d, q, w: w * d + q,
+    ),
+    (
+        _wrong("weight_on_both", "The weight multiplies both terms; it weighs the mmd only."),
+        lambda d, q, w: w * (d + q),
+    ),
     (_wrong("weight_squared", "The weight enters squared; is the mmd weighted twice?"), lambda d, q, w: d + w * w * q),
     (_wrong("weight_divides", "The mmd is divided by the weight instead of multiplied."), lambda d, q, w: d + q / w),
-    (_wrong("mmd_subtracted", "The mmd is subtracted: the loss falls as the codes leave the prior."),
-     lambda d, q, w: d - w * q),
+    (
+        _wrong("mmd_subtracted", "The mmd is subtracted: the loss falls as the codes leave the prior."),
+        lambda d, q, w: d - w * q,
+    ),
     (_wrong("wrong_sign", "The loss has the wrong sign."), lambda d, q, w: -(d + w * q)),
-    (_wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
-     lambda d, q, w: (1 - w) * d + w * q),
+    (
+        _wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
+        lambda d, q, w: (1 - w) * d + w * q,
+    ),
     (_wrong("mmd_missing", "The mmd is missing from the loss."), lambda d, q, w: d),
     (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, q, w: w * q),
-    (_wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."),
-     lambda d, q, w: d + min(w, 1.0) * q),
-    (_wrong("weight_minus_one", "The weight is lowered by 1: InfoVAE's alpha + lambda - 1 is the weight itself here."),
-     lambda d, q, w: d + (w - 1) * q),
+    (
+        _wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."),
+        lambda d, q, w: d + min(w, 1.0) * q,
+    ),
+    (
+        _wrong(
+            "weight_minus_one", "The weight is lowered by 1: InfoVAE's alpha + lambda - 1 is the weight itself here."
+        ),
+        lambda d, q, w: d + (w - 1) * q,
+    ),
     (_wrong("product", "You multiply distortion and mmd; the loss is their weighted sum."), lambda d, q, w: d * w * q),
     (_wrong("one_plus_weight", "The mmd counts 1 + weight times: it is added twice."), lambda d, q, w: d + (1 + w) * q),
-    (_wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
-     lambda d, q, w: (d + w * q) / 2),
+    (
+        _wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
+        lambda d, q, w: (d + w * q) / 2,
+    ),
 ]
 
 
@@ -106,12 +132,15 @@ _SUM = WeightedSum(
     "mmd",
     _ORDER,
     _ORDER,
-    _wrong("mmd_weighted", "You return the mmd already multiplied by the weight: return it unweighted, so that curves "
-           "of different weights can be compared."),
+    _wrong(
+        "mmd_weighted",
+        "You return the mmd already multiplied by the weight: return it unweighted, so that curves "
+        "of different weights can be compared.",
+    ),
     _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted."),
     _LOSSES,
     _match_mmd,
-)  # fmt: skip
+)
 CHECK = Check("mmd_vae_loss", "mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", _diagnose)
 
 
@@ -137,13 +166,17 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns the unbiased MMD^2 of codes and prior draws at these bandwidths", weight=3)
 def _mmd(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, m, d, widths in ((3, 3, 1, (1.0,)), (6, 6, 4, (0.7, 3.0)), (5, 8, 3, (2.0, 1.0, 4.0)),
-                            (9, 4, 2, (0.9, 1.8))):
+    for n, m, d, widths in (
+        (3, 3, 1, (1.0,)),
+        (6, 6, 4, (0.7, 3.0)),
+        (5, 8, 3, (2.0, 1.0, 4.0)),
+        (9, 4, 2, (0.9, 1.8)),
+    ):
         inputs = replace(_inputs(draw, n, (5,), d, m), widths=widths)
         _same_mmd(candidate, inputs, draw.number(0.2, 3), f"mmd of {n} codes and {m} prior draws")
     n = affordable(lambda n: _call(candidate, _inputs(draw, n, (5,), 20), 1.0), 128)  # as in a training
     inputs = replace(_inputs(draw, n, (5,), 20), widths=(1.1, 9.0, 2.2, 18.0, draw.number(4, 5)))
-    inputs.z_posterior[:n // 2] *= 2
+    inputs.z_posterior[: n // 2] *= 2
     _same_mmd(candidate, inputs, 1.0, f"mmd of {n} codes and {n} prior draws of 20 dimensions")
     z = draw.normal(4, 2)
     inputs = Inputs(torch.zeros(4, 3), torch.ones(4, 3), z, z.clone())
@@ -179,8 +212,9 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
         _SUM.same_loss(_call(candidate, inputs, weight), weight, rounding=_CLOSE)
     for n, image in ((3, (2, 4, 5)), (2, (3, 64, 64)), (draw.integer(40, 60), (5,))):
         weight = draw.number(50, 500)
-        _SUM.same_loss(_call(candidate, _inputs(draw, n, image, 3), weight), weight, f" for {n} images of shape {image}",
-                       _CLOSE)
+        _SUM.same_loss(
+            _call(candidate, _inputs(draw, n, image, 3), weight), weight, f" for {n} images of shape {image}", _CLOSE
+        )
     _SUM.same_loss(_call(candidate, sure(_inputs(draw, 2, (4,), 3)), 10.0), 10.0, ", logits of +-10000", _CLOSE)
     z = draw.normal(5, 2)
     near = Inputs(inputs.logits[:1].repeat(5, 1), inputs.x[:1].repeat(5, 1), z, z.clone())
@@ -190,20 +224,31 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("has the right gradient in the logits and in the codes, for every weight", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image, d, weight in ((3, (8,), 4, 1.0), (4, (5,), 2, 100.0), (3, (4,), 3, draw.number(0.1, 5)),
-                                (3, (4,), 2, 0.0), (20, (2, 3, 4), 3, draw.number(200, 1e4))):
+    for n, image, d, weight in (
+        (3, (8,), 4, 1.0),
+        (4, (5,), 2, 100.0),
+        (3, (4,), 3, draw.number(0.1, 5)),
+        (3, (4,), 2, 0.0),
+        (20, (2, 3, 4), 3, draw.number(200, 1e4)),
+    ):
         inputs = _inputs(draw, n, image, d)
         a, x = plain64(inputs.logits), plain64(inputs.x)
         z = plain64(inputs.z_posterior).requires_grad_()
-        by_code, = torch.autograd.grad(mmd(z, plain64(inputs.z_prior), inputs.widths), z)
+        (by_code,) = torch.autograd.grad(mmd(z, plain64(inputs.z_prior), inputs.widths), z)
         logits, given, z_posterior, z_prior = inputs.copies()
         leaves = logits.requires_grad_(), z_posterior.requires_grad_()
         names = ("logits", "z_posterior")
         loss = _SUM.loss(candidate(logits, given, z_posterior, z_prior, weight, list(inputs.widths)))
         found = gradients(candidate, loss, leaves, names, may_be_missing=() if weight else names[1:])
         same_tensor(found[0], (a.sigmoid() - x) / n, f"dloss/dlogits at weight {weight:.4g}", scale=1 / n)
-        same_tensor(found[1], weight * by_code, f"dloss/dz_posterior at weight {weight:.4g}", scale=weight / n,
-                    rounding=_CLOSE, floor=1e-6)
+        same_tensor(
+            found[1],
+            weight * by_code,
+            f"dloss/dz_posterior at weight {weight:.4g}",
+            scale=weight / n,
+            rounding=_CLOSE,
+            floor=1e-6,
+        )
 
 
 @CHECK.law("works in double precision and on your accelerator, and gives the same again")

@@ -14,24 +14,47 @@ from ..engine.score import Cause
 from ..engine.trusted import bernoulli_size, bernoulli_terms, per_image
 from ..engine.verdict import Broken, CallFailed
 
-_FORMULA = ("the maths hint under the card of reconstruction_loss: -x log p - (1 - x) log(1 - p) with p = "
-            "sigmoid(logits)")
+_FORMULA = (
+    "the maths hint under the card of reconstruction_loss: -x log p - (1 - x) log(1 - p) with p = sigmoid(logits)"
+)
 _STABLE = "the first hint under the card of reconstruction_loss (work on logits, not on probabilities)"
 
-OVERFLOW = Cause("overflow", "You take the logarithm of a probability that has been rounded to 0 or 1, or the "
-                 "exponential of a large number. Stay with the logits: torch has a loss that does.", _STABLE)
-CLAMPED = Cause("clamped", "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a "
-                "confident pixel is, and its gradient is lost.", _STABLE, tentative=True)
-PART_DETACHED = Cause("detached_part", "The value is right but its gradient is not: part of the formula is detached, "
-                      "rounded or computed without gradients.", "uses of .detach(), .data, torch.no_grad or .round()",
-                      tentative=True)
-RANDOM = Cause("random_loss", "Your loss changes from call to call: there is noise or dropout in it, which does not "
-               "belong there.",
-               "random functions in your code")
-GREY_REFUSED = Cause("grey_refused", "The distribution that you use accepts 0 and 1 only; grey pixels lie between. Use "
-                     "the cross-entropy itself, or switch the validation of arguments off.", _FORMULA)
-LAST_AXIS = Cause("sums_last_axis_only", "You sum over one axis only. Images may have channels, rows and columns: sum "
-                  "over everything but the first axis.", "'Shapes' on the exercise card; flatten(1) helps")
+OVERFLOW = Cause(
+    "overflow",
+    "You take the logarithm of a probability that has been rounded to 0 or 1, or the "
+    "exponential of a large number. Stay with the logits: torch has a loss that does.",
+    _STABLE,
+)
+CLAMPED = Cause(
+    "clamped",
+    "A clamp (yours, or the one at 100 nats inside binary_cross_entropy) hides how wrong a "
+    "confident pixel is, and its gradient is lost.",
+    _STABLE,
+    tentative=True,
+)
+PART_DETACHED = Cause(
+    "detached_part",
+    "The value is right but its gradient is not: part of the formula is detached, "
+    "rounded or computed without gradients.",
+    "uses of .detach(), .data, torch.no_grad or .round()",
+    tentative=True,
+)
+RANDOM = Cause(
+    "random_loss",
+    "Your loss changes from call to call: there is noise or dropout in it, which does not belong there.",
+    "random functions in your code",
+)
+GREY_REFUSED = Cause(
+    "grey_refused",
+    "The distribution that you use accepts 0 and 1 only; grey pixels lie between. Use "
+    "the cross-entropy itself, or switch the validation of arguments off.",
+    _FORMULA,
+)
+LAST_AXIS = Cause(
+    "sums_last_axis_only",
+    "You sum over one axis only. Images may have channels, rows and columns: sum over everything but the first axis.",
+    "'Shapes' on the exercise card; flatten(1) helps",
+)
 
 
 def _wrong(id: str, sentence: str) -> Cause:
@@ -44,44 +67,94 @@ def _nll_of(p: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 FORMULAS: list[Formula] = [
     (None, bernoulli_terms),
-    (_wrong("sign", "The sign is the wrong way round: this is the log-likelihood, and a loss is its negative."),
-     lambda a, x: -bernoulli_terms(a, x)),
-    (_wrong("squared_error", "This is the squared error of the probabilities, a Gaussian likelihood; a Bernoulli "
-            "likelihood is asked for."), lambda a, x: (a.sigmoid() - x) ** 2),
-    (_wrong("squared_error", "This is half the squared error of the probabilities, a Gaussian likelihood; a Bernoulli "
-            "likelihood is asked for."), lambda a, x: (a.sigmoid() - x) ** 2 / 2),
-    (_wrong("squared_error_on_logits", "This is the squared error between logits and x; a Bernoulli likelihood is "
-            "asked for."),
-     lambda a, x: (a - x) ** 2),
-    (_wrong("absolute_error", "This is the absolute error; a Bernoulli likelihood is asked for."),
-     lambda a, x: (a.sigmoid() - x).abs()),
-    (_wrong("absolute_error", "This is the absolute error between logits and x; a Bernoulli likelihood is asked for."),
-     lambda a, x: (a - x).abs()),
+    (
+        _wrong("sign", "The sign is the wrong way round: this is the log-likelihood, and a loss is its negative."),
+        lambda a, x: -bernoulli_terms(a, x),
+    ),
+    (
+        _wrong(
+            "squared_error",
+            "This is the squared error of the probabilities, a Gaussian likelihood; a Bernoulli "
+            "likelihood is asked for.",
+        ),
+        lambda a, x: (a.sigmoid() - x) ** 2,
+    ),
+    (
+        _wrong(
+            "squared_error",
+            "This is half the squared error of the probabilities, a Gaussian likelihood; a Bernoulli "
+            "likelihood is asked for.",
+        ),
+        lambda a, x: (a.sigmoid() - x) ** 2 / 2,
+    ),
+    (
+        _wrong(
+            "squared_error_on_logits",
+            "This is the squared error between logits and x; a Bernoulli likelihood is asked for.",
+        ),
+        lambda a, x: (a - x) ** 2,
+    ),
+    (
+        _wrong("absolute_error", "This is the absolute error; a Bernoulli likelihood is asked for."),
+        lambda a, x: (a.sigmoid() - x).abs(),
+    ),
+    (
+        _wrong(
+            "absolute_error", "This is the absolute error between logits and x; a Bernoulli likelihood is asked for."
+        ),
+        lambda a, x: (a - x).abs(),
+    ),
     (_wrong("arguments_swapped", "logits and x are in each other's place."), lambda a, x: bernoulli_terms(x, a)),
-    (_wrong("sigmoid_twice", "The sigmoid is applied twice: a loss `with_logits` takes logits, not probabilities."),
-     lambda a, x: bernoulli_terms(a.sigmoid(), x)),
-    (_wrong("first_term_only", "Only -x log p is counted; dark pixels, -(1 - x) log(1 - p), count as well."),
-     lambda a, x: -x * torch.nn.functional.logsigmoid(a)),
-    (_wrong("second_term_only", "Only -(1 - x) log(1 - p) is counted; bright pixels, -x log p, count as well."),
-     lambda a, x: -(1 - x) * torch.nn.functional.logsigmoid(-a)),
-    (_wrong("terms_subtracted", "The two terms of the cross-entropy are subtracted; they must be added."),
-     lambda a, x: -x * torch.nn.functional.logsigmoid(a) + (1 - x) * torch.nn.functional.logsigmoid(-a)),
-    (_wrong("inverted", "Bright and dark are exchanged: x weighs log p, 1 - x weighs log(1 - p)."),
-     lambda a, x: bernoulli_terms(a, 1 - x)),
-    (_wrong("binarised", "You round x to 0 or 1: grey pixels keep their value."),
-     lambda a, x: bernoulli_terms(a, (x > 0.5).double())),
-    (_wrong("bits", "You measure in bits (log2); the course measures in nats (natural logarithm)."),
-     lambda a, x: bernoulli_terms(a, x) / math.log(2)),
+    (
+        _wrong("sigmoid_twice", "The sigmoid is applied twice: a loss `with_logits` takes logits, not probabilities."),
+        lambda a, x: bernoulli_terms(a.sigmoid(), x),
+    ),
+    (
+        _wrong("first_term_only", "Only -x log p is counted; dark pixels, -(1 - x) log(1 - p), count as well."),
+        lambda a, x: -x * torch.nn.functional.logsigmoid(a),
+    ),
+    (
+        _wrong("second_term_only", "Only -(1 - x) log(1 - p) is counted; bright pixels, -x log p, count as well."),
+        lambda a, x: -(1 - x) * torch.nn.functional.logsigmoid(-a),
+    ),
+    (
+        _wrong("terms_subtracted", "The two terms of the cross-entropy are subtracted; they must be added."),
+        lambda a, x: -x * torch.nn.functional.logsigmoid(a) + (1 - x) * torch.nn.functional.logsigmoid(-a),
+    ),
+    (
+        _wrong("inverted", "Bright and dark are exchanged: x weighs log p, 1 - x weighs log(1 - p)."),
+        lambda a, x: bernoulli_terms(a, 1 - x),
+    ),
+    (
+        _wrong("binarised", "You round x to 0 or 1: grey pixels keep their value."),
+        lambda a, x: bernoulli_terms(a, (x > 0.5).double()),
+    ),
+    (
+        _wrong("bits", "You measure in bits (log2); the course measures in nats (natural logarithm)."),
+        lambda a, x: bernoulli_terms(a, x) / math.log(2),
+    ),
     (_wrong("factor_two", "The loss is twice too large."), lambda a, x: 2 * bernoulli_terms(a, x)),
-    (_wrong("factor_half", "The loss is half of what it should be: a Bernoulli likelihood has no factor one half."),
-     lambda a, x: bernoulli_terms(a, x) / 2),
-    (_wrong("tanh_for_sigmoid", "Probabilities come from the sigmoid of the logits, not from tanh."),
-     lambda a, x: _nll_of((a.tanh() + 1) / 2, x)),
+    (
+        _wrong("factor_half", "The loss is half of what it should be: a Bernoulli likelihood has no factor one half."),
+        lambda a, x: bernoulli_terms(a, x) / 2,
+    ),
+    (
+        _wrong("tanh_for_sigmoid", "Probabilities come from the sigmoid of the logits, not from tanh."),
+        lambda a, x: _nll_of((a.tanh() + 1) / 2, x),
+    ),
     (_wrong("softplus_only", "The term x * logits is missing."), lambda a, x: torch.nn.functional.softplus(a)),
-    (_wrong("continuous_bernoulli", "This is the continuous Bernoulli, which adds a normalising constant; the course "
-            "uses the plain cross-entropy."), lambda a, x: bernoulli_terms(a, x) - _log_constant(a)),
-    (_wrong("clamped_logits", "Negative logits are cut off: a relu or clamp does not belong here."),
-     lambda a, x: bernoulli_terms(a.clamp_min(0), x)),
+    (
+        _wrong(
+            "continuous_bernoulli",
+            "This is the continuous Bernoulli, which adds a normalising constant; the course "
+            "uses the plain cross-entropy.",
+        ),
+        lambda a, x: bernoulli_terms(a, x) - _log_constant(a),
+    ),
+    (
+        _wrong("clamped_logits", "Negative logits are cut off: a relu or clamp does not belong here."),
+        lambda a, x: bernoulli_terms(a.clamp_min(0), x),
+    ),
 ]
 
 
@@ -120,8 +193,9 @@ def _same(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor, what: str
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
     """Six fixed points; on average over 60 draws see `not_biased`: its false alarm is below 1e-7."""
     for logit, x in ((0.0, 0.0), (0.0, 1.0), (2.0, 1.0), (2.0, 0.0), (-3.0, 0.0), (-1.0, 1.0)):
-        _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]),
-              f"loss of one pixel x = {x:g} at logit {logit:g}")
+        _same(
+            candidate, torch.tensor([[logit]]), torch.tensor([[x]]), f"loss of one pixel x = {x:g} at logit {logit:g}"
+        )
     errors = []
     for _ in range(60):
         logits, x = draw.normal(4, 10, scale=2.0), draw.pixels(4, 10)
@@ -135,8 +209,12 @@ def _grey(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for logit, x in ((2.0, 0.5), (-2.0, 0.25), (3.0, 0.7), (1.0, 0.1)):
         try:
-            _same(candidate, torch.tensor([[logit]]), torch.tensor([[x]]),
-                  f"loss of one pixel x = {x:g} at logit {logit:g}")
+            _same(
+                candidate,
+                torch.tensor([[logit]]),
+                torch.tensor([[x]]),
+                f"loss of one pixel x = {x:g} at logit {logit:g}",
+            )
         except CallFailed as failed:
             refused = "within the support" in failed.message
             raise CallFailed(failed.kind, failed.message, GREY_REFUSED if refused else failed.cause) from None
@@ -149,7 +227,7 @@ def _adds_up(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the same function on single pixels: a correct function never fails."""
     p = draw.integer(5, 9)
     logits, x = draw.normal(1, p, scale=2.0), draw.pixels(1, p)
-    singles = [float(_value(candidate, logits[:, i:i + 1], x[:, i:i + 1]).detach()) for i in range(p)]
+    singles = [float(_value(candidate, logits[:, i : i + 1], x[:, i : i + 1]).detach()) for i in range(p)]
     size = max(per_image(bernoulli_size(plain64(logits), plain64(x))), sum(map(abs, singles)))
     if sum(map(abs, singles)) < 1e-6:
         raise Broken("a loss above 0", "0")
@@ -161,18 +239,25 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the same function on single images: a correct function never fails."""
     n, p = draw.integer(3, 6), draw.integer(3, 8)
     logits, x = draw.normal(n, p, scale=2.0), draw.pixels(n, p)
-    singles = [float(_value(candidate, logits[i:i + 1], x[i:i + 1]).detach()) for i in range(n)]
+    singles = [float(_value(candidate, logits[i : i + 1], x[i : i + 1]).detach()) for i in range(n)]
     size = max(per_image(bernoulli_size(plain64(logits), plain64(x))), max(map(abs, singles)))
     if sum(map(abs, singles)) < 1e-6:
         raise Broken("a loss above 0", "0")
     whole = _value(candidate, logits, x)
     same_number(whole, sum(singles) / n, f"loss of a batch of {n} (average of its images)", scale=size)
     order = draw.permutation(n)
-    same_number(_value(candidate, logits[order], x[order]), float(whole.detach()),
-                "loss of the same batch in another order",
-                scale=size)
-    same_number(_value(candidate, logits.repeat(40, 1), x.repeat(40, 1)), float(whole.detach()),
-                "loss of the same batch 40 times over", scale=size)
+    same_number(
+        _value(candidate, logits[order], x[order]),
+        float(whole.detach()),
+        "loss of the same batch in another order",
+        scale=size,
+    )
+    same_number(
+        _value(candidate, logits.repeat(40, 1), x.repeat(40, 1)),
+        float(whole.detach()),
+        "loss of the same batch 40 times over",
+        scale=size,
+    )
     n = 2 * draw.integer(450, 550)
     spread = torch.linspace(0, 3, n)[:, None]  # images unlike one another: all of a large batch must count
     _proportional(candidate, draw.normal(n, 2) * spread, draw.pixels(n, 2))
@@ -182,8 +267,12 @@ def _proportional(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor) -
     """The batch is the average of its halves."""
     half = len(x) // 2
     halves = [float(_value(candidate, logits[part], x[part]).detach()) for part in (slice(half), slice(half, None))]
-    same_number(_value(candidate, logits, x), sum(halves) / 2, f"loss of a batch of {len(x)} (average of its halves)",
-                scale=sum(map(abs, halves)) / 2)
+    same_number(
+        _value(candidate, logits, x),
+        sum(halves) / 2,
+        f"loss of a batch of {len(x)} (average of its halves)",
+        scale=sum(map(abs, halves)) / 2,
+    )
 
 
 @CHECK.law("sums over every axis but the first, whatever the shape of the images", weight=2)
@@ -224,7 +313,7 @@ def _stable_at(candidate: Candidate, logit: float, x: float) -> None:
         raise Broken(broken.expected, broken.got, broken.cause or _range_cause(broken, candidate)) from None
     want = torch.tensor([[1 / (1 + math.exp(-max(logit, -700.0))) - x]], dtype=torch.float64)
     try:
-        grad, = gradients(candidate, value, (a,), ("logits",))
+        (grad,) = gradients(candidate, value, (a,), ("logits",))
         same_tensor(grad, want, f"gradient {where}", scale=1.0)
     except Broken as broken:
         raise Broken(broken.expected, broken.got, broken.cause or _range_cause(broken, candidate)) from None
@@ -243,8 +332,9 @@ def _clamp_cause(candidate: Candidate) -> Cause | None:
     draw = Draw()
     logits, x = draw.normal(4, 5), draw.pixels(4, 5)
     right = torch.tensor(per_image(bernoulli_terms(plain64(logits), plain64(x))), dtype=torch.float64)
-    if not all(agrees(candidate(logits.clone().requires_grad_(learning), x), right, 1e-4)
-               for learning in (False, True)):
+    if not all(
+        agrees(candidate(logits.clone().requires_grad_(learning), x), right, 1e-4) for learning in (False, True)
+    ):
         return None
     try:
         _gradient(candidate, draw)
@@ -257,14 +347,19 @@ def _clamp_cause(candidate: Candidate) -> Cause | None:
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     size = draw.integer
-    for shape, dtype in (((1, 9), torch.float32), ((4, 7), torch.float32), ((size(60, 120), size(3, 6)), torch.float32),
-                         ((size(2, 4), size(100, 150)), torch.float32), ((3, 6), torch.float64),
-                         ((size(2, 4), size(2, 3), size(4, 6), size(4, 6)), torch.float32)):
+    for shape, dtype in (
+        ((1, 9), torch.float32),
+        ((4, 7), torch.float32),
+        ((size(60, 120), size(3, 6)), torch.float32),
+        ((size(2, 4), size(100, 150)), torch.float32),
+        ((3, 6), torch.float64),
+        ((size(2, 4), size(2, 3), size(4, 6), size(4, 6)), torch.float32),
+    ):
         n, logits, x = shape[0], draw.normal(*shape, scale=2.5, dtype=dtype), draw.pixels(*shape, dtype=dtype)
         a, t = plain64(logits), plain64(x)
         logits.requires_grad_()
         value = scalar(candidate(logits, x), "the loss")
-        by_logits, = gradients(candidate, value, (logits,), ("logits",))
+        (by_logits,) = gradients(candidate, value, (logits,), ("logits",))
         try:
             same_tensor(by_logits, (a.sigmoid() - t) / n, f"dloss/dlogits for images of shape {shape}", scale=1 / n)
         except Broken as broken:
@@ -304,5 +399,3 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     scalar(candidate(logits, x), "the loss")
     untouched(kept, (logits, x), ("logits", "x"))
     well_behaved(candidate)
-
-

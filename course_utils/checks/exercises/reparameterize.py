@@ -7,7 +7,6 @@ import torch
 from ..engine.candidate import Candidate
 from ..engine.demand import gradients, plain64, same_tensor, tensor, untouched, well_behaved
 from ..engine.law import Check, Draw, show
-from ..shared.noise_causes import name_the_noise
 from ..engine.randomness import (
     cosine_bound,
     count_bounds,
@@ -22,42 +21,82 @@ from ..engine.randomness import (
 )
 from ..engine.score import Cause
 from ..engine.verdict import Broken
+from ..shared.noise_causes import name_the_noise
 
 _HINT = "the maths hint under the card of reparameterize: z = mu + sigma * eps, with sigma = exp(logvar / 2)"
 
-FROZEN = Cause("frozen_noise", "The noise of one call comes again in another: a fixed seed, noise tensors that are "
-               "kept, or no noise at all. Draw eps anew inside the function.", "the line that makes eps")
-NO_NOISE = Cause("no_noise", "z does not vary at all: no noise is added, so this is a plain autoencoder.",
-                 "the line that makes eps", tentative=True)
-ONE_NUMBER = Cause("one_number", "A single random number serves all images and dimensions: eps needs the full shape of "
-                   "mu.",
-                   "the shape you draw eps with")
+FROZEN = Cause(
+    "frozen_noise",
+    "The noise of one call comes again in another: a fixed seed, noise tensors that are "
+    "kept, or no noise at all. Draw eps anew inside the function.",
+    "the line that makes eps",
+)
+NO_NOISE = Cause(
+    "no_noise",
+    "z does not vary at all: no noise is added, so this is a plain autoencoder.",
+    "the line that makes eps",
+    tentative=True,
+)
+ONE_NUMBER = Cause(
+    "one_number",
+    "A single random number serves all images and dimensions: eps needs the full shape of mu.",
+    "the shape you draw eps with",
+)
 SOME_DIMS = Cause("some_without_noise", "Some dimensions get no noise: sample all of them.", "the line that makes eps")
-SHARED_BATCH = Cause("noise_shared_over_batch", "All images of a batch get the same noise: eps needs the full shape of "
-                     "mu.",
-                     "the shape you draw eps with")
-SHARED_DIMS = Cause("noise_shared_over_dimensions", "All dimensions of a code get the same noise: eps needs the full "
-                    "shape of mu.", "the shape you draw eps with")
-DEPENDENT_ROWS = Cause("dependent_rows", "The noise of one image determines that of another (repeated, mirrored or "
-                       "shuffled copies): draw all of eps independently.", "the line that makes eps")
-DEPENDENT_COLUMNS = Cause("dependent_columns", "The noise of one dimension determines that of another (repeated, "
-                          "mirrored or shuffled copies): draw all of eps independently.", "the line that makes eps")
-CLIPPED = Cause("clipped_noise", "Large values of eps never come: the noise is clipped or truncated.",
-                "the line that makes eps")
-CLAMPED = Cause("clamped", "The spread is right near logvar = 0 and wrong far from it: something is clamped, or a "
-                "constant is added to sigma.", "calls of clamp, min, max, and constants in your line for sigma",
-                tentative=True)
-NO_GRAD = Cause("no_grad", "z carries no gradient at all: it is sampled under torch.no_grad, with .sample() instead of "
-                ".rsample(), or detached. Then the encoder cannot learn; that is what the trick is for.", _HINT)
-MU_DETACHED = Cause("detached_mu", "No gradient reaches mu: it is detached, so that the encoder never learns where to "
-                    "put its codes.", _HINT, tentative=True)
-SIGMA_DETACHED = Cause("detached_logvar", "No gradient reaches logvar: the standard deviation is detached, so that the "
-                       "encoder never learns its uncertainty.", _HINT)
+SHARED_BATCH = Cause(
+    "noise_shared_over_batch",
+    "All images of a batch get the same noise: eps needs the full shape of mu.",
+    "the shape you draw eps with",
+)
+SHARED_DIMS = Cause(
+    "noise_shared_over_dimensions",
+    "All dimensions of a code get the same noise: eps needs the full shape of mu.",
+    "the shape you draw eps with",
+)
+DEPENDENT_ROWS = Cause(
+    "dependent_rows",
+    "The noise of one image determines that of another (repeated, mirrored or "
+    "shuffled copies): draw all of eps independently.",
+    "the line that makes eps",
+)
+DEPENDENT_COLUMNS = Cause(
+    "dependent_columns",
+    "The noise of one dimension determines that of another (repeated, "
+    "mirrored or shuffled copies): draw all of eps independently.",
+    "the line that makes eps",
+)
+CLIPPED = Cause(
+    "clipped_noise", "Large values of eps never come: the noise is clipped or truncated.", "the line that makes eps"
+)
+CLAMPED = Cause(
+    "clamped",
+    "The spread is right near logvar = 0 and wrong far from it: something is clamped, or a constant is added to sigma.",
+    "calls of clamp, min, max, and constants in your line for sigma",
+    tentative=True,
+)
+NO_GRAD = Cause(
+    "no_grad",
+    "z carries no gradient at all: it is sampled under torch.no_grad, with .sample() instead of "
+    ".rsample(), or detached. Then the encoder cannot learn; that is what the trick is for.",
+    _HINT,
+)
+MU_DETACHED = Cause(
+    "detached_mu",
+    "No gradient reaches mu: it is detached, so that the encoder never learns where to put its codes.",
+    _HINT,
+    tentative=True,
+)
+SIGMA_DETACHED = Cause(
+    "detached_logvar",
+    "No gradient reaches logvar: the standard deviation is detached, so that the encoder never learns its uncertainty.",
+    _HINT,
+)
 
 
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return name_the_noise(lambda mu, logvar: candidate(mu, logvar), draw) or name_the_noise(
-        lambda mu, logvar: candidate(mu.requires_grad_(), logvar.requires_grad_()), draw)
+        lambda mu, logvar: candidate(mu.requires_grad_(), logvar.requires_grad_()), draw
+    )
 
 
 CHECK = Check("reparameterize", "reparameterize(mu, logvar)", _diagnose)
@@ -69,8 +108,9 @@ def _draw_z(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor, learni
     return tensor(candidate(*arguments), mu.shape, "z")
 
 
-def _standard_noise(candidate: Candidate, n: int, d: int, learning: bool = False,
-                    dtype: torch.dtype = torch.float32) -> torch.Tensor:
+def _standard_noise(
+    candidate: Candidate, n: int, d: int, learning: bool = False, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
     """What comes out at mu = 0, logvar = 0: there z is eps itself, whatever is made of logvar."""
     return plain64(_draw_z(candidate, torch.zeros(n, d, dtype=dtype), torch.zeros(n, d, dtype=dtype), learning))
 
@@ -120,8 +160,11 @@ def _has_spread(candidate: Candidate, n: int, logvar: torch.Tensor, learning: bo
     if bool(wrong.any()):
         worst = int((ratio.clamp_min(1e-30).log().abs() * wrong).argmax())
         only_far = not bool(wrong[(logvar > -1.5) & (logvar < 1.5)].any()) and abs(float(ratio[worst].log())) > 0.2
-        raise Broken(f"standard deviation {show((logvar[worst] / 2).exp())} at logvar = {show(logvar[worst])}",
-                     show(spread[worst]), CLAMPED if only_far else None)
+        raise Broken(
+            f"standard deviation {show((logvar[worst] / 2).exp())} at logvar = {show(logvar[worst])}",
+            show(spread[worst]),
+            CLAMPED if only_far else None,
+        )
 
 
 @CHECK.law("uses standard normal noise", weight=3)
@@ -148,16 +191,24 @@ def _is_standard_normal(e: torch.Tensor) -> None:
     clipped = CLIPPED if n > 50_000 and is_clipped(e) else None  # fewer draws look clipped too easily
     distance = kolmogorov_distance(e)
     if distance > distance_bound(n):
-        raise Broken("noise distributed as N(0, 1): largest difference of distribution functions at most "
-                     f"{show(distance_bound(n))}", show(distance), clipped)
+        raise Broken(
+            "noise distributed as N(0, 1): largest difference of distribution functions at most "
+            f"{show(distance_bound(n))}",
+            show(distance),
+            clipped,
+        )
     for limit in (2.03, 3.03, 3.53):  # not whole numbers, where noise might be clipped and rounded
         beyond = tail_probability(limit)
-        for share, came in ((2 * beyond, int((e.abs() > limit).sum())), (beyond, int((e > limit).sum())),
-                            (beyond, int((e < -limit).sum()))):
+        for share, came in (
+            (2 * beyond, int((e.abs() > limit).sum())),
+            (beyond, int((e > limit).sum())),
+            (beyond, int((e < -limit).sum())),
+        ):
             low, high = count_bounds(share * n)
             if not low <= came <= high:
-                raise Broken(f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came),
-                             clipped if came < low else None)
+                raise Broken(
+                    f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came), clipped if came < low else None
+                )
 
 
 @CHECK.law("draws fresh noise at every call", weight=2)
@@ -170,14 +221,19 @@ def _fresh(candidate: Candidate, draw: Draw) -> None:
             mu, logvar = draw.normal(n, d), draw.uniform(n, d, low=-1.0, high=1.0)
             first, second = (plain64(_draw_z(candidate, mu, logvar, learning)) for _ in range(2))
             if float((first == second).double().mean()) > 0.5:
-                raise Broken("another z at the second call with the same arguments", "the same numbers again",
-                             _frozen_cause(candidate) if bool((first == second).all()) and n * d >= 12 else None)
+                raise Broken(
+                    "another z at the second call with the same arguments",
+                    "the same numbers again",
+                    _frozen_cause(candidate) if bool((first == second).all()) and n * d >= 12 else None,
+                )
     calls = torch.stack([_even_noise(candidate, 64, 64, learning).flatten() for learning in 4 * (False, True)])
     cosine, i, j = largest_cosine(calls)
     if abs(cosine) > cosine_bound(64 * 64, 28):
-        raise Broken("noise of any two calls unrelated",
-                     f"correlation {show(cosine)} between calls {min(i, j) + 1} and {max(i, j) + 1} of 8",
-                     FROZEN if abs(cosine) > 0.99 else None)
+        raise Broken(
+            "noise of any two calls unrelated",
+            f"correlation {show(cosine)} between calls {min(i, j) + 1} and {max(i, j) + 1} of 8",
+            FROZEN if abs(cosine) > 0.99 else None,
+        )
 
 
 def _frozen_cause(candidate: Candidate) -> Cause:
@@ -204,8 +260,9 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
         raise Broken("noise", "every z is the same number", NO_NOISE if bool((again == once).all()) else ONE_NUMBER)
     spread = e.std(0)
     if float(spread.min()) < 1e-6 < float(spread.max()):
-        raise Broken("noise in every dimension", f"{int((spread < 1e-6).sum())} of {d} dimensions do not vary",
-                     SOME_DIMS)
+        raise Broken(
+            "noise in every dimension", f"{int((spread < 1e-6).sum())} of {d} dimensions do not vary", SOME_DIMS
+        )
     for rows, things, cause in ((e, "images", SHARED_BATCH), (e.T, "dimensions", SHARED_DIMS)):
         if float((rows - rows[0]).abs().max()) < 1e-6:
             raise Broken(f"other noise for other {things}", f"all {things} have the same noise", cause)
@@ -217,8 +274,11 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
     rows = _even_noise(candidate, draw.integer(5000, 6000), 3)
     different = len(torch.unique(rows, dim=0))
     if different < len(rows) - 100:
-        raise Broken(f"other noise for each of {len(rows)} images", f"only {different} different ones",
-                     DEPENDENT_ROWS if len(rows.unique()) > different else None)
+        raise Broken(
+            f"other noise for each of {len(rows)} images",
+            f"only {different} different ones",
+            DEPENDENT_ROWS if len(rows.unique()) > different else None,
+        )
 
 
 def _unrelated(rows: torch.Tensor, things: str, dependent: Cause | None) -> None:
@@ -227,28 +287,39 @@ def _unrelated(rows: torch.Tensor, things: str, dependent: Cause | None) -> None
     if kolmogorov_distance(rows / rows.std()) > 0.025:
         dependent = None  # the bounds are for normal noise; other noise is the matter of another law
     if abs(cosine) > cosine_bound(d, n * n) + 0.02:
-        raise Broken(f"noise of different {things} unrelated",
-                     f"correlation {show(cosine)} between {things} {i} and {j}",
-                     dependent)
+        raise Broken(
+            f"noise of different {things} unrelated",
+            f"correlation {show(cosine)} between {things} {i} and {j}",
+            dependent,
+        )
     common = rows.mean(0).square().mean() * n / rows.square().mean()
     low, high = mean_square_bounds(d)
     if not low * 0.9 <= float(common) <= high * 1.1:
-        raise Broken(f"noise of different {things} unrelated",
-                     f"their average varies {show(common)} times as much as it should", dependent)
+        raise Broken(
+            f"noise of different {things} unrelated",
+            f"their average varies {show(common)} times as much as it should",
+            dependent,
+        )
     for lag in (1, 2):
         products = rows[lag:] * rows[:-lag]
         correlation = float(products.mean() / rows.square().mean())
         if abs(correlation) > 1.1 * product_bound(products.numel()) + 0.005:  # the mean of all rows is taken off
-            raise Broken(f"noise of neighbouring {things} unrelated",
-                         f"correlation {show(correlation)} on average, {lag} apart", dependent)
+            raise Broken(
+                f"noise of neighbouring {things} unrelated",
+                f"correlation {show(correlation)} on average, {lag} apart",
+                dependent,
+            )
 
 
 @CHECK.law("lets the gradient through: dz/dmu = 1 and dz/dlogvar = (z - mu) / 2", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """An identity for every draw: a correct function never fails."""
     for n, d, low, high, dtype in (
-            (1, 6, -2.0, 1.5, torch.float32), (40, 8, -2.0, 1.5, torch.float32), (4, 6, -2.0, 1.5, torch.float64),
-            (draw.integer(280, 320), draw.integer(180, 220), -8.0, 6.0, torch.float32)):
+        (1, 6, -2.0, 1.5, torch.float32),
+        (40, 8, -2.0, 1.5, torch.float32),
+        (4, 6, -2.0, 1.5, torch.float64),
+        (draw.integer(280, 320), draw.integer(180, 220), -8.0, 6.0, torch.float32),
+    ):
         mu, logvar = draw.normal(n, d, dtype=dtype), draw.uniform(n, d, low=low, high=high, dtype=dtype)
         weights = draw.signs(n, d) * draw.uniform(n, d, low=0.5, high=1.5)
         m, sigma, w = plain64(mu), plain64(logvar / 2).exp(), plain64(weights)
@@ -263,12 +334,14 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         except Broken as broken:
             lost = float(by_mu.abs().max()) < 1e-9
             raise Broken(broken.expected, broken.got, MU_DETACHED if lost else None) from None
-        same_tensor(by_logvar, w * shift / 2, "weighted dz/dlogvar",
-                    scale=w.abs() * (shift.abs() + 0.2 * m.abs() + 0.2 * sigma))
+        same_tensor(
+            by_logvar, w * shift / 2, "weighted dz/dlogvar", scale=w.abs() * (shift.abs() + 0.2 * m.abs() + 0.2 * sigma)
+        )
 
 
-def _both_gradients(candidate: Candidate, z: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor,
-                    weights: torch.Tensor) -> list[torch.Tensor]:
+def _both_gradients(
+    candidate: Candidate, z: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor, weights: torch.Tensor
+) -> list[torch.Tensor]:
     try:
         return gradients(candidate, z, (mu, logvar), ("mu", "logvar"), weights)
     except Broken as broken:
@@ -290,8 +363,10 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
             raise Broken(f"z on {mu.device}, where mu is", f"z on {z.device}")
         e = (plain64(z) - plain64(mu)) / plain64(logvar / 2).exp()
         if float(e.abs().max()) > 8 or (d > 10 and float(e.std()) < 1e-3):
-            raise Broken("z within a few standard deviations of mu, and not at mu",
-                         f"{show(e.abs().max())} standard deviations away at most")
+            raise Broken(
+                "z within a few standard deviations of mu, and not at mu",
+                f"{show(e.abs().max())} standard deviations away at most",
+            )
     _is_standard_normal(_standard_noise(candidate, 200, 100, dtype=torch.float64).flatten())
     logvar = torch.full((1, 20_000), draw.integer(-24, 16) / 4)  # these are exact in bfloat16 too
     _is_standard_normal(plain64(_draw_z(candidate, torch.zeros_like(logvar), logvar))[0] / plain64(logvar / 2)[0].exp())

@@ -10,7 +10,6 @@ from torch import nn
 from ..engine.candidate import Candidate
 from ..engine.demand import describe, plain64, same_tensor, tensor, well_behaved
 from ..engine.law import Check, Draw, show
-from ..shared.noise_causes import name_the_noise
 from ..engine.randomness import (
     cosine_bound,
     count_bounds,
@@ -24,9 +23,12 @@ from ..engine.randomness import (
 )
 from ..engine.score import Cause
 from ..engine.verdict import Broken
+from ..shared.noise_causes import name_the_noise
 
-_CARD = ("the hints under the card of sample_images: draw z with randn, decode in evaluation mode without a graph, "
-         "apply the sigmoid")
+_CARD = (
+    "the hints under the card of sample_images: draw z with randn, decode in evaluation mode without a graph, "
+    "apply the sigmoid"
+)
 
 
 def _wrong(id: str, sentence: str) -> Cause:
@@ -42,19 +44,29 @@ SOFTMAX = _wrong("softmax", "A softmax makes pixels compete; each pixel has a si
 INVERTED = _wrong("inverted", "The images are negatives: 1 - sigmoid.")
 SHIFTED = _wrong("wrong_prior_mean", "z is not centred on 0: the prior N(0, I) is.")
 CLIPPED = _wrong("clipped_noise", "Large values of z never come: the noise is clipped or truncated.")
-DEPENDENT = _wrong("dependent_rows", "The z of one image determines that of another (repeated, mirrored or centred "
-                   "copies): draw all of them independently.")
-TRAINING_MODE = _wrong("training_mode", "The decoder runs in training mode, so that dropout and batch normalisation "
-                       "are active: call decoder.eval() first.")
-LEFT_IN_EVAL = _wrong("left_in_eval", "The decoder was training and is left in evaluation mode: whoever trains on has "
-                      "no dropout and no batch statistics any more. Remember decoder.training and restore it.")
-LEFT_IN_TRAIN = _wrong("left_in_train", "The decoder was in evaluation mode and is left in training mode: restore the "
-                       "mode you found.")
+DEPENDENT = _wrong(
+    "dependent_rows",
+    "The z of one image determines that of another (repeated, mirrored or centred "
+    "copies): draw all of them independently.",
+)
+TRAINING_MODE = _wrong(
+    "training_mode",
+    "The decoder runs in training mode, so that dropout and batch normalisation are active: call decoder.eval() first.",
+)
+LEFT_IN_EVAL = _wrong(
+    "left_in_eval",
+    "The decoder was training and is left in evaluation mode: whoever trains on has "
+    "no dropout and no batch statistics any more. Remember decoder.training and restore it.",
+)
+LEFT_IN_TRAIN = _wrong(
+    "left_in_train", "The decoder was in evaluation mode and is left in training mode: restore the mode you found."
+)
 KEEPS_GRAPH = _wrong("keeps_graph", "The images still carry their graph: sample under torch.no_grad.")
 SCALED = _wrong("wrong_prior_scale", "z has another spread than the prior: N(0, I) has standard deviation 1.")
 SHARED = _wrong("same_image", "All images come from the same z: draw num_images of them.")
-SHARED_DIMS = _wrong("noise_shared_over_dimensions", "All dimensions of a z are the same number: draw num_images x "
-                     "latent_dim.")
+SHARED_DIMS = _wrong(
+    "noise_shared_over_dimensions", "All dimensions of a z are the same number: draw num_images x latent_dim."
+)
 FROZEN = _wrong("frozen_noise", "The same images come at every call: draw z anew, without a seed.")
 
 CHECK_SIGNATURE = "sample_images(decoder, num_images, latent_dim)"
@@ -65,8 +77,9 @@ class _Shaped(nn.Module):
 
     def __init__(self, latent_dim: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(latent_dim, 6), nn.Tanh(), nn.Linear(6, int(torch.tensor(shape).prod())),
-                                 nn.Unflatten(1, shape))
+        self.net = nn.Sequential(
+            nn.Linear(latent_dim, 6), nn.Tanh(), nn.Linear(6, int(torch.tensor(shape).prod())), nn.Unflatten(1, shape)
+        )
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         return self.net(z)
@@ -113,8 +126,12 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     if float((z - z[0]).abs().max()) < 1e-6:
         return None  # eight numbers tell nothing of a distribution
     cause = name_the_noise(lambda mu, logvar: _as_sample(z, mu, logvar), draw)
-    if cause is None and abs(float(z.mean())) < 0.05 and abs(float(z.std()) - 1) > 0.1 and \
-            kolmogorov_distance(z / z.std()) < 0.03:
+    if (
+        cause is None
+        and abs(float(z.mean())) < 0.05
+        and abs(float(z.std()) - 1) > 0.1
+        and kolmogorov_distance(z / z.std()) < 0.03
+    ):
         return SCALED
     centred = z - z.mean()
     if cause is None and abs(float(z.mean())) > 0.1 and kolmogorov_distance(centred) < 0.03:
@@ -168,8 +185,15 @@ def _same_pixels(candidate: Candidate, draw: Draw, shape: tuple[int, ...]) -> No
 
 def _transform_cause(images: torch.Tensor, a: torch.Tensor) -> Cause | None:
     images = plain64(images)
-    known = ((NO_SIGMOID, a), (SIGMOID_TWICE, a.sigmoid().sigmoid()), (CLAMPED, a.clamp(0, 1)), (TANH, a.tanh()),
-             (TANH, (a.tanh() + 1) / 2), (INVERTED, (-a).sigmoid()), (SOFTMAX, a.softmax(1)))
+    known = (
+        (NO_SIGMOID, a),
+        (SIGMOID_TWICE, a.sigmoid().sigmoid()),
+        (CLAMPED, a.clamp(0, 1)),
+        (TANH, a.tanh()),
+        (TANH, (a.tanh() + 1) / 2),
+        (INVERTED, (-a).sigmoid()),
+        (SOFTMAX, a.softmax(1)),
+    )
     for cause, predicted in known:
         if float((images - predicted).abs().max()) < 1e-3:
             return cause
@@ -189,8 +213,10 @@ def _prior(candidate: Candidate, draw: Draw) -> None:
         raise Broken("standard deviation of z = 1", show(z.square().mean().sqrt()))
     distance = kolmogorov_distance(z)
     if distance > distance_bound(n) + 0.003:  # images in bfloat16 have steps of that size
-        raise Broken("z distributed as N(0, 1): largest difference of distribution functions at most "
-                     f"{show(distance_bound(n))}", show(distance))
+        raise Broken(
+            f"z distributed as N(0, 1): largest difference of distribution functions at most {show(distance_bound(n))}",
+            show(distance),
+        )
     for limit in (2.03, 3.03):  # not whole numbers, where noise might be clipped and rounded
         expected = 2 * tail_probability(limit) * n
         fewest, most = count_bounds(expected)
@@ -215,14 +241,17 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
     for rows, things in ((first, "images"), (first.T, "dimensions"), (calls, "calls")):
         cosine, i, j = largest_cosine(rows - rows.mean())
         if abs(cosine) > cosine_bound(rows.shape[1], len(rows) ** 2) + 0.02:
-            raise Broken(f"z of different {things} unrelated",
-                         f"correlation {show(cosine)} between {things} {i} and {j}",
-                         DEPENDENT if things == "images" and abs(cosine) > 0.9 and normal else None)
+            raise Broken(
+                f"z of different {things} unrelated",
+                f"correlation {show(cosine)} between {things} {i} and {j}",
+                DEPENDENT if things == "images" and abs(cosine) > 0.9 and normal else None,
+            )
     common = float(first.mean(0).square().mean() * n / first.square().mean())
     low, high = mean_square_bounds(d)
     if not 0.9 * max(low, 0.05) <= common <= 1.1 * high:
-        raise Broken("z of different images unrelated", f"their average varies {show(common)} times as much as it "
-                     "should")
+        raise Broken(
+            "z of different images unrelated", f"their average varies {show(common)} times as much as it should"
+        )
 
 
 @CHECK.law("decodes in evaluation mode", weight=2)
@@ -238,8 +267,9 @@ def _evaluates(candidate: Candidate, draw: Draw) -> None:
         want = ((plain64(logits) - mean) / (var + norm.eps).sqrt()).sigmoid()
         images = _images(candidate, decoder, (8, 50), 4)
         try:
-            same_tensor(images, want.expand(8, -1), "pixel of a decoder with dropout and batch normalisation",
-                        scale=0.5)
+            same_tensor(
+                images, want.expand(8, -1), "pixel of a decoder with dropout and batch normalisation", scale=0.5
+            )
             same_tensor(norm.running_mean, mean, "running mean of batch normalisation", scale=0.0)
         except Broken as broken:
             cause = TRAINING_MODE if training and _drops_out(candidate) else None
@@ -263,8 +293,11 @@ def _restores(candidate: Candidate, draw: Draw) -> None:
         if modes != {training}:
             names = {True: "training", False: "evaluation"}
             came = f"{names[decoder.training]} mode" if len(modes) == 1 else "some layers in one mode, some in another"
-            raise Broken(f"{names[training]} mode after the call, as before it", came,
-                         LEFT_IN_EVAL if training else LEFT_IN_TRAIN)
+            raise Broken(
+                f"{names[training]} mode after the call, as before it",
+                came,
+                LEFT_IN_EVAL if training else LEFT_IN_TRAIN,
+            )
 
 
 @CHECK.law("keeps no graph")

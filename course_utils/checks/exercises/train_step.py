@@ -18,27 +18,46 @@ from ..engine.verdict import Broken, CallFailed
 
 # relative error of a parameter step: differences of rounded numbers are less accurate than the numbers
 _ROUNDING = 0.08
-_CARD = ("the order in the hints under the card of train_step: clear the gradients, forward, loss, backward, step, "
-         "return loss.item()")
+_CARD = (
+    "the order in the hints under the card of train_step: clear the gradients, forward, loss, backward, step, "
+    "return loss.item()"
+)
 
 
 def _wrong(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
 
-LEFT_MODE = _wrong("mode_not_restored", "You change the mode of a module and leave it changed: remember "
-                   "module.training and restore it, or leave the mode alone.")
-EVAL_MODE = _wrong("evaluation_mode", "The step runs in evaluation mode although the modules were training: dropout is "
-                   "off and batch normalisation learns no statistics.")
-RANDOM_STEP = _wrong("random_step", "Your step has randomness of its own: noise or shuffling that changes the loss "
-                     "does not belong here.")
+LEFT_MODE = _wrong(
+    "mode_not_restored",
+    "You change the mode of a module and leave it changed: remember "
+    "module.training and restore it, or leave the mode alone.",
+)
+EVAL_MODE = _wrong(
+    "evaluation_mode",
+    "The step runs in evaluation mode although the modules were training: dropout is "
+    "off and batch normalisation learns no statistics.",
+)
+RANDOM_STEP = _wrong(
+    "random_step", "Your step has randomness of its own: noise or shuffling that changes the loss does not belong here."
+)
 GRADIENT_OF_X = _wrong("changes_arguments", "You switch on requires_grad for the batch: the parameters learn, not x.")
-CHANGES_SETTINGS = _wrong("changes_optimizer", "You change a setting of the optimiser, such as its learning rate: that "
-                          "is for whoever made it to decide.")
-FORWARD_TWICE = Cause("several_forward_passes", "The modules see the batch more than once: batch normalisation counts "
-                      "it each time. Return the loss of the pass that you differentiate.", _CARD, tentative=True)
-STEP_TOO_EARLY = _wrong("step_before_backward", "optimizer.step() comes before loss.backward(): it uses the gradients "
-                        "of the batch before and changes the parameters that backward() needs.")
+CHANGES_SETTINGS = _wrong(
+    "changes_optimizer",
+    "You change a setting of the optimiser, such as its learning rate: that is for whoever made it to decide.",
+)
+FORWARD_TWICE = Cause(
+    "several_forward_passes",
+    "The modules see the batch more than once: batch normalisation counts "
+    "it each time. Return the loss of the pass that you differentiate.",
+    _CARD,
+    tentative=True,
+)
+STEP_TOO_EARLY = _wrong(
+    "step_before_backward",
+    "optimizer.step() comes before loss.backward(): it uses the gradients "
+    "of the batch before and changes the parameters that backward() needs.",
+)
 
 
 @dataclass
@@ -81,8 +100,7 @@ _OPTIMISERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
 }
 
 
-def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0,
-           scale: float = 0.6) -> Bench:
+def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0, scale: float = 0.6) -> Bench:
     """A small deterministic autoencoder; `stale` leaves gradients of another loss behind, `warm` steps fill the
     optimiser."""
     pixels, hidden, latent = 12, 7, 3
@@ -123,8 +141,12 @@ def _large_bench(draw: Draw) -> Bench:
 
 def _take(candidate: Candidate, bench: Bench) -> object:
     try:
-        return candidate((bench.encoder, bench.decoder), bench.x, bench.optimizer,
-                         replacing={"reconstruction_loss": reconstruction_loss})
+        return candidate(
+            (bench.encoder, bench.decoder),
+            bench.x,
+            bench.optimizer,
+            replacing={"reconstruction_loss": reconstruction_loss},
+        )
     except CallFailed as failed:
         early = "modified by an inplace operation" in failed.message
         raise CallFailed(failed.kind, failed.message, STEP_TOO_EARLY if early else failed.cause) from None
@@ -159,14 +181,21 @@ def _compare_once(candidate: Candidate, bench: Bench, what: str, steps: int) -> 
         want = torch.cat([(after - start).flatten() for start, after, _ in chunk])
         came = torch.cat([(after - start).flatten() for start, _, after in chunk])
         if not float((came - want).norm()) <= _ROUNDING * float(want.norm()):
-            got = "they did not move at all" if float(came.norm()) == 0 else (
-                f"they moved by {show(came.norm())}, in a direction with cosine "
-                f"{show((came @ want) / (came.norm() * want.norm()))} to that")
-            raise Broken(f"{what}: parameters of the {part} move by {show(want.norm())} along the optimiser's step",
-                         got)
+            got = (
+                "they did not move at all"
+                if float(came.norm()) == 0
+                else (
+                    f"they moved by {show(came.norm())}, in a direction with cosine "
+                    f"{show((came @ want) / (came.norm() * want.norm()))} to that"
+                )
+            )
+            raise Broken(
+                f"{what}: parameters of the {part} move by {show(want.norm())} along the optimiser's step", got
+            )
 
 
 # ------------------------------------------------------------------------------------------------ likely causes
+
 
 def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
     """Each returns what it would have returned and leaves the bench as it would have left it."""
@@ -182,6 +211,7 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
                 b.optimizer.step()
                 value = float(loss_now.detach())
             return value
+
         return run
 
     def cleared_before_step(b: Bench) -> float:
@@ -218,6 +248,7 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
             torch.nn.utils.clip_grad_norm_(b.parameters(), limit)
             b.optimizer.step()
             return float(loss.detach())
+
         return run
 
     def half_cleared(which: str) -> Callable[[Bench], float]:
@@ -227,6 +258,7 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
             loss.backward()
             b.optimizer.step()
             return float(loss.detach())
+
         return run
 
     def squared_error(b: Bench, reduction: str) -> torch.Tensor:
@@ -234,39 +266,69 @@ def _mistakes() -> list[tuple[Cause | None, Callable[[Bench], float]]]:
         return per_image.mean() if reduction == "mean" else per_image.sum(1).mean()
 
     plain = Bench.loss
-    stale = _wrong("gradients_not_cleared", "Gradients of the step before are still there and are added to: call "
-                   "optimizer.zero_grad() before backward().")
-    idle = _wrong("no_step", "The parameters do not move: optimizer.step() is missing, comes before backward(), or "
-                  "comes when the gradients have just been cleared.")
+    stale = _wrong(
+        "gradients_not_cleared",
+        "Gradients of the step before are still there and are added to: call optimizer.zero_grad() before backward().",
+    )
+    idle = _wrong(
+        "no_step",
+        "The parameters do not move: optimizer.step() is missing, comes before backward(), or "
+        "comes when the gradients have just been cleared.",
+    )
     return [
         (None, usual(plain)),
         (stale, usual(plain, clear=False)),
-        (stale, half_cleared("encoder")), (stale, half_cleared("decoder")),
-        (idle, nothing), (idle, cleared_before_step),
+        (stale, half_cleared("encoder")),
+        (stale, half_cleared("decoder")),
+        (idle, nothing),
+        (idle, cleared_before_step),
         (_wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for."), loss_after),
-        (_wrong("encoder_not_trained", "No gradient reaches the encoder: the code is detached or made under "
-                "torch.no_grad."),
-         usual(detached)),
+        (
+            _wrong(
+                "encoder_not_trained",
+                "No gradient reaches the encoder: the code is detached or made under torch.no_grad.",
+            ),
+            usual(detached),
+        ),
         (_wrong("decoder_not_trained", "The decoder does not learn: its gradients never arrive."), frozen_decoder),
         (_wrong("two_steps", "You take two steps; one is asked for."), usual(plain, times=2)),
-        (_wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's."),
-         clipped(1.0)),
-        (_wrong("mean_over_everything", "You average over pixels: reconstruction_loss sums over them."),
-         usual(lambda b: b.loss() / b.x[0].numel())),
-        (_wrong("sum_over_batch", "You sum over the batch: reconstruction_loss averages over it."),
-         usual(lambda b: b.loss() * b.x.shape[0])),
-        (_wrong("squared_error", "You minimise a squared error; use reconstruction_loss."),
-         usual(lambda b: squared_error(b, "mean"))),
-        (_wrong("squared_error", "You minimise a squared error; use reconstruction_loss."),
-         usual(lambda b: squared_error(b, "sum"))),
-        (_wrong("sigmoid_twice",
-                "You give probabilities to reconstruction_loss, which expects logits: no sigmoid here."),
-         usual(lambda b: reconstruction_loss(b.decoder(b.encoder(b.x)).sigmoid(), b.x))),
-        (_wrong("arguments_swapped", "The arguments of reconstruction_loss are in each other's place: logits first, "
-                "then x."),
-         usual(lambda b: reconstruction_loss(b.x, b.decoder(b.encoder(b.x))))),
-        (_wrong("ascends", "You climb: the loss is maximised, because its sign is turned somewhere."),
-         usual(lambda b: -b.loss())),
+        (
+            _wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's."),
+            clipped(1.0),
+        ),
+        (
+            _wrong("mean_over_everything", "You average over pixels: reconstruction_loss sums over them."),
+            usual(lambda b: b.loss() / b.x[0].numel()),
+        ),
+        (
+            _wrong("sum_over_batch", "You sum over the batch: reconstruction_loss averages over it."),
+            usual(lambda b: b.loss() * b.x.shape[0]),
+        ),
+        (
+            _wrong("squared_error", "You minimise a squared error; use reconstruction_loss."),
+            usual(lambda b: squared_error(b, "mean")),
+        ),
+        (
+            _wrong("squared_error", "You minimise a squared error; use reconstruction_loss."),
+            usual(lambda b: squared_error(b, "sum")),
+        ),
+        (
+            _wrong(
+                "sigmoid_twice", "You give probabilities to reconstruction_loss, which expects logits: no sigmoid here."
+            ),
+            usual(lambda b: reconstruction_loss(b.decoder(b.encoder(b.x)).sigmoid(), b.x)),
+        ),
+        (
+            _wrong(
+                "arguments_swapped",
+                "The arguments of reconstruction_loss are in each other's place: logits first, then x.",
+            ),
+            usual(lambda b: reconstruction_loss(b.x, b.decoder(b.encoder(b.x)))),
+        ),
+        (
+            _wrong("ascends", "You climb: the loss is maximised, because its sign is turned somewhere."),
+            usual(lambda b: -b.loss()),
+        ),
     ]
 
 
@@ -304,6 +366,7 @@ CHECK = Check("train_step", "train_step(autoencoder, x, optimizer)", _diagnose)
 
 # --------------------------------------------------------------------------------------------------------- laws
 
+
 @CHECK.law("takes the optimiser's step on encoder and decoder", weight=3)
 def _plain_step(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails. The large bench shows clipping and images left
@@ -316,8 +379,10 @@ def _plain_step(candidate: Candidate, draw: Draw) -> None:
     _take(candidate, bench)
     moved = float((bench.encoder[0].weight[:, _BLACK].detach() - black).abs().max())
     if moved > 1e-7:
-        raise Broken("weights of a pixel that is black in every image stay where they are: their gradient is 0",
-                     f"they move by {show(moved)}")
+        raise Broken(
+            "weights of a pixel that is black in every image stay where they are: their gradient is 0",
+            f"they move by {show(moved)}",
+        )
 
 
 @CHECK.law("clears gradients that an earlier step has left behind", weight=3)
@@ -331,8 +396,9 @@ def _clears(candidate: Candidate, draw: Draw) -> None:
 def _optimisers(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for kind in ("SGD with momentum", "Adam"):
-        _compare_step(candidate, lambda: _bench(draw, kind, warm=3),
-                      f"two steps of {kind}, in the middle of a training", steps=2)
+        _compare_step(
+            candidate, lambda: _bench(draw, kind, warm=3), f"two steps of {kind}, in the middle of a training", steps=2
+        )
 
 
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)
@@ -356,11 +422,14 @@ def _returns(candidate: Candidate, draw: Draw) -> None:
 
 
 def _value_cause(came: float, want: float, after: float, n: int, pixels: int) -> Cause | None:
-    known = ((_wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for."), after),
-             (_wrong("mean_over_everything", "You return the loss per pixel; nats per image are asked for."),
-              want / pixels),
-             (_wrong("sum_over_batch", "You return the loss of the whole batch; the average per image is asked for."),
-              want * n))
+    known = (
+        (_wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for."), after),
+        (_wrong("mean_over_everything", "You return the loss per pixel; nats per image are asked for."), want / pixels),
+        (
+            _wrong("sum_over_batch", "You return the loss of the whole batch; the average per image is asked for."),
+            want * n,
+        ),
+    )
     hits = [cause for cause, value in known if abs(came - value) <= 1e-4 * abs(value)]
     return hits[0] if len(hits) == 1 else None
 
@@ -378,8 +447,11 @@ def _restores(candidate: Candidate, draw: Draw) -> None:
             raise Broken("parameters that move", "parameters that do not move")
         for name, module, mode in (("encoder", bench.encoder, modes[0]), ("decoder", bench.decoder, modes[1])):
             if {m.training for m in module.modules()} != {mode}:
-                raise Broken(f"{name} in {names[mode]} mode after the step, as before it",
-                             f"{name} in {names[module.training]} mode", LEFT_MODE)
+                raise Broken(
+                    f"{name} in {names[mode]} mode after the step, as before it",
+                    f"{name} in {names[module.training]} mode",
+                    LEFT_MODE,
+                )
 
 
 @CHECK.law("trains in training mode when the modules are in training mode")
@@ -392,9 +464,11 @@ def _trains(candidate: Candidate, draw: Draw) -> None:
     for name, module in (("encoder", bench.encoder), ("decoder", bench.decoder)):
         seen = int(module[1].num_batches_tracked)
         if seen == 0:
-            raise Broken(f"batch normalisation of the {name} in training mode",
-                         "it was in evaluation mode during the step, or took no part",
-                         EVAL_MODE if moved else None)
+            raise Broken(
+                f"batch normalisation of the {name} in training mode",
+                "it was in evaluation mode during the step, or took no part",
+                EVAL_MODE if moved else None,
+            )
         if seen > 1:
             raise Broken(f"one forward pass of the {name} in a step", f"{seen}", FORWARD_TWICE)
 

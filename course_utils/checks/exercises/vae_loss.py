@@ -9,12 +9,12 @@ import torch
 from ..engine.candidate import Candidate
 from ..engine.causes import Probe
 from ..engine.demand import gradients, number, plain64, same_number, same_tensor, untouched, well_behaved
-from .kl_divergence import CLAMPED, MONTE_CARLO, match_kl
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.trusted import kl_size, kl_terms, per_image
 from ..engine.verdict import Broken
 from ..shared.weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
+from .kl_divergence import CLAMPED, MONTE_CARLO, match_kl
 
 _CARD = "the card of vae_loss: loss = distortion + beta * rate"
 
@@ -41,8 +41,12 @@ class Inputs(Images):
 
 
 def _inputs(draw: Draw, n: int, image: tuple[int, ...], d: int, dtype: torch.dtype = torch.float32) -> Inputs:
-    return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype),
-                  draw.normal(n, d, dtype=dtype), draw.normal(n, d, dtype=dtype))
+    return Inputs(
+        draw.normal(n, *image, scale=2.0, dtype=dtype),
+        draw.pixels(n, *image, dtype=dtype),
+        draw.normal(n, d, dtype=dtype),
+        draw.normal(n, d, dtype=dtype),
+    )
 
 
 def _confident(draw: Draw, n: int = 3) -> Inputs:
@@ -53,10 +57,16 @@ def _confident(draw: Draw, n: int = 3) -> Inputs:
 
 def _far(draw: Draw) -> list[Inputs]:
     """Codes far from the prior, each in its own way and further than a clamp would let them."""
-    places = ((draw.number(31, 80), 0.0), (0.0, draw.number(-30, -21)), (0.0, draw.number(11.2, 13)),
-              (-draw.number(15, 60), draw.number(-20, -13)))
-    return [Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
-            for mu, logvar in places]
+    places = (
+        (draw.number(31, 80), 0.0),
+        (0.0, draw.number(-30, -21)),
+        (0.0, draw.number(11.2, 13)),
+        (-draw.number(15, 60), draw.number(-20, -13)),
+    )
+    return [
+        Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
+        for mu, logvar in places
+    ]
 
 
 def _call(candidate: Candidate, inputs: Inputs, beta: float) -> tuple[torch.Tensor, float, float]:
@@ -80,37 +90,51 @@ _LOSSES = [
     (_wrong("beta_on_both", "beta multiplies both terms; it weighs the rate only."), lambda d, r, b: b * (d + r)),
     (_wrong("beta_squared", "beta enters squared; is the rate weighted twice?"), lambda d, r, b: d + b * b * r),
     (_wrong("beta_divides", "The rate is divided by beta instead of multiplied."), lambda d, r, b: d + r / b),
-    (_wrong("rate_subtracted", "The rate is subtracted: the ELBO is maximised, its negative, the loss, adds both."),
-     lambda d, r, b: d - b * r),
+    (
+        _wrong("rate_subtracted", "The rate is subtracted: the ELBO is maximised, its negative, the loss, adds both."),
+        lambda d, r, b: d - b * r,
+    ),
     (_wrong("distortion_subtracted", "The distortion is subtracted; the loss adds both."), lambda d, r, b: b * r - d),
-    (_wrong("negative_elbo", "The loss has the wrong sign: it is minimised, so it is minus the ELBO."),
-     lambda d, r, b: -(d + b * r)),
-    (_wrong("mixture", "You weigh the terms (1 - beta) and beta; the distortion has weight 1."),
-     lambda d, r, b: (1 - b) * d + b * r),
+    (
+        _wrong("negative_elbo", "The loss has the wrong sign: it is minimised, so it is minus the ELBO."),
+        lambda d, r, b: -(d + b * r),
+    ),
+    (
+        _wrong("mixture", "You weigh the terms (1 - beta) and beta; the distortion has weight 1."),
+        lambda d, r, b: (1 - b) * d + b * r,
+    ),
     (_wrong("rate_missing", "The rate is missing from the loss."), lambda d, r, b: d),
     (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, r, b: b * r),
-    (_wrong("beta_capped", "beta is cut off at 1: larger values are asked for as well."), lambda d, r,
-     b: d + min(b, 1.0) * r),
+    (
+        _wrong("beta_capped", "beta is cut off at 1: larger values are asked for as well."),
+        lambda d, r, b: d + min(b, 1.0) * r,
+    ),
     (_wrong("beta_rounded", "beta is rounded to a whole number."), lambda d, r, b: d + int(b) * r),
     (_wrong("product", "You multiply distortion and rate; the loss is their weighted sum."), lambda d, r, b: d * b * r),
     (_wrong("beta_added", "beta is added; it must multiply the rate."), lambda d, r, b: d + b + r),
     (_wrong("one_plus_beta", "The rate counts 1 + beta times: it is added twice."), lambda d, r, b: d + (1 + b) * r),
-    (_wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
-     lambda d, r, b: (d + b * r) / 2),
+    (
+        _wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
+        lambda d, r, b: (d + b * r) / 2,
+    ),
 ]
 
 
 _SUM = WeightedSum(
     "rate",
-    _wrong("parts_swapped", "distortion and rate are returned in each other's place: the order is loss, distortion, "
-           "rate."),
+    _wrong(
+        "parts_swapped", "distortion and rate are returned in each other's place: the order is loss, distortion, rate."
+    ),
     _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then rate."),
-    _wrong("rate_weighted", "You return the rate already multiplied by beta: return it unweighted, so that curves of "
-           "different beta can be compared."),
+    _wrong(
+        "rate_weighted",
+        "You return the rate already multiplied by beta: return it unweighted, so that curves of "
+        "different beta can be compared.",
+    ),
     _wrong("distortion_weighted", "You return the distortion already weighted by beta: return it unweighted."),
     _LOSSES,
     _match_rate,
-)  # fmt: skip
+)
 VAE_LOSS = Check("vae_loss", "vae_loss(logits, x, mu, logvar, beta)", _diagnose)
 
 
@@ -138,16 +162,26 @@ def _rate(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, d in ((1, 1), (4, 10), (3, 2), (draw.integer(150, 250), 3), (4, draw.integer(40, 60))):
         inputs = _inputs(draw, n, (5,), d)
-        same_number(_call(candidate, inputs, draw.number(0.2, 3))[2], inputs.rate,
-                    f"rate of {n} codes of {d} dimensions",
-                    scale=inputs.rate_size)
-    places = [Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
-              for mu, logvar in ((0.0, 0.0), (20.0, 0.0), (0.0, -12.0), (0.0, 8.0))]
+        same_number(
+            _call(candidate, inputs, draw.number(0.2, 3))[2],
+            inputs.rate,
+            f"rate of {n} codes of {d} dimensions",
+            scale=inputs.rate_size,
+        )
+    places = [
+        Inputs(torch.zeros(2, 3), torch.ones(2, 3), torch.full((2, 4), mu), torch.full((2, 4), logvar))
+        for mu, logvar in ((0.0, 0.0), (20.0, 0.0), (0.0, -12.0), (0.0, 8.0))
+    ]
     for index, inputs in enumerate(places + _far(draw)):
         what = f"rate where mu = {float(inputs.mu[0, 0]):.4g} and logvar = {float(inputs.logvar[0, 0]):.4g}"
         try:
-            same_number(_call(candidate, inputs, 1.0)[2], inputs.rate, what, floor=1e-3,
-                        scale=None if index < len(places) else inputs.rate_size)
+            same_number(
+                _call(candidate, inputs, 1.0)[2],
+                inputs.rate,
+                what,
+                floor=1e-3,
+                scale=None if index < len(places) else inputs.rate_size,
+            )
         except Broken as broken:  # the random codes above were right
             raise Broken(broken.expected, broken.got, broken.cause or CLAMPED) from None
 
@@ -172,7 +206,12 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
             _SUM.same_loss(_call(candidate, inputs, beta), beta)
     for beta in (draw.number(15, 90), draw.number(150, 1000), 7840.0):  # beta = 10 per pixel on MNIST is 7840
         _SUM.same_loss(_call(candidate, _inputs(draw, 4, (12,), 3), beta), beta)
-    for n, image, d in ((2, (3, 4, 5), 3), (3, (1, 8, 9), 2), (draw.integer(150, 250), (5,), 3), (4, (6,), draw.integer(40, 60))):
+    for n, image, d in (
+        (2, (3, 4, 5), 3),
+        (3, (1, 8, 9), 2),
+        (draw.integer(150, 250), (5,), 3),
+        (4, (6,), draw.integer(40, 60)),
+    ):
         beta = draw.number(0.3, 3)
         _SUM.same_loss(_call(candidate, _inputs(draw, n, image, d), beta), beta, f" for {n} images of shape {image}")
     _SUM.same_loss(_call(candidate, sure(_inputs(draw, 2, (4,), 3)), 1.0), 1.0, ", logits of +-10000")
@@ -184,9 +223,16 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image, d, beta, spread in (
-            (3, (8,), 4, 1.0, 1.0), (2, (6,), 3, 0.001, 1.0), (4, (5,), 2, 10.0, 1.0), (2, (3,), 6, 1.0, 0.1),
-            (1, (5,), 3, draw.number(0.1, 5), 2.0), (3, (4,), 2, 0.0, 1.0), (60, (5,), 3, 1.0, 1.0),
-            (2, (3, 4, 5), 3, 0.5, 1.0), (3, (5,), 40, draw.number(100, 7840), 1.0)):
+        (3, (8,), 4, 1.0, 1.0),
+        (2, (6,), 3, 0.001, 1.0),
+        (4, (5,), 2, 10.0, 1.0),
+        (2, (3,), 6, 1.0, 0.1),
+        (1, (5,), 3, draw.number(0.1, 5), 2.0),
+        (3, (4,), 2, 0.0, 1.0),
+        (60, (5,), 3, 1.0, 1.0),
+        (2, (3, 4, 5), 3, 0.5, 1.0),
+        (3, (5,), 40, draw.number(100, 7840), 1.0),
+    ):
         inputs = _inputs(draw, n, image, d)
         inputs = replace(inputs, mu=inputs.mu * spread, logvar=inputs.logvar * spread)
         a, x, m, v = (plain64(t) for t in inputs.copies())
@@ -195,11 +241,13 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
         loss = _SUM.loss(candidate(logits, given, mu, logvar, beta))
         wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
         sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n))
-        found = gradients(candidate, loss, leaves, ("logits", "mu", "logvar"),
-                          may_be_missing=() if beta else ("mu", "logvar"))
+        found = gradients(
+            candidate, loss, leaves, ("logits", "mu", "logvar"), may_be_missing=() if beta else ("mu", "logvar")
+        )
         for got, want, size, name in zip(found, wants, sizes, ("logits", "mu", "logvar")):
-            same_tensor(got, want, f"dloss/d{name} at beta = {beta:.4g}", scale=size,
-                        floor=1e-5 * min(1.0, beta or 1.0))
+            same_tensor(
+                got, want, f"dloss/d{name} at beta = {beta:.4g}", scale=size, floor=1e-5 * min(1.0, beta or 1.0)
+            )
 
 
 @VAE_LOSS.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
@@ -212,13 +260,21 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
             same_number(second, first, "loss of the same arguments again", rounding=1e-5)
         except Broken as broken:
             raise Broken(broken.expected, broken.got, MONTE_CARLO) from None
-        same_number(first, inputs.distortion + 0.5 * inputs.rate, f"loss of {n} images in float64",
-                    scale=inputs.distortion_size + inputs.rate_size)
+        same_number(
+            first,
+            inputs.distortion + 0.5 * inputs.rate,
+            f"loss of {n} images in float64",
+            scale=inputs.distortion_size + inputs.rate_size,
+        )
     for device in candidate.devices():
         inputs = _inputs(draw, 3, (6,), 2)
         there = Inputs(*(t.to(device) for t in inputs.copies()))
-        same_number(_call(candidate, there, 0.5)[0], inputs.distortion + 0.5 * inputs.rate, f"loss on {device}",
-                    scale=inputs.distortion_size + inputs.rate_size)
+        same_number(
+            _call(candidate, there, 0.5)[0],
+            inputs.distortion + 0.5 * inputs.rate,
+            f"loss on {device}",
+            scale=inputs.distortion_size + inputs.rate_size,
+        )
 
 
 @VAE_LOSS.law("leaves its arguments and the random generators alone", manners=True)
@@ -233,8 +289,9 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 
-_CONVERSION = ("the paragraph above the card of elbo_beta: a loss averaged over pixels is the summed one divided by "
-               "num_pixels")
+_CONVERSION = (
+    "the paragraph above the card of elbo_beta: a loss averaged over pixels is the summed one divided by num_pixels"
+)
 
 
 def _elbo_wrong(id: str, sentence: str) -> Cause:
@@ -243,35 +300,52 @@ def _elbo_wrong(id: str, sentence: str) -> Cause:
 
 _CONVERSIONS = [
     (None, lambda b, n: b * n),
-    (_elbo_wrong("divided", "You divide by num_pixels; the summed distortion is num_pixels times larger, so beta must "
-                 "grow too."),
-     lambda b, n: b / n),
+    (
+        _elbo_wrong(
+            "divided",
+            "You divide by num_pixels; the summed distortion is num_pixels times larger, so beta must grow too.",
+        ),
+        lambda b, n: b / n,
+    ),
     (_elbo_wrong("unconverted", "You return beta unchanged."), lambda b, n: b),
     (_elbo_wrong("inverse", "You return the inverse, num_pixels / beta."), lambda b, n: n / b),
     (_elbo_wrong("inverse", "You return the inverse, 1 / (beta * num_pixels)."), lambda b, n: 1 / (b * n)),
-    (_elbo_wrong("fixed_size", "784 is written into your function: images of another size have another number of "
-                 "pixels."),
-     lambda b, n: b * 784),
-    (_elbo_wrong("side_for_pixels", "You multiply by the side of the image instead of its number of pixels."),
-     lambda b, n: b * n**0.5),
+    (
+        _elbo_wrong(
+            "fixed_size", "784 is written into your function: images of another size have another number of pixels."
+        ),
+        lambda b, n: b * 784,
+    ),
+    (
+        _elbo_wrong("side_for_pixels", "You multiply by the side of the image instead of its number of pixels."),
+        lambda b, n: b * n**0.5,
+    ),
     (_elbo_wrong("squared", "You multiply by num_pixels twice."), lambda b, n: b * n * n),
     (_elbo_wrong("added", "You add num_pixels; the factor multiplies."), lambda b, n: b + n),
     (_elbo_wrong("factor_two", "There is a factor of two too much."), lambda b, n: 2 * b * n),
     (_elbo_wrong("factor_half", "There is a factor of one half too much."), lambda b, n: b * n / 2),
-    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b,
-     n: float(int(b * n))),
-    (_elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."), lambda b,
-     n: float(round(b * n))),
-    (_elbo_wrong("capped", "You cut the result off at 1; beta = 10 per pixel is 7840 on MNIST."), lambda b,
-     n: min(b * n, 1.0)),
+    (
+        _elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."),
+        lambda b, n: float(int(b * n)),
+    ),
+    (
+        _elbo_wrong("rounded", "You round to a whole number: 0.001 * 784 is 0.784, not 0 or 1."),
+        lambda b, n: float(round(b * n)),
+    ),
+    (
+        _elbo_wrong("capped", "You cut the result off at 1; beta = 10 per pixel is 7840 on MNIST."),
+        lambda b, n: min(b * n, 1.0),
+    ),
     (_elbo_wrong("minus_one", "num_pixels itself is the factor, not num_pixels - 1."), lambda b, n: b * (n - 1)),
     (_elbo_wrong("wrong_sign", "The sign is wrong."), lambda b, n: -b * n),
 ]
 
 
 def _diagnose_beta(candidate: Candidate, draw: Draw) -> Cause | None:
-    probes = [(beta, pixels, number(candidate(beta, pixels), "beta", tensor_allowed=True))
-              for beta, pixels in ((0.0137, 900), (2.3, 192), (0.31, 12288))]
+    probes = [
+        (beta, pixels, number(candidate(beta, pixels), "beta", tensor_allowed=True))
+        for beta, pixels in ((0.0137, 900), (2.3, 192), (0.31, 12288))
+    ]
     hits = {}
     for cause, formula in _CONVERSIONS:
         if all(abs(came - formula(beta, pixels)) <= 1e-5 * abs(formula(beta, pixels)) for beta, pixels, came in probes):
@@ -285,8 +359,13 @@ ELBO_BETA = Check("elbo_beta", "elbo_beta(beta_per_pixel, num_pixels)", _diagnos
 
 
 def _converted(candidate: Candidate, beta: float, pixels: int) -> None:
-    same_number(number(candidate(beta, pixels), "beta on the scale of the ELBO", tensor_allowed=True), beta * pixels,
-                f"beta for {beta:.4g} per pixel and {pixels} pixels", rounding=1e-5, floor=1e-9)
+    same_number(
+        number(candidate(beta, pixels), "beta on the scale of the ELBO", tensor_allowed=True),
+        beta * pixels,
+        f"beta for {beta:.4g} per pixel and {pixels} pixels",
+        rounding=1e-5,
+        floor=1e-9,
+    )
 
 
 @ELBO_BETA.law("converts the homework's labels on MNIST", weight=2)

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from ..engine.candidate import Candidate
-from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, values
 from ..engine.demand import gradients, plain64, same_number, same_tensor, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.verdict import Broken
+from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, values
 from ..shared.weighted_sum import Images, WeightedSum, all_agree, same_distortion, same_sure_distortion, sure
 
 _CARD = "the card of wasserstein_vae_loss: loss = distortion + weight * gap, gap = minus the mean critic on z_posterior"
@@ -23,16 +23,28 @@ def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
     return Cause(id, sentence, _CARD, tentative)
 
 
-GAP_SIGN = _wrong("gap_sign", "The gap has the wrong sign: the critic is high where it sees the prior, so the encoder wants "
-                  "high values on its codes, and the gap, which is minimised, is minus their mean.")
+GAP_SIGN = _wrong(
+    "gap_sign",
+    "The gap has the wrong sign: the critic is high where it sees the prior, so the encoder wants "
+    "high values on its codes, and the gap, which is minimised, is minus their mean.",
+)
 GAP_SUMMED = _wrong("gap_summed", "The gap sums over the batch; the average is asked for.")
-GAP_CLIPPED = _wrong("gap_clipped", "You cut negative gaps off or take their size: a critic's values have no zero of "
-                     "their own, so the gap may be negative.")
+GAP_CLIPPED = _wrong(
+    "gap_clipped",
+    "You cut negative gaps off or take their size: a critic's values have no zero of "
+    "their own, so the gap may be negative.",
+)
 GAP_SQUARED = _wrong("gap_squared", "You square the critic's values; the gap is minus their plain mean.")
 GAP_CLASSIFIER = _wrong("gap_classifier", "You pass the critic's values through a sigmoid: they are not probabilities.")
-GAP_DETACHED = _wrong("gap_detached", "No gradient goes from the loss into z_posterior: the gap is detached, or the critic "
-                      "runs under no_grad. The encoder would not learn to match the prior.", tentative=True)
-RANDOM = _wrong("random", "The same arguments give another number the second time: there is no randomness in this loss.")
+GAP_DETACHED = _wrong(
+    "gap_detached",
+    "No gradient goes from the loss into z_posterior: the gap is detached, or the critic "
+    "runs under no_grad. The encoder would not learn to match the prior.",
+    tentative=True,
+)
+RANDOM = _wrong(
+    "random", "The same arguments give another number the second time: there is no randomness in this loss."
+)
 
 
 @dataclass(frozen=True)
@@ -52,8 +64,9 @@ class Inputs(Images):
         return float(values(self.critic, self.z).abs().mean()) + 0.1
 
 
-def _inputs(draw: Draw, n: int, image: tuple[int, ...], d: int, dtype: torch.dtype = torch.float32,
-            level: float | None = None) -> Inputs:
+def _inputs(
+    draw: Draw, n: int, image: tuple[int, ...], d: int, dtype: torch.dtype = torch.float32, level: float | None = None
+) -> Inputs:
     """A batch; the critic's values lie around `level`, by default 4 or -4, so that the gap has either sign."""
     critic = deep_critic(draw, d, dtype=dtype)
     z = draw.normal(n, d, dtype=dtype)
@@ -78,61 +91,97 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
 
 
 _GAPS = [
-    (GAP_SIGN, lambda c: c.mean()), (GAP_SUMMED, lambda c: -c.sum()), (GAP_CLIPPED, lambda c: (-c.mean()).clamp_min(0)),
-    (GAP_CLIPPED, lambda c: c.mean().abs()), (GAP_CLIPPED, lambda c: (-c).clamp_min(0).mean()),
-    (GAP_SQUARED, lambda c: c.square().mean()), (GAP_SQUARED, lambda c: -c.square().mean()),
-    (GAP_SQUARED, lambda c: (c - 1).square().mean()), (GAP_SQUARED, lambda c: c.mean().square()),
-    (GAP_CLASSIFIER, lambda c: -c.sigmoid().mean()), (GAP_CLASSIFIER, lambda c: torch.nn.functional.softplus(-c).mean()),
+    (GAP_SIGN, lambda c: c.mean()),
+    (GAP_SUMMED, lambda c: -c.sum()),
+    (GAP_CLIPPED, lambda c: (-c.mean()).clamp_min(0)),
+    (GAP_CLIPPED, lambda c: c.mean().abs()),
+    (GAP_CLIPPED, lambda c: (-c).clamp_min(0).mean()),
+    (GAP_SQUARED, lambda c: c.square().mean()),
+    (GAP_SQUARED, lambda c: -c.square().mean()),
+    (GAP_SQUARED, lambda c: (c - 1).square().mean()),
+    (GAP_SQUARED, lambda c: c.mean().square()),
+    (GAP_CLASSIFIER, lambda c: -c.sigmoid().mean()),
+    (GAP_CLASSIFIER, lambda c: torch.nn.functional.softplus(-c).mean()),
 ]
 
 
 def _match_gap(probes: list) -> Cause | None:
     if all_agree(probes, 2, lambda inputs, weight: inputs.gap):
         return None
-    hits = {cause.id: cause for cause, formula in _GAPS
-            if all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))}
+    hits = {
+        cause.id: cause
+        for cause, formula in _GAPS
+        if all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))
+    }
     return next(iter(hits.values())) if len(hits) == 1 else None
 
 
 _LOSSES = [
     (None, lambda d, g, w: d + w * g),
     (_wrong("weight_ignored", "The weight is ignored: the loss is distortion + gap."), lambda d, g, w: d + g),
-    (_wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the gap."), lambda d, g, w: w * d + g),
-    (_wrong("weight_on_both", "The weight multiplies both terms; it weighs the gap only."), lambda d, g, w: w * (d + g)),
+    (
+        _wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the gap."),
+        lambda d, g, w: w * d + g,
+    ),
+    (
+        _wrong("weight_on_both", "The weight multiplies both terms; it weighs the gap only."),
+        lambda d, g, w: w * (d + g),
+    ),
     (_wrong("weight_squared", "The weight enters squared; is the gap weighted twice?"), lambda d, g, w: d + w * w * g),
     (_wrong("weight_divides", "The gap is divided by the weight instead of multiplied."), lambda d, g, w: d + g / w),
-    (_wrong("gap_subtracted", "The gap is subtracted: it already has the sign with which it is minimised. Add it."),
-     lambda d, g, w: d - w * g),
+    (
+        _wrong("gap_subtracted", "The gap is subtracted: it already has the sign with which it is minimised. Add it."),
+        lambda d, g, w: d - w * g,
+    ),
     (_wrong("distortion_subtracted", "The distortion is subtracted; the loss adds both."), lambda d, g, w: w * g - d),
     (_wrong("negative", "The loss has the wrong sign: it is minimised."), lambda d, g, w: -(d + w * g)),
-    (_wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
-     lambda d, g, w: (1 - w) * d + w * g),
+    (
+        _wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
+        lambda d, g, w: (1 - w) * d + w * g,
+    ),
     (_wrong("gap_missing", "The gap is missing from the loss."), lambda d, g, w: d),
     (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, g, w: w * g),
-    (_wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."), lambda d, g, w:
-     d + min(w, 1.0) * g),
+    (
+        _wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."),
+        lambda d, g, w: d + min(w, 1.0) * g,
+    ),
     (_wrong("product", "You multiply distortion and gap; the loss is their weighted sum."), lambda d, g, w: d * w * g),
     (_wrong("weight_added", "The weight is added; it must multiply the gap."), lambda d, g, w: d + w + g),
     (_wrong("one_plus_weight", "The gap counts 1 + weight times: it is added twice."), lambda d, g, w: d + (1 + w) * g),
-    (_wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
-     lambda d, g, w: (d + w * g) / 2),
-    (_wrong("scaled_reconstruction", "The distortion enters the loss with 0.9 instead of 1."), lambda d, g, w:
-     0.9 * d + w * g),
-    (_wrong("absolute_gap", "The loss takes the gap without its sign; it may be negative."), lambda d, g, w: d + w * abs(g)),
-    (_wrong("absolute_gap", "The loss cuts a negative gap off; it may be negative."), lambda d, g, w: d + w * max(g, 0.0)),
+    (
+        _wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
+        lambda d, g, w: (d + w * g) / 2,
+    ),
+    (
+        _wrong("scaled_reconstruction", "The distortion enters the loss with 0.9 instead of 1."),
+        lambda d, g, w: 0.9 * d + w * g,
+    ),
+    (
+        _wrong("absolute_gap", "The loss takes the gap without its sign; it may be negative."),
+        lambda d, g, w: d + w * abs(g),
+    ),
+    (
+        _wrong("absolute_gap", "The loss cuts a negative gap off; it may be negative."),
+        lambda d, g, w: d + w * max(g, 0.0),
+    ),
 ]
 
 
 _SUM = WeightedSum(
     "gap",
-    _wrong("parts_swapped", "distortion and gap are returned in each other's place: the order is loss, distortion, gap."),
+    _wrong(
+        "parts_swapped", "distortion and gap are returned in each other's place: the order is loss, distortion, gap."
+    ),
     _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then gap."),
-    _wrong("gap_weighted", "You return the gap already multiplied by the weight: return it unweighted, so that runs of "
-           "different weight can be compared."),
+    _wrong(
+        "gap_weighted",
+        "You return the gap already multiplied by the weight: return it unweighted, so that runs of "
+        "different weight can be compared.",
+    ),
     _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted."),
     _LOSSES,
     _match_gap,
-)  # fmt: skip
+)
 CHECK = Check("wasserstein_vae_loss", "wasserstein_vae_loss(logits, x, critic, z_posterior, weight)", _diagnose)
 
 
@@ -149,7 +198,14 @@ def _three(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns the distortion in nats per image, whatever the shape of the images")
 def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image in ((1, (9,)), (4, (784,)), (2, (3, 4, 5)), (3, (1, 8, 9)), (2, (3, 64, 64)), (draw.integer(150, 250), (5,))):
+    for n, image in (
+        (1, (9,)),
+        (4, (784,)),
+        (2, (3, 4, 5)),
+        (3, (1, 8, 9)),
+        (2, (3, 64, 64)),
+        (draw.integer(150, 250), (5,)),
+    ):
         inputs = _inputs(draw, n, image, 3)
         same_distortion(_SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[1], inputs)
     same_sure_distortion(lambda inputs: _SUM.read(inputs.call(candidate, 1.0)), _inputs(draw, 1, (4,), 2))
@@ -158,11 +214,22 @@ def _distortion(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns as gap minus the mean of the critic on z_posterior, whatever its sign", weight=3)
 def _gap(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, d, level in ((1, 3, 4.0), (5, 10, -4.0), (32, 2, 0.0), (4, 4, 50.0), (4, 4, -50.0),
-                        (draw.integer(150, 250), 4, draw.number(1100, 3000)), (4, 24, -draw.number(1100, 3000))):
+    for n, d, level in (
+        (1, 3, 4.0),
+        (5, 10, -4.0),
+        (32, 2, 0.0),
+        (4, 4, 50.0),
+        (4, 4, -50.0),
+        (draw.integer(150, 250), 4, draw.number(1100, 3000)),
+        (4, 24, -draw.number(1100, 3000)),
+    ):
         inputs = _inputs(draw, n, (5,), d, level=level)
-        same_number(_SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[2], inputs.gap, f"gap of {n} codes of {d} dimensions",
-                    scale=inputs.gap_size)
+        same_number(
+            _SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[2],
+            inputs.gap,
+            f"gap of {n} codes of {d} dimensions",
+            scale=inputs.gap_size,
+        )
 
 
 @CHECK.law("returns distortion and gap unweighted: they do not depend on the weight")
@@ -185,35 +252,59 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
             _SUM.same_loss(_SUM.read(inputs.call(candidate, weight)), weight)
     for weight in (draw.number(15, 90), draw.number(150, 1000), 1e4):
         _SUM.same_loss(_SUM.read(_inputs(draw, 4, (12,), 3).call(candidate, weight)), weight)
-    for n, image, level in ((2, (3, 4, 5), 6.0), (2, (3, 64, 64), -1e4), (2, (3, 64, 64), 1e4), (3, (1, 8, 9), -6.0),
-                            (draw.integer(150, 250), (5,), 6.0)):
+    for n, image, level in (
+        (2, (3, 4, 5), 6.0),
+        (2, (3, 64, 64), -1e4),
+        (2, (3, 64, 64), 1e4),
+        (3, (1, 8, 9), -6.0),
+        (draw.integer(150, 250), (5,), 6.0),
+    ):
         weight = draw.number(0.5, 3)
-        _SUM.same_loss(_SUM.read(_inputs(draw, n, image, 3, level=level).call(candidate, weight)), weight,
-                       f" for {n} images of shape {image}")
+        _SUM.same_loss(
+            _SUM.read(_inputs(draw, n, image, 3, level=level).call(candidate, weight)),
+            weight,
+            f" for {n} images of shape {image}",
+        )
     _SUM.same_loss(_SUM.read(sure(_inputs(draw, 2, (4,), 3)).call(candidate, 1.0)), 1.0, ", logits of +-10000")
 
 
 @CHECK.law("has the right gradient in the logits and in z_posterior, for every weight", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image, d, weight in ((3, (8,), 4, 1.0), (2, (6,), 3, 0.001), (4, (5,), 2, 10.0), (1, (5,), 3, draw.number(0.1, 5)),
-                                (3, (4,), 2, 0.0), (60, (2, 3, 4), 4, draw.number(100, 1e4))):
+    for n, image, d, weight in (
+        (3, (8,), 4, 1.0),
+        (2, (6,), 3, 0.001),
+        (4, (5,), 2, 10.0),
+        (1, (5,), 3, draw.number(0.1, 5)),
+        (3, (4,), 2, 0.0),
+        (60, (2, 3, 4), 4, draw.number(100, 1e4)),
+    ):
         inputs = _inputs(draw, n, image, d)
         a, x = plain64(inputs.logits), plain64(inputs.x)
         known = inputs.z.clone().requires_grad_()
-        pull, = torch.autograd.grad(-weight * inputs.critic(known).mean(), known)
+        (pull,) = torch.autograd.grad(-weight * inputs.critic(known).mean(), known)
         logits, z = inputs.logits.clone().requires_grad_(), inputs.z.clone().requires_grad_()
         loss = _SUM.loss(candidate(logits, inputs.x.clone(), inputs.critic, z * 1.0, weight))
         try:
-            by_logits, by_z = gradients(candidate, loss, (logits, z), ("logits", "z_posterior"),
-                                        may_be_missing=() if weight else ("z_posterior",))
+            by_logits, by_z = gradients(
+                candidate,
+                loss,
+                (logits, z),
+                ("logits", "z_posterior"),
+                may_be_missing=() if weight else ("z_posterior",),
+            )
         except Broken as broken:
             lost = "z_posterior" in broken.expected
             raise Broken(broken.expected, broken.got, GAP_DETACHED if lost else broken.cause) from None
         same_tensor(by_logits, (a.sigmoid() - x) / n, f"dloss/dlogits at weight {weight:.4g}", scale=1 / n)
         try:
-            same_tensor(by_z, plain64(pull), f"dloss/dz_posterior at weight {weight:.4g}",
-                        scale=float(pull.abs().max()), floor=1e-7)
+            same_tensor(
+                by_z,
+                plain64(pull),
+                f"dloss/dz_posterior at weight {weight:.4g}",
+                scale=float(pull.abs().max()),
+                floor=1e-7,
+            )
         except Broken as broken:
             lost = float(by_z.abs().max()) == 0
             raise Broken(broken.expected, broken.got, GAP_DETACHED if lost else None) from None
@@ -229,8 +320,12 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
             same_number(second, first, "loss of the same arguments again", rounding=1e-5)
         except Broken as broken:
             raise Broken(broken.expected, broken.got, RANDOM) from None
-        same_number(first, inputs.distortion + 0.5 * inputs.gap, f"loss of {n} images in float64",
-                    scale=inputs.distortion_size + inputs.gap_size)
+        same_number(
+            first,
+            inputs.distortion + 0.5 * inputs.gap,
+            f"loss of {n} images in float64",
+            scale=inputs.distortion_size + inputs.gap_size,
+        )
     for device in candidate.devices():
         inputs = _inputs(draw, 3, (6,), 2)
         want, size = inputs.distortion + 0.5 * inputs.gap, inputs.distortion_size + inputs.gap_size

@@ -69,7 +69,7 @@ def gradient_lengths(critic: nn.Module, points: torch.Tensor, create_graph: bool
     """|d critic / d point| of every point, (N,)."""
     with torch.enable_grad():
         points = points.detach().clone().requires_grad_()
-        grad, = torch.autograd.grad(critic(points).sum(), points, create_graph=create_graph)
+        (grad,) = torch.autograd.grad(critic(points).sum(), points, create_graph=create_graph)
         return grad.square().sum(1).sqrt()
 
 
@@ -96,8 +96,11 @@ class Belongings:
             if p.grad is None or not torch.equal(p.grad, grad):
                 raise Broken("the .grad of the critic's weights as before the call", "other gradients", OWN_BACKWARD)
             if p.requires_grad != flag:
-                raise Broken(f"requires_grad = {flag} for the critic's weights, as before the call", f"{not flag}",
-                             CHANGES_CRITIC)
+                raise Broken(
+                    f"requires_grad = {flag} for the critic's weights, as before the call",
+                    f"{not flag}",
+                    CHANGES_CRITIC,
+                )
         for module, training in zip(self._critic.modules(), self._training):
             if module.training != training:
                 raise Broken(f"critic.training = {training}, as before the call", f"{not training}", CHANGES_CRITIC)
@@ -112,23 +115,42 @@ class Belongings:
                 raise Broken(f"{name} without a .grad, as before the call", "one with a .grad", OWN_BACKWARD)
 
 
-_CHANGES_FLAGS = Cause("changes_arguments", "You call requires_grad_() or detach_() on an argument itself: whoever called you "
-                       "goes on with it. Use detach(), or do so on a tensor of your own.",
-                       "what your code does to z_prior and z_posterior")
-CHANGES_CRITIC = Cause("changes_critic", "You change the critic (its weights, its mode, or whether it can be trained): "
-                       "the function computes a number, the caller trains.", "what your code does to critic")
-OWN_BACKWARD = Cause("own_backward", "You call backward() or zero_grad() inside: the function returns a loss, the caller "
-                     "decides when gradients are computed and cleared.", "calls such as backward in your code")
-REACHES_ENCODER = Cause("reaches_encoder", "The gradient goes on into the codes, and so into the encoder: it would be "
-                        "trained to help its critic. Detach the codes.", "how z_prior and z_posterior enter the critic")
+_CHANGES_FLAGS = Cause(
+    "changes_arguments",
+    "You call requires_grad_() or detach_() on an argument itself: whoever called you "
+    "goes on with it. Use detach(), or do so on a tensor of your own.",
+    "what your code does to z_prior and z_posterior",
+)
+CHANGES_CRITIC = Cause(
+    "changes_critic",
+    "You change the critic (its weights, its mode, or whether it can be trained): "
+    "the function computes a number, the caller trains.",
+    "what your code does to critic",
+)
+OWN_BACKWARD = Cause(
+    "own_backward",
+    "You call backward() or zero_grad() inside: the function returns a loss, the caller "
+    "decides when gradients are computed and cleared.",
+    "calls such as backward in your code",
+)
+REACHES_ENCODER = Cause(
+    "reaches_encoder",
+    "The gradient goes on into the codes, and so into the encoder: it would be "
+    "trained to help its critic. Detach the codes.",
+    "how z_prior and z_posterior enter the critic",
+)
 
 
-def no_gradient_into(candidate: Candidate, loss: torch.Tensor, critic: nn.Module, codes: dict[str, torch.Tensor]) -> None:
+def no_gradient_into(
+    candidate: Candidate, loss: torch.Tensor, critic: nn.Module, codes: dict[str, torch.Tensor]
+) -> None:
     """The loss has a gradient in the critic's weights and none in the codes."""
     parameters = list(critic.parameters())
     found = candidate.gradients(loss, [*parameters, *codes.values()])
-    if all(grad is None for grad in found[:len(parameters)]):
+    if all(grad is None for grad in found[: len(parameters)]):
         raise Broken("a gradient that stays within the critic", "no gradient at all")
-    for name, grad in zip(codes, found[len(parameters):]):
+    for name, grad in zip(codes, found[len(parameters) :]):
         if grad is not None and float(grad.abs().max()) > 1e-8:
-            raise Broken(f"no gradient with respect to {name}", f"one of size {float(grad.norm()):.3g}", REACHES_ENCODER)
+            raise Broken(
+                f"no gradient with respect to {name}", f"one of size {float(grad.norm()):.3g}", REACHES_ENCODER
+            )

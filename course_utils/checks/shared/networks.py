@@ -17,19 +17,34 @@ from ..engine.plain import ModuleHandle
 from ..engine.score import Cause
 from ..engine.verdict import Broken
 
-LINEAR = Cause("no_nonlinearity", "There is no nonlinearity between the layers, so that they collapse into one linear "
-               "map: the result is no better than PCA.")
-SQUASHED = Cause("bounded_output", "The last layer is followed by a function that bounds its result (sigmoid, tanh, "
-                 "softmax): end with the linear layer.")
-ONE_SIDED = Cause("one_sided_output", "The last layer is followed by a relu or something like it, so that one sign is "
-                  "lost: end with the linear layer.")
-UNREGISTERED = Cause("unregistered_layers", "Some layers are not parameters of the module (a plain Python list hides "
-                     "them; they may also be made anew at each call): an optimiser cannot train them. Use "
-                     "nn.Sequential or nn.ModuleList.")
-FROZEN = Cause("frozen_parameters", "Some parameters get no gradient: requires_grad is off, or the forward pass is "
-               "detached.")
-RANDOM = Cause("random_output", "The same input gives another output at every call, even in evaluation mode: there is "
-               "noise in it, or a layer made anew at each call.")
+LINEAR = Cause(
+    "no_nonlinearity",
+    "There is no nonlinearity between the layers, so that they collapse into one linear "
+    "map: the result is no better than PCA.",
+)
+SQUASHED = Cause(
+    "bounded_output",
+    "The last layer is followed by a function that bounds its result (sigmoid, tanh, "
+    "softmax): end with the linear layer.",
+)
+ONE_SIDED = Cause(
+    "one_sided_output",
+    "The last layer is followed by a relu or something like it, so that one sign is lost: end with the linear layer.",
+)
+UNREGISTERED = Cause(
+    "unregistered_layers",
+    "Some layers are not parameters of the module (a plain Python list hides "
+    "them; they may also be made anew at each call): an optimiser cannot train them. Use "
+    "nn.Sequential or nn.ModuleList.",
+)
+FROZEN = Cause(
+    "frozen_parameters", "Some parameters get no gradient: requires_grad is off, or the forward pass is detached."
+)
+RANDOM = Cause(
+    "random_output",
+    "The same input gives another output at every call, even in evaluation mode: there is "
+    "noise in it, or a layer made anew at each call.",
+)
 SHARED = Cause("shared_modules", "Two calls return the same layers: build new ones inside the function.")
 
 
@@ -64,8 +79,11 @@ def must_agree(first: list[Part], second: list[Part], draw: Draw, card: str) -> 
     """Two independent networks share no layer, and compute the same with the same parameters and buffers."""
     for one, two in zip(first, second):
         if set(one.handle.identity()) & set(two.handle.identity()):
-            raise Broken("new layers at every call", f"the {one.name} shares layers with that of an earlier call",
-                         replace(SHARED, where=card))
+            raise Broken(
+                "new layers at every call",
+                f"the {one.name} shares layers with that of an earlier call",
+                replace(SHARED, where=card),
+            )
         values = one.handle.parameters()
         if not values:
             raise Broken(f"parameters in the {one.name}", "none", replace(UNREGISTERED, where=card))
@@ -78,11 +96,17 @@ def must_agree(first: list[Part], second: list[Part], draw: Draw, card: str) -> 
         a, again = plain64(one(x)), plain64(one(x))
         allowed = 1e-4 * float(a.abs().max()) + 1e-6
         if float((again - a).abs().max()) > allowed:
-            raise Broken(f"the same output of the {one.name} for the same input in evaluation mode", "another one",
-                         replace(RANDOM, where=card))
+            raise Broken(
+                f"the same output of the {one.name} for the same input in evaluation mode",
+                "another one",
+                replace(RANDOM, where=card),
+            )
         if float((a - plain64(two(x))).abs().max()) > allowed:
-            raise Broken(f"two {one.name}s with the same parameters that compute the same", "they differ",
-                         replace(UNREGISTERED, where=card))
+            raise Broken(
+                f"two {one.name}s with the same parameters that compute the same",
+                "they differ",
+                replace(UNREGISTERED, where=card),
+            )
 
 
 def must_be_trainable(candidate: Candidate, parts: list[Part], draw: Draw, card: str, images: int) -> None:
@@ -99,9 +123,11 @@ def must_be_trainable(candidate: Candidate, parts: list[Part], draw: Draw, card:
             changed[index] = values[index] + draw.normal(*values[index].shape, dtype=values[index].dtype)
             part.handle.load(changed)
             if float((plain64(part(x)) - plain64(before)).abs().max()) > 1e-6:
-                raise Broken(f"a gradient for every parameter of the {part.name}",
-                             f"none for parameter {index} of shape {tuple(values[index].shape)}",
-                             replace(FROZEN, where=card))
+                raise Broken(
+                    f"a gradient for every parameter of the {part.name}",
+                    f"none for parameter {index} of shape {tuple(values[index].shape)}",
+                    replace(FROZEN, where=card),
+                )
         x.requires_grad_()
         out = part(x)
         if candidate.gradients(out, (x,), cotangent.to(out.dtype))[0] is None:
@@ -114,8 +140,9 @@ def midpoint_error(part: Part, a: torch.Tensor, b: torch.Tensor) -> float:
     return float((ends / 2 - middle).norm() / (ends.norm() / 2 + 1e-12))
 
 
-def second_difference(part: Part, values: list[torch.Tensor], index: int, direction: torch.Tensor,
-                      x: torch.Tensor) -> float:
+def second_difference(
+    part: Part, values: list[torch.Tensor], index: int, direction: torch.Tensor, x: torch.Tensor
+) -> float:
     """How far from affine the output is along a line of parameter `index`, relative to how it changes; the parameters
     end as `values`."""
     outputs = []

@@ -18,8 +18,9 @@ from ..engine.randomness import kolmogorov_distance, normal_cdf
 from ..engine.score import Cause
 
 _NOISE = "the line that makes eps: torch.randn_like"
-_SIGMA = ("the maths hint under the card of reparameterize: sigma = exp(logvar / 2), because logvar is the log of "
-          "sigma^2")
+_SIGMA = (
+    "the maths hint under the card of reparameterize: sigma = exp(logvar / 2), because logvar is the log of sigma^2"
+)
 _ROWS = 8192
 
 
@@ -33,24 +34,44 @@ class Noise:
 
 def _uniform(low: float, high: float) -> Noise:
     words = f"Your noise is uniform on [{low:.3g}, {high:.3g}]; it must be normal (randn, not rand)."
-    return Noise(Cause("uniform_noise", words, _NOISE), lambda e: ((e - low) / (high - low)).clamp(0, 1),
-                 (low + high) / 2, (high - low) / math.sqrt(12))
+    return Noise(
+        Cause("uniform_noise", words, _NOISE),
+        lambda e: ((e - low) / (high - low)).clamp(0, 1),
+        (low + high) / 2,
+        (high - low) / math.sqrt(12),
+    )
 
 
 def _laplace(scale: float) -> Noise:
-    return Noise(Cause("laplace_noise", "Your noise has a Laplace distribution; it must be normal.", _NOISE),
-                 lambda e: 0.5 + 0.5 * e.sign() * (1 - (-e.abs() / scale).exp()), 0.0, scale * math.sqrt(2))
+    return Noise(
+        Cause("laplace_noise", "Your noise has a Laplace distribution; it must be normal.", _NOISE),
+        lambda e: 0.5 + 0.5 * e.sign() * (1 - (-e.abs() / scale).exp()),
+        0.0,
+        scale * math.sqrt(2),
+    )
 
 
 _FAMILIES = [
     Noise(None, normal_cdf, 0.0, 1.0),
-    _uniform(0, 1), _uniform(-1, 1), _uniform(-0.5, 0.5), _uniform(-math.sqrt(3), math.sqrt(3)),
-    _laplace(1.0), _laplace(1 / math.sqrt(2)),
-    Noise(Cause("absolute_noise", "Your noise is never negative: the absolute value of eps is taken.", _NOISE),
-          lambda e: (2 * normal_cdf(e) - 1).clamp_min(0), math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi)),
+    _uniform(0, 1),
+    _uniform(-1, 1),
+    _uniform(-0.5, 0.5),
+    _uniform(-math.sqrt(3), math.sqrt(3)),
+    _laplace(1.0),
+    _laplace(1 / math.sqrt(2)),
+    Noise(
+        Cause("absolute_noise", "Your noise is never negative: the absolute value of eps is taken.", _NOISE),
+        lambda e: (2 * normal_cdf(e) - 1).clamp_min(0),
+        math.sqrt(2 / math.pi),
+        math.sqrt(1 - 2 / math.pi),
+    ),
 ]
-_SIGNS = Noise(Cause("sign_noise", "Your noise takes two values only, plus and minus one; it must be normal.", _NOISE),
-               normal_cdf, 0.0, 1.0)
+_SIGNS = Noise(
+    Cause("sign_noise", "Your noise takes two values only, plus and minus one; it must be normal.", _NOISE),
+    normal_cdf,
+    0.0,
+    1.0,
+)
 
 # (misconception, centre as a function of (mu, logvar), standard deviation as a function of (mu, logvar))
 _Model = tuple["Cause | None", Callable, Callable]
@@ -71,41 +92,90 @@ def _models() -> list[_Model]:
 
     return [
         (None, mu, sigma),
-        (wrong("variance_for_sigma",
-               "You scale the noise by exp(logvar), the variance: the factor one half is missing."),
-         mu, lambda m, v: v.exp()),
-        (wrong("logvar_for_sigma", "You scale the noise by logvar itself; sigma is exp(logvar / 2)."),
-         mu, lambda m, v: v.abs()),
-        (wrong("half_logvar_for_sigma", "You scale the noise by logvar / 2; the exponential is missing."),
-         mu, lambda m, v: v.abs() / 2),
-        (wrong("sqrt_logvar_for_sigma", "You scale the noise by the root of logvar; logvar is a logarithm: "
-               "exponentiate it."),
-         mu, lambda m, v: v.abs().sqrt()),
-        (wrong("quarter", "You take the half twice: the noise is scaled by exp(logvar / 4)."), mu, lambda m,
-         v: (v / 4).exp()),
-        (wrong("double", "You scale the noise by exp(2 logvar): the factor should be one half."),
-         mu, lambda m, v: (2 * v).exp()),
-        (wrong("sign_of_logvar", "The exponent has the wrong sign: the noise is scaled by exp(-logvar / 2)."),
-         mu, lambda m, v: (-v / 2).exp()),
-        (wrong("half_outside", "The half belongs inside the exponential: exp(logvar / 2), not exp(logvar) / 2."),
-         mu, lambda m, v: v.exp() / 2),
+        (
+            wrong(
+                "variance_for_sigma",
+                "You scale the noise by exp(logvar), the variance: the factor one half is missing.",
+            ),
+            mu,
+            lambda m, v: v.exp(),
+        ),
+        (
+            wrong("logvar_for_sigma", "You scale the noise by logvar itself; sigma is exp(logvar / 2)."),
+            mu,
+            lambda m, v: v.abs(),
+        ),
+        (
+            wrong("half_logvar_for_sigma", "You scale the noise by logvar / 2; the exponential is missing."),
+            mu,
+            lambda m, v: v.abs() / 2,
+        ),
+        (
+            wrong(
+                "sqrt_logvar_for_sigma",
+                "You scale the noise by the root of logvar; logvar is a logarithm: exponentiate it.",
+            ),
+            mu,
+            lambda m, v: v.abs().sqrt(),
+        ),
+        (
+            wrong("quarter", "You take the half twice: the noise is scaled by exp(logvar / 4)."),
+            mu,
+            lambda m, v: (v / 4).exp(),
+        ),
+        (
+            wrong("double", "You scale the noise by exp(2 logvar): the factor should be one half."),
+            mu,
+            lambda m, v: (2 * v).exp(),
+        ),
+        (
+            wrong("sign_of_logvar", "The exponent has the wrong sign: the noise is scaled by exp(-logvar / 2)."),
+            mu,
+            lambda m, v: (-v / 2).exp(),
+        ),
+        (
+            wrong("half_outside", "The half belongs inside the exponential: exp(logvar / 2), not exp(logvar) / 2."),
+            mu,
+            lambda m, v: v.exp() / 2,
+        ),
         (wrong("half_sigma", "You divide sigma by two."), mu, lambda m, v: (v / 2).exp() / 2),
-        (wrong("softplus", "You take softplus(logvar) for sigma; logvar is a logarithm: exponentiate half of it."),
-         mu, lambda m, v: torch.nn.functional.softplus(v)),
-        (wrong("unscaled", "You do not scale the noise: sigma = exp(logvar / 2) is missing."), mu, lambda m,
-         v: 0 * v + 1),
+        (
+            wrong("softplus", "You take softplus(logvar) for sigma; logvar is a logarithm: exponentiate half of it."),
+            mu,
+            lambda m, v: torch.nn.functional.softplus(v),
+        ),
+        (
+            wrong("unscaled", "You do not scale the noise: sigma = exp(logvar / 2) is missing."),
+            mu,
+            lambda m, v: 0 * v + 1,
+        ),
         (wrong("no_mu", "mu is missing: z must be centred on it."), nothing, sigma),
         (wrong("mu_subtracted", "mu has the wrong sign."), lambda m, v: -m, sigma),
-        (wrong("arguments_swapped", "mu and logvar are in each other's place."), lambda m, v: v, lambda m,
-         v: (m / 2).exp()),
-        (wrong("sigma_on_mu", "You scale mu by sigma and leave the noise unscaled: it is the noise that is scaled."),
-         lambda m, v: m * (v / 2).exp(), lambda m, v: 0 * v + 1),
-        (wrong("sigma_on_both", "You scale mu as well: only the noise is multiplied by sigma."),
-         lambda m, v: m * (v / 2).exp(), sigma),
-        (wrong("multiplied", "You multiply mu by the noise: it must be added."), nothing, lambda m,
-         v: (m * (v / 2).exp()).abs()),
-        (wrong("sigma_added", "You add sigma instead of multiplying the noise by it."),
-         lambda m, v: m + (v / 2).exp(), lambda m, v: 0 * v + 1),
+        (
+            wrong("arguments_swapped", "mu and logvar are in each other's place."),
+            lambda m, v: v,
+            lambda m, v: (m / 2).exp(),
+        ),
+        (
+            wrong("sigma_on_mu", "You scale mu by sigma and leave the noise unscaled: it is the noise that is scaled."),
+            lambda m, v: m * (v / 2).exp(),
+            lambda m, v: 0 * v + 1,
+        ),
+        (
+            wrong("sigma_on_both", "You scale mu as well: only the noise is multiplied by sigma."),
+            lambda m, v: m * (v / 2).exp(),
+            sigma,
+        ),
+        (
+            wrong("multiplied", "You multiply mu by the noise: it must be added."),
+            nothing,
+            lambda m, v: (m * (v / 2).exp()).abs(),
+        ),
+        (
+            wrong("sigma_added", "You add sigma instead of multiplying the noise by it."),
+            lambda m, v: m + (v / 2).exp(),
+            lambda m, v: 0 * v + 1,
+        ),
     ]
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import torch
 
-from ..exercises.reconstruction_loss import LAST_AXIS, OVERFLOW, match_reconstruction
 from ..engine.causes import Probe, agrees
 from ..engine.demand import ROUNDING, number, plain64, same_number, scalar, several
 from ..engine.score import Cause
 from ..engine.trusted import bernoulli_size, bernoulli_terms, per_image
 from ..engine.verdict import Broken
+from ..exercises.reconstruction_loss import LAST_AXIS, OVERFLOW, match_reconstruction
 
 SURE_LOGITS, SURE_PIXELS = torch.tensor([1e4, -1e4, 1e4, -1e4]), torch.tensor([1.0, 0.0, 0.0, 0.5])
 
@@ -69,14 +70,20 @@ class WeightedSum:
         loss, *parts = several(came, self.names)
         return scalar(loss, "the loss"), *(_part(value, f"the {name}") for value, name in zip(parts, self.names[1:]))
 
-    def same_loss(self, came: tuple[torch.Tensor, float, float], weight: float, where: str = "",
-                  rounding: float = ROUNDING) -> None:
+    def same_loss(
+        self, came: tuple[torch.Tensor, float, float], weight: float, where: str = "", rounding: float = ROUNDING
+    ) -> None:
         """Raises Broken where the loss is not the weighted sum of the parts that the same call returns (see `read`)."""
         loss, distortion, part = came
         if min(abs(distortion), abs(part)) < 1e-6:
             raise Broken(f"distortion and {self.part} other than 0{where}", f"{min(abs(distortion), abs(part)):.4g}")
-        same_number(loss, distortion + weight * part, f"loss at weight {weight:.4g}{where} (distortion + weight * "
-                    f"{self.part})", scale=abs(distortion) + abs(weight * part), rounding=rounding)
+        same_number(
+            loss,
+            distortion + weight * part,
+            f"loss at weight {weight:.4g}{where} (distortion + weight * {self.part})",
+            scale=abs(distortion) + abs(weight * part),
+            rounding=rounding,
+        )
 
     def diagnose(self, probes: list[Observed]) -> Cause | None:
         """The first cause that explains all probes."""
@@ -131,16 +138,19 @@ def inside(part: str, source: str, cause: Cause | None) -> Cause | None:
 
 def all_agree(probes: list[Observed], which: int, predict: Callable[[Any, float], float]) -> bool:
     """Whether value ``which`` is, in every probe, what ``predict`` makes of inputs and weight."""
-    return all(agrees(came[which], torch.tensor(predict(inputs, weight), dtype=torch.float64))
-               for inputs, weight, came in probes)
+    return all(
+        agrees(came[which], torch.tensor(predict(inputs, weight), dtype=torch.float64))
+        for inputs, weight, came in probes
+    )
 
 
 def same_distortion(came: float, inputs: Images) -> None:
     """Raises Broken where it is another; the cause is named where only one axis was summed."""
     n, *image = inputs.x.shape
     try:
-        same_number(came, inputs.distortion, f"distortion of {n} images of shape {tuple(image)}",
-                    scale=inputs.distortion_size)
+        same_number(
+            came, inputs.distortion, f"distortion of {n} images of shape {tuple(image)}", scale=inputs.distortion_size
+        )
     except Broken as broken:
         terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
         one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from course_utils import datasets, metrics, training
-from course_utils.system import device
-from . import loggers, recipes
-from course_utils.models import runs
 from course_utils.datasets import Dataset
+from course_utils.models import runs
+from course_utils.system import device
 from course_utils.system.errors import CourseError
-from .recipes import Recipe
 from course_utils.system.whole_file import write_whole
+
+from . import loggers, recipes
+from .recipes import Recipe
 
 UNIT = "train"
 WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise
@@ -101,19 +102,34 @@ def train(request: Request) -> Path:
 
     try:
         run = training.fit(
-            model, loss_function, train_images, epochs=request.epochs, test_images=test_images,
-            batch_size=request.batch_size, lr=request.lr, seed=request.seed, name=request.run_name, unit=UNIT,
-            critic=critic, precision=request.precision, cuda_graph=request.cuda_graph, checkpoint=checkpoint,
+            model,
+            loss_function,
+            train_images,
+            epochs=request.epochs,
+            test_images=test_images,
+            batch_size=request.batch_size,
+            lr=request.lr,
+            seed=request.seed,
+            name=request.run_name,
+            unit=UNIT,
+            critic=critic,
+            precision=request.precision,
+            cuda_graph=request.cuda_graph,
+            checkpoint=checkpoint,
             on_epoch=log,
-        )  # fmt: skip
+        )
     finally:
         if logger:
             logger.close()
     if run.history:
         _draw(folder, model, test_images, request.recipe.latent_dim)
     last = {key: value for key, value in (run.history[-1] if run.history else {}).items() if key != "seconds"}
-    about |= {"finished": run.stopped is None, "stopped": run.stopped, "seconds": round(run.seconds, 2),
-              "last_epoch": last}  # fmt: skip
+    about |= {
+        "finished": run.stopped is None,
+        "stopped": run.stopped,
+        "seconds": round(run.seconds, 2),
+        "last_epoch": last,
+    }
     write_whole(folder / "run.json", json.dumps(about, indent=1) + "\n")
     if run.stopped == "interrupted":
         print(f"Kept in {folder}. Run the same command again to go on.", flush=True)
@@ -147,17 +163,23 @@ def _prepared(recipe: Recipe, images: Tensor) -> recipes.Prepared:
 def _about(request: Request, model, data: Dataset, target: torch.device) -> dict:
     """Everything that decides about the result, and where it was computed."""
     return {
-        "name": request.run_name, "model": request.recipe.settings(), "dataset": request.dataset,
-        "data_sha256": _digest(data), "training_images": len(data.train_images),
-        **{key: getattr(request, key) for key in ("epochs", "batch_size", "lr", "seed", "precision",
-                                                      "cuda_graph")},
+        "name": request.run_name,
+        "model": request.recipe.settings(),
+        "dataset": request.dataset,
+        "data_sha256": _digest(data),
+        "training_images": len(data.train_images),
+        **{key: getattr(request, key) for key in ("epochs", "batch_size", "lr", "seed", "precision", "cuda_graph")},
         "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": {"python": platform.python_version()} | {
-            name: version(name) for name in ("latent-space-course", "torch", "torchvision", "numpy", "safetensors")},
-        "hardware": {"device": device.describe(target), "machine": platform.machine(), "system": platform.platform(),
-                     "threads": torch.get_num_threads()},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("latent-space-course", "torch", "torchvision", "numpy", "safetensors")},
+        "hardware": {
+            "device": device.describe(target),
+            "machine": platform.machine(),
+            "system": platform.platform(),
+            "threads": torch.get_num_threads(),
+        },
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }  # fmt: skip
+    }
 
 
 _DECISIVE = ("model", "dataset", "data_sha256", "batch_size", "lr", "seed", "precision")
@@ -192,8 +214,11 @@ def _digest(data: Dataset) -> str:
 def _draw(folder: Path, model, test_images: Tensor, latent_dim: int) -> None:
     """The three grids: originals, their reconstructions, and samples from the standard normal."""
     shown = datasets.scale(test_images[:GRID])
-    grids = {"originals": shown, "reconstructions": metrics.reconstructions(model, shown),
-             "samples": metrics.samples(model, GRID, latent_dim)}  # fmt: skip
+    grids = {
+        "originals": shown,
+        "reconstructions": metrics.reconstructions(model, shown),
+        "samples": metrics.samples(model, GRID, latent_dim),
+    }
     from PIL import Image
 
     from course_utils import plots

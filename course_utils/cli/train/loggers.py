@@ -56,8 +56,15 @@ class WandbLogger:
             import wandb
         except ImportError:
             raise CourseError("Weights & Biases is not installed. Get it with: pip install wandb") from None
-        self._run = wandb.init(project="latent-space-course", name=name, id=name, resume="allow", dir=str(folder),
-                               config=settings, mode=os.environ.get("WANDB_MODE", "offline"))  # fmt: skip
+        self._run = wandb.init(
+            project="latent-space-course",
+            name=name,
+            id=name,
+            resume="allow",
+            dir=str(folder),
+            config=settings,
+            mode=os.environ.get("WANDB_MODE", "offline"),
+        )
 
     def log(self, record: dict[str, float]) -> None:
         numbers = {key: value for key, value in record.items() if key != "epoch"}

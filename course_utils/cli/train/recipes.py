@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from course_utils.metrics import mmd
 from course_utils import models
-from course_utils.models import closed_forms as reference
 from course_utils.datasets import scale
+from course_utils.metrics import mmd
+from course_utils.models import closed_forms as reference
 from course_utils.training import Critic, LossFunction
 
 KINDS = {
@@ -77,8 +77,11 @@ class Recipe:
         if self.kind != "wasserstein":
             unused |= {"critic_dims", "critic_steps", "critic_lr", "critic_betas", "penalty"}
         fields = asdict(self) | {"bandwidths": self.bandwidths or mmd.prior_bandwidths(self.latent_dim)}
-        return {key: list(value) if isinstance(value, tuple) else value
-                for key, value in fields.items() if key not in unused}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in fields.items()
+            if key not in unused
+        }
 
 
 class Prepared(NamedTuple):
@@ -99,8 +102,11 @@ def prepare(recipe: Recipe, images: Tensor) -> Prepared:
     """
     deterministic = recipe.kind in ("ae", "mmd-ae")
     encoder, decoder = _networks(recipe, images, recipe.latent_dim * (1 if deterministic else 2))
-    model: nn.Module = models.Autoencoder(encoder, decoder) if deterministic else models.GaussianAutoencoder(
-        encoder, decoder, recipe.latent_dim)  # fmt: skip
+    model: nn.Module = (
+        models.Autoencoder(encoder, decoder)
+        if deterministic
+        else models.GaussianAutoencoder(encoder, decoder, recipe.latent_dim)
+    )
     if recipe.start_at_mean:
         with torch.no_grad():
             model.decoder[-1].bias.copy_(torch.logit(scale(images).mean(0).clamp(0.01, 0.99)))
@@ -117,10 +123,14 @@ def _networks(recipe: Recipe, images: Tensor, code_width: int) -> tuple[nn.Modul
             raise ValueError("start_at_mean is for flat images; convolutions have no bias of their own for each pixel.")
         return models.conv_networks(images.shape[1], code_width, recipe.latent_dim)
     if images.ndim != 2:
-        raise ValueError(f"images are {tuple(images.shape)}; expected flat ones (N, pixels), or pictures (N, C, 64, 64).")
+        raise ValueError(
+            f"images are {tuple(images.shape)}; expected flat ones (N, pixels), or pictures (N, C, 64, 64)."
+        )
     activation, num_pixels = ACTIVATIONS[recipe.activation], images.shape[1]
-    return (models.mlp([num_pixels, *recipe.hidden_dims, code_width], activation),
-            models.mlp([recipe.latent_dim, *reversed(recipe.hidden_dims), num_pixels], activation))
+    return (
+        models.mlp([num_pixels, *recipe.hidden_dims, code_width], activation),
+        models.mlp([recipe.latent_dim, *reversed(recipe.hidden_dims), num_pixels], activation),
+    )
 
 
 def loss_function(recipe: Recipe, critic: nn.Module | None = None) -> LossFunction:

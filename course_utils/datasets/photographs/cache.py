@@ -26,6 +26,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from course_utils.system.errors import CourseError
+
 from . import parts
 from .decode import FITS, Undecodable, decode
 from .source import Source, open_source
@@ -81,9 +82,15 @@ def read(folder: Path) -> tuple[np.ndarray, Manifest] | None:
 
 
 def build(
-    source: Source, folder: Path, texts: dict[str, str], *, size: int = 64, fit: str = "crop", progress: bool = True,
+    source: Source,
+    folder: Path,
+    texts: dict[str, str],
+    *,
+    size: int = 64,
+    fit: str = "crop",
+    progress: bool = True,
     num_processes: int | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Decode all photographs of ``source`` into ``folder``, unless it holds just that already. Returns ``folder``.
 
     Photographs that cannot be decoded are left out, and listed in the manifest with the reason.
@@ -184,8 +191,15 @@ def _decode_all(
     blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
     block_bytes = BLOCK * 3 * size * size
     done = _done_before(work, block_bytes)
-    bar = tqdm(total=len(names), initial=sum(len(blocks[b]) for b in done), unit="photo", desc="decoding", leave=False,
-               file=sys.stdout, disable=not progress)  # fmt: skip
+    bar = tqdm(
+        total=len(names),
+        initial=sum(len(blocks[b]) for b in done),
+        unit="photo",
+        desc="decoding",
+        leave=False,
+        file=sys.stdout,
+        disable=not progress,
+    )
     rows_path = work / "rows.bin"
     rows_path.touch()
     with bar, rows_path.open("r+b") as rows, (work / "done.jsonl").open("a", encoding="utf-8") as ledger:

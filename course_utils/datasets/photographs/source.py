@@ -161,7 +161,8 @@ def _below(images: Path) -> dict[str, int]:
 
 def _sorted_photos(below: dict[str, int]) -> tuple[tuple[Photo, ...], frozenset[str]]:
     photos = [
-        Photo(name, size) for name, size in sorted(below.items())
+        Photo(name, size)
+        for name, size in sorted(below.items())
         if name.count("/") == 1 and name.lower().endswith(SUFFIXES) and not name.split("/")[1].startswith(".")
-    ]  # fmt: skip
+    ]
     return tuple(photos), frozenset(name.split("/")[0] for name in below if "/" in name and not name.startswith("."))

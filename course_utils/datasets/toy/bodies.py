@@ -99,13 +99,17 @@ def four_legs(grid: Grid, t: Traits, pose: dict[str, Array]) -> Body:
         far=union(only(t["quadrapedal"], union(legs[2], legs[3])), _ear(grid, t, head_x + 0.05, head_y, 0.03)),
     )
     if any_of(t["hooves"]):
-        ends = [grid.limb(x + 0.45 * s, bottom - 0.045, x + 0.5 * s, bottom, foot, foot * 1.15)
-                for x, s in ((-0.34, swing), (0.31, -swing), (-0.22, -swing), (0.43, swing))]  # fmt: skip
+        ends = [
+            grid.limb(x + 0.45 * s, bottom - 0.045, x + 0.5 * s, bottom, foot, foot * 1.15)
+            for x, s in ((-0.34, swing), (0.31, -swing), (-0.22, -swing), (0.43, swing))
+        ]
         body_parts.dark = only(t["hooves"] * t["quadrapedal"], union(*ends))
     if any_of(t["tusks"]):  # a trunk goes with them
         x, y, r = snout
-        nose = union(grid.limb(x - 0.03, y, x + 0.09, y + 0.26, 0.085, 0.06),
-                     grid.limb(x + 0.09, y + 0.26, x + 0.17, y + 0.36 - 0.1 * pose["tail"], 0.06, 0.045))  # fmt: skip
+        nose = union(
+            grid.limb(x - 0.03, y, x + 0.09, y + 0.26, 0.085, 0.06),
+            grid.limb(x + 0.09, y + 0.26, x + 0.17, y + 0.36 - 0.1 * pose["tail"], 0.06, 0.045),
+        )
         body_parts.coat = union(body_parts.coat, only(t["tusks"], nose))
     body_parts.light = _tusks(grid, t, snout)
     body_parts.horns = _horns(grid, t, head_x, head_y)
@@ -259,8 +263,10 @@ def _head(grid: Grid, t: Traits, x, y, long: float) -> tuple[Array, tuple]:
     size = 0.125 + 0.045 * t["small"] + 0.03 * t["bulbous"] - 0.012 * t["longneck"]
     tip_x, tip_y, tip = x + 0.5 * size + long, y + 0.07, 0.062 + 0.02 * t["bulbous"]
     return union(grid.ellipse(x, y, size * 1.1, size), grid.limb(x + 0.03, y + 0.03, tip_x, tip_y, 0.085, tip)), (
-        tip_x, tip_y, tip,
-    )  # fmt: skip
+        tip_x,
+        tip_y,
+        tip,
+    )
 
 
 def _ear(grid: Grid, t: Traits, x, y, aside: float) -> Array:
@@ -280,17 +286,23 @@ def _horns(grid: Grid, t: Traits, x, y) -> Array | None:
     if not any_of(t["horns"]):
         return None
     size = 0.11 + 0.03 * t["bulbous"]
-    return only(t["horns"], union(
-        grid.limb(x + 0.02, y - size, x - 0.06, y - size - 0.21, 0.045, 0.014),
-        grid.limb(x + 0.09, y - 0.85 * size, x + 0.13, y - size - 0.20, 0.045, 0.014),
-    ))  # fmt: skip
+    return only(
+        t["horns"],
+        union(
+            grid.limb(x + 0.02, y - size, x - 0.06, y - size - 0.21, 0.045, 0.014),
+            grid.limb(x + 0.09, y - 0.85 * size, x + 0.13, y - size - 0.20, 0.045, 0.014),
+        ),
+    )
 
 
 def _tusks(grid: Grid, t: Traits, snout: tuple) -> Array | None:
     if not any_of(t["tusks"]):
         return None
     x, y, r = snout
-    return only(t["tusks"], union(
-        grid.limb(x - 0.05, y + 0.7 * r, x + 0.07, y + r + 0.17, 0.038, 0.012),
-        grid.limb(x - 0.11, y + 0.7 * r, x - 0.05, y + r + 0.17, 0.038, 0.012),
-    ))  # fmt: skip
+    return only(
+        t["tusks"],
+        union(
+            grid.limb(x - 0.05, y + 0.7 * r, x + 0.07, y + r + 0.17, 0.038, 0.012),
+            grid.limb(x - 0.11, y + 0.7 * r, x - 0.05, y + r + 0.17, 0.038, 0.012),
+        ),
+    )

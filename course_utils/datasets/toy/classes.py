@@ -17,10 +17,38 @@ PATTERNS = ("patches", "spots", "stripes")
 HABITATS = ("arctic", "coastal", "desert", "plains", "forest", "fields", "jungle", "mountains", "ocean")
 NOT_DRAWN = ("smelly", "fast", "meat", "vegetation", "newworld", "fierce", "smart", "domestic")
 NAMES = (  # in AwA2's order
-    *COLOURS, *PATTERNS, "furry", "hairless", "toughskin", "big", "small", "bulbous", "lean", "flippers", "hooves",
-    "longleg", "longneck", "tail", "horns", "tusks", "smelly", "flys", "swims", "fast", "bipedal", "quadrapedal",
-    "nocturnal", "meat", "vegetation", "newworld", *HABITATS, "fierce", "smart", "group", "domestic",
-)  # fmt: skip
+    *COLOURS,
+    *PATTERNS,
+    "furry",
+    "hairless",
+    "toughskin",
+    "big",
+    "small",
+    "bulbous",
+    "lean",
+    "flippers",
+    "hooves",
+    "longleg",
+    "longneck",
+    "tail",
+    "horns",
+    "tusks",
+    "smelly",
+    "flys",
+    "swims",
+    "fast",
+    "bipedal",
+    "quadrapedal",
+    "nocturnal",
+    "meat",
+    "vegetation",
+    "newworld",
+    *HABITATS,
+    "fierce",
+    "smart",
+    "group",
+    "domestic",
+)
 
 # A class a line: its attributes, the more striking of two colours first.
 _TABLE = """

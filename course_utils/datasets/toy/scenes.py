@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .random_bits import Uniform
 from .drawing import Array, Grid, clouds, column, mix, step, times, zigzag
+from .random_bits import Uniform
 
 Scene = list[Array]
 

@@ -91,8 +91,13 @@ def load(unit: str) -> ReferenceRuns:
         there = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv"))) or "none"
         raise CourseError(f"There are no reference runs of {unit!r}; stored are those of: {there}.")
     with path.open(encoding="utf-8", newline="") as file:
-        rows = [{key: value if key == "model" else int(value) if key == "seed" else float(value)
-                 for key, value in row.items()} for row in csv.DictReader(file)]
+        rows = [
+            {
+                key: value if key == "model" else int(value) if key == "seed" else float(value)
+                for key, value in row.items()
+            }
+            for row in csv.DictReader(file)
+        ]
     about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return ReferenceRuns(unit, rows, about["models"], about["made_with"])
 

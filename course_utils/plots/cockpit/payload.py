@@ -5,15 +5,16 @@ Weights and codes travel as half-precision numbers, images as bytes; places are 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from course_utils.datasets import scale
 from course_utils.metrics.attributes import attribute_direction
 from course_utils.models.classifier import Classifier
-from course_utils.datasets import scale
+
 from ..latent import LatentSpace
 
 NUM_CODES = 1200
@@ -31,9 +32,15 @@ class Payload:
 
 
 def pack(
-    spaces: Sequence[LatentSpace], labels: Tensor | None, class_names: Sequence[str] | None, *, name: str,
-    max_sliders: int, reader: Classifier | None, attributes: Mapping[str, Tensor] | None = None,
-) -> Payload:  # fmt: skip
+    spaces: Sequence[LatentSpace],
+    labels: Tensor | None,
+    class_names: Sequence[str] | None,
+    *,
+    name: str,
+    max_sliders: int,
+    reader: Classifier | None,
+    attributes: Mapping[str, Tensor] | None = None,
+) -> Payload:
     """Describe trained models with the images whose codes they were studied by.
 
     Args:
@@ -49,10 +56,14 @@ def pack(
     places = {"offset": numbers.add(pictures[:count].numpy().tobytes()), "count": count}
     names = list(class_names or ([] if labels is None else [str(c) for c in range(int(labels.max()) + 1)]))
     about = {
-        "name": name, "shape": list(pictures.shape[1:]), "images": places, "max_sliders": max_sliders,
+        "name": name,
+        "shape": list(pictures.shape[1:]),
+        "images": places,
+        "max_sliders": max_sliders,
         "labels": None if labels is None else labels[:count].tolist(),
         "labels_of_codes": None if labels is None else labels[:NUM_CODES].tolist(),
-        "class_names": names, "attributes": list(attributes or ()),
+        "class_names": names,
+        "attributes": list(attributes or ()),
         "models": [_model(space, attributes or {}, numbers) for space in spaces],
         "reader": None if reader is None else layers(reader.network, numbers),
     }
@@ -75,11 +86,15 @@ def _model(space: LatentSpace, attributes: Mapping[str, Tensor], numbers: _Numbe
     codes, studied = space.codes[:NUM_CODES], len(space.codes)
     directions = [attribute_direction(space.codes, has[:studied].cpu()) for has in attributes.values()]
     return {
-        "title": space.title, "dim": space.dim, "order": space.order,
-        "labels": [space.label(d) for d in range(space.dim)], "reach": [space.reach(d) for d in range(space.dim)],
-        "codes": {"offset": numbers.halves(codes), "count": len(codes)}, "decoder": _decoder(space, numbers),
+        "title": space.title,
+        "dim": space.dim,
+        "order": space.order,
+        "labels": [space.label(d) for d in range(space.dim)],
+        "reach": [space.reach(d) for d in range(space.dim)],
+        "codes": {"offset": numbers.halves(codes), "count": len(codes)},
+        "decoder": _decoder(space, numbers),
         "directions": numbers.place(torch.stack(directions)) if directions else None,
-    }  # fmt: skip
+    }
 
 
 @torch.no_grad()
@@ -160,18 +175,32 @@ def _square(value: int | Sequence[int]) -> int | None:
 
 
 def _linear(m: nn.Linear, numbers: _Numbers) -> dict:
-    return {"kind": "linear", "in": m.in_features, "out": m.out_features,
-            "weight": numbers.place(m.weight), "bias": numbers.place(m.bias)}  # fmt: skip
+    return {
+        "kind": "linear",
+        "in": m.in_features,
+        "out": m.out_features,
+        "weight": numbers.place(m.weight),
+        "bias": numbers.place(m.bias),
+    }
 
 
 def _convolution(kind: str) -> Callable:
     def describe(m: nn.Conv2d | nn.ConvTranspose2d, numbers: _Numbers) -> dict | None:
-        sizes = {"k": _square(m.kernel_size), "stride": _square(m.stride), "padding": _square(m.padding),
-                 "extra": _square(m.output_padding)}  # fmt: skip
+        sizes = {
+            "k": _square(m.kernel_size),
+            "stride": _square(m.stride),
+            "padding": _square(m.padding),
+            "extra": _square(m.output_padding),
+        }
         if None in sizes.values() or m.groups != 1 or _square(m.dilation) != 1 or m.padding_mode != "zeros":
             return None
-        return {"kind": kind, "out": m.out_channels, **sizes, "weight": numbers.place(m.weight),
-                "bias": numbers.place(m.bias)}  # fmt: skip
+        return {
+            "kind": kind,
+            "out": m.out_channels,
+            **sizes,
+            "weight": numbers.place(m.weight),
+            "bias": numbers.place(m.bias),
+        }
 
     return describe
 

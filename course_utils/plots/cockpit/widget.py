@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 import anywidget
 import torch
 import traitlets
 
-from .payload import Payload
 from ..latent import LatentSpace
+from .payload import Payload
 
 FOLDER = Path(__file__).parent
 

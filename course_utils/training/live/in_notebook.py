@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Mapping, Sequence
 
 import anywidget
 import numpy as np
@@ -13,11 +13,12 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from course_utils.system import device
-from .. import live
 from course_utils import metrics, models
-from course_utils.plots import figures as plots
 from course_utils.datasets import scale
+from course_utils.plots import figures as plots
+from course_utils.system import device
+
+from .. import live
 
 SHARE = 0.02  # of the time goes into pictures; what is left of 5 % is for the line and the last picture
 FIRST_SECONDS = 0.1  # that a picture is expected to take before one was drawn
