@@ -7,7 +7,7 @@ and no other cause does: unknown is better than wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,6 +103,12 @@ def simplest(hits: Sequence[tuple[int, Cause]]) -> Cause | None:
     if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
         return None
     return hits[0][1]
+
+
+def sole(hits: Iterable[Cause | None]) -> Cause | None:
+    """The one cause among what explains all that came; None when nothing does, several do, or the truth (None) does."""
+    found = {cause.id if cause else "": cause for cause in hits}
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def both(first: Cause, second: Cause) -> Cause:

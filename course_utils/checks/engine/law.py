@@ -64,6 +64,9 @@ Diagnose = Callable[[Candidate, Draw], "Cause | None"]
 
 @dataclass(frozen=True)
 class Law:
+    """One law: its id (the name of its function), the sentence that students read, its weight, and the test."""
+
+    id: str
     name: str
     weight: int
     manners: bool
@@ -71,11 +74,22 @@ class Law:
 
 
 class Check:
-    """All laws of one exercise. Calling it judges a candidate."""
+    """All laws of one exercise.
 
-    def __init__(self, exercise: str, signature: str, diagnose: Diagnose | None = None) -> None:
-        self.exercise, self.signature, self.diagnose = exercise, signature, diagnose
+    ``signature`` is the exercise's, ``returns`` says in a line what it gives: both stand in front of the student, and
+    in the documentation of ``check.<exercise>``. ``note`` is what else a student should know about how it is judged.
+    """
+
+    def __init__(self, signature: str, returns: str, *, note: str = "") -> None:
+        self.exercise = signature.partition("(")[0]
+        self.signature, self.returns, self.note = signature, returns, note
         self.laws: list[Law] = []
+        self.diagnose: Diagnose | None = None
+
+    def diagnosis(self, diagnose: Diagnose) -> Diagnose:
+        """Register what names the misconception behind broken laws that do not name one themselves."""
+        self.diagnose = diagnose
+        return diagnose
 
     def law(self, name: str, *, weight: int = 1, manners: bool = False) -> Callable[[LawTest], LawTest]:
         """Register a law under a sentence that students read."""
@@ -83,7 +97,10 @@ class Check:
             raise ValueError(f"law {name!r} has weight {weight!r}; expected a positive integer")
 
         def register(test: LawTest) -> LawTest:
-            self.laws.append(Law(name, weight, manners, test))
+            id = test.__name__.lstrip("_")
+            if any(id == other.id for other in self.laws):
+                raise ValueError(f"{self.exercise} has two laws {id!r}; the function of a law names it")
+            self.laws.append(Law(id, name, weight, manners, test))
             return test
 
         return register

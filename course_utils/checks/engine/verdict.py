@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from .score import Cause
 
 
@@ -19,3 +22,14 @@ class CallFailed(Exception):
     def __init__(self, kind: str, message: str, cause: Cause | None = None) -> None:
         super().__init__(message)
         self.kind, self.message, self.cause = kind, message, cause
+
+
+@contextmanager
+def blame(cause: Cause | Callable[[], Cause | None] | None) -> Iterator[None]:
+    """What breaks inside without naming a cause breaks because of ``cause``, or of what ``cause()`` finds."""
+    try:
+        yield
+    except Broken as broken:
+        if broken.cause is None:
+            broken.cause = cause() if callable(cause) else cause
+        raise

@@ -112,7 +112,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return number
 
 
-CHECK = Check("attribute_scores", "attribute_scores(z, attributes)", _diagnose)
+CHECK = Check("attribute_scores(z, attributes)", "(A,) held-out ROC AUC of a linear probe for each attribute")
+CHECK.diagnosis(_diagnose)
 
 
 def _scores(candidate: Candidate, z: torch.Tensor, attributes: torch.Tensor) -> torch.Tensor:

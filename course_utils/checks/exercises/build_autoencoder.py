@@ -73,7 +73,7 @@ CANNOT_START = _wrong(
 )
 SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))
 
-CHECK = Check("build_autoencoder", "build_autoencoder(num_pixels, hidden_dim, latent_dim)")
+CHECK = Check("build_autoencoder(num_pixels, hidden_dim, latent_dim)", "(encoder, decoder)")
 
 
 def _output(handle: ModuleHandle, x: torch.Tensor, width: int, what: str) -> torch.Tensor:

@@ -102,7 +102,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return None
 
 
-CHECK = Check("build_conv_autoencoder", "build_conv_autoencoder(channels, latent_dim)", _diagnose)
+CHECK = Check("build_conv_autoencoder(channels, latent_dim)", "(encoder, decoder) of 64x64 pictures")
+CHECK.diagnosis(_diagnose)
 
 
 def _parts(candidate: Candidate, sizes: tuple[int, int]) -> list[Part]:

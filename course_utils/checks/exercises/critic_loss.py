@@ -161,7 +161,8 @@ def _factor_cause(probes: list) -> Cause | None:
     return None
 
 
-CHECK = Check("critic_loss", "critic_loss(critic, z_prior, z_posterior)", _diagnose)
+CHECK = Check("critic_loss(critic, z_prior, z_posterior)", "scalar to minimise, gradients in the critic only")
+CHECK.diagnosis(_diagnose)
 
 
 def _loss(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor) -> torch.Tensor:

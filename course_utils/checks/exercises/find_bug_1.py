@@ -187,7 +187,8 @@ def _diagnose_1(candidate: Candidate, draw: Draw) -> Cause | None:
     return ABSOLUTE if by_estimate and not by_penalty else REPORTED if by_penalty and not by_estimate else None
 
 
-FIND_BUG_1 = Check("find_bug_1", "find_bug_1(evidence)", _diagnose_1)
+FIND_BUG_1 = Check("find_bug_1(evidence)", "True for a run whose penalty constrains another number than its loss uses")
+FIND_BUG_1.diagnosis(_diagnose_1)
 
 
 @FIND_BUG_1.law("tells runs like the recorded one from sound runs with one output", weight=2)
@@ -320,7 +321,8 @@ def _diagnose_2(candidate: Candidate, draw: Draw) -> Cause | None:
     return SPREAD_ONLY if not any(_verdict(candidate, case) for case in unseen) else None
 
 
-FIND_BUG_2 = Check("find_bug_2", "find_bug_2(evidence)", _diagnose_2)
+FIND_BUG_2 = Check("find_bug_2(evidence)", "True for a run that does not draw from one prior everywhere")
+FIND_BUG_2.diagnosis(_diagnose_2)
 
 
 @FIND_BUG_2.law("tells runs like the recorded one from sound runs with a normal prior", weight=2)
@@ -459,7 +461,8 @@ def _whole(evidence: Evidence, knob: float) -> Evidence:
     return exact
 
 
-FIND_BUG_3 = Check("find_bug_3", "find_bug_3(evidence)", _diagnose_3)
+FIND_BUG_3 = Check("find_bug_3(evidence)", "True for a run in which one of two losses counts 0.9 of its distortion")
+FIND_BUG_3.diagnosis(_diagnose_3)
 
 
 @FIND_BUG_3.law("tells runs like the recorded one from sound runs", weight=2)
@@ -512,3 +515,6 @@ def _any_size(candidate: Candidate, draw: Draw) -> None:
 def _manners_3(candidate: Candidate, draw: Draw) -> None:
     """Not random but in its inputs."""
     _leaves_alone(candidate, _loss_case(draw, True))
+
+
+CHECK = FIND_BUG_1

@@ -219,7 +219,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return next(iter(hits.values())) if len(hits) == 1 else None
 
 
-CHECK = Check("gradient_penalty", "gradient_penalty(critic, z_prior, z_posterior)", _diagnose)
+CHECK = Check("gradient_penalty(critic, z_prior, z_posterior)", "scalar, two-sided, at random points between the pairs")
+CHECK.diagnosis(_diagnose)
 
 
 def _penalty(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor) -> torch.Tensor:

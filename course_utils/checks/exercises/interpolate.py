@@ -308,7 +308,8 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     well_behaved(candidate)
 
 
-INTERPOLATE = Check("interpolate", "interpolate(z_start, z_end, num_steps)", _diagnose_with(LINE_MISTAKES))
+INTERPOLATE = Check("interpolate(z_start, z_end, num_steps)", "codes on the straight line, both ends included")
+INTERPOLATE.diagnosis(_diagnose_with(LINE_MISTAKES))
 INTERPOLATE.law("begins at z_start and ends at z_end, for any number of steps", weight=2)(_ends)
 
 
@@ -341,7 +342,8 @@ def _even(candidate: Candidate, draw: Draw) -> None:
 INTERPOLATE.law("works for one dimension and many, in double precision, and on your accelerator")(_anywhere(straight))
 INTERPOLATE.law("leaves its arguments and the random generators alone", manners=True)(_manners)
 
-SLERP = Check("slerp", "slerp(z_start, z_end, num_steps)", _diagnose_with(ARC_MISTAKES))
+SLERP = Check("slerp(z_start, z_end, num_steps)", "codes on Shoemake's spherical path, both ends included")
+SLERP.diagnosis(_diagnose_with(ARC_MISTAKES))
 SLERP.law("begins at z_start and ends at z_end, for any number of steps", weight=2)(_ends)
 
 
@@ -414,3 +416,5 @@ def _degenerate(candidate: Candidate, draw: Draw) -> None:
 
 SLERP.law("works for one dimension and many, in double precision, and on your accelerator")(_anywhere(arc))
 SLERP.law("leaves its arguments and the random generators alone", manners=True)(_manners)
+
+CHECK = INTERPOLATE

@@ -172,7 +172,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return match_kl(probes)
 
 
-CHECK = Check("kl_divergence", "kl_divergence(mu, logvar)", _diagnose)
+CHECK = Check("kl_divergence(mu, logvar)", "scalar, in closed form, in nats per image")
+CHECK.diagnosis(_diagnose)
 
 
 def _value(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:

@@ -129,7 +129,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return match_loss(probes, FORMULAS, [(None, lambda value: value)])
 
 
-CHECK = Check("median_bandwidth", "median_bandwidth(z)", _diagnose)
+CHECK = Check("median_bandwidth(z)", "the median distance between two different codes; float or 0-dim tensor")
+CHECK.diagnosis(_diagnose)
 
 
 def _value(candidate: Candidate, z: torch.Tensor) -> float:

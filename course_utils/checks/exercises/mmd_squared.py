@@ -28,7 +28,8 @@ from ..shared.mmd_causes import (
 
 _CLOSE = 2e-3  # of the terms that are added up: float32 errs by far less, misconceptions by far more
 
-CHECK = Check("mmd_squared", "mmd_squared(x, y, bandwidths)", name_the_misconception)
+CHECK = Check("mmd_squared(x, y, bandwidths)", "scalar, the unbiased estimate under a sum of Gaussian kernels")
+CHECK.diagnosis(name_the_misconception)
 
 
 def _value(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:

@@ -141,7 +141,8 @@ _SUM = WeightedSum(
     _LOSSES,
     _match_mmd,
 )
-CHECK = Check("mmd_vae_loss", "mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", _diagnose)
+CHECK = Check("mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", "(loss, distortion, mmd)")
+CHECK.diagnosis(_diagnose)
 
 
 @CHECK.law("returns three scalars: loss, distortion, mmd")

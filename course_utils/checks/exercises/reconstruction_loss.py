@@ -174,7 +174,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return match_reconstruction(probes)
 
 
-CHECK = Check("reconstruction_loss", "reconstruction_loss(logits, x)", _diagnose)
+CHECK = Check("reconstruction_loss(logits, x)", "scalar, Bernoulli negative log-likelihood in nats per image")
+CHECK.diagnosis(_diagnose)
 
 
 def _value(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -99,7 +99,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     )
 
 
-CHECK = Check("reparameterize", "reparameterize(mu, logvar)", _diagnose)
+CHECK = Check("reparameterize(mu, logvar)", "z, differentiable in both, with fresh noise at every call")
+CHECK.diagnosis(_diagnose)
 
 
 def _draw_z(candidate: Candidate, mu: torch.Tensor, logvar: torch.Tensor, learning: bool = False) -> torch.Tensor:

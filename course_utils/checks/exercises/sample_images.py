@@ -145,7 +145,8 @@ def _as_sample(z: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor) -> torch
     return mu + (logvar / 2).exp() * z.flatten()[torch.randint(z.numel(), mu.shape)]
 
 
-CHECK = Check("sample_images", CHECK_SIGNATURE, _diagnose)
+CHECK = Check("sample_images(decoder, num_images, latent_dim)", "images in [0, 1] decoded from z ~ N(0, I)")
+CHECK.diagnosis(_diagnose)
 
 
 @CHECK.law("returns num_images images in [0, 1] in the shape the decoder gives them")

@@ -361,7 +361,12 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     return causes[hits.pop()] if len(hits) == 1 else None
 
 
-CHECK = Check("train_step", "train_step(autoencoder, x, optimizer)", _diagnose)
+CHECK = Check(
+    "train_step(autoencoder, x, optimizer)",
+    "one step; the loss before it, a float",
+    note="While it is judged, the name reconstruction_loss means a correct one, so that a mistake there costs nothing here.",
+)
+CHECK.diagnosis(_diagnose)
 
 
 # --------------------------------------------------------------------------------------------------------- laws

@@ -135,7 +135,8 @@ _SUM = WeightedSum(
     _LOSSES,
     _match_rate,
 )
-VAE_LOSS = Check("vae_loss", "vae_loss(logits, x, mu, logvar, beta)", _diagnose)
+VAE_LOSS = Check("vae_loss(logits, x, mu, logvar, beta)", "(loss, distortion, rate)")
+VAE_LOSS.diagnosis(_diagnose)
 
 
 @VAE_LOSS.law("returns three scalars: loss, distortion, rate")
@@ -355,7 +356,8 @@ def _diagnose_beta(candidate: Candidate, draw: Draw) -> Cause | None:
     return next(iter(hits.values())) if len(hits) == 1 else None
 
 
-ELBO_BETA = Check("elbo_beta", "elbo_beta(beta_per_pixel, num_pixels)", _diagnose_beta)
+ELBO_BETA = Check("elbo_beta(beta_per_pixel, num_pixels)", "float")
+ELBO_BETA.diagnosis(_diagnose_beta)
 
 
 def _converted(candidate: Candidate, beta: float, pixels: int) -> None:
@@ -388,3 +390,6 @@ def _betas(candidate: Candidate, draw: Draw) -> None:
     for beta in (0.0, 0, 3, 1e-6, draw.number(5, 50), draw.number(100, 1000)):
         _converted(candidate, beta, 784)
     _converted(candidate, 1.0, 784)
+
+
+CHECK = VAE_LOSS

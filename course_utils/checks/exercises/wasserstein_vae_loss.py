@@ -182,7 +182,8 @@ _SUM = WeightedSum(
     _LOSSES,
     _match_gap,
 )
-CHECK = Check("wasserstein_vae_loss", "wasserstein_vae_loss(logits, x, critic, z_posterior, weight)", _diagnose)
+CHECK = Check("wasserstein_vae_loss(logits, x, critic, z_posterior, weight)", "(loss, distortion, gap)")
+CHECK.diagnosis(_diagnose)
 
 
 @CHECK.law("returns three scalars: loss, distortion, gap")
