@@ -249,18 +249,25 @@ def demo(
 def test(
     context: typer.Context,
     kill_matrix: Annotated[
-        bool, typer.Option("--kill-matrix", help="Also run every check on every known wrong answer.")
+        bool,
+        typer.Option("--kill-matrix", help="Measure the checks on all known answers instead; takes hours, or:"),
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="With --kill-matrix: measure this exercise alone.")
+    ] = None,
 ) -> None:
     """Run all tests.
 
     tests/, and cell by cell the executed notebooks in solutions/. Further arguments go to pytest.
 
-    Examples: course test; course test -k release; course test --kill-matrix
+    Examples: course test; course test -k release; course test --kill-matrix --only slerp
     """
-    from .run_tests import run_tests
+    from .run_tests import measure_checks, run_tests
 
-    raise typer.Exit(run_tests(_instructor_tree(context), context.args, kill_matrix=kill_matrix))
+    tree = _instructor_tree(context)
+    if only and not kill_matrix:
+        raise WrongUsage("--only goes with --kill-matrix; to run single tests use -k, or name their file.")
+    raise typer.Exit(measure_checks(tree, only or []) if kill_matrix else run_tests(tree, context.args))
 
 
 def use_database(url: str | None) -> None:

@@ -14,20 +14,23 @@ WARM_KERNEL = "course-warm"  # forked from a process that has imported everythin
 KERNELSPECS = Path(__file__).resolve().parent / "sandbox" / "jupyter"
 
 
-def run_tests(tree: Tree, arguments: list[str], kill_matrix: bool = False) -> int:
+def measure_checks(tree: Tree, only: list[str]) -> int:
+    """Measure the checks of the exercises named (all, if none is) on the bank of implementations, and write their
+    blocks of docs/kill-matrix.md; returns 0 when none is wrong about any of them."""
+    command = [sys.executable, str(tree.root / "tests" / "kill_matrix.py")]
+    command += [part for name in only for part in ("--only", name)]
+    paths = os.pathsep.join(filter(None, [str(tree.root), os.environ.get("PYTHONPATH")]))
+    return subprocess.call(command, cwd=tree.root, env=test_environment() | {"PYTHONPATH": paths})
+
+
+def run_tests(tree: Tree, arguments: list[str]) -> int:
     """Run the tests; returns 0 when all passed. pytest's summary is the last line printed."""
     for package in ("pytest", "nbval"):
         try:
             __import__(package)
         except ModuleNotFoundError:
             raise CourseError(f"{package} is not installed. Run: pip install -c constraints.txt -e '.[test]'") from None
-    status = 0
-    if kill_matrix:
-        from .kill_matrix import run
-
-        status = int(bool(run()))
-        print(flush=True)
-    return max(status, subprocess.call(pytest_command(tree, arguments), cwd=tree.root, env=test_environment()) and 1)
+    return int(subprocess.call(pytest_command(tree, arguments), cwd=tree.root, env=test_environment()) != 0)
 
 
 def pytest_command(tree: Tree, arguments: list[str]) -> list[str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from bank import BANKS
+from bank import exercises, load
+from kill_matrix import PAGE, blocks_of, counts_of, render
 
-from autograder.kill_matrix import PAGE
 from course_utils import check
 from course_utils.checks import CHECKS
 
+BANKS = {name: load(name) for name in exercises()}
 WRONG = [(name, entry) for name, bank in BANKS.items() for entry in bank.wrong_ones]
 RIGHT = [(name, entry) for name, bank in BANKS.items() for entry in bank.right_ones]
 
@@ -69,23 +70,31 @@ def test_likely_cause_is_expected_for_four_fifths_of_the_wrong_ones():
     assert len(told) >= 0.8 * len(WRONG)
 
 
-def test_kill_matrix_page_lists_exactly_todays_laws_and_bank():
-    page = PAGE.read_text(encoding="utf-8")
-    for exercise, section in zip(CHECKS, page.split("\n## ")[1:], strict=True):
-        assert section.splitlines()[0] == exercise
-        laws = re.findall(r"^\d+\. (.*) \((\d+)\)$", section, re.MULTILINE)
-        assert laws == [(law.name, str(law.weight)) for law in CHECKS[exercise].laws], "run `course test --kill-matrix`"
-        wrong, right = section.split("| right implementation |")
-        bank = BANKS[exercise]
-        for table, entries in ((wrong.split("| wrong implementation |")[1], bank.wrong_ones), (right, bank.right_ones)):
-            rows = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)
-            assert [row for row in rows if row != "---"] == [entry.name for entry in entries], (
-                "run `course test --kill-matrix`"
-            )
+@pytest.fixture(scope="module")
+def blocks() -> dict[str, str]:
+    return blocks_of(PAGE.read_text(encoding="utf-8"))
 
 
-def test_kill_matrix_page_reports_no_survivor_and_no_refusal():
-    page = PAGE.read_text(encoding="utf-8")
-    counts = re.findall(r"(\d+) (?:wrong|right) implementations, (\d+)[^:]* runs each: (\d+) ", page)
-    for entries, least, (number, runs, held) in zip((WRONG, RIGHT), (10, 40), counts, strict=True):
-        assert int(number) == int(held) == len(entries) and int(runs) >= least
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_kill_matrix_block_belongs_to_todays_laws_and_bank(exercise, blocks):
+    again = f"run `course test --kill-matrix --only {exercise}`"
+    assert exercise in blocks, again
+    laws = re.findall(r"^\d+\. (.*) \((\d+)\)$", blocks[exercise], re.MULTILINE)
+    assert laws == [(law.name, str(law.weight)) for law in CHECKS[exercise].laws], again
+    wrong, right = blocks[exercise].split("| right implementation |")
+    bank = BANKS[exercise]
+    for table, entries in ((wrong.split("| wrong implementation |")[1], bank.wrong_ones), (right, bank.right_ones)):
+        rows = re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE)
+        assert [row for row in rows if row != "---"] == [entry.name for entry in entries], again
+
+
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_kill_matrix_block_reports_no_survivor_and_no_refusal(exercise, blocks):
+    counts = counts_of(blocks[exercise])
+    assert counts.caught == counts.wrong and counts.accepted == counts.right and counts.false_causes == 0
+    assert counts.runs_wrong >= 10 and counts.runs_right >= 20
+
+
+def test_kill_matrix_page_is_what_its_blocks_add_up_to(blocks):
+    assert set(blocks) == set(CHECKS)
+    assert PAGE.read_text(encoding="utf-8") == render(blocks)
