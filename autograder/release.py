@@ -18,6 +18,7 @@ from course_utils.system.tree import Tree
 
 from .leaks import find_leaks
 from .nbgrader_course import NbGraderCourse, notebook_path
+from .points import find_point_faults
 
 
 def release_units(tree: Tree, units: list[str], debug: bool = False) -> None:
@@ -62,11 +63,14 @@ def steps_without_gradebook(course: NbGraderCourse) -> list[type]:
 
 
 def check_release(tree: Tree, unit: str, released: Path) -> None:
-    """The release gate: raise CourseError when the student version of a unit in ``released`` gives something away."""
-    leaks = find_leaks(read_source(tree, unit), nbformat.read(notebook_path(released, unit), as_version=4))
-    if leaks:
-        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
-        raise CourseError(f"{unit} is not released: {leaks[0]}{more}. Correct notebooks/{unit}, then run this again.")
+    """The release gate: raise CourseError when the student version of a unit in ``released`` gives something away, or
+    when the points of an exercise disagree."""
+    source = read_source(tree, unit)
+    faults = find_leaks(source, nbformat.read(notebook_path(released, unit), as_version=4))
+    faults += find_point_faults(source)
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise CourseError(f"{unit} is not released: {faults[0]}{more}. Correct notebooks/{unit}, then run this again.")
 
 
 def read_source(tree: Tree, unit: str) -> nbformat.NotebookNode:

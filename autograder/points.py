@@ -1,0 +1,74 @@
+"""The release gate on points: what an exercise is worth stands in three places, and must be the same in all of them.
+
+The card's heading is for the student, nbgrader's points for the gradebook, ``points=`` for the check.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from nbformat import NotebookNode
+from nbgrader import utils
+
+from course_utils.checks import CHECKS
+
+TEST = "test_"
+
+
+def find_point_faults(source: NotebookNode) -> list[str]:
+    """What disagrees in a unit's source, one sentence each; an empty list means that it may be released.
+
+    Looks at cells whose last expression is ``check.<exercise>(...)``; what else is graded is nbgrader's own business.
+    """
+    headings = _headings(source)
+    found = []
+    for cell in source.cells:
+        if cell.cell_type != "code" or not utils.is_grade(cell) or utils.is_solution(cell):
+            continue
+        call = _check_call(cell.source)
+        if call is None:
+            continue
+        grade_id, points = cell.metadata.nbgrader["grade_id"], float(cell.metadata.nbgrader["points"])
+        exercise = call.func.attr
+        if exercise not in CHECKS:
+            found.append(f"{grade_id} calls check.{exercise}, which does not exist; there are {', '.join(CHECKS)}")
+            continue
+        if grade_id != TEST + exercise:
+            found.append(f"{grade_id} calls check.{exercise}; its grade_id must be {TEST + exercise}")
+        said = _points_of(call)
+        places = {"nbgrader's points of the cell": points, f"points= in check.{exercise}(...)": said}
+        if exercise in headings:
+            places[f"the heading of the card of `{exercise}`"] = headings[exercise]
+        if None in places.values() or len(set(places.values())) > 1:
+            told = "; ".join(f"{place}: {'none' if value is None else f'{value:g}'}" for place, value in places.items())
+            found.append(f"the points of {grade_id} disagree ({told})")
+    return found
+
+
+def _headings(source: NotebookNode) -> dict[str, float]:
+    """Exercise -> the points that its card's heading names: ``### Exercise 1.1 · `name` · 3 points``."""
+    pattern = re.compile(r"^#+ .*`(\w+)`.*?(\d+(?:\.\d+)?) points?\b", re.MULTILINE)
+    text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
+    return {name: float(points) for name, points in pattern.findall(text)}
+
+
+def _check_call(source: str) -> ast.Call | None:
+    """The call of a check that the cell ends with, if it does."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return None
+    last = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
+    if isinstance(last, ast.Call) and isinstance(last.func, ast.Attribute) and isinstance(last.func.value, ast.Name):
+        return last if last.func.value.id == "check" else None
+    return None
+
+
+def _points_of(call: ast.Call) -> float | None:
+    """The number given as ``points``; a check without it is worth 1."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "points"] or call.args[1:2]
+    if not given:
+        return 1.0
+    value = given[0].value if isinstance(given[0], ast.Constant) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
