@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
     for command in (release, solutions, collect, grade, feedback, report, demo):
         app.command()(command)
+    app.command(name="new-exercise")(new_exercise)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 
 
@@ -244,6 +245,28 @@ def demo(
 
     summary = run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))
     print(f"Class summary: {summary}")
+
+
+def new_exercise(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="The unit, e.g. 02.")],
+    name: Annotated[str, typer.Argument(help="The function that students write, e.g. log_sum_exp.")],
+    after: Annotated[
+        str | None, typer.Option(help="Below this exercise; default: below the last one.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the skeletons of a new exercise.
+
+    Its cells in the unit's source, a check with two laws, and a bank with a wrong and a right implementation. They are
+    released and checked as they stand; CONTRIBUTING.md says how to go on.
+
+    Example: course new-exercise 01 log_sum_exp
+    """
+    from .new_exercise import new_exercise as write_skeletons
+
+    tree = _instructor_tree(context)
+    for path in write_skeletons(tree, tree.unit(unit), name, after):
+        print(_shown(path, tree))
 
 
 def test(
