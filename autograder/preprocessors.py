@@ -120,11 +120,14 @@ class ExecuteSubmission(NbGraderPreprocessor):
         )
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        from .examiner.job import sit  # imports torch
+        from .examiner.job import examine_notebook  # imports torch
         from .sandbox.client import own_address
 
         template = unit_template(self.config, resources)
-        nb.metadata[RECORD] = {"level": sit(nb, template, own_address(self.unsafe), self.settings(), {}), "repairs": []}
+        nb.metadata[RECORD] = {
+            "level": examine_notebook(nb, template, own_address(self.unsafe), self.settings(), {}),
+            "repairs": [],
+        }
         return nb, resources
 
 

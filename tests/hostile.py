@@ -311,7 +311,7 @@ FORGED = [
     Attack(
         "patches_the_serialiser",
         beta="import pickle, json, sys\njson.dumps = lambda *a, **k: '{{}}'\n"
-        "sys.modules['examination.wire'].pack = lambda value, packer: ['v', 1e9]\n" + ZERO,
+        "sys.modules['grading_agent.protocol'].pack = lambda value, packer: ['v', 1e9]\n" + ZERO,
         least=2.0,
     ),
     Attack(

@@ -14,9 +14,9 @@ from nbgrader import utils
 
 from autograder.template import TEST, Template, defined_names, is_not_run, kind_of
 
+from .proxy import RemoteCandidate
+from .session import Ended, Session
 from .settings import RECORD, Settings
-from .sitting import Ended, Sitting
-from .standin import RemoteCandidate
 from .trusted import TrustedCells, Verdict
 
 TIMED_OUT, CRASHED = "timed_out", "crashed"
@@ -37,11 +37,11 @@ class Exam:
         self._template, self._address, self._settings = template, address, settings
         self._files = files or {}
         self._deadline = time.monotonic() + settings.total_seconds
-        self._sitting: Sitting | None = None
-        self._reached = 0  # cells before this one have been run in the present sitting
+        self._session: Session | None = None
+        self._reached = 0  # cells before this one have been run in the present session
         self._guilty: dict[int, Ended] = {}  # cells that ended a sandbox; never run again
         self._candidates: list[RemoteCandidate] = []
-        self._trusted = TrustedCells(template, self._stand_in)
+        self._trusted = TrustedCells(template, self._proxy)
         self.level = ""
 
     def run(self) -> None:
@@ -59,8 +59,8 @@ class Exam:
     def _run(self, index: int, cell: NotebookNode) -> None:
         cell.outputs, cell.execution_count = [], None
         try:
-            sitting = self._sitting_before(index)
-            result = sitting.run_cell(cell.source, self._seconds())
+            session = self._session_before(index)
+            result = session.run_cell(cell.source, self._seconds())
             cell.outputs = [NotebookNode(output) for output in result["outputs"]]
             cell.execution_count = result["count"]
             for output in cell.outputs:
@@ -76,7 +76,7 @@ class Exam:
         verdict = Verdict()
         trouble: tuple[str, str] | None = None
         try:
-            self._sitting_before(index)
+            self._session_before(index)
             self._index = index
             verdict = self._trusted.judge(self._template.marked[marks["grade_id"]].source, float(marks["points"]))
             trouble = next((c.trouble for c in self._candidates if c.trouble), None)
@@ -101,39 +101,39 @@ class Exam:
             record |= {"status": trouble[0], "trouble": trouble[1]}
         cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), **record}
 
-    def _stand_in(self, name: str) -> RemoteCandidate:
-        sitting = self._sitting_before(self._index)
-        if not sitting.knows(name):
+    def _proxy(self, name: str) -> RemoteCandidate:
+        session = self._session_before(self._index)
+        if not session.knows(name):
             raise NameError(f"name '{name}' is not defined")
         candidate = RemoteCandidate(
-            sitting, name, lambda: self._new_sitting(self._index), self._settings.grace, self._settings.call_limits
+            session, name, lambda: self._new_session(self._index), self._settings.grace, self._settings.call_limits
         )
         self._candidates.append(candidate)
         return candidate
 
-    def _sitting_before(self, index: int) -> Sitting:
-        """A sitting in which the cells before `index` have been run. Raises Ended when there is no time for it."""
-        if self._sitting is None or self._sitting.ended is not None:
+    def _session_before(self, index: int) -> Session:
+        """A session in which the cells before `index` have been run. Raises Ended when there is no time for it."""
+        if self._session is None or self._session.ended is not None:
             self._leave()
-            self._sitting = self._new_sitting(index)
+            self._session = self._new_session(index)
             self._reached = index
-        return self._sitting
+        return self._session
 
-    def _new_sitting(self, index: int) -> Sitting:
+    def _new_session(self, index: int) -> Session:
         while True:
             self._seconds()
-            sitting = Sitting(self._address, self._settings.limits, self._files, self._settings.call_limits)
-            self.level = sitting.level
+            session = Session(self._address, self._settings.limits, self._files, self._settings.call_limits)
+            self.level = session.level
             for number, cell in enumerate(self._cells[:index]):
                 if cell.cell_type != "code" or number in self._guilty or not is_run(cell):
                     continue
                 try:
-                    sitting.run_cell(cell.source, self._seconds())
+                    session.run_cell(cell.source, self._seconds())
                 except Ended as ended:
                     self._blame(number, ended)
                     break
             else:
-                return sitting
+                return session
 
     def _blame(self, index: int, ended: Ended) -> None:
         self._guilty[index] = ended
@@ -158,9 +158,9 @@ class Exam:
         return min(self._settings.cell_seconds, left)
 
     def _leave(self) -> None:
-        if self._sitting is not None:
-            self._sitting.close()
-            self._sitting = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
 
 def is_run(cell: NotebookNode) -> bool:

@@ -67,7 +67,7 @@ def _examine(job: bytes) -> bytes:
     except CourseError as error:
         return json.dumps({"status": UNREADABLE, "reason": str(error), "notebook": ""}).encode()
     files = {path: base64.b64decode(data) for path, data in given["files"].items()}
-    level = sit(
+    level = examine_notebook(
         repaired.notebook,
         template,
         given["address"] or own_address(given["unsafe"]),
@@ -84,7 +84,7 @@ def _examine(job: bytes) -> bytes:
     return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()
 
 
-def sit(
+def examine_notebook(
     notebook: NotebookNode,
     template: Template,
     address: str,

@@ -1,4 +1,4 @@
-"""Runs a graded test cell outside, in the instructor's own words, on stand-ins for what the student wrote."""
+"""Runs a graded test cell outside, in the instructor's own words, on proxies for what the student wrote."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Verdict:
 
 
 class TrustedCells:
-    """The namespace outside. Names of exercises mean stand-ins; other names come from the unit's provided cells."""
+    """The namespace outside. Names of exercises mean proxies; other names come from the unit's provided cells."""
 
-    def __init__(self, template: Template, stand_in: Callable[[str], Any]) -> None:
-        self._stand_in = stand_in
+    def __init__(self, template: Template, proxy: Callable[[str], Any]) -> None:
+        self._proxy = proxy
         self._exercises = {
             name for cell in template.cells if cell.kind == SOLUTION for name in [cell.grade_id, *cell.defines]
         }
@@ -86,7 +86,7 @@ class TrustedCells:
         if name in names or hasattr(builtins, name):
             return
         if name in self._exercises or name not in self._provided:
-            names[name] = self._stand_in(name)
+            names[name] = self._proxy(name)
             return
         cell = self._provided[name]
         for other in needed_names(cell):

@@ -23,11 +23,11 @@ from .stage import stage, stage_sandbox
 
 _BOOT = (
     "import os, sys; sys.path[:] = [sys.argv[1] + '/stage'] + [p for p in sys.path if p.endswith('-packages') or "
-    "not os.path.isdir(os.path.join(p, 'autograder'))]; from examination_sandbox.warm import main; main(*sys.argv[1:])"
+    "not os.path.isdir(os.path.join(p, 'autograder'))]; from grading_sandbox.warm import main; main(*sys.argv[1:])"
 )
 _PROBE = (
     "import os, sys; sys.path.insert(0, sys.argv[1] + '/stage'); from pathlib import Path; "
-    "from examination_sandbox.isolation import Place, best_level; folder = Path(sys.argv[1]); "
+    "from grading_sandbox.isolation import Place, best_level; folder = Path(sys.argv[1]); "
     "nothing = os.open('/dev/null', os.O_WRONLY); os.dup2(nothing, 2); "
     "print(best_level(Place(folder / 'stage', folder / 'root')))"
 )
@@ -154,7 +154,7 @@ def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool 
 class Sandbox:
     """One sandbox: `connection` leads to what runs inside."""
 
-    def __init__(self, address: str, limits: Limits, entry: str = "examination.room:enter", **more: Any) -> None:
+    def __init__(self, address: str, limits: Limits, entry: str = "grading_agent.agent:enter", **more: Any) -> None:
         place = json.loads(address)
         self.level = place["level"]
         self._status: int | None = None

@@ -24,7 +24,7 @@ from traitlets import Bool
 
 from course_utils.system.errors import CourseError
 
-from ..examiner.inside.wire import Channel
+from ..examiner.inside.protocol import Channel
 from ..submissions import other_files
 from .client import Sandbox, own_address
 from .limits import Limits
@@ -63,7 +63,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         self._sandbox = Sandbox(
             own_address(self.unsafe, kernels=True, whole_course=self.whole_course),
             Limits(),
-            "examination.kernel:enter",
+            "grading_agent.kernel:enter",
             shared=[os.path.dirname(self.parent.ip)],
             readable=shown,
         )

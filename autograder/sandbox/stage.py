@@ -41,21 +41,21 @@ _REFUSAL = (
 
 
 def stage(folder: Path, whole_course: bool = False) -> Path:
-    """Write into `folder` the released package (course_utils), what answers the examiner (examination), what isolates
-    it (examination_sandbox); returns it. With `whole_course` nothing is left out of the package."""
+    """Write into `folder` the released package (course_utils), what answers the examiner (grading_agent), what isolates
+    it (grading_sandbox); returns it. With `whole_course` nothing is left out of the package."""
     package = folder / "course_utils"
     shutil.copytree(
         _PACKAGE, package, ignore=shutil.ignore_patterns(*([] if whole_course else _LEFT_OUT), "__pycache__")
     )
     if not whole_course:
         _leave_laws_out(package)
-    _copy(_AGENT / "examiner" / "inside", folder / "examination")
+    _copy(_AGENT / "examiner" / "inside", folder / "grading_agent")
     return stage_sandbox(folder)
 
 
 def stage_sandbox(folder: Path) -> Path:
     """Write into `folder` what isolates, and make all of it readable for everybody; returns it."""
-    _copy(_AGENT / "sandbox", folder / "examination_sandbox", leave_out=("stage.py", "client.py", "provisioner.py"))
+    _copy(_AGENT / "sandbox", folder / "grading_sandbox", leave_out=("stage.py", "client.py", "provisioner.py"))
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     return folder

@@ -50,15 +50,15 @@ PRELOADED = (
     "course_utils.models.classifier",
     "course_utils.models.runs",
 )
-FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "examination.kernel")
+FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "grading_agent.kernel")
 _LONGEST_REQUEST = 1 << 16
 
 
 class Warm:
     """The server: a listening socket, one record for each sandbox."""
 
-    def __init__(self, place: Place, path: str, shell: Any) -> None:
-        self._place, self._shell = place, shell
+    def __init__(self, place: Place, path: str, interpreter: Any) -> None:
+        self._place, self._interpreter = place, interpreter
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen(64)
@@ -131,7 +131,7 @@ class Warm:
         if request["level"] == NAMESPACES:
             os.environ.update(HOME=os.getcwd(), TMPDIR="/tmp")
         entry, _, function = request["entry"].partition(":")
-        getattr(importlib.import_module(entry), function)(connection, self._shell)
+        getattr(importlib.import_module(entry), function)(connection, self._interpreter)
 
     def forget_server(self, keep: int = -1) -> None:
         """In a child: none of the server's files stay open."""
@@ -194,15 +194,15 @@ def _interrupt(pid: int) -> None:
 def main(folder: str, *more: str) -> None:
     """Import everything (`more` is "kernels": also what they need), make the socket below `folder`, say so on standard
     output, and serve."""
-    from examination.shell import new_shell
+    from grading_agent.interpreter import new_interpreter
 
     for name in [*PRELOADED, *(FOR_KERNELS if "kernels" in more else ())]:
         try:
             importlib.import_module(name)
         except Exception as error:  # whoever needs it will hear of it
             print(f"warm process: {name} is not available ({error})", file=sys.stderr)
-    shell = new_shell()
-    importlib.import_module("examination.room")
+    interpreter = new_interpreter()
+    importlib.import_module("grading_agent.agent")
     place = Place(Path(folder) / "stage", Path(folder) / "root")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for whoever started this
     if sys.platform == "linux":
@@ -211,6 +211,6 @@ def main(folder: str, *more: str) -> None:
         adopt_orphans()  # a sandbox is two processes; the second outlives the first a little, and no init may be there
     gc.collect()
     gc.freeze()
-    warm = Warm(place, str(Path(folder) / "socket"), shell)
+    warm = Warm(place, str(Path(folder) / "socket"), interpreter)
     print(json.dumps({"level": best_level(place, warm.forget_server)}), flush=True)
     warm.serve()

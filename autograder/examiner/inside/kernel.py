@@ -1,4 +1,4 @@
-"""Turns a freshly forked process into a Jupyter kernel: what a provisioner asks for instead of an examination."""
+"""Turns a freshly forked process into a Jupyter kernel: what a provisioner asks for instead of a grading agent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .wire import Channel
+from .protocol import Channel
 
 _BACKEND = "module://matplotlib_inline.backend_inline"
 

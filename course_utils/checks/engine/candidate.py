@@ -4,7 +4,7 @@ A law calls a `Candidate` with tensors, numbers, modules and optimisers, and get
 carry their graph, numbers, tuples of these, `ModuleHandle`s, `None`, or `Unusable`. It learns about side effects from
 the attributes `reseeded` and `switched`. Whatever needs to live in the student's process (time limit, capturing what
 is printed, putting a correct function in place of the student's, watching the global generators) is in this package's
-`candidate`, `worker` and `surroundings`; a stand-in for code in another process replaces `LocalCandidate` and nothing
+`candidate`, `worker` and `surroundings`; a proxy for code in another process replaces `LocalCandidate` and nothing
 else.
 """
 
@@ -155,6 +155,6 @@ def _is_compiled(function: Any) -> bool:
         return False
 
 
-def stand_in_for(function: Any) -> Candidate:
+def as_candidate(function: Any) -> Candidate:
     """`function` itself when it already is a Candidate, else a LocalCandidate around it."""
     return function if isinstance(function, Candidate) else LocalCandidate(function)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from .candidate import Candidate, stand_in_for
+from .candidate import Candidate, as_candidate
 from .score import Cause, LawResult, Score, validate_points
 from .verdict import Broken, CallFailed
 
@@ -108,7 +108,7 @@ class Check:
     def judge(self, function: Any, points: float | int = 1) -> Score:
         """Run every law on `function` and return the Score out of `points`. Never raises because of `function`."""
         points = validate_points(points)
-        candidate, draw = stand_in_for(function), Draw()
+        candidate, draw = as_candidate(function), Draw()
         grad_mode = torch.is_grad_enabled()
         torch.set_grad_enabled(True)
         candidate.open()

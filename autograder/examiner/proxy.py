@@ -1,4 +1,4 @@
-"""Stand-ins outside for what lives inside: the student's function, and modules that it returned.
+"""Proxies outside for what lives inside: the student's function, and modules that it returned.
 
 To the laws a `RemoteCandidate` is a Candidate like any other. Results carry a graph whose backward pass asks the
 sandbox for vector-Jacobian products, so that laws differentiate as they do at home.
@@ -19,9 +19,9 @@ from course_utils.checks.engine.candidate import LIMITS, Candidate
 from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
 from course_utils.checks.engine.verdict import CallFailed
 
-from .inside.things import Luggage
-from .inside.wire import Garbled, Packer, pack, unpack
-from .sitting import Ended, Sitting
+from .inside.protocol import Garbled, Packer, pack, unpack
+from .inside.serialisation import Outgoing
+from .session import Ended, Session
 
 _KINDS = ("raised", "stub", "too slow", "not callable")
 _LONGEST_TEXT = 3000
@@ -37,16 +37,16 @@ class RemoteCandidate(Candidate):
 
     def __init__(
         self,
-        sitting: Sitting,
+        session: Session,
         name: str,
-        apart: Callable[[], Sitting] | None = None,
+        apart: Callable[[], Session] | None = None,
         grace: float = 5.0,
         limits: dict[str, float] | None = None,
     ) -> None:
-        """`apart` makes another sitting like this one, for calls that take a correct function along: no other exercise
+        """`apart` makes another session like this one, for calls that take a correct function along: no other exercise
         may meet that function."""
-        self._sitting, self.__name__ = sitting, name
-        self._apart, self._own_sitting = apart, None
+        self._session, self.__name__ = session, name
+        self._apart, self._own_session = apart, None
         self.reseeded: set[str] = set()
         self.switched: set[str] = set()
         self.printed = ""
@@ -63,26 +63,26 @@ class RemoteCandidate(Candidate):
             self._left = self._per_call = self._limits.compiling + self._grace
 
     def close(self) -> None:
-        if self._open and self._sitting.ended is None:
+        if self._open and self._session.ended is None:
             try:
                 self._ask({"do": "close", "name": self.__name__})
             except CallFailed:
                 pass
         self._open = False
-        if self._own_sitting is not None:
-            self._own_sitting.close()
+        if self._own_session is not None:
+            self._own_session.close()
 
     def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
-        if replacing and self._apart is not None and self._own_sitting is None:
+        if replacing and self._apart is not None and self._own_session is None:
             self._move()
         if not self._open:
             self.open()
         return self._call(None, args, replacing or {})
 
     def _move(self) -> None:
-        """Go on in a sitting of one's own."""
+        """Go on in a session of one's own."""
         try:
-            self._sitting = self._own_sitting = self._apart()
+            self._session = self._own_session = self._apart()
         except Ended as ended:
             self.trouble = ended.status, ended.reason
             raise CallFailed("raised", ended.reason) from None
@@ -96,9 +96,9 @@ class RemoteCandidate(Candidate):
         return list(torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
 
     def _call(self, handle: int | None, args: Sequence[Any], replacing: dict[str, Callable]) -> Any:
-        luggage = Luggage()
-        specs = [luggage.spec(value) for value in args]
-        table, body = luggage.packer.finish()
+        outgoing = Outgoing()
+        specs = [outgoing.spec(value) for value in args]
+        table, body = outgoing.packer.finish()
         header = {
             "do": "call",
             "name": self.__name__,
@@ -106,15 +106,15 @@ class RemoteCandidate(Candidate):
             "args": specs,
             "tensors": table,
             "replacing": [_as_source(name, function) for name, function in replacing.items()],
-            **luggage.records(),
+            **outgoing.records(),
         }
         answer, tensors = self._ask(header, body)
         try:
             self._note(answer)
-            luggage.apply(answer["effects"], tensors)
+            outgoing.apply(answer["effects"], tensors)
             if answer.get("failed"):
                 raise _failure(answer["failed"])
-            return self._value(answer["value"], tensors, answer["tensors"], luggage.packer)
+            return self._value(answer["value"], tensors, answer["tensors"], outgoing.packer)
         except (Garbled, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             self._nonsense(error)
 
@@ -131,7 +131,7 @@ class RemoteCandidate(Candidate):
         if differentiable:
             anchor = torch.zeros((), requires_grad=True)  # the graph inside may hang on parameters that never came out
             wanted = [(number, value) for number, value in enumerate(sent.tensors) if value.requires_grad]
-            link = _Link(self, self._sitting.number, [number for number, _ in wanted], set(differentiable))
+            link = _Link(self, self._session.number, [number for number, _ in wanted], set(differentiable))
             found = _Remote.apply(link, tuple(found), anchor, *[value for _, value in wanted])
         return _fill(shape, iter(found))
 
@@ -177,7 +177,7 @@ class RemoteCandidate(Candidate):
     def _ask(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], list[torch.Tensor]]:
         started = time.monotonic()
         try:
-            return self._sitting.ask(header, body, seconds=max(1.0, min(self._per_call, self._left)))
+            return self._session.ask(header, body, seconds=max(1.0, min(self._per_call, self._left)))
         except Ended as ended:
             self.trouble = ended.status, ended.reason
             kind = "too slow" if ended.status == "timed_out" else "raised"
@@ -195,7 +195,7 @@ class RemoteCandidate(Candidate):
 
     def _nonsense(self, error: Exception) -> None:
         try:
-            self._sitting.nonsense(str(error)[:200] if isinstance(error, Garbled) else type(error).__name__)
+            self._session.nonsense(str(error)[:200] if isinstance(error, Garbled) else type(error).__name__)
         except Ended as ended:
             self.trouble = ended.status, ended.reason
             raise CallFailed("raised", ended.reason) from None

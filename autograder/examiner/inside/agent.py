@@ -18,23 +18,23 @@ from course_utils.checks.engine import candidate as seam
 from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
 from course_utils.checks.engine.verdict import CallFailed
 
-from .shell import Shell
-from .things import Arguments
-from .wire import Channel, Closed, Packer, pack, unpack, unpack_tensors
+from .interpreter import Interpreter
+from .protocol import Channel, Closed, Packer, pack, unpack, unpack_tensors
+from .serialisation import Incoming
 
 _KEPT_CALLS = 16  # whose gradients may still be asked for
 
 
-class Room:
-    """One examination: a shell, and what has been asked about its functions."""
+class Agent:
+    """One examination: an interpreter, and what has been asked about its functions."""
 
-    def __init__(self, channel: Channel, shell: Shell) -> None:
-        self._channel, self._shell = channel, shell
+    def __init__(self, channel: Channel, interpreter: Interpreter) -> None:
+        self._channel, self._interpreter = channel, interpreter
         self._candidates: dict[str, seam.LocalCandidate] = {}
         self._handles: dict[int, ModuleHandle] = {}
         self._calls: dict[int, tuple[list, list, seam.LocalCandidate]] = {}
         self._order: deque[int] = deque()
-        self._tasks = {name[4:]: getattr(self, name) for name in dir(Room) if name.startswith("_do_")}
+        self._tasks = {name[4:]: getattr(self, name) for name in dir(Agent) if name.startswith("_do_")}
 
     def serve(self) -> None:
         """Answer requests until the examiner hangs up."""
@@ -69,18 +69,20 @@ class Room:
         return {}
 
     def _do_cell(self, header: dict, tensors: list, packer: Packer) -> dict:
-        return self._shell.run(header["source"])
+        return self._interpreter.run(header["source"])
 
     def _do_find(self, header: dict, tensors: list, packer: Packer) -> dict:
-        return {"there": header["name"] in self._shell.user_ns}
+        return {"there": header["name"] in self._interpreter.user_ns}
 
     # ---------------------------------------------------------------------------------------------------- calls
 
     def _do_open(self, header: dict, tensors: list, packer: Packer) -> dict:
-        candidate = seam.LocalCandidate(self._shell.user_ns[header["name"]])
+        candidate = seam.LocalCandidate(self._interpreter.user_ns[header["name"]])
         self._candidates[header["name"]] = candidate
         candidate.open()
-        return {"compiled": bool(getattr(seam, "_is_compiled", lambda f: False)(self._shell.user_ns[header["name"]]))}
+        return {
+            "compiled": bool(getattr(seam, "_is_compiled", lambda f: False)(self._interpreter.user_ns[header["name"]]))
+        }
 
     def _do_close(self, header: dict, tensors: list, packer: Packer) -> dict:
         self._candidates.pop(header["name"]).close()
@@ -90,7 +92,7 @@ class Room:
 
     def _do_call(self, header: dict, tensors: list, packer: Packer) -> dict:
         candidate = self._candidates[header["name"]]
-        arguments = Arguments(header, tensors, self._handles)
+        arguments = Incoming(header, tensors, self._handles)
         target = candidate if header["handle"] is None else self._handles[header["handle"]]
         options = {} if header["handle"] is not None else {"replacing": _functions(header["replacing"])}
         answer: dict[str, Any] = {"failed": None, "value": None}
@@ -187,9 +189,9 @@ def _detached(value: Any) -> Any:
     return type(value)(_detached(item) for item in value) if isinstance(value, (tuple, list)) else value
 
 
-def enter(connection: socket.socket, shell: Shell) -> None:
+def enter(connection: socket.socket, interpreter: Interpreter) -> None:
     """What a freshly forked process does: get random numbers of its own, then serve."""
     seed = int.from_bytes(os.urandom(4), "big")
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
     torch.set_num_threads(1)
-    Room(Channel(connection, most_header=1 << 26, most_body=1 << 31), shell).serve()
+    Agent(Channel(connection, most_header=1 << 26, most_body=1 << 31), interpreter).serve()

@@ -10,7 +10,7 @@ import torch
 from autograder.sandbox.client import Sandbox
 from autograder.sandbox.limits import Limits
 
-from .inside.wire import Channel, Closed, Garbled, Late, unpack_tensors
+from .inside.protocol import Channel, Closed, Garbled, Late, unpack_tensors
 
 _OUTPUT_KINDS = ("stream", "display_data", "execute_result", "error")
 _SET_UP_SECONDS = 60.0
@@ -24,7 +24,7 @@ class Ended(Exception):
         self.status, self.reason = status, reason
 
 
-class Sitting:
+class Session:
     """A student's notebook in a sandbox, from the first cell on."""
 
     def __init__(self, address: str, limits: Limits, files: dict[str, bytes], call_limits: dict[str, float]) -> None:
@@ -105,7 +105,7 @@ class Sitting:
             )
 
     def nonsense(self, what: str) -> None:
-        """End the sitting because of an answer. Raises Ended."""
+        """End the session because of an answer. Raises Ended."""
         self._end("crashed", f"the notebook's Python process gave an answer that cannot be one: {what}")
 
     def _end(self, status: str, reason: str) -> None:
@@ -116,7 +116,7 @@ class Sitting:
     def close(self) -> None:
         self._sandbox.close()
 
-    def __enter__(self) -> Sitting:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:

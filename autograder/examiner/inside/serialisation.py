@@ -1,7 +1,7 @@
 """Modules and optimisers as data, and what a call has done to them.
 
-Outside, `Luggage` describes the arguments of a call. Inside, `Arguments` builds them anew and tells afterwards what the
-call has changed in place; outside again, `Luggage.apply` does the same to the originals.
+Outside, `Outgoing` describes the arguments of a call. Inside, `Incoming` builds them anew and tells afterwards what the
+call has changed in place; outside again, `Outgoing.apply` does the same to the originals.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from .wire import Garbled, Packer, pack, raw, unpack
+from .protocol import Garbled, Packer, pack, raw, unpack
 
 _OWN_FIELDS = set(nn.Module().__dict__)
 _PLAIN = (type(None), bool, int, float, str)
 
 
-class Luggage:
+class Outgoing:
     """The arguments of one call, with every module, optimiser and tensor named once."""
 
     def __init__(self) -> None:
@@ -105,8 +105,8 @@ class Luggage:
             raise Garbled(f"effects of no known form ({type(error).__name__})") from None
 
 
-class Arguments:
-    """The arguments of one call, built from what came over the wire."""
+class Incoming:
+    """The arguments of one call, built from what came with the message."""
 
     def __init__(self, header: dict[str, Any], tensors: list[torch.Tensor], handles: dict[int, Any]) -> None:
         self._handles = handles
@@ -245,7 +245,13 @@ def _class_of(thing: Any) -> dict[str, str]:
 
 def _find_class(record: dict) -> type:
     if "source" in record:
-        names: dict[str, Any] = {"torch": torch, "nn": nn, "F": nn.functional, "math": math, "__name__": "examination"}
+        names: dict[str, Any] = {
+            "torch": torch,
+            "nn": nn,
+            "F": nn.functional,
+            "math": math,
+            "__name__": "grading_agent",
+        }
         exec(compile("from __future__ import annotations\n" + record["source"], "<given>", "exec"), names)
         return names[record["class"]]
     module, _, name = record["class"].partition(":")

@@ -74,9 +74,9 @@ class Outputs:
 
 
 class _Stream(io.TextIOBase):
-    def __init__(self, name: str, shell: Shell) -> None:
+    def __init__(self, name: str, interpreter: Interpreter) -> None:
         super().__init__()
-        self._name, self._shell = name, shell
+        self._name, self._interpreter = name, interpreter
 
     encoding = "utf-8"
 
@@ -84,7 +84,7 @@ class _Stream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        self._shell.outputs.stream(self._name, str(text))
+        self._interpreter.outputs.stream(self._name, str(text))
         return len(text)
 
 
@@ -116,7 +116,7 @@ class _Hook(DisplayHook):
         pass
 
 
-class Shell(InteractiveShell):
+class Interpreter(InteractiveShell):
     """IPython without a terminal, a history or a kernel's sockets."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -171,8 +171,9 @@ class Shell(InteractiveShell):
     system = system_piped
 
 
-def new_shell() -> Shell:
-    """A shell ready to run cells, with figures drawn below them. Starts no thread, so that it may be made before a fork."""
+def new_interpreter() -> Interpreter:
+    """An interpreter ready to run cells, with figures drawn below them. It starts no thread, so that it may be made
+    before a fork."""
     from IPython.core.history import HistoryManager
     from traitlets.config import Config
 
@@ -180,12 +181,12 @@ def new_shell() -> Shell:
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     HistoryManager.enabled = False
-    shell = Shell.instance(config=config)
+    interpreter = Interpreter.instance(config=config)
     try:
-        shell.enable_matplotlib("inline")
+        interpreter.enable_matplotlib("inline")
     except ImportError:
         pass
-    return shell
+    return interpreter
 
 
 def _as_text(data: dict) -> dict[str, Any]:
