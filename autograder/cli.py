@@ -19,7 +19,7 @@ All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
-    for command in (release, solutions, collect, grade, feedback, report, demo):
+    for command in (release, solutions, collect, grade, check, feedback, report, demo):
         app.command()(command)
     app.command(name="new-exercise")(new_exercise)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
@@ -153,6 +153,30 @@ def grade(
         print(f"course: undecided: {row.student}, {row.unit}, {row.exercise}: {row.reason}", file=sys.stderr)
     if undecided:
         raise typer.Exit(1)
+
+
+def check(
+    context: typer.Context,
+    exercise: Annotated[str, typer.Argument(help="The exercise, e.g. kl_divergence.")],
+    file: Annotated[Path, typer.Argument(help="A submitted notebook.")],
+    law: Annotated[str | None, typer.Option(help="Only this law, by its id; default: all.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat the run that has this seed; default: the class's.", show_default=False)
+    ] = None,
+    unsafe: Annotated[
+        bool, typer.Option("--unsafe", help="Also where student code cannot be isolated: it runs as you.")
+    ] = False,
+) -> None:
+    """Judge one exercise of a submission again.
+
+    Repairs the notebook, runs it isolated and prints what the check says; writes nothing. Ids and seeds of laws stand
+    in the feedback, below a broken law, and in grades.json.
+
+    Example: course check kl_divergence --law by_hand --seed 123 submitted/ada/02_variational_autoencoders/*.ipynb
+    """
+    from .replay import replay
+
+    print(replay(_instructor_tree(context), exercise, file.expanduser(), law=law, seed=seed, unsafe=unsafe))
 
 
 def feedback(

@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -21,6 +22,7 @@ from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
 from .batch import Failed, Options, run_batch
+from .class_seeds import class_seed
 from .examiner.job import make_job
 from .examiner.settings import RECORD, Settings
 from .gradebook import read_graded, save_graded, settle
@@ -44,7 +46,7 @@ def grade_unit(
     run: bool = True,
     debug: bool = False,
     progress: Progress = lambda line: None,
-    options: Options = Options(),
+    options: Options | None = None,
 ) -> list[Grade]:
     """Grade one unit for every student (or one) and update the gradebook, grades.csv and grades.json.
 
@@ -57,7 +59,7 @@ def grade_unit(
         raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {known}.")
     students = [student] if student else all_students(tree, course)
     with course.gradebook() as gradebook:
-        grading = _Grading(tree, unit, course, gradebook, options)
+        grading = _Grading(tree, unit, course, gradebook, options or Options())
         try:
             grading.of(students, run, progress)
         except BaseException:  # also Ctrl-C: what is done stays done
@@ -103,7 +105,7 @@ class _Grading:
         self.done: dict[str, list[Grade]] = {}
         executor = ExecuteSubmission(parent=course.app)
         self._unsafe = options.unsafe or executor.unsafe
-        self._settings: Settings = executor.settings()
+        self._settings: Settings = executor.settings(class_seed(tree.root, unit))
         self._template = template_of(tree, unit)
         basis = json.dumps([version(), self._template.digest(), self._settings.to_dict()])
         self._basis = hashlib.sha256(basis.encode()).hexdigest()
@@ -202,19 +204,27 @@ def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, prob
 
 def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str, NotebookNode]) -> Grade:
     name = exercise_name(cell.name)
+    laws = laws_of(notebook.get(cell.name))
     try:
         grade = gradebook.find_grade(cell.name, unit, unit, student)
     except MissingEntry:
         reason = "not graded yet; run `course grade` on this unit"
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
-        return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand")
+        return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand", laws)
     status, reason = explain_cell(
         notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name)
     )
     if grade.auto_score is None and status in (GRADED, "repaired"):
         status = NEEDS_MARKING
-    return Grade(student, unit, name, None if grade.auto_score is None else grade.score, cell.max_score, status, reason)
+    score = None if grade.auto_score is None else grade.score
+    return Grade(student, unit, name, score, cell.max_score, status, reason, laws)
+
+
+def laws_of(cell: NotebookNode | None) -> tuple[dict[str, Any], ...]:
+    """Id, outcome and seed of each law that a graded cell was judged by."""
+    laws = cell.metadata.get(RECORD, {}).get("laws", []) if cell is not None else []
+    return tuple({key: law.get(key) for key in ("id", "passed", "seed")} for law in laws)
 
 
 def _listed(names: list[str]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from course_utils.system.whole_file import write_whole
 
@@ -26,6 +27,7 @@ class Grade:
     max_score: float
     status: str
     reason: str = ""
+    laws: tuple[dict[str, Any], ...] = field(default=(), compare=False)  # id, passed and seed of each; in grades.json
 
     @property
     def undecided(self) -> bool:
@@ -33,13 +35,14 @@ class Grade:
         return self.score is None and self.status != NEEDS_MARKING
 
 
-COLUMNS = [field.name for field in fields(Grade)]
+COLUMNS = [field.name for field in fields(Grade) if field.compare]
 
 
 def replace_unit(root: Path, unit: str, grades: list[Grade], students: set[str] | None = None) -> None:
     """Put the rows of a unit (of ``students``, if given) in place of the old ones, in both files."""
+    laws = _read_laws(root / "grades.json")
     kept = [
-        grade
+        replace(grade, laws=laws.get((grade.student, grade.unit, grade.exercise), ()))
         for grade in read_grades(root / "grades.csv")
         if grade.unit != unit or (students is not None and grade.student not in students)
     ]
@@ -77,6 +80,15 @@ def read_grades(path: Path) -> list[Grade]:
             )
             for row in csv.DictReader(lines)
         ]
+
+
+def _read_laws(path: Path) -> dict[tuple[str, str, str], tuple[dict[str, Any], ...]]:
+    """The laws of each row of a grades.json; grades.csv, which decides about the rest, has no place for them."""
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        return {(r["student"], r["unit"], r["exercise"]): tuple(r["laws"]) for r in records if r.get("laws")}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
 def number(value: float | None) -> str:

@@ -26,6 +26,7 @@ from traitlets import Bool, Float, Integer
 
 from course_utils.system.errors import CourseError
 
+from .class_seeds import class_seed
 from .examiner.settings import RECORD, Settings
 from .prepare import record_repairs
 from .repair import is_blank, repair
@@ -109,14 +110,15 @@ class ExecuteSubmission(NbGraderPreprocessor):
     grace = Float(5, help="Seconds after which a call that ignores its time limit is ended.").tag(config=True)
     unsafe = Bool(False, help="Run submissions also where they cannot be isolated.").tag(config=True)
 
-    def settings(self) -> Settings:
-        """The limits of one examination."""
+    def settings(self, seed: str = "") -> Settings:
+        """The limits of one examination, and the class's seed."""
         return Settings(
             cell_seconds=self.timeout,
             total_seconds=self.total_timeout,
             grace=self.grace,
             limits=Limits(memory_mb=self.memory_mb, processes=self.processes, files_mb=self.files_mb),
             call_limits={"call": min(10.0, self.timeout), "check": min(20.0, 2 * self.timeout)},
+            seed=seed,
         )
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
@@ -124,8 +126,9 @@ class ExecuteSubmission(NbGraderPreprocessor):
         from .sandbox.client import own_address
 
         template = unit_template(self.config, resources)
+        seed = class_seed(Path(CourseDirectory(config=self.config).root), resources["nbgrader"]["assignment"])
         nb.metadata[RECORD] = {
-            "level": examine_notebook(nb, template, own_address(self.unsafe), self.settings(), {}),
+            "level": examine_notebook(nb, template, own_address(self.unsafe), self.settings(seed), {}),
             "repairs": [],
         }
         return nb, resources

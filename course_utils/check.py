@@ -5,6 +5,9 @@ There is one function for each exercise. It takes what you wrote and the points 
 value in a notebook is the number of points earned, with a table of the laws your function must obey, and where one is
 broken what was expected, what came, and the likely cause. It never raises because of your function, repeats with fresh
 random inputs at every call, and leaves the random generators of the notebook as they were.
+
+A law that is broken shows its id and a seed: `check.kl_divergence(kl_divergence, points=4, law="...", seed=...)` runs that
+law alone, with the same inputs again.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ def __getattr__(name: str) -> Callable[..., Score]:
         raise AttributeError(f"there is no check for an exercise {name!r}.{hint}")
     check = CHECKS[name]
 
-    def judge(candidate: Any, points: float = 1) -> Score:
-        return check.judge(candidate, points)
+    def judge(candidate: Any, points: float = 1, *, law: str | None = None, seed: int | None = None) -> Score:
+        return check.judge(candidate, points, law=law, seed=seed)
 
     judge.__name__ = judge.__qualname__ = name
     judge.__doc__ = f"Judge `{check.signature}`: {check.returns}.{f' {check.note}' if check.note else ''}"

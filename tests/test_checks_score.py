@@ -126,6 +126,8 @@ def test_dictionary_holds_what_the_class_report_needs():
         "printed": "",
         "laws": [
             {
+                "id": "",
+                "seed": None,
                 "name": "law",
                 "weight": 2,
                 "passed": False,
@@ -142,10 +144,12 @@ def test_all_laws_run_after_the_first_is_broken():
     check, ran = Check("exercise", "exercise()"), []
     for number in range(3):
 
-        @check.law(f"law {number}")
-        def _law(candidate, draw, number=number):
+        def law(candidate, draw, number=number):
             ran.append(number)
             raise Broken("a", "b")
+
+        law.__name__ = f"law_{number}"
+        check.law(f"law {number}")(law)
 
     assert check.judge(lambda: None, 3).earned == 0
     assert ran == [0, 1, 2]

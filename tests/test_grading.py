@@ -206,7 +206,7 @@ def test_grades_csv_follows_its_contract(graded):
 def test_grades_json_holds_the_same_records(graded):
     tree, rows = graded
     records = json.loads((tree.root / "grades.json").read_text(encoding="utf-8"))
-    assert list(records[0]) == ["student", "unit", "exercise", "score", "max_score", "status", "reason"]
+    assert list(records[0]) == ["student", "unit", "exercise", "score", "max_score", "status", "reason", "laws"]
     assert len(records) == len(rows) and read_grades(tree.root / "grades.csv") == sorted(
         rows, key=lambda row: (row.student, row.unit, row.exercise)
     )

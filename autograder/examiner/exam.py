@@ -13,6 +13,10 @@ from nbformat import NotebookNode
 from nbgrader import utils
 
 from autograder.template import TEST, Template, defined_names, is_not_run, kind_of
+from course_utils.checks.engine.law import Check
+from course_utils.checks.engine.score import Score
+from course_utils.checks.engine.seeds import derived, fresh
+from course_utils.system.errors import CourseError
 
 from .proxy import RemoteCandidate
 from .session import Ended, Session
@@ -38,7 +42,7 @@ class Exam:
         self._files = files or {}
         self._deadline = time.monotonic() + settings.total_seconds
         self._session: Session | None = None
-        self._reached = 0  # cells before this one have been run in the present session
+        self._index = 0  # of the graded cell that is being judged
         self._guilty: dict[int, Ended] = {}  # cells that ended a sandbox; never run again
         self._candidates: list[RemoteCandidate] = []
         self._trusted = TrustedCells(template, self._proxy)
@@ -56,6 +60,27 @@ class Exam:
         finally:
             self._leave()
 
+    def replay(self, check: Check, law: str | None, seed: int | None) -> Score:
+        """Judge one exercise alone, after the cells above its test. Raises CourseError when there is nothing to judge."""
+        name, grade_id = check.exercise, f"test_{check.exercise}"
+        self._index = next(
+            index
+            for index, cell in enumerate(self._cells)
+            if kind_of(cell) == TEST and cell.metadata.nbgrader["grade_id"] == grade_id
+        )
+        try:
+            points = float(self._cells[self._index].metadata.nbgrader["points"])
+            return check.judge(self._proxy(name), points, law=law, seed=seed)
+        except NameError:
+            reason = (self._who_broke(grade_id) or ("", f"the cells above its test do not define {name}"))[1]
+            raise CourseError(f"there is nothing to judge: {reason}.") from None
+        except Ended as ended:
+            raise CourseError(f"there is nothing to judge: {ended.reason}.") from None
+        finally:
+            for candidate in self._candidates:
+                candidate.close()
+            self._leave()
+
     def _run(self, index: int, cell: NotebookNode) -> None:
         cell.outputs, cell.execution_count = [], None
         try:
@@ -66,7 +91,6 @@ class Exam:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = result["count"]
-            self._reached = index + 1
         except Ended as ended:
             self._blame(index, ended)
 
@@ -106,7 +130,12 @@ class Exam:
         if not session.knows(name):
             raise NameError(f"name '{name}' is not defined")
         candidate = RemoteCandidate(
-            session, name, lambda: self._new_session(self._index), self._settings.grace, self._settings.call_limits
+            session,
+            name,
+            lambda: self._new_session(self._index),
+            self._settings.grace,
+            self._settings.call_limits,
+            self._settings.seed,
         )
         self._candidates.append(candidate)
         return candidate
@@ -116,13 +145,13 @@ class Exam:
         if self._session is None or self._session.ended is not None:
             self._leave()
             self._session = self._new_session(index)
-            self._reached = index
         return self._session
 
     def _new_session(self, index: int) -> Session:
         while True:
             self._seconds()
-            session = Session(self._address, self._settings.limits, self._files, self._settings.call_limits)
+            seed = derived(self._settings.seed, "session") if self._settings.seed else fresh()
+            session = Session(self._address, self._settings.limits, self._files, self._settings.call_limits, seed)
             self.level = session.level
             for number, cell in enumerate(self._cells[:index]):
                 if cell.cell_type != "code" or number in self._guilty or not is_run(cell):

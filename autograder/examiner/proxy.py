@@ -11,12 +11,13 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from course_utils.checks.engine.candidate import LIMITS, Candidate
 from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
+from course_utils.checks.engine.seeds import CallSeeds, derived, fresh
 from course_utils.checks.engine.verdict import CallFailed
 
 from .inside.protocol import Garbled, Packer, pack, unpack
@@ -24,6 +25,7 @@ from .inside.serialisation import Outgoing
 from .session import Ended, Session
 
 _KINDS = ("raised", "stub", "too slow", "not callable")
+_CALLING = ("train", "gradients")  # questions for which the module's own code runs
 _LONGEST_TEXT = 3000
 _MOST_ITEMS, _DEEPEST = 64, 4
 
@@ -42,14 +44,17 @@ class RemoteCandidate(Candidate):
         apart: Callable[[], Session] | None = None,
         grace: float = 5.0,
         limits: dict[str, float] | None = None,
+        seed: str = "",
     ) -> None:
-        """`apart` makes another session like this one, for calls that take a correct function along: no other exercise
+        """`seed` is the class's (see `Settings`). `apart` makes another session like this one, for calls that take a correct function along: no other exercise
         may meet that function."""
         self._session, self.__name__ = session, name
         self._apart, self._own_session = apart, None
         self.reseeded: set[str] = set()
         self.switched: set[str] = set()
         self.printed = ""
+        self._class_seed = seed
+        self._seeds = CallSeeds(derived(seed, name) if seed else fresh())
         self.trouble: tuple[str, str] | None = None
         self._open = False
         self._limits = replace(LIMITS, **(limits or {}))
@@ -61,6 +66,12 @@ class RemoteCandidate(Candidate):
         answer = self._ask({"do": "open", "name": self.__name__})[0]
         if answer.get("compiled") is True:
             self._left = self._per_call = self._limits.compiling + self._grace
+
+    def check_seed(self, exercise: str) -> int | None:
+        return derived(self._class_seed, exercise) if self._class_seed else None
+
+    def begin(self, seed: int) -> None:
+        self._seeds = CallSeeds(seed)
 
     def close(self) -> None:
         if self._open and self._session.ended is None:
@@ -103,6 +114,7 @@ class RemoteCandidate(Candidate):
             "do": "call",
             "name": self.__name__,
             "handle": handle,
+            "seed": self._seeds.next(),
             "args": specs,
             "tensors": table,
             "replacing": [_as_source(name, function) for name, function in replacing.items()],
@@ -116,7 +128,7 @@ class RemoteCandidate(Candidate):
                 raise _failure(answer["failed"])
             return self._value(answer["value"], tensors, answer["tensors"], outgoing.packer)
         except (Garbled, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            self._nonsense(error)
+            self.nonsense(error)
 
     def _value(self, spec: Any, tensors: list[torch.Tensor], table: list[dict], sent: Packer) -> Any:
         """The result with its graph."""
@@ -143,7 +155,15 @@ class RemoteCandidate(Candidate):
         pairs = [[index, packer.tensor(value)] for index, value in cotangents]
         table, body = packer.finish()
         answer, tensors = self._ask(
-            {"do": "gradients", "call": link.call, "cotangents": pairs, "wanted": wanted, "tensors": table}, body
+            {
+                "do": "gradients",
+                "call": link.call,
+                "seed": self._seeds.next("gradients"),
+                "cotangents": pairs,
+                "wanted": wanted,
+                "tensors": table,
+            },
+            body,
         )
         try:
             self._note(answer)
@@ -154,7 +174,7 @@ class RemoteCandidate(Candidate):
                 raise Garbled("another number of gradients than asked for")
             return {number: None if grad is None else tensors[grad] for number, grad in zip(wanted, grads)}
         except (Garbled, KeyError, TypeError, ValueError, IndexError) as error:
-            self._nonsense(error)
+            self.nonsense(error)
 
     def ask_module(self, handle: int, question: str, *args: Any) -> Any:
         """A question to a module that the student's function has returned."""
@@ -162,14 +182,23 @@ class RemoteCandidate(Candidate):
         specs = [pack(value, packer) for value in args]
         table, body = packer.finish()
         answer, tensors = self._ask(
-            {"do": "module", "handle": handle, "question": question, "args": specs, "tensors": table}, body
+            {
+                "do": "module",
+                "name": self.__name__,
+                "handle": handle,
+                "question": question,
+                "seed": self._seeds.next() if question in _CALLING else None,
+                "args": specs,
+                "tensors": table,
+            },
+            body,
         )
         try:
             if answer.get("failed"):
                 raise _failure(answer["failed"])
             return unpack(answer["value"], tensors)
         except (Garbled, KeyError, TypeError, ValueError, IndexError) as error:
-            self._nonsense(error)
+            self.nonsense(error)
 
     def call_module(self, handle: int, x: torch.Tensor) -> Any:
         return self._call(handle, (x,), {})
@@ -193,7 +222,8 @@ class RemoteCandidate(Candidate):
         if failed and failed[0] == "too slow" and self.trouble is None:
             self.trouble = "timed_out", str(failed[1])[:_LONGEST_TEXT]
 
-    def _nonsense(self, error: Exception) -> None:
+    def nonsense(self, error: Exception) -> NoReturn:
+        """End the session because of an answer that cannot be one. Raises CallFailed."""
         try:
             self._session.nonsense(str(error)[:200] if isinstance(error, Garbled) else type(error).__name__)
         except Ended as ended:
@@ -222,9 +252,6 @@ class RemoteModule(ModuleHandle):
     def shapes(self) -> list[tuple[int, ...]]:
         return [tuple(int(side) for side in shape) for shape in self._ask("shapes")]
 
-    def trainable(self) -> list[bool]:
-        return [bool(value) for value in self._ask("trainable")]
-
     def load(self, values: list[torch.Tensor]) -> None:
         self._ask("load", list(values))
 
@@ -245,7 +272,7 @@ class RemoteModule(ModuleHandle):
 
     def _tensor(self, value: Any) -> torch.Tensor:
         if not isinstance(value, torch.Tensor):
-            self._candidate._nonsense(Garbled("a parameter that is no tensor"))
+            self._candidate.nonsense(Garbled("a parameter that is no tensor"))
         return value
 
 

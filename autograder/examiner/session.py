@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -27,7 +27,10 @@ class Ended(Exception):
 class Session:
     """A student's notebook in a sandbox, from the first cell on."""
 
-    def __init__(self, address: str, limits: Limits, files: dict[str, bytes], call_limits: dict[str, float]) -> None:
+    def __init__(
+        self, address: str, limits: Limits, files: dict[str, bytes], call_limits: dict[str, float], seed: int
+    ) -> None:
+        """`seed` is for the global generators that the first cell finds."""
         self._sandbox = Sandbox(address, limits)
         self._channel = Channel(self._sandbox.connection)
         self._number = 0
@@ -41,7 +44,9 @@ class Session:
         ]
         body = b"".join(data for data in files.values() if data)
         self.ask(
-            {"do": "set_up", "files": names, "limits": call_limits, "tensors": table}, body, seconds=_SET_UP_SECONDS
+            {"do": "set_up", "files": names, "limits": call_limits, "seed": seed, "tensors": table},
+            body,
+            seconds=_SET_UP_SECONDS,
         )
 
     def ask(
@@ -68,7 +73,6 @@ class Session:
             self._end("crashed", self._sandbox.cause_of_death())
         except Garbled as error:
             self._end("crashed", f"the notebook's Python process gave an answer that cannot be one: {error}")
-        raise AssertionError("unreachable")
 
     @property
     def number(self) -> int:
@@ -83,7 +87,6 @@ class Session:
             too_slow=f"a cell ran for more than {seconds:g} seconds and was ended; an endless loop?",
         )
         return self._checked(
-            answer,
             lambda: {
                 "outputs": [_output(item) for item in answer["outputs"]],
                 "count": int(answer["count"]),
@@ -96,7 +99,7 @@ class Session:
         answer, _ = self.ask({"do": "find", "name": name}, seconds=_SET_UP_SECONDS)
         return answer.get("there") is True
 
-    def _checked(self, answer: dict[str, Any], read: Callable[[], Any]) -> Any:
+    def _checked(self, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return read()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -104,11 +107,11 @@ class Session:
                 "crashed", f"the notebook's Python process gave an answer that cannot be one ({type(error).__name__})"
             )
 
-    def nonsense(self, what: str) -> None:
+    def nonsense(self, what: str) -> NoReturn:
         """End the session because of an answer. Raises Ended."""
         self._end("crashed", f"the notebook's Python process gave an answer that cannot be one: {what}")
 
-    def _end(self, status: str, reason: str) -> None:
+    def _end(self, status: str, reason: str) -> NoReturn:
         self.ended = Ended(status, reason)
         self.close()
         raise self.ended

@@ -12,14 +12,16 @@ RECORD = "course"  # key in the metadata of a graded notebook and of its graded 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how large. `call_limits` override course_utils.checks.engine.candidate.LIMITS by name; `grace` is how much
-    later a call is ended from outside that does not end by itself."""
+    """How long and how large. `call_limits` override course_utils.checks.engine.candidate.LIMITS by name; `grace` is how
+    much later a call is ended from outside that does not end by itself. `seed` is the class's, from which everything
+    random follows; empty: every examination is random anew."""
 
     cell_seconds: float = 60.0
     total_seconds: float = 600.0
     grace: float = 5.0
     limits: Limits = field(default_factory=Limits)
     call_limits: dict[str, float] = field(default_factory=dict)
+    seed: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

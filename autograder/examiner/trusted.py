@@ -76,9 +76,9 @@ class TrustedCells:
             verdict.outputs.append(_error_output(verdict.error, "NoVerdict"))
             return
         verdict.points = points
-        data = {"text/plain": repr(value)}
+        data: dict[str, Any] = {"text/plain": repr(value)}
         if isinstance(value, Score):
-            data["text/html"] = value._repr_html_()
+            data |= {"text/html": value._repr_html_(), **value._repr_mimebundle_()}
             verdict.laws = value.to_dict()["laws"]
         verdict.outputs.append({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None})
 

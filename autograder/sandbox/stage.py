@@ -29,7 +29,7 @@ class _JudgedOutside:
 def __getattr__(name):
     if name.startswith("__"):
         raise AttributeError(name)
-    return lambda candidate=None, points=1: _JudgedOutside()
+    return lambda candidate=None, points=1, **options: _JudgedOutside()
 '''
 
 _MARK = "not_for_submissions"  # decorator of functions that answer an exercise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """A place to write to, beside ``path``, that is put there at the end; an error on the way leaves what was there.
 
     Raises:
@@ -22,16 +22,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     scratch = Path(name)
     try:
         yield scratch
-        scratch.chmod(0o644)
+        scratch.chmod(mode)
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
         raise
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     """Write ``text`` as UTF-8, line ends as they are."""
-    with whole_file(path) as scratch:
+    with whole_file(path, mode) as scratch:
         scratch.write_text(text, encoding="utf-8", newline="")
 
 

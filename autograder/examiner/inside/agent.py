@@ -6,16 +6,15 @@ It shares a process with the student's code and is not believed: every answer is
 from __future__ import annotations
 
 import os
-import random
 import socket
 from collections import deque
 from typing import Any
 
-import numpy as np
 import torch
 
 from course_utils.checks.engine import candidate as seam
 from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
+from course_utils.checks.engine.surroundings import seed_generators
 from course_utils.checks.engine.verdict import CallFailed
 
 from .interpreter import Interpreter
@@ -66,6 +65,7 @@ class Agent:
                 file.write(unpack(spec, tensors).numpy().tobytes())
         for name, value in header["limits"].items():
             setattr(seam.LIMITS, name, value)
+        seed_generators(header["seed"])
         return {}
 
     def _do_cell(self, header: dict, tensors: list, packer: Packer) -> dict:
@@ -93,6 +93,7 @@ class Agent:
     def _do_call(self, header: dict, tensors: list, packer: Packer) -> dict:
         candidate = self._candidates[header["name"]]
         arguments = Incoming(header, tensors, self._handles)
+        candidate.next_seed = header["seed"]
         target = candidate if header["handle"] is None else self._handles[header["handle"]]
         options = {} if header["handle"] is not None else {"replacing": _functions(header["replacing"])}
         answer: dict[str, Any] = {"failed": None, "value": None}
@@ -111,10 +112,11 @@ class Agent:
         outputs, leaves, candidate = self._calls[header["call"]]
         pairs = [(outputs[index], tensors[number]) for index, number in header["cotangents"]]
         wanted = [leaves[index] for index in header["wanted"]]
+        candidate.next_seed = header["seed"]
         with torch.enable_grad():
             total = [output for output, _ in pairs if output.requires_grad]
             weights = [weight.to(output.dtype) for output, weight in pairs if output.requires_grad]
-            found = candidate._guarded(
+            found = candidate.guarded(
                 lambda: torch.autograd.grad(total, wanted, weights, allow_unused=True, retain_graph=True)
             )
         return {
@@ -125,12 +127,12 @@ class Agent:
     def _do_module(self, header: dict, tensors: list, packer: Packer) -> dict:
         """A question about a module that the student's function has returned."""
         handle, question = self._handles[header["handle"]], header["question"]
+        self._candidates[header["name"]].next_seed = header["seed"]
         if question not in (
             "train",
             "identity",
             "parameters",
             "shapes",
-            "trainable",
             "load",
             "buffers",
             "load_buffers",
@@ -190,8 +192,6 @@ def _detached(value: Any) -> Any:
 
 
 def enter(connection: socket.socket, interpreter: Interpreter) -> None:
-    """What a freshly forked process does: get random numbers of its own, then serve."""
-    seed = int.from_bytes(os.urandom(4), "big")
-    random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+    """What a freshly forked process does. Its random numbers come with the first request."""
     torch.set_num_threads(1)
     Agent(Channel(connection, most_header=1 << 26, most_body=1 << 31), interpreter).serve()

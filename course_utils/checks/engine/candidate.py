@@ -20,6 +20,7 @@ import torch
 
 from .excerpts import failure_of
 from .plain import ModuleCalls, describe, to_plain
+from .seeds import CallSeeds, fresh
 from .surroundings import GlobalState, Printed, replaced
 from .verdict import CallFailed
 from .worker import TooSlow, Worker
@@ -44,6 +45,14 @@ class Candidate(ABC):
     reseeded: set[str]  # names of global generators that a call has reseeded ("torch", "numpy", "random")
     switched: set[str]  # global switches of torch that a call has left changed
     printed: str  # the first lines that were printed
+
+    def check_seed(self, exercise: str) -> int | None:
+        """The seed of a check of this exercise, where it is not for the check to draw one."""
+        return None
+
+    @abstractmethod
+    def begin(self, seed: int) -> None:
+        """Called before each law: what its calls find in the global generators derives from `seed`."""
 
     @abstractmethod
     def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
@@ -79,6 +88,8 @@ class LocalCandidate(Candidate):
         self._surroundings = GlobalState()
         self._left = LIMITS.compiling if _is_compiled(function) else LIMITS.check
         self._per_call = LIMITS.compiling if _is_compiled(function) else LIMITS.call
+        self._seeds = CallSeeds(fresh())
+        self.next_seed: int | None = None  # of the next call, where it was drawn elsewhere
         self.reseeded, self.switched = set(), set()
 
     @property
@@ -92,6 +103,9 @@ class LocalCandidate(Candidate):
         self._worker.close()
         self._surroundings.restore()
 
+    def begin(self, seed: int) -> None:
+        self._seeds = CallSeeds(seed)
+
     def devices(self) -> list[torch.device]:
         return [torch.device("cuda")] if torch.cuda.is_available() else []
 
@@ -99,22 +113,24 @@ class LocalCandidate(Candidate):
         if not callable(self._function):
             raise CallFailed("not callable", f"{describe(to_plain(self._function, None))} instead of a function")
         with replaced(self._function, replacing or {}):
-            return self._guarded(lambda: self._function(*args))
+            return self.guarded(lambda: self._function(*args))
 
     def gradients(
         self, output: torch.Tensor, inputs: Sequence[torch.Tensor], cotangent: torch.Tensor | None = None
     ) -> list[torch.Tensor | None]:
         if not output.requires_grad:
             return [None] * len(inputs)
-        grads = self._guarded(lambda: torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
-        return list(grads)
+        return list(
+            self.guarded(lambda: torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True), "gradients")
+        )
 
-    def _guarded(self, job: Callable[[], Any]) -> Any:
-        """Run `job` in the worker, watched, and return its result as plain data."""
+    def guarded(self, job: Callable[[], Any], kind: str = "call") -> Any:
+        """Run `job` in the worker, watched, and return its result as plain data. `kind`: see `CallSeeds`."""
         seconds = min(self._per_call, self._left)
         if seconds <= 0:
             raise CallFailed("too slow", "not tried: the time for this check is over")
-        self._surroundings.shuffle()
+        seed, self.next_seed = self.next_seed, None
+        self._surroundings.begin(self._seeds.next(kind) if seed is None else seed)
         started = time.monotonic()
         try:
             with self._printed.capturing():
@@ -127,14 +143,14 @@ class LocalCandidate(Candidate):
             ) from None
         finally:
             self._left -= time.monotonic() - started
-            self.reseeded |= self._surroundings.reseeded()
+            self.reseeded |= self._surroundings.end()
 
     def _watched(self, job: Callable[[], Any]) -> Any:
         """Runs in the worker: torch's switches belong to the thread, so they are set and read here."""
         torch.set_grad_enabled(True)
         default_dtype = torch.get_default_dtype()
         try:
-            return to_plain(job(), ModuleCalls(self._guarded))
+            return to_plain(job(), ModuleCalls(self.guarded))
         except BaseException as error:
             failure = failure_of(error)
             if failure is None:  # our own: time is up

@@ -4,12 +4,15 @@ A law is a function `law(candidate, draw)`. It returns when it holds and raises 
 call the candidate (see `candidate`), so that the same text judges code at home and code in another process. All
 laws of a check run, whatever the first ones say. A law about side effects is marked `manners=True`: it earns nothing
 as long as no law about the result holds, so that a function that does nothing earns nothing.
+
+Every run of a law has a seed (see `seeds`), from which it can be repeated alone: the same verdict, numbers and cause.
+Not repeated is what no seed reaches: the clock, randomness that the student's code takes from the operating system, and
+what it remembers of calls of other laws.
 """
 
 from __future__ import annotations
 
 import math
-import secrets
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,16 +22,23 @@ import torch
 
 from .candidate import Candidate, as_candidate
 from .score import Cause, LawResult, Score, validate_points
+from .seeds import derived, fresh
+from .surroundings import GlobalState, seed_generators
 from .verdict import Broken, CallFailed
 
 NOT_WRITTEN = "not written yet"
 
 
 class Draw:
-    """Fresh random inputs from a generator of its own, so that the notebook's global randomness is left alone."""
+    """Random inputs from a generator of its own, so that the notebook's global randomness is left alone.
 
-    def __init__(self) -> None:
-        self._generator = torch.Generator().manual_seed(secrets.randbits(62))
+    Without a seed it takes one from torch's global generator, which derives from the law's seed while a law runs.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        if seed is None:
+            seed = int(torch.randint(2**48, ()))
+        self._generator = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         return torch.randn(*shape, generator=self._generator, dtype=torch.float64).mul_(scale).to(dtype)
@@ -105,80 +115,139 @@ class Check:
 
         return register
 
-    def judge(self, function: Any, points: float | int = 1) -> Score:
-        """Run every law on `function` and return the Score out of `points`. Never raises because of `function`."""
+    def judge(
+        self, function: Any, points: float | int = 1, *, law: str | None = None, seed: int | None = None
+    ) -> Score:
+        """Run every law on `function` and return the Score out of `points`. Never raises because of `function`.
+
+        `law` is the id of the one law to run; it earns its own share of the points. `seed` is that of an earlier run
+        of this law (`LawResult.seed`), which is repeated; without `law`, that of a whole check. Raises ValueError when
+        there is no such law.
+        """
         points = validate_points(points)
-        candidate, draw = as_candidate(function), Draw()
-        grad_mode = torch.is_grad_enabled()
+        chosen = self.named(law)
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+            raise ValueError(f"seed is {seed!r}; expected a whole number")
+        candidate = as_candidate(function)
+        if seed is None:
+            seed = candidate.check_seed(self.exercise)
+            seed = self._seed_of(chosen, fresh() if seed is None else seed)
+        state, grad_mode = GlobalState(), torch.is_grad_enabled()
+        state.save()
         torch.set_grad_enabled(True)
         candidate.open()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a line on stderr costs the cell in nbgrader, whoever caused it
-                outcomes = [_try(law, candidate, draw) for law in self.laws]
-                cause = self._cause(outcomes, candidate, draw)
+                return self._run(candidate, points, chosen, seed)
         finally:
             candidate.close()
+            state.restore()
             torch.set_grad_enabled(grad_mode)
-        return self._score(points, outcomes, cause, candidate.printed)
 
-    def _cause(self, outcomes: Sequence[Exception | None], candidate: Candidate, draw: Draw) -> Cause | None:
+    def named(self, id: str | None) -> Law | None:
+        """The law of this id; None for None. Raises ValueError that names the laws that there are."""
+        found = next((law for law in self.laws if law.id == id), None)
+        if id is not None and found is None:
+            raise ValueError(f"{self.exercise} has no law {id!r}. Its laws: {', '.join(law.id for law in self.laws)}.")
+        return found
+
+    def _seed_of(self, law: Law | None, check: int) -> int:
+        """The seed of a law's run within a check that has this seed."""
+        return check if law is None or law.manners else derived(check, self.exercise, law.id)
+
+    def _run(self, candidate: Candidate, points: float | int, chosen: Law | None, seed: int) -> Score:
+        """The whole check, or one law of it. A law about manners sees what all others have done, so all are run."""
+        alone = chosen is not None and not chosen.manners
+        laws = [chosen] if chosen is not None and alone else self.laws
+        seeds = [seed if alone else self._seed_of(law, seed) for law in laws]
+        outcomes = [self._try(law, candidate, number) for law, number in zip(laws, seeds, strict=True)]
+        written = not all(_is_stub(error) for error in outcomes)
+        if not written and alone:  # one law meets a stub: is it the whole function?
+            written = not all(_is_stub(self._try(law, candidate, seed)) for law in self.laws)
+        if not written:
+            results = [self._not_written(law, number) for law, number in zip(laws, seeds, strict=True)]
+        else:
+            cause = self._cause(outcomes, candidate)
+            substance = alone or any(
+                error is None and not law.manners for law, error in zip(laws, outcomes, strict=True)
+            )
+            results = [
+                _result(law, _counted(law, error, substance), cause, self.signature, number)
+                for law, error, number in zip(laws, outcomes, seeds, strict=True)
+            ]
+        if chosen is not None:
+            results = [result for result in results if result.id == chosen.id]
+        return Score(
+            self.exercise,
+            points,
+            tuple(results),
+            note="" if written else NOT_WRITTEN,
+            printed=candidate.printed,
+            weight=sum(law.weight for law in self.laws),
+        )
+
+    def _try(self, law: Law, candidate: Candidate, seed: int) -> Exception | None:
+        _begin(candidate, seed)
+        try:
+            law.test(candidate, Draw(derived(seed, "draw")))
+        except Exception as error:
+            return error
+        return None
+
+    def _cause(self, outcomes: Sequence[Exception | None], candidate: Candidate) -> Cause | None:
+        """What explains the function as a whole. Its seed is always the same, so that it explains a law that is run
+        alone as it did in the whole check."""
         broken = [error for error in outcomes if error is not None]
         unexplained = [error for error in broken if isinstance(error, Broken) and not _is_certain(error.cause)]
         if not unexplained or self.diagnose is None:
             return None
+        seed = derived(self.exercise, "diagnosis")
+        _begin(candidate, seed)
         try:
-            return self.diagnose(candidate, draw)
+            return self.diagnose(candidate, Draw(derived(seed, "draw")))
         except Exception:  # a guess that cannot be made is no guess
             return None
 
-    def _score(
-        self, points: float | int, outcomes: Sequence[Exception | None], cause: Cause | None, printed: str
-    ) -> Score:
-        if all(isinstance(error, CallFailed) and error.kind == "stub" for error in outcomes):
-            results = [
-                LawResult(
-                    law.name,
-                    law.weight,
-                    False,
-                    "a function that returns a result",
-                    NOT_WRITTEN,
-                    Cause("not_written", f"{self.exercise} is {NOT_WRITTEN}."),
-                )
-                for law in self.laws
-            ]
-            return Score(self.exercise, points, tuple(results), note=NOT_WRITTEN, printed=printed)
-        substance = any(error is None and not law.manners for law, error in zip(self.laws, outcomes))
-        results = []
-        for law, error in zip(self.laws, outcomes):
-            if error is None and law.manners and not substance:
-                error = Broken(
-                    "a function that obeys at least one law about its result",
-                    "not counted: no law about the result holds yet",
-                )
-            results.append(_result(law, error, cause, self.signature))
-        return Score(self.exercise, points, tuple(results), printed=printed)
+    def _not_written(self, law: Law, seed: int) -> LawResult:
+        cause = Cause("not_written", f"{self.exercise} is {NOT_WRITTEN}.")
+        return LawResult(
+            law.name, law.weight, False, "a function that returns a result", NOT_WRITTEN, cause, id=law.id, seed=seed
+        )
 
 
-def _try(law: Law, candidate: Candidate, draw: Draw) -> Exception | None:
-    try:
-        law.test(candidate, draw)
-    except Exception as error:
-        return error
-    return None
+def _begin(candidate: Candidate, seed: int) -> None:
+    candidate.begin(seed)
+    seed_generators(derived(seed, "law"))
 
 
-def _result(law: Law, error: Exception | None, cause: Cause | None, signature: str) -> LawResult:
+def _is_stub(error: Exception | None) -> bool:
+    return isinstance(error, CallFailed) and error.kind == "stub"
+
+
+def _counted(law: Law, error: Exception | None, substance: bool) -> Exception | None:
+    """What became of a law; manners alone earn nothing."""
+    if error is None and law.manners and not substance:
+        return Broken(
+            "a function that obeys at least one law about its result",
+            "not counted: no law about the result holds yet",
+        )
+    return error
+
+
+def _result(law: Law, error: Exception | None, cause: Cause | None, signature: str, seed: int) -> LawResult:
     if error is None:
-        return LawResult(law.name, law.weight, True)
+        return LawResult(law.name, law.weight, True, id=law.id, seed=seed)
     if isinstance(error, Broken):
         named = error.cause if _is_certain(error.cause) else cause or error.cause
-        return LawResult(law.name, law.weight, False, error.expected, error.got, named)
-    if isinstance(error, CallFailed):
+        expected, got = error.expected, error.got
+    elif isinstance(error, CallFailed):
         got = NOT_WRITTEN if error.kind == "stub" else error.message
-        return LawResult(law.name, law.weight, False, f"{signature} returns a result", got, error.cause)
-    message = f"a result that cannot be judged ({type(error).__name__}: {str(error)[:200]})"
-    return LawResult(law.name, law.weight, False, f"{signature} returns plain tensors or numbers", message)
+        expected, named = f"{signature} returns a result", error.cause
+    else:
+        got = f"a result that cannot be judged ({type(error).__name__}: {str(error)[:200]})"
+        expected, named = f"{signature} returns plain tensors or numbers", None
+    return LawResult(law.name, law.weight, False, expected, got, named, id=law.id, seed=seed)
 
 
 def _is_certain(cause: Cause | None) -> bool:

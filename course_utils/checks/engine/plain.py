@@ -17,8 +17,6 @@ from torch import nn
 
 from .verdict import CallFailed
 
-_CPU = torch.device("cpu")
-
 
 @dataclass(frozen=True)
 class Unusable:
@@ -83,9 +81,6 @@ class ModuleHandle:
     def shapes(self) -> list[tuple[int, ...]]:
         """Of the parameters, in the module's order: cheap however large they are."""
         return [tuple(p.shape) for p in self._parameters()]
-
-    def trainable(self) -> list[bool]:
-        return [p.requires_grad for p in self._parameters()]
 
     def load(self, values: list[torch.Tensor]) -> None:
         """Replace the values of all parameters."""

@@ -20,6 +20,8 @@ def headline(score: Score) -> str:
     if score.note:
         return f"{score.exercise}: {score.note}"
     held = sum(law.passed for law in score.laws)
+    if not score.whole and len(score.laws) == 1:
+        return f"{score.exercise}: the law {score.laws[0].id} {'holds' if held else 'is broken'}"
     if score.complete:
         return f"{score.exercise}: all {held} laws hold"
     return f"{score.exercise}: {held} of {len(score.laws)} laws hold"
@@ -39,6 +41,8 @@ def as_text(score: Score) -> str:
             lines += [f"      expected: {law.expected}", f"      came:     {law.got}".replace("\n", "\n" + " " * 16)]
         if law.cause and law.cause != (last and last.cause):
             lines.append(f"      likely:   {law.cause}")
+        if law.seed is not None:
+            lines.append(f"      ({_run(law)})")
         last = law
     if score.printed:
         lines += ["  Your code printed:"] + ["      " + line for line in score.printed.splitlines()]
@@ -66,6 +70,8 @@ def _table(score: Score) -> str:
             cells += ["", ""] if law.passed else _failure_cells(law, last)
         last = last if law.passed else law
         cells[1] = f'<span style="white-space:nowrap">{cells[1]}</span>'
+        if not law.passed and law.seed is not None:
+            cells[1] += f"<br><small>{escape(_run(law))}</small>"
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
     return (
         f'<table style="border-collapse:collapse;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead>'
@@ -82,6 +88,11 @@ def _failure_cells(law: LawResult, last: LawResult | None) -> list[str]:
     elif law.cause and not same:
         came += "<br><em>Same likely cause as above.</em>"
     return [expected, came]
+
+
+def _run(law: LawResult) -> str:
+    """By which a run of a law can be repeated."""
+    return f"law {law.id}, seed {law.seed}"
 
 
 def _lines(text: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from numbers import Real
+from typing import Any
 
+SCORE_MIME = "application/vnd.latent-space-course.score+json"  # of a result as data, in a cell's outputs
 _CENT = Decimal("0.01")
 _MOST = 1e300
 
@@ -26,7 +28,10 @@ class Cause:
 
 @dataclass(frozen=True)
 class LawResult:
-    """One law: its name in words and its weight; where it is broken also what was expected, what came, and why."""
+    """One law: its name in words and its weight; where it is broken also what was expected, what came, and why.
+
+    `check.<exercise>(f, points=P, law=id, seed=seed)` runs it again as it was run here.
+    """
 
     name: str
     weight: int
@@ -34,9 +39,14 @@ class LawResult:
     expected: str = ""
     got: str = ""
     cause: Cause | None = None
+    id: str = ""
+    seed: int | None = None
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data (JSON)."""
         return {
+            "id": self.id,
+            "seed": self.seed,
             "name": self.name,
             "weight": self.weight,
             "passed": self.passed,
@@ -72,18 +82,26 @@ class Score:
     that is not a number for full marks. `str` is a report in plain text; notebooks show `_repr_html_`.
     """
 
-    __slots__ = ("_earned", "_exercise", "_laws", "_note", "_points", "_printed")
+    __slots__ = ("_earned", "_exercise", "_laws", "_note", "_points", "_printed", "_weight")
 
     def __init__(
-        self, exercise: str, points: float | int, laws: tuple[LawResult, ...], note: str = "", printed: str = ""
+        self,
+        exercise: str,
+        points: float | int,
+        laws: tuple[LawResult, ...],
+        note: str = "",
+        printed: str = "",
+        weight: int | None = None,
     ) -> None:
+        """`weight` is that of all laws of the exercise, where `laws` are not all of them."""
         self._exercise = exercise
         self._points = validate_points(points)
         self._laws = tuple(laws)
         self._note = note
         self._printed = printed
         kept = sum(law.weight for law in self._laws if law.passed)
-        self._earned = share_of(self._points, kept, sum(law.weight for law in self._laws))
+        self._weight = sum(law.weight for law in self._laws) if weight is None else weight
+        self._earned = share_of(self._points, kept, self._weight)
 
     exercise = property(lambda self: self._exercise, doc="name of the exercise")
     points = property(lambda self: self._points, doc="the most that can be earned")
@@ -91,7 +109,12 @@ class Score:
     laws = property(lambda self: self._laws, doc="one LawResult per law, in the order they are taught")
     note = property(lambda self: self._note, doc="one line about the whole, such as 'not written yet'")
     printed = property(lambda self: self._printed, doc="the first lines that the student's code printed")
-    complete = property(lambda self: all(law.passed for law in self._laws), doc="True when every law holds")
+    whole = property(
+        lambda self: self._weight == sum(law.weight for law in self._laws), doc="True when every law was run"
+    )
+    complete = property(
+        lambda self: self.whole and all(law.passed for law in self._laws), doc="True when every law holds"
+    )
 
     def __repr__(self) -> str:
         text = format(self._earned, "f")
@@ -110,7 +133,18 @@ class Score:
 
         return as_html(self)
 
-    def to_dict(self) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """The data of a result in which a law is broken, beside its text and its table. A law that holds shows no
+        seed, and a result in which all do no data: the stored output of a solved exercise stays comparable."""
+        if self.complete:
+            return {}
+        data = self.to_dict()
+        for law in data["laws"]:
+            if law["passed"]:
+                del law["seed"]
+        return {SCORE_MIME: data}
+
+    def to_dict(self) -> dict[str, Any]:
         """The same as plain data (JSON)."""
         return {
             "exercise": self._exercise,

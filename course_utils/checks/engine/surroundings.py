@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import io
 import random
-import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType
@@ -19,11 +19,21 @@ import torch
 _MOST_LINES, _MOST_CHARACTERS = 10, 2000
 
 
+def seed_generators(seed: int) -> None:
+    """Put the global generators into the state that follows from `seed`."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 class GlobalState:
-    """Gives every call fresh global randomness, notices reseeding, and puts everything back at the end."""
+    """Gives every call global randomness of its own, notices reseeding, and puts everything back at the end."""
 
     def __init__(self) -> None:
-        self._saved: tuple | None = None
+        self._saved: tuple[Any, ...] | None = None
+        self._of_law: torch.Tensor | None = None
         self._seed = 0
         self._after: dict[str, int] = {}
 
@@ -41,25 +51,23 @@ class GlobalState:
         if of_cuda is not None:
             torch.cuda.set_rng_state_all(of_cuda)
 
-    def shuffle(self) -> None:
-        """Before a call: global generators in a state that nobody can foresee."""
-        self._seed = secrets.randbits(62)
-        torch.default_generator.manual_seed(self._seed)
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.manual_seed_all(self._seed)
-        np.random.seed(self._seed % 2**32)
-        random.seed(self._seed)
+    def begin(self, seed: int) -> None:
+        """Before a call: global generators in a state that belongs to this call alone."""
+        self._seed, self._of_law = seed, torch.get_rng_state()
+        seed_generators(seed)
 
-    def reseeded(self) -> set[str]:
+    def end(self) -> set[str]:
         """After a call: the generators that the call has reseeded.
 
-        torch remembers the seed it was given. For the other two: calls start from different states, so two calls
+        A law makes modules with torch's global generator, which goes on as if there had been no call. torch remembers the seed it was given. For the other two: calls start from different states, so two calls
         can only end in the same state when both set it.
         """
         found = {"torch"} if torch.default_generator.initial_seed() != self._seed else set()
         ends = {"numpy": hash(np.random.get_state()[1].tobytes()), "random": hash(random.getstate())}
         found |= {name for name, end in ends.items() if self._after.get(name) == end}
         self._after = ends
+        if self._of_law is not None:
+            torch.set_rng_state(self._of_law)
         return found
 
 
@@ -133,8 +141,10 @@ def _functions_within(thing: Any) -> list[FunctionType]:
             waiting.append(item.__func__)
         elif isinstance(item, functools.partial):
             waiting.append(item.func)
-        elif not isinstance(item, type) and isinstance(getattr(type(item), "__call__", None), FunctionType):
-            waiting.append(type(item).__call__)
+        elif not isinstance(item, type) and isinstance(
+            method := inspect.getattr_static(type(item), "__call__", None), FunctionType
+        ):
+            waiting.append(method)
         for link in ("__wrapped__", "_torchdynamo_orig_callable"):
             try:
                 waiting.append(item.__dict__[link])
