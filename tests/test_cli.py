@@ -27,6 +27,7 @@ COMMANDS = (
     "solutions",
     "collect",
     "grade",
+    "check",
     "feedback",
     "report",
     "demo",
