@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import torch
-from bank import BANKS
+from bank import load
 from miniature import CHECKOUT
 
 from autograder import cli
@@ -61,7 +61,7 @@ def reseeds_when_far(mu, logvar):
 SOME = [
     (exercise, entry)
     for exercise in ("reparameterize", "elbo_beta", "median_bandwidth", "train_step", "sample_images")
-    for entry in list(BANKS[exercise].wrong)[:2]
+    for entry in load(exercise).wrong_ones[:2]
 ]
 
 
@@ -109,7 +109,7 @@ def test_no_call_sees_the_seed_of_its_law():
 
 
 def test_one_law_earns_its_share_and_reads_as_a_number():
-    right = BANKS["elbo_beta"].right[0].function
+    right = load("elbo_beta").right_ones[0].function
     whole = check.elbo_beta(right, points=1)
     parts = [check.elbo_beta(right, points=1, law=result.id) for result in whole.laws]
     assert whole.earned == 1 and all(0 <= part.earned <= 0.99 and not part.complete for part in parts)
@@ -136,7 +136,7 @@ def test_an_unknown_law_or_seed_is_refused_with_what_there_is():
 
 def test_global_randomness_and_draws_of_a_law_come_from_its_seed():
     inputs = []
-    one = Check("exercise()", "nothing")
+    one = Check("draws()", "nothing")
 
     @one.law("draws")
     def _draws(candidate, draw):
@@ -233,7 +233,10 @@ def test_course_check_repeats_a_broken_law_of_grades_json(graded, capsys):
     tree, _ = graded
     records = json.loads((tree.root / "grades.json").read_text(encoding="utf-8"))
     exercise, law = next(
-        (record["exercise"], law) for record in records for law in record["laws"] if law["passed"] is False
+        (record["exercise"], law)
+        for record in records
+        for law in record["laws"]
+        if not law["passed"] and record["reason"] != "not written yet"
     )
     result = next(known for known in recorded(tree, exercise=exercise) if known["id"] == law["id"])
     context = SimpleNamespace(obj={"root": tree.root, "debug": False})

@@ -61,7 +61,8 @@ class Exam:
             self._leave()
 
     def replay(self, check: Check, law: str | None, seed: int | None) -> Score:
-        """Judge one exercise alone, after the cells above its test. Raises CourseError when there is nothing to judge."""
+        """Judge one exercise alone, after the cells above its test. Raises CourseError when there is nothing to
+        judge."""
         name, grade_id = check.exercise, f"test_{check.exercise}"
         self._index = next(
             index
@@ -86,7 +87,7 @@ class Exam:
         try:
             session = self._session_before(index)
             result = session.run_cell(cell.source, self._seconds())
-            cell.outputs = [NotebookNode(output) for output in result["outputs"]]
+            cell.outputs = [NotebookNode(output) for output in result["outputs"]]  # type: ignore[no-untyped-call]
             cell.execution_count = result["count"]
             for output in cell.outputs:
                 if output.output_type == "execute_result":
@@ -118,9 +119,9 @@ class Exam:
             if verdict.points is None:
                 name = "CellTimeoutError" if trouble[0] == TIMED_OUT else "ProcessEnded"
                 verdict.outputs = [_error(name, trouble[1])]
-        cell.outputs = [NotebookNode(output) for output in verdict.outputs]
+        cell.outputs = [NotebookNode(output) for output in verdict.outputs]  # type: ignore[no-untyped-call]
         cell.execution_count = None
-        record = {"laws": verdict.laws}
+        record: dict[str, Any] = {"laws": verdict.laws}
         if trouble is not None and (verdict.points is None or verdict.points < float(marks["points"])):
             record |= {"status": trouble[0], "trouble": trouble[1]}
         cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), **record}
@@ -167,7 +168,7 @@ class Exam:
     def _blame(self, index: int, ended: Ended) -> None:
         self._guilty[index] = ended
         name = "CellTimeoutError" if ended.status == TIMED_OUT else "ProcessEnded"
-        self._cells[index].outputs = [NotebookNode(_error(name, ended.reason))]
+        self._cells[index].outputs = [NotebookNode(_error(name, ended.reason))]  # type: ignore[no-untyped-call]
         self._leave()
 
     def _who_broke(self, grade_id: str) -> tuple[str, str] | None:

@@ -35,7 +35,7 @@ class NotWritten(CallFailed, NotImplementedError):
 
 
 class RemoteCandidate(Candidate):
-    """The student's function `name` in a sandbox. `trouble` says what ended the sandbox, or that a call was too slow."""
+    """The student's function `name` in a sandbox. `trouble`: what ended the sandbox, or that a call was too slow."""
 
     def __init__(
         self,
@@ -46,13 +46,14 @@ class RemoteCandidate(Candidate):
         limits: dict[str, float] | None = None,
         seed: str = "",
     ) -> None:
-        """`seed` is the class's (see `Settings`). `apart` makes another session like this one, for calls that take a correct function along: no other exercise
-        may meet that function."""
+        """`seed` is the class's (see `Settings`). `apart` makes another session like this one, for calls that take a
+        correct function along: no other exercise may meet that function."""
         self._session, self.__name__ = session, name
-        self._apart, self._own_session = apart, None
+        self._apart = apart
+        self._own_session: Session | None = None
         self.reseeded: set[str] = set()
         self.switched: set[str] = set()
-        self.printed = ""
+        self._printed = ""
         self._class_seed = seed
         self._seeds = CallSeeds(derived(seed, name) if seed else fresh())
         self.trouble: tuple[str, str] | None = None
@@ -66,6 +67,10 @@ class RemoteCandidate(Candidate):
         answer = self._ask({"do": "open", "name": self.__name__})[0]
         if answer.get("compiled") is True:
             self._left = self._per_call = self._limits.compiling + self._grace
+
+    @property
+    def printed(self) -> str:
+        return self._printed
 
     def check_seed(self, exercise: str) -> int | None:
         return derived(self._class_seed, exercise) if self._class_seed else None
@@ -83,17 +88,17 @@ class RemoteCandidate(Candidate):
         if self._own_session is not None:
             self._own_session.close()
 
-    def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
+    def __call__(self, *args: Any, replacing: dict[str, Callable[..., Any]] | None = None) -> Any:
         if replacing and self._apart is not None and self._own_session is None:
-            self._move()
+            self._move(self._apart)
         if not self._open:
             self.open()
         return self._call(None, args, replacing or {})
 
-    def _move(self) -> None:
+    def _move(self, apart: Callable[[], Session]) -> None:
         """Go on in a session of one's own."""
         try:
-            self._session = self._own_session = self._apart()
+            self._session = self._own_session = apart()
         except Ended as ended:
             self.trouble = ended.status, ended.reason
             raise CallFailed("raised", ended.reason) from None
@@ -106,7 +111,7 @@ class RemoteCandidate(Candidate):
             return [None] * len(inputs)
         return list(torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
 
-    def _call(self, handle: int | None, args: Sequence[Any], replacing: dict[str, Callable]) -> Any:
+    def _call(self, handle: int | None, args: Sequence[Any], replacing: dict[str, Callable[..., Any]]) -> Any:
         outgoing = Outgoing()
         specs = [outgoing.spec(value) for value in args]
         table, body = outgoing.packer.finish()
@@ -130,7 +135,7 @@ class RemoteCandidate(Candidate):
         except (Garbled, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             self.nonsense(error)
 
-    def _value(self, spec: Any, tensors: list[torch.Tensor], table: list[dict], sent: Packer) -> Any:
+    def _value(self, spec: Any, tensors: list[torch.Tensor], table: list[dict[str, Any]], sent: Packer) -> Any:
         """The result with its graph."""
         places: list[int] = []
         shape = _read(spec, tensors, places, self)
@@ -172,7 +177,7 @@ class RemoteCandidate(Candidate):
             grads = answer["grads"]
             if len(grads) != len(wanted):
                 raise Garbled("another number of gradients than asked for")
-            return {number: None if grad is None else tensors[grad] for number, grad in zip(wanted, grads)}
+            return {number: None if grad is None else tensors[grad] for number, grad in zip(wanted, grads, strict=True)}
         except (Garbled, KeyError, TypeError, ValueError, IndexError) as error:
             self.nonsense(error)
 
@@ -217,7 +222,7 @@ class RemoteCandidate(Candidate):
     def _note(self, answer: dict[str, Any]) -> None:
         self.reseeded |= {str(name)[:40] for name in answer.get("reseeded") or []}
         self.switched |= {str(name)[:40] for name in answer.get("switched") or []}
-        self.printed = str(answer.get("printed") or "")[:_LONGEST_TEXT]
+        self._printed = str(answer.get("printed") or "")[:_LONGEST_TEXT]
         failed = answer.get("failed")
         if failed and failed[0] == "too slow" and self.trouble is None:
             self.trouble = "timed_out", str(failed[1])[:_LONGEST_TEXT]
@@ -297,14 +302,14 @@ class _Remote(torch.autograd.Function):
         return results
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: torch.Tensor | None) -> tuple:
+    def backward(ctx: Any, *cotangents: torch.Tensor | None) -> tuple[Any, ...]:
         link = ctx.link
         given = [
             (index, value)
             for index, value in enumerate(cotangents)
             if value is not None and index in link.differentiable
         ]
-        asked = [number for number, needed in zip(link.wanted, ctx.needs_input_grad[3:]) if needed]
+        asked = [number for number, needed in zip(link.wanted, ctx.needs_input_grad[3:], strict=True) if needed]
         found = link.candidate.ask_gradients(link, given, asked) if given and asked else {}
         return None, None, None, *[found.get(number) for number in link.wanted]
 
@@ -349,6 +354,6 @@ def _failure(failed: Any) -> CallFailed:
     return NotWritten("stub", message) if kind == "stub" else CallFailed(kind, message)
 
 
-def _as_source(name: str, function: Callable) -> list[str]:
+def _as_source(name: str, function: Callable[..., Any]) -> list[str]:
     """A trusted function as text, to take the place of the student's inside."""
     return [name, function.__name__, textwrap.dedent(inspect.getsource(function))]

@@ -12,7 +12,7 @@ RECORD = "course"  # key in the metadata of a graded notebook and of its graded 
 
 @dataclass(frozen=True)
 class Settings:
-    """How long and how large. `call_limits` override course_utils.checks.engine.candidate.LIMITS by name; `grace` is how
+    """How long and how large. `call_limits` override those of checks.engine.candidate by name; `grace` is how
     much later a call is ended from outside that does not end by itself. `seed` is the class's, from which everything
     random follows; empty: every examination is random anew."""
 

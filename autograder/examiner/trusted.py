@@ -110,9 +110,13 @@ def needed_names(source: str) -> list[str]:
 
 def _run(source: str, names: dict[str, Any]) -> Any:
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, "<test cell>", "exec"), names)
+        return None
+    tree.body.pop()
     exec(compile(tree, "<test cell>", "exec"), names)
-    return eval(compile(ast.Expression(last.value), "<test cell>", "eval"), names) if last else None
+    return eval(compile(ast.Expression(last.value), "<test cell>", "eval"), names)
 
 
 def _error_output(error: BaseException, name: str = "") -> dict[str, Any]:

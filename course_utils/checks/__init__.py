@@ -25,7 +25,8 @@ class _Checks(Mapping[str, Check]):
     def __getitem__(self, exercise: str) -> Check:
         if exercise not in self._names:
             raise KeyError(exercise)
-        return import_module(f"{__name__}.exercises.{exercise}").CHECK
+        check: Check = import_module(f"{__name__}.exercises.{exercise}").CHECK
+        return check
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -31,7 +31,7 @@ class Agent:
         self._channel, self._interpreter = channel, interpreter
         self._candidates: dict[str, seam.LocalCandidate] = {}
         self._handles: dict[int, ModuleHandle] = {}
-        self._calls: dict[int, tuple[list, list, seam.LocalCandidate]] = {}
+        self._calls: dict[int, tuple[list[torch.Tensor], list[torch.Tensor], seam.LocalCandidate]] = {}
         self._order: deque[int] = deque()
         self._tasks = {name[4:]: getattr(self, name) for name in dir(Agent) if name.startswith("_do_")}
 
@@ -57,7 +57,7 @@ class Agent:
 
     # ------------------------------------------------------------------------------------------------- notebook
 
-    def _do_set_up(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_set_up(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         """Put the submission's own files in place."""
         for name, spec in header["files"]:
             os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
@@ -68,15 +68,15 @@ class Agent:
         seed_generators(header["seed"])
         return {}
 
-    def _do_cell(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_cell(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         return self._interpreter.run(header["source"])
 
-    def _do_find(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_find(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         return {"there": header["name"] in self._interpreter.user_ns}
 
     # ---------------------------------------------------------------------------------------------------- calls
 
-    def _do_open(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_open(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         candidate = seam.LocalCandidate(self._interpreter.user_ns[header["name"]])
         self._candidates[header["name"]] = candidate
         candidate.open()
@@ -84,21 +84,22 @@ class Agent:
             "compiled": bool(getattr(seam, "_is_compiled", lambda f: False)(self._interpreter.user_ns[header["name"]]))
         }
 
-    def _do_close(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_close(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         self._candidates.pop(header["name"]).close()
         self._calls.clear()
         self._handles.clear()
         return {}
 
-    def _do_call(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_call(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         candidate = self._candidates[header["name"]]
         arguments = Incoming(header, tensors, self._handles)
         candidate.next_seed = header["seed"]
-        target = candidate if header["handle"] is None else self._handles[header["handle"]]
-        options = {} if header["handle"] is not None else {"replacing": _functions(header["replacing"])}
         answer: dict[str, Any] = {"failed": None, "value": None}
         try:
-            value = target(*arguments.values, **options)
+            if header["handle"] is None:
+                value = candidate(*arguments.values, replacing=_functions(header["replacing"]))
+            else:
+                value = self._handles[header["handle"]](*arguments.values)
             outputs: list[torch.Tensor] = []
             answer["value"] = self._spec(value, packer, outputs)
             self._keep(header["id"], outputs, arguments.leaves, candidate)
@@ -107,7 +108,7 @@ class Agent:
         answer["effects"] = arguments.effects(packer)
         return {**answer, **_behaviour(candidate)}
 
-    def _do_gradients(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_gradients(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         """Vector-Jacobian products of the outputs of an earlier call."""
         outputs, leaves, candidate = self._calls[header["call"]]
         pairs = [(outputs[index], tensors[number]) for index, number in header["cotangents"]]
@@ -124,7 +125,7 @@ class Agent:
             **_behaviour(candidate),
         }
 
-    def _do_module(self, header: dict, tensors: list, packer: Packer) -> dict:
+    def _do_module(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         """A question about a module that the student's function has returned."""
         handle, question = self._handles[header["handle"]], header["question"]
         self._candidates[header["name"]].next_seed = header["seed"]
@@ -142,7 +143,7 @@ class Agent:
         value = getattr(handle, question)(*[unpack(spec, tensors) for spec in header["args"]])
         return {"value": pack(_detached(value), packer)}
 
-    def _spec(self, value: Any, packer: Packer, outputs: list[torch.Tensor]) -> list:
+    def _spec(self, value: Any, packer: Packer, outputs: list[torch.Tensor]) -> list[Any]:
         if isinstance(value, torch.Tensor):
             outputs.append(value)
             return ["output", packer.tensor(value)]
@@ -160,14 +161,16 @@ class Agent:
             return ["unusable", value.words]
         return pack(value, packer)
 
-    def _keep(self, number: int, outputs: list, leaves: list, candidate: seam.LocalCandidate) -> None:
+    def _keep(
+        self, number: int, outputs: list[torch.Tensor], leaves: list[torch.Tensor], candidate: seam.LocalCandidate
+    ) -> None:
         self._calls[number] = (outputs, leaves, candidate)
         self._order.append(number)
         while len(self._order) > _KEPT_CALLS:
             self._calls.pop(self._order.popleft(), None)
 
 
-def _functions(sources: list) -> dict[str, Any]:
+def _functions(sources: list[list[str]]) -> dict[str, Any]:
     """Functions that take the place of the student's, from the text that the examiner sent."""
     found = {}
     for name, function, source in sources:

@@ -39,7 +39,9 @@ class Outputs:
         else:
             self.items.append({"output_type": "stream", "name": name, "text": [kept]})
 
-    def show(self, kind: str, data: dict, metadata: dict, name: str | None = None, **more: Any) -> None:
+    def show(
+        self, kind: str, data: dict[str, Any], metadata: dict[str, Any], name: str | None = None, **more: Any
+    ) -> None:
         size = len(json.dumps(data, default=str))
         if size > self._left:
             return self.stream("stdout", _CUT)
@@ -50,7 +52,7 @@ class Outputs:
             self._shown[name] = record
         self.items.append(record)
 
-    def update(self, name: str, data: dict, metadata: dict) -> None:
+    def update(self, name: str | None, data: dict[str, Any], metadata: dict[str, Any]) -> None:
         size = len(json.dumps(data, default=str))
         if name in self._shown and size <= self._left:
             self._left -= size
@@ -89,7 +91,18 @@ class _Stream(io.TextIOBase):
 
 
 class _Publisher(DisplayPublisher):
-    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs) -> None:
+    shell: Interpreter
+
+    def publish(
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        source: str | None = None,
+        *,
+        transient: dict[str, Any] | None = None,
+        update: bool = False,
+        **kwargs: Any,
+    ) -> None:
         name = (transient or {}).get("display_id")
         if update:
             self.shell.outputs.update(name, _as_text(data), metadata or {})
@@ -101,13 +114,15 @@ class _Publisher(DisplayPublisher):
 
 
 class _Hook(DisplayHook):
+    shell: Interpreter
+
     def start_displayhook(self) -> None:
         pass
 
     def write_output_prompt(self) -> None:
         pass
 
-    def write_format_data(self, format_dict, md_dict=None) -> None:
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
         self.shell.outputs.show(
             "execute_result", _as_text(format_dict), md_dict or {}, execution_count=self.shell.execution_count
         )
@@ -121,7 +136,7 @@ class Interpreter(InteractiveShell):
 
     def __init__(self, **kwargs: Any) -> None:
         self.outputs = Outputs()
-        super().__init__(displayhook_class=_Hook, display_pub_class=_Publisher, **kwargs)
+        super().__init__(displayhook_class=_Hook, display_pub_class=_Publisher, **kwargs)  # type: ignore[no-untyped-call]
         self.kernel = SimpleNamespace(shell=self)  # by which code knows that it runs in a notebook
 
     def run(self, source: str) -> dict[str, Any]:
@@ -130,12 +145,12 @@ class Interpreter(InteractiveShell):
         streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = _Stream("stdout", self), _Stream("stderr", self)
         try:
-            result = self.run_cell(source, store_history=True)
+            result = self.run_cell(source, store_history=True)  # type: ignore[no-untyped-call]
         finally:
             sys.stdout, sys.stderr = streams
         return {"outputs": self.outputs.finish(), "count": self.execution_count - 1, "failed": not result.success}
 
-    def _showtraceback(self, etype, evalue, stb) -> None:
+    def _showtraceback(self, etype: type[BaseException], evalue: BaseException, stb: list[str]) -> None:
         try:
             message = str(evalue)
         except BaseException:
@@ -149,7 +164,7 @@ class Interpreter(InteractiveShell):
             }
         )
 
-    def enable_gui(self, gui=None) -> None:
+    def enable_gui(self, gui: str | None = None) -> None:
         pass
 
     def ask_exit(self) -> None:
@@ -180,16 +195,16 @@ def new_interpreter() -> Interpreter:
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
-    HistoryManager.enabled = False
+    HistoryManager.enabled = False  # type: ignore[assignment]  # a trait takes its plain value
     interpreter = Interpreter.instance(config=config)
     try:
-        interpreter.enable_matplotlib("inline")
+        interpreter.enable_matplotlib("inline")  # type: ignore[no-untyped-call]
     except ImportError:
         pass
     return interpreter
 
 
-def _as_text(data: dict) -> dict[str, Any]:
+def _as_text(data: dict[str, Any]) -> dict[str, Any]:
     """A MIME bundle that JSON can hold."""
     import base64
 

@@ -40,11 +40,11 @@ def _serve(shell: Any, arguments: list[str]) -> None:
 
     type(shell).clear_instance()  # there is one shell in a process, and a kernel brings its own
     sys.argv = ["ipykernel_launcher", *arguments]
-    sys.stdin = open(os.devnull)
+    sys.stdin = open(os.devnull)  # noqa: SIM115 (as long as the process lives)
     app = IPKernelApp.instance()
-    app.initialize(arguments)
+    app.initialize(arguments)  # type: ignore[no-untyped-call]
     _draw_in(app.shell)
-    app.start()
+    app.start()  # type: ignore[no-untyped-call]
 
 
 def _draw_in(shell: Any) -> None:
@@ -62,7 +62,7 @@ def _draw_in(shell: Any) -> None:
     shell.enable_matplotlib("inline")
 
 
-def _go_to(folder: str, files: list[list], body: bytes) -> None:
+def _go_to(folder: str, files: list[list[Any]], body: bytes) -> None:
     """Work in a folder of the same name as the notebook's, with a copy of the files beside it."""
     os.makedirs(folder, exist_ok=True)
     os.chdir(folder)

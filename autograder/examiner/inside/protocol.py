@@ -1,4 +1,4 @@
-"""What passes between examiner and sandbox: JSON for structure, raw bytes for tensors; never pickles, never code to run.
+"""What passes between examiner and sandbox: JSON for structure, raw bytes for tensors; never pickles, never code.
 
 A message is a header (JSON) and a body (the bytes of its tensors). Whoever reads believes nothing: lengths are capped
 before anything is read, and every tensor's kind, shape and number of bytes must agree.
@@ -185,7 +185,7 @@ def unpack_tensors(table: Any, body: bytes) -> list[torch.Tensor]:
     return values
 
 
-def pack(value: Any, packer: Packer) -> list:
+def pack(value: Any, packer: Packer) -> list[Any]:
     """Plain data as JSON; tensors by number. Raises TypeError for anything else."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return ["v", value]

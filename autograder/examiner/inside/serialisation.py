@@ -28,10 +28,10 @@ class Outgoing:
         self.packer = Packer()
         self.modules: list[nn.Module] = []
         self.optimisers: list[torch.optim.Optimizer] = []
-        self._module_records: list[dict | None] = []
-        self._optimiser_records: list[dict] = []
+        self._module_records: list[dict[str, Any] | None] = []
+        self._optimiser_records: list[dict[str, Any]] = []
 
-    def spec(self, value: Any) -> list:
+    def spec(self, value: Any) -> list[Any]:
         """How `value` travels; lists, tuples and dicts may hold modules as well."""
         if isinstance(value, nn.Module):
             return ["module", self._module(value)]
@@ -44,7 +44,7 @@ class Outgoing:
         handle = getattr(value, "handle_number", None)
         return pack(value, self.packer) if handle is None else ["handle", handle]
 
-    def records(self) -> dict[str, list]:
+    def records(self) -> dict[str, list[Any]]:
         return {"modules": self._module_records, "optimisers": self._optimiser_records}
 
     def _module(self, module: nn.Module) -> int:
@@ -111,8 +111,8 @@ class Incoming:
     def __init__(self, header: dict[str, Any], tensors: list[torch.Tensor], handles: dict[int, Any]) -> None:
         self._handles = handles
         self.leaves: list[torch.Tensor] = tensors  # what gradients are asked for
-        self.tensors = [_with_flags(value, entry) for value, entry in zip(tensors, header["tensors"])]
-        for value, entry in zip(self.leaves, header["tensors"]):
+        self.tensors = [_with_flags(value, entry) for value, entry in zip(tensors, header["tensors"], strict=True)]
+        for value, entry in zip(self.leaves, header["tensors"], strict=True):
             if entry["grad"] is not None:
                 value.grad = tensors[entry["grad"]]
         self._is_parameter = {index for record in header["modules"] for _, index in record["parameters"]}
@@ -122,7 +122,7 @@ class Incoming:
             parameter.grad = self.leaves[index].grad
             self.leaves[index] = self.tensors[index] = parameter
         self.modules = [_new_module(record) for record in header["modules"]]
-        for module, record in zip(self.modules, header["modules"]):
+        for module, record in zip(self.modules, header["modules"], strict=True):
             self._furnish(module, record)
         self.optimisers = [_new_optimiser(record, self.tensors) for record in header["optimisers"]]
         self._records = header["modules"]
@@ -131,7 +131,7 @@ class Incoming:
         self._grads_before = [None if value.grad is None else raw(value.grad) for value in self.leaves]
         self._flags_before = [value.requires_grad for value in self.leaves]
 
-    def value(self, spec: list) -> Any:
+    def value(self, spec: list[Any]) -> Any:
         kind, content = spec
         if kind == "module":
             return self.modules[content]
@@ -146,16 +146,16 @@ class Incoming:
             return {key: self.value(item) for key, item in content}
         return unpack(spec, self.tensors)
 
-    def effects(self, packer: Packer) -> dict[str, list]:
+    def effects(self, packer: Packer) -> dict[str, list[Any]]:
         """What is no longer as it came."""
         changed = []
-        for index, (value, leaf) in enumerate(zip(self.tensors, self.leaves)):
+        for index, (value, leaf) in enumerate(zip(self.tensors, self.leaves, strict=True)):
             change: dict[str, Any] = {}
             if raw(value) != self._before[index]:
                 change["value"] = packer.tensor(value.detach())
             grad = None if leaf.grad is None else raw(leaf.grad)
             if grad != self._grads_before[index]:
-                change["grad"] = None if grad is None else packer.tensor(leaf.grad.detach())
+                change["grad"] = None if leaf.grad is None else packer.tensor(leaf.grad.detach())
             if value is not leaf and value.grad_fn is None:
                 change["detached"] = True
             if leaf.requires_grad != self._flags_before[index]:
@@ -166,7 +166,7 @@ class Incoming:
             "tensors": changed,
             "modules": [
                 [index, self._module_effects(module, record, packer)]
-                for index, (module, record) in enumerate(zip(self.modules, self._records))
+                for index, (module, record) in enumerate(zip(self.modules, self._records, strict=True))
             ],
             "optimisers": [
                 [index, optimiser_state(optimiser, packer, self.tensors)]
@@ -174,7 +174,7 @@ class Incoming:
             ],
         }
 
-    def _module_effects(self, module: nn.Module, record: dict, packer: Packer) -> dict[str, Any]:
+    def _module_effects(self, module: nn.Module, record: dict[str, Any], packer: Packer) -> dict[str, Any]:
         replaced = [
             [name, packer.tensor(value.detach())]
             for name, index, *_ in record["parameters"] + record["buffers"]
@@ -184,7 +184,7 @@ class Incoming:
         ]
         return {"training": bool(module.training), "replaced": replaced}
 
-    def _furnish(self, module: nn.Module, record: dict) -> None:
+    def _furnish(self, module: nn.Module, record: dict[str, Any]) -> None:
         module.training = record["training"]
         module.__dict__.update({name: unpack(spec, self.tensors) for name, spec in record["settings"]})
         for name, index in record["parameters"]:
@@ -195,7 +195,9 @@ class Incoming:
             module.add_module(name, None if index is None else self.modules[index])
 
 
-def optimiser_state(optimiser: torch.optim.Optimizer, packer: Packer, table: list[torch.Tensor] | None = None) -> dict:
+def optimiser_state(
+    optimiser: torch.optim.Optimizer, packer: Packer, table: list[torch.Tensor] | None = None
+) -> dict[str, Any]:
     """Groups and state; parameters by their number in `table` (default: they are packed as well)."""
 
     def number(parameter: torch.Tensor) -> int:
@@ -223,10 +225,13 @@ def optimiser_state(optimiser: torch.optim.Optimizer, packer: Packer, table: lis
 
 
 def restore_state(
-    optimiser: torch.optim.Optimizer, record: dict, parameters: list[torch.Tensor], tensors: list[torch.Tensor]
+    optimiser: torch.optim.Optimizer,
+    record: dict[str, Any],
+    parameters: list[torch.Tensor],
+    tensors: list[torch.Tensor],
 ) -> None:
     """Give an optimiser the settings and the state of a record; what concerns unknown parameters is left out."""
-    for group, known in zip(optimiser.param_groups, record["groups"]):
+    for group, known in zip(optimiser.param_groups, record["groups"], strict=False):
         for key, spec in known["settings"]:
             if key in group:
                 group[key] = unpack(spec, tensors)
@@ -243,7 +248,7 @@ def _class_of(thing: Any) -> dict[str, str]:
     return {"class": kind.__name__, "source": textwrap.dedent(inspect.getsource(kind))}
 
 
-def _find_class(record: dict) -> type:
+def _find_class(record: dict[str, Any]) -> Any:
     if "source" in record:
         names: dict[str, Any] = {
             "torch": torch,
@@ -258,16 +263,16 @@ def _find_class(record: dict) -> type:
     return getattr(importlib.import_module(module), name)
 
 
-def _new_module(record: dict) -> nn.Module:
+def _new_module(record: dict[str, Any]) -> nn.Module:
     kind = _find_class(record)
-    module = kind.__new__(kind)
+    module: nn.Module = kind.__new__(kind)
     nn.Module.__init__(module)
     return module
 
 
-def _new_optimiser(record: dict, tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
+def _new_optimiser(record: dict[str, Any], tensors: list[torch.Tensor]) -> torch.optim.Optimizer:
     kind = _find_class(record)
-    optimiser = kind.__new__(kind)
+    optimiser: torch.optim.Optimizer = kind.__new__(kind)
     groups = [
         {
             "params": [tensors[index] for index in group["parameters"]],
@@ -280,7 +285,7 @@ def _new_optimiser(record: dict, tensors: list[torch.Tensor]) -> torch.optim.Opt
     return optimiser
 
 
-def _with_flags(value: torch.Tensor, entry: dict) -> torch.Tensor:
+def _with_flags(value: torch.Tensor, entry: dict[str, Any]) -> torch.Tensor:
     """As it was outside: a leaf, or the result of something, on which operations in place are allowed."""
     if entry["requires_grad"] and value.is_floating_point():
         value.requires_grad_()
@@ -288,7 +293,7 @@ def _with_flags(value: torch.Tensor, entry: dict) -> torch.Tensor:
     return value
 
 
-def _change(original: torch.Tensor, change: dict, tensors: list[torch.Tensor]) -> None:
+def _change(original: torch.Tensor, change: dict[str, Any], tensors: list[torch.Tensor]) -> None:
     if "value" in change:
         value = tensors[_index(change["value"])]
         if value.shape == original.shape:
@@ -304,7 +309,7 @@ def _change(original: torch.Tensor, change: dict, tensors: list[torch.Tensor]) -
         original.requires_grad_(bool(change["requires_grad"]))
 
 
-def _change_module(module: nn.Module, change: dict, tensors: list[torch.Tensor]) -> None:
+def _change_module(module: nn.Module, change: dict[str, Any], tensors: list[torch.Tensor]) -> None:
     module.training = bool(change["training"])
     for name, index in change["replaced"]:
         current = module._parameters.get(name, module._buffers.get(name))

@@ -44,7 +44,11 @@ class Candidate(ABC):
 
     reseeded: set[str]  # names of global generators that a call has reseeded ("torch", "numpy", "random")
     switched: set[str]  # global switches of torch that a call has left changed
-    printed: str  # the first lines that were printed
+
+    @property
+    @abstractmethod
+    def printed(self) -> str:
+        """The first lines that were printed."""
 
     def check_seed(self, exercise: str) -> int | None:
         """The seed of a check of this exercise, where it is not for the check to draw one."""
@@ -55,7 +59,7 @@ class Candidate(ABC):
         """Called before each law: what its calls find in the global generators derives from `seed`."""
 
     @abstractmethod
-    def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
+    def __call__(self, *args: Any, replacing: dict[str, Callable[..., Any]] | None = None) -> Any:
         """Call the student's function; functions named in `replacing` take the place of those it knows by that name.
 
         Raises CallFailed when it does not return.
@@ -109,7 +113,7 @@ class LocalCandidate(Candidate):
     def devices(self) -> list[torch.device]:
         return [torch.device("cuda")] if torch.cuda.is_available() else []
 
-    def __call__(self, *args: Any, replacing: dict[str, Callable] | None = None) -> Any:
+    def __call__(self, *args: Any, replacing: dict[str, Callable[..., Any]] | None = None) -> Any:
         if not callable(self._function):
             raise CallFailed("not callable", f"{describe(to_plain(self._function, None))} instead of a function")
         with replaced(self._function, replacing or {}):

@@ -45,14 +45,12 @@ def _message(error: BaseException) -> str:
 
 def _student_frames(tb: TracebackType | None) -> list[tuple[FrameType, int, bool]]:
     """(frame, line number, is it where the error was raised?) of the frames that are the student's own."""
-    found = []
-    for frame, number in traceback.walk_tb(tb):
-        if _is_students(frame.f_code.co_filename):
-            found.append([frame, number, False])
-    if found and tb is not None:
-        last = [frame for frame, _ in traceback.walk_tb(tb)][-1]
-        found[-1][2] = found[-1][0] is last
-    return [tuple(entry) for entry in found]
+    frames = list(traceback.walk_tb(tb))
+    return [
+        (frame, number, place == len(frames))
+        for place, (frame, number) in enumerate(frames, 1)
+        if _is_students(frame.f_code.co_filename)
+    ]
 
 
 def _is_students(filename: str) -> bool:

@@ -107,13 +107,14 @@ class ModuleHandle:
             output = self._module(x)
             if not output.requires_grad or not wanted:
                 return [None] * len(list(self._module.parameters()))
-            found = dict(zip(map(id, wanted), torch.autograd.grad(output, wanted, cotangent, allow_unused=True)))
+            grads = torch.autograd.grad(output, wanted, cotangent, allow_unused=True)
+            found = dict(zip(map(id, wanted), grads, strict=True))
             return [found.get(id(p)) for p in self._module.parameters()]
 
         return list(self._guarded(job))
 
     def _parameters(self) -> list[torch.Tensor]:
-        found = list(self._module.parameters())
+        found: list[torch.Tensor] = list(self._module.parameters())
         if any(nn.parameter.is_lazy(p) for p in found):
             raise CallFailed(
                 "raised",
@@ -191,4 +192,4 @@ def describe(value: Any) -> str:
         return f"{len(value)} values (" + ", ".join(describe(item) for item in value[:4]) + ")"
     if isinstance(value, (int, float)):
         return f"the Python number {value:.6g}"
-    return value.short()
+    return str(value.short())

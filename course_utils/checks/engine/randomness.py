@@ -7,6 +7,7 @@ most exp(-22) = 2.8e-10 for genuine noise, so that the dozens of events in a che
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -68,7 +69,7 @@ def normal_cdf(e: torch.Tensor) -> torch.Tensor:
     return 0.5 * (1 + torch.erf(e / _SQRT2))
 
 
-def kolmogorov_distance(e: torch.Tensor, cdf=normal_cdf) -> float:
+def kolmogorov_distance(e: torch.Tensor, cdf: Callable[[torch.Tensor], torch.Tensor] = normal_cdf) -> float:
     """Largest difference between the empirical distribution of `e` and `cdf`."""
     ordered = torch.sort(e.flatten()).values
     n = ordered.numel()

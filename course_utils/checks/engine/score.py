@@ -57,7 +57,7 @@ class LawResult:
         }
 
 
-def validate_points(points: object) -> float | int:
+def validate_points(points: Any) -> float | int:
     """Return `points` when it is a finite number of at least 0; otherwise raise ValueError saying so."""
     numeric = isinstance(points, Real) and not isinstance(points, bool)
     if not numeric or not 0 <= points <= _MOST:  # false for nan as well
@@ -121,7 +121,7 @@ class Score:
         return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
 
     def __float__(self) -> float:
-        return self.earned
+        return float(self._earned)
 
     def __str__(self) -> str:
         from .render import as_text

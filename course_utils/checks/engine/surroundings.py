@@ -22,7 +22,7 @@ _MOST_LINES, _MOST_CHARACTERS = 10, 2000
 def seed_generators(seed: int) -> None:
     """Put the global generators into the state that follows from `seed`."""
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -38,7 +38,7 @@ class GlobalState:
         self._after: dict[str, int] = {}
 
     def save(self) -> None:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
         self._saved = (torch.get_rng_state(), np.random.get_state(), random.getstate(), cuda)
 
     def restore(self) -> None:
@@ -59,11 +59,13 @@ class GlobalState:
     def end(self) -> set[str]:
         """After a call: the generators that the call has reseeded.
 
-        A law makes modules with torch's global generator, which goes on as if there had been no call. torch remembers the seed it was given. For the other two: calls start from different states, so two calls
-        can only end in the same state when both set it.
+        torch remembers the seed it was given. For the other two: calls start from different states, so two calls can
+        only end in the same state when both set it. A law makes modules with torch's global generator, which goes on
+        as if there had been no call.
         """
         found = {"torch"} if torch.default_generator.initial_seed() != self._seed else set()
-        ends = {"numpy": hash(np.random.get_state()[1].tobytes()), "random": hash(random.getstate())}
+        of_numpy: Any = np.random.get_state()
+        ends = {"numpy": hash(of_numpy[1].tobytes()), "random": hash(random.getstate())}
         found |= {name for name, end in ends.items() if self._after.get(name) == end}
         self._after = ends
         if self._of_law is not None:
@@ -111,7 +113,7 @@ class Printed(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def replaced(function: Any, by_name: dict[str, Callable]) -> Iterator[None]:
+def replaced(function: Any, by_name: dict[str, Callable[..., Any]]) -> Iterator[None]:
     """While open, `function` finds the given functions under these names, whether or not it knew the names before."""
     undo: list[Callable[[], None]] = []
     try:
@@ -128,7 +130,8 @@ def replaced(function: Any, by_name: dict[str, Callable]) -> Iterator[None]:
 
 def _functions_within(thing: Any) -> list[FunctionType]:
     """The Python functions that calling `thing` runs first: through methods, partials, decorators and compilation."""
-    found, waiting, seen = [], [thing], set()
+    found: list[FunctionType] = []
+    waiting, seen = [thing], set[int]()
     while waiting and len(seen) < 50:
         item = waiting.pop()
         if id(item) in seen:
@@ -160,7 +163,7 @@ def _is_function_cell(cell: Any) -> bool:
         return False
 
 
-def _replace_global(function: FunctionType, name: str, value: Callable) -> Callable[[], None]:
+def _replace_global(function: FunctionType, name: str, value: Callable[..., Any]) -> Callable[[], None]:
     names = function.__globals__
     if name not in names:
         names[name] = value
@@ -170,8 +173,8 @@ def _replace_global(function: FunctionType, name: str, value: Callable) -> Calla
     return lambda: names.__setitem__(name, before)
 
 
-def _replace_cell(function: FunctionType, name: str, value: Callable) -> Callable[[], None]:
-    cell = function.__closure__[function.__code__.co_freevars.index(name)]
+def _replace_cell(function: FunctionType, name: str, value: Callable[..., Any]) -> Callable[[], None]:
+    cell = (function.__closure__ or ())[function.__code__.co_freevars.index(name)]
     try:
         before = cell.cell_contents
     except ValueError:

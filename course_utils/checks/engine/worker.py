@@ -63,8 +63,8 @@ class Worker:
 class _Thread(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="check", daemon=True)
-        self.jobs: queue.SimpleQueue = queue.SimpleQueue()
-        self.results: queue.SimpleQueue = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def run(self) -> None:
         try:
@@ -74,6 +74,7 @@ class _Thread(threading.Thread):
 
     def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
+            outcome: tuple[Any, BaseException | None]
             try:
                 outcome = (job(), None)
             except BaseException as error:
