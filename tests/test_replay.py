@@ -23,7 +23,7 @@ from autograder.release import release_units
 from autograder.replay import replay
 from course_utils import check
 from course_utils.checks.engine.law import Check
-from course_utils.checks.engine.score import SCORE_MIME, LawResult, Score
+from course_utils.checks.engine.score import MIME, LawResult, Score
 from course_utils.checks.engine.verdict import Broken
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
@@ -158,11 +158,11 @@ def test_outputs_show_the_seeds_of_broken_laws_alone():
     data, _ = DisplayFormatter().format(Score("exercise", 3, laws))
     assert get_partial_grade({"data": data}, 3.0) == 1.5
     assert "law b, seed 23" in data["text/html"] and "17" not in data["text/html"]
-    assert [law.get("seed") for law in data[SCORE_MIME]["laws"]] == [None, 23]
+    assert [law.get("seed") for law in data[MIME]["laws"]] == [None, 23]
     assert "(law b, seed 23)" in str(Score("exercise", 3, laws)) and "17" not in str(Score("exercise", 3, laws))
-    assert json.loads(json.dumps(data[SCORE_MIME])) == data[SCORE_MIME]
+    assert json.loads(json.dumps(data[MIME])) == data[MIME]
     solved = [DisplayFormatter().format(Score("exercise", 3, (LawResult("a", 1, True, seed=n),))) for n in (1, 2)]
-    assert solved[0] == solved[1] and SCORE_MIME not in solved[0][0]
+    assert solved[0] == solved[1] and "seed" not in solved[0][0][MIME]["laws"][0]
 
 
 def test_the_seed_of_a_class_is_drawn_once_for_each_unit_and_kept_from_others(tmp_path):

@@ -78,7 +78,7 @@ class TrustedCells:
         verdict.points = points
         data: dict[str, Any] = {"text/plain": repr(value)}
         if isinstance(value, Score):
-            data |= {"text/html": value._repr_html_(), **value._repr_mimebundle_()}
+            data = value._repr_mimebundle_()
             verdict.laws = value.to_dict()["laws"]
         verdict.outputs.append({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None})
 

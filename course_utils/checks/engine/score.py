@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 from numbers import Real
 from typing import Any
 
-SCORE_MIME = "application/vnd.latent-space-course.score+json"  # of a result as data, in a cell's outputs
+MIME = "application/vnd.latent-space-course.score+json"  # of a Score as data, beside its number and its table
 _CENT = Decimal("0.01")
 _MOST = 1e300
 
@@ -134,15 +134,13 @@ class Score:
         return as_html(self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """The data of a result in which a law is broken, beside its text and its table. A law that holds shows no
-        seed, and a result in which all do no data: the stored output of a solved exercise stays comparable."""
-        if self.complete:
-            return {}
+        """The number, the table and the data. A law that holds shows no seed: the stored output of a solved exercise
+        stays comparable."""
         data = self.to_dict()
         for law in data["laws"]:
             if law["passed"]:
                 del law["seed"]
-        return {SCORE_MIME: data}
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), MIME: data}
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data (JSON)."""
