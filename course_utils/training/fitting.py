@@ -102,33 +102,56 @@ def fit(
         Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
     """
     _check_arguments(model, loss_function, images, test_images, epochs, batch_size, lr)
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
-    if name is not None:
-        runs.check_name(name)  # now, not when the training is done
+    _check_options(images.device, precision, cuda_graph, name)
+    run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph)
+    checkpoint = None if checkpoint is None else Path(checkpoint)
+    if checkpoint is not None and checkpoint.exists():
+        run.history = checkpoints.load(checkpoint, loop, run.settings, images.device)
+        if progress:
+            print(f"Going on after epoch {len(run.history)}, from {checkpoint}.", flush=True)
+
+    def at_epoch() -> None:
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, loop, run.settings, run.history, images.device)
+        if on_epoch is not None:
+            on_epoch(run)
+
+    _run(run, loop, test_images, at_epoch, progress, live)
+    return _keep(run, loop, name, unit, label)
+
+
+def _prepare(
+    model: nn.Module,
+    loss_function: LossFunction,
+    images: Tensor,
+    epochs: int,
+    batch_size: int,
+    lr: float,
+    seed: int | None,
+    critic: Critic | None,
+    precision: str,
+    cuda_graph: bool,
+) -> tuple[Run, Loop]:
+    """Networks on the images' device, seeds set, settings written down: ready for the first step."""
     if seed is not None:
         device_module.seed_everything(seed)
-    device = images.device
-    if cuda_graph and device.type != "cuda":
-        raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
-    model.to(device).train()
+    model.to(images.device).train()
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
         "seed": seed,
         "images": len(images),
-        "device": str(device),
+        "device": str(images.device),
         "budget": device_module.budget_name(),
     }
     if critic:
-        critic.module.to(device).train()
+        critic.module.to(images.device).train()
         settings |= {"critic_steps": critic.steps, "critic_lr": critic.lr, "critic_betas": list(critic.betas)}
     if precision != "float32":
         settings["precision"] = precision
     if cuda_graph:
         settings["cuda_graph"] = True
-    run = Run(model, settings=settings)
     loop = Loop(
         model,
         loss_function,
@@ -139,43 +162,39 @@ def fit(
         precision=precision,
         cuda_graph=cuda_graph,
     )
-    checkpoint = None if checkpoint is None else Path(checkpoint)
-    if checkpoint is not None and checkpoint.exists():
-        run.history = checkpoints.load(checkpoint, loop, settings, device)
-        if progress:
-            print(f"Going on after epoch {len(run.history)}, from {checkpoint}.", flush=True)
+    return Run(model, settings=settings), loop
+
+
+def _run(run: Run, loop: Loop, test_images: Tensor | None, at_epoch, progress: bool, live: bool) -> None:
+    """The epochs that are left, in view of the reader if there is ``progress``; the cost is said first."""
+    epochs, last_words = run.settings["epochs"], ""
     ahead = epochs - len(run.history)
     if ahead > 0 and progress:
-        run.estimated_seconds = estimate_seconds(
-            model, loss_function, images, ahead, batch_size, test_images, critic, precision, cuda_graph
-        )
+        run.estimated_seconds = _estimate(loop, ahead, test_images)
         print(
             f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
-            f"on {device_module.describe(device)}.",
+            f"on {device_module.describe(loop.images.device)}.",
             flush=True,
         )
-
-    def at_epoch() -> None:
-        if checkpoint is not None:
-            checkpoints.save(checkpoint, loop, settings, run.history, device)
-        if on_epoch is not None:
-            on_epoch(run)
-
-    view, last_words = View(run.history, epochs, loop.steps), ""
+    view = View(run.history, epochs, loop.steps)
     if progress:
-        shown = images if test_images is None else test_images
-        view = open_view(run.history, epochs, loop.steps, model=model, images=shown, pictures=live)
+        shown = loop.images if test_images is None else test_images
+        view = open_view(run.history, epochs, loop.steps, model=run.model, images=shown, pictures=live)
     try:
-        _train(run, loop, loss_function, test_images, view, at_epoch)
+        _train(run, loop, test_images, view, at_epoch)
         last_words = _last_words(run, epochs) if progress or run.stopped else ""
     finally:
         view.finish(last_words)
-    model.eval()
-    if critic:
-        critic.module.eval()
+
+
+def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str | None) -> Run:
+    """The networks in evaluation mode, and the model under its name, if it has one."""
+    run.model.eval()
+    if loop.critic:
+        loop.critic.module.eval()
     if name is not None:
-        record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
-        runs.save(name, model, runs.about(model, images, label, name) | record, unit)
+        record = {"settings": run.settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
+        runs.save(name, run.model, runs.about(run.model, loop.images, label, name) | record, unit)
     return run
 
 
@@ -202,39 +221,44 @@ def estimate_seconds(
 ) -> float:
     """Seconds that ``fit`` will take here, from a few steps of copies. Nothing that is given is changed, nor the
     random state."""
+    loop = Loop(
+        model,
+        loss_function,
+        images,
+        batch_size=batch_size,
+        lr=1e-3,
+        critic=critic,
+        precision=precision,
+        cuda_graph=cuda_graph,
+    )
+    return _estimate(loop, epochs, test_images)
+
+
+def _estimate(loop: Loop, epochs: int, test_images: Tensor | None) -> float:
+    """Seconds that so many epochs of ``loop`` will take."""
     with device_module.random_state_kept():
-        loop = Loop(
-            model,
-            loss_function,
-            images,
-            batch_size=batch_size,
-            lr=1e-3,
-            critic=critic,
-            precision=precision,
-            on_copies=True,
-            cuda_graph=cuda_graph,
-        )
+        trial, device = loop.on_copies(), loop.images.device
 
         def endless():
             while True:  # epoch after epoch, so that drawing the order of the images is counted too
-                yield from loop.batches()
+                yield from trial.batches()
 
         supply = endless()
         try:
-            for _ in range(loop.settling):
-                loop.step(next(supply))
-            done, began = 0, _clock(images.device)
+            for _ in range(trial.settling):
+                trial.step(next(supply))
+            done, began = 0, _clock(device)
             while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
-                loop.step(next(supply))
+                trial.step(next(supply))
                 done += 1
         finally:
-            loop.rest()
-        step_seconds = (_clock(images.device) - began) / done
+            trial.rest()
+        step_seconds = (_clock(device) - began) / done
         test_seconds = 0.0
         if test_images is not None:
-            began = _clock(images.device)
-            evaluate(loop.model, loss_function, test_images[:1000])
-            test_seconds = (_clock(images.device) - began) * len(test_images) / min(len(test_images), 1000)
+            began = _clock(device)
+            evaluate(trial.model, trial.loss_function, test_images[:1000])
+            test_seconds = (_clock(device) - began) * len(test_images) / min(len(test_images), 1000)
     return epochs * (loop.steps * step_seconds + test_seconds)
 
 
@@ -243,7 +267,7 @@ def _clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _train(run: Run, loop: Loop, loss_function, test_images, view: View, at_epoch) -> None:
+def _train(run: Run, loop: Loop, test_images: Tensor | None, view: View, at_epoch) -> None:
     model, epochs, past = loop.model, run.settings["epochs"], len(run.history)
     before = run.history[-1]["seconds"] if past else 0.0
     check_every = 1 if torch.device(run.settings["device"]).type == "cpu" else CHECK_EVERY_ON_GPU
@@ -263,7 +287,7 @@ def _train(run: Run, loop: Loop, loss_function, test_images, view: View, at_epoc
                 raise NotFinite
             record = _record(epoch, totals, done, began)
             if test_images is not None:
-                test = evaluate(model, loss_function, test_images)
+                test = evaluate(model, loop.loss_function, test_images)
                 record.update({f"test_{key}": value for key, value in test.items()})
             run.history.append(record)
             done = 0
@@ -305,6 +329,15 @@ def _last_words(run: Run, epochs: int) -> str:
 
 def _roughly(seconds: float) -> str:
     return "less than a second" if seconds < 1 else f"about {duration(seconds)}"
+
+
+def _check_options(device: torch.device, precision: str, cuda_graph: bool, name: str | None) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    if name is not None:
+        runs.check_name(name)  # now, not when the training is done
+    if cuda_graph and device.type != "cuda":
+        raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
 
 
 def _check_arguments(model, loss_function, images, test_images, epochs: int, batch_size: int, lr: float) -> None:

@@ -67,8 +67,8 @@ class Loop:
         model, loss_function, critic: as ``training.fit`` takes them.
         images: (N, ...) on the device.
         precision: ``float32``, or ``bfloat16`` for mixed precision (torch.autocast): weights stay float32.
-        on_copies: train copies of model and critic; ``model`` and ``critic.module`` stay as they are.
         cuda_graph: replay the whole step, the critic's steps included, from a CUDA graph.
+        rival: trained in the place of ``critic.module``.
     """
 
     def __init__(
@@ -81,29 +81,36 @@ class Loop:
         lr: float,
         critic: Critic | None = None,
         precision: str = "float32",
-        on_copies: bool = False,
         cuda_graph: bool = False,
+        rival: nn.Module | None = None,
     ) -> None:
-        self.model = copy.deepcopy(model).train() if on_copies else model
+        self.model = model
         self.optimizer = make_optimizer(self.model, lr, capturable=cuda_graph)
         self.steps = max(1, len(images) // batch_size)  # in an epoch
-        self.critic = critic
-        self._loss_function, self._images, self._batch_size = loss_function, images, batch_size
+        self.critic, self.loss_function, self.images = critic, loss_function, images
+        self._options = {"batch_size": batch_size, "critic": critic, "precision": precision, "cuda_graph": cuda_graph}
+        self._batch_size = batch_size
         self._autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
         self._supply: Iterator[Tensor] = iter(())
         self._recorded = RecordedStep(lambda drawn: self._step(drawn[0], iter(drawn[1:]))) if cuda_graph else None
         self.settling = 1 + (WARM_UP if cuda_graph else 0)  # first steps, which cost more than the others
         if critic:
-            self.rival = copy.deepcopy(critic.module).train() if on_copies else critic.module
+            self.rival = critic.module if rival is None else rival
             self.rival_optimizer = make_optimizer(self.rival, critic.lr, critic.betas, capturable=cuda_graph)
             # while the model makes its step; its loss function uses critic.module, also where copies are trained
             self._frozen = [p for p in critic.module.parameters() if p.requires_grad]
 
+    def on_copies(self) -> Loop:
+        """A loop like this one that trains copies, with fresh optimisers: model and critic stay as they are."""
+        rival = copy.deepcopy(self.critic.module).train() if self.critic else None
+        model = copy.deepcopy(self.model).train()
+        return Loop(model, self.loss_function, self.images, lr=1e-3, rival=rival, **self._options)
+
     def batches(self) -> Iterator[Tensor]:
         """The batches of one epoch. The critic's images are drawn anew too, so that an epoch depends on nothing but the
         weights, the optimisers and the state of the random generators at its start."""
-        self._supply = itertools.chain.from_iterable(batches(self._images, self._batch_size) for _ in itertools.count())
-        return batches(self._images, self._batch_size)
+        self._supply = itertools.chain.from_iterable(batches(self.images, self._batch_size) for _ in itertools.count())
+        return batches(self.images, self._batch_size)
 
     def step(self, x: Tensor, watch: bool = False) -> Values:
         """The critic's steps, then one of the model on x (B, ...); all numbers of the loss functions, detached.
@@ -142,7 +149,7 @@ class Loop:
     def _step(self, x: Tensor, supply: Iterator[Tensor], watch: bool = False) -> Values:
         values = self._train_critic(supply, watch) if self.critic else {}
         with self._autocast:
-            found = checked(self._loss_function(self.model, x))
+            found = checked(self.loss_function(self.model, x))
         return values | _descend(found, self.optimizer, watch)
 
     def _train_critic(self, supply: Iterator[Tensor], watch: bool) -> Values:
