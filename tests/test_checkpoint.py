@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from course_utils import training
@@ -88,6 +91,27 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08" + bytes(30)])
 def test_a_damaged_checkpoint_is_one_clear_error(tmp_path, content):
     (tmp_path / "it").write_bytes(content)
+    with pytest.raises(CourseError, match="cannot be read.*Delete it"):
+        train(tmp_path / "it")
+
+
+def test_a_checkpoint_cut_short_is_one_clear_error(tmp_path):
+    train(tmp_path / "it", epochs=1)
+    content = (tmp_path / "it").read_bytes()
+    for length in (1, 10, len(content) // 2, len(content) - 1):
+        (tmp_path / "it").write_bytes(content[:length])
+        with pytest.raises(CourseError, match="cannot be read.*Delete it"):
+            train(tmp_path / "it")
+
+
+def test_a_checkpoint_of_an_earlier_version_says_so(tmp_path):
+    save_file({"random.cpu": torch.get_rng_state()}, tmp_path / "it", {"settings": "{}", "history": "[]"})
+    with pytest.raises(CourseError, match="earlier version of the course.*Delete it to start again"):
+        train(tmp_path / "it")
+
+
+def test_reading_a_checkpoint_runs_nothing(tmp_path):
+    torch.save({"settings": Path("x"), "history": [], "random": {}, "loop": {}}, tmp_path / "it")
     with pytest.raises(CourseError, match="cannot be read.*Delete it"):
         train(tmp_path / "it")
 

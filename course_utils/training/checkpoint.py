@@ -1,9 +1,9 @@
-"""Everything that training goes on from after an interruption, in one safetensors file: weights, optimisers, random
-generators, history. No pickle: reading a checkpoint runs nothing."""
+"""Everything that training goes on from after an interruption, in one file of ``torch.save``: weights, optimisers,
+random generators, settings, history. It is read with ``weights_only``: reading a checkpoint runs nothing."""
 
 from __future__ import annotations
 
-import json
+import pickle
 from pathlib import Path
 
 import torch
@@ -15,39 +15,30 @@ from course_utils.system.whole_file import whole_file
 from .loop import Loop
 
 _MAY_DIFFER = ("epochs", "device", "budget", "cuda_graph")  # settings that may change from one sitting to the next
+_PARTS = {"settings", "history", "random", "loop"}
 
 
 def save(path: Path, loop: Loop, settings: dict, history: list[dict], device: torch.device) -> None:
     """Write the state at the end of an epoch; the file is either the old one or the new one, never half of one.
 
     Raises:
-        OSError, SafetensorError: it cannot be written.
+        OSError, RuntimeError: it cannot be written.
     """
-    from safetensors.torch import save_file
-
-    tensors = {f"random.{name}": state for name, state in _random_state(device).items()}
-    for part, state in loop.state().items():
-        tensors |= {f"{part}.{key}": value.detach().cpu().clone().contiguous() for key, value in _flat(state).items()}
+    state = {"settings": settings, "history": history, "random": _random_state(device), "loop": loop.state()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as scratch:
-        save_file(tensors, scratch, {"settings": json.dumps(settings), "history": json.dumps(history)})
+    with whole_file(path) as scratch, scratch.open("wb") as file:
+        torch.save(state, file)
 
 
 def load(path: Path, loop: Loop, settings: dict, device: torch.device) -> list[dict]:
     """Put loop and random generators into the state that ``save`` wrote, and return the history so far.
 
     Raises:
-        CourseError: the file is damaged, or belongs to a training with other settings or another model.
+        CourseError: the file is damaged, was written by an earlier version of the course, or belongs to a training with
+            other settings or another model.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-        kept, history = json.loads(about["settings"]), json.loads(about["history"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"The checkpoint {path} cannot be read ({error}). Delete it to start again.") from None
+    state = _read(path)
+    kept, history, random = state["settings"], state["history"], state["random"]
     differing = [
         key for key in kept.keys() | settings.keys() if key not in _MAY_DIFFER and kept.get(key) != settings.get(key)
     ]
@@ -58,18 +49,37 @@ def load(path: Path, loop: Loop, settings: dict, device: torch.device) -> list[d
             f"{settings.get(key)!r}. Give the settings of then, or another place, or delete it."
         )
     try:
-        loop.load_state(_nested(tensors, loop.state()))
+        loop.load_state(state["loop"])
     except (RuntimeError, KeyError, ValueError) as error:
         raise CourseError(
             f"The checkpoint {path} belongs to another model ({str(error).splitlines()[0]}). "
             "Train under another name, or delete it."
         ) from None
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
-    if device.type == "mps" and "random.mps" in tensors:
-        torch.mps.set_rng_state(tensors["random.mps"])
+    torch.set_rng_state(random["cpu"])
+    if device.type == "cuda" and "cuda" in random:
+        torch.cuda.set_rng_state(random["cuda"], device)
+    if device.type == "mps" and "mps" in random:
+        torch.mps.set_rng_state(random["mps"])
     return history
+
+
+def _read(path: Path) -> dict:
+    """What ``save`` put together, on the CPU."""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(10)
+        if beginning[8:] == b'{"':  # safetensors: the length of its header in eight bytes, then the header
+            raise CourseError(
+                f"The checkpoint {path} was written by an earlier version of the course, which kept it otherwise. "
+                "Delete it to start again."
+            )
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not state.keys() >= _PARTS:
+            raise ValueError("it holds something else")
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CourseError(f"The checkpoint {path} cannot be read ({why}). Delete it to start again.") from None
+    return state
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:
@@ -79,29 +89,3 @@ def _random_state(device: torch.device) -> dict[str, Tensor]:
     if device.type == "mps":
         states["mps"] = torch.mps.get_rng_state()
     return states
-
-
-def _flat(state: dict) -> dict[str, Tensor]:
-    """Tensors of a module's or an optimiser's state dict under dotted names."""
-    if "param_groups" not in state:
-        return state
-    return {
-        f"{index}.{key}": torch.as_tensor(value)
-        for index, of_parameter in state["state"].items()
-        for key, value in of_parameter.items()
-    }
-
-
-def _nested(tensors: dict[str, Tensor], like: dict[str, dict]) -> dict[str, dict]:
-    """The inverse of ``_flat`` for every part of ``like``; an optimiser's settings are those of ``like``."""
-    parts = {}
-    for part, state in like.items():
-        mine = {key[len(part) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{part}.")}
-        if "param_groups" in state:
-            of_parameter: dict[int, dict] = {}
-            for key, value in mine.items():
-                index, _, name = key.partition(".")
-                of_parameter.setdefault(int(index), {})[name] = value
-            mine = {"state": of_parameter, "param_groups": state["param_groups"]}
-        parts[part] = mine
-    return parts

@@ -86,9 +86,12 @@ def train(request: Request) -> Path:
         model.to(memory_format=torch.channels_last)
     folder = runs.folder(UNIT) / request.run_name
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint, former = folder / "checkpoint.pt", folder / "checkpoint.safetensors"
     if request.fresh:
         checkpoint.unlink(missing_ok=True)
+        former.unlink(missing_ok=True)
+    if former.exists():  # of an earlier version: refused when it is read, never passed over
+        checkpoint = former
     about = _about(request, model, data, target)
     _refuse_other_settings(folder, about, checkpoint)
     write_whole(folder / "run.json", json.dumps(about | {"finished": False}, indent=1) + "\n")
