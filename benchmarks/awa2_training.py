@@ -1,4 +1,4 @@
-"""Training on pictures of 64x64: images per second beside a plain loop, and what each choice of ``course train`` is worth.
+"""Training on pictures of 64x64: images per second beside a plain loop, and what each choice of ``course train`` gives.
 
     python benchmarks/awa2_training.py [--rounds 7] [--batches 20] [--device cuda]
 
@@ -8,7 +8,7 @@ Interleaved rounds; medians count; ratios are taken within a round. On a process
 - ours: ``training.fit``, channels last in memory, fused Adam, bytes that stay on the device.
 - channels first: the same without ``channels_last``.
 - bfloat16: the same in mixed precision.
-- CUDA graph (with ``--device cuda``): the same, its steps replayed; give it many ``--batches``, for each round records anew.
+- CUDA graph (with ``--device cuda``): its steps replayed; give it many ``--batches``, for each round records anew.
 - plain: a ``DataLoader`` over the same pictures as floats, default Adam, ``loss.item()`` at every step.
 - common layout: ``ours`` with four convolutions of 32, 64, 128 and 256 channels, as much published code has them.
 
@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import machine
 import torch
@@ -130,7 +131,7 @@ def common_networks() -> tuple[nn.Module, nn.Module]:
     """Four convolutions of 32, 64, 128 and 256 channels and their mirror, linear layers between 4096 and the code."""
     widths = (3, 32, 64, 128, 256)
     down, up = [], []
-    for narrow, wide in zip(widths, widths[1:], strict=False):
+    for narrow, wide in pairwise(widths):
         down += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.ReLU()]
         up = [nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), *up]
     size = widths[-1] * 4 * 4

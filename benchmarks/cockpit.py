@@ -24,9 +24,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
-from lab_in_chromium import chromium, lab, open_notebook, run_all_cells  # noqa: E402
+from lab_in_chromium import chromium, lab, open_notebook, run_all_cells
 
-from course_utils import models  # noqa: E402
+from course_utils import models
 from course_utils.plots import explore
 
 MEDIAN_MS, P95_MS, READY_S, OPENS_S, FRAMES = 60, 150, 1.0, 1.0, 30

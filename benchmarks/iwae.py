@@ -3,10 +3,11 @@
     python benchmarks/iwae.py [--share 1.0] [--device cuda] [--state FILE]
 
 Burda, Grosse and Salakhutdinov 2015 (arXiv 1509.00519), section 5 and table 1, one stochastic layer, k = 1: 50 latents,
-two hidden layers of 200 tanh units on either side, batches of 20, every picture binarised anew each time it is seen, Adam
-with epsilon 1e-4, learning rate 0.001 * 10^(-i/7) for 3^i passes, i = 0 to 7: 3280 passes. Published: 86.76 nats from 5000
-samples. ``--share 0.01`` makes every stage a hundredth as long; the result is then no more than an upper bound of what the
-whole schedule gives. With ``--state`` every stage is kept, and the same command goes on where it was stopped.
+two hidden layers of 200 tanh units on either side, batches of 20, every picture binarised anew each time it is seen,
+Adam with epsilon 1e-4, learning rate 0.001 * 10^(-i/7) for 3^i passes, i = 0 to 7: 3280 passes. Published: 86.76 nats
+from 5000 samples. ``--share 0.01`` makes every stage a hundredth as long; the result is then no more than an upper
+bound of what the whole schedule gives. With ``--state`` every stage is kept, and the same command goes on where it was
+stopped.
 """
 
 from __future__ import annotations

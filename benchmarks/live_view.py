@@ -5,7 +5,7 @@
 The same VAE (784-400-20, batches of 128) is trained in a Jupyter kernel on one thread, in interleaved rounds: silently,
 with the line and the button, and with pictures too. Counted is the whole of ``fit``, with the last picture and without
 the estimate beforehand. The ratio is taken within each round: what else the machine did then slowed both. Beside it the
-share of the time that passed inside the view, which says the same on a machine that is too busy for ratios. The aim: the
+share of the time that passed inside the view, which says the same on a machine that is too busy for ratios. Aim: the
 median ratio with pictures is below 1.05.
 """
 
@@ -63,7 +63,7 @@ print("measured", json.dumps({{name: seconds({epochs}, **options) for name, opti
 
 
 def measure(rounds: int, epochs: int, clock: str) -> list[dict[str, tuple[float, int, float]]]:
-    """For each round and way, seconds, pictures drawn, and seconds inside the view; a round before the first warms up."""
+    """For each round and way, seconds, pictures drawn, seconds inside the view; a round before the first warms up."""
     sources = [SETTING.replace("{clock}", clock), ROUND.format(epochs=1, ways=WAYS)]
     names = list(WAYS)
     for number in range(rounds):  # each way comes first, second and last in turn
@@ -92,7 +92,8 @@ def main() -> int:
     found = measure(options.rounds, options.epochs, {"wall": "perf_counter", "cpu": "process_time"}[options.clock])
     print(machine.describe("anywidget", "ipykernel", "matplotlib"))
     print(
-        f"{options.epochs} epochs of 150 steps, one thread, {options.clock} time; median (least to most) of {len(found)} rounds"
+        f"{options.epochs} epochs of 150 steps, one thread, {options.clock} time; median (least to most) of "
+        f"{len(found)} rounds"
     )
     print(f"{'':10}{'seconds':>22}{'pictures':>10}{'% inside the view':>20}{'ratio to silent':>24}")
     for name in WAYS:

@@ -240,9 +240,9 @@ def _check_same_penalty(theirs, latent_dim: int, bandwidths: list[float]) -> Non
 
 
 def in_turns(ours: Callable[[], object], other: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median CPU seconds of each, one call of each in turn, right after three untimed calls of the same: calls that come
-    after the other kind pay for what that did to the caches and the heap, two of ours up to four times the usual after
-    the expanded form's 100 MB are given back."""
+    """Median CPU seconds of each, one call of each in turn, right after three untimed calls of the same: calls that
+    come after the other kind pay for what that did to the caches and the heap, two of ours up to four times the usual
+    after the expanded form's 100 MB are given back."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for function, record in zip((ours, other), seconds, strict=True):

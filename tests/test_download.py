@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -302,6 +305,56 @@ def test_the_genuine_files_pass_the_checksums_that_torchvision_lists(shared_data
     for dataset in (torchvision.datasets.MNIST, torchvision.datasets.FashionMNIST):
         for filename, expected in dataset.resources:
             assert md5((shared_data / dataset.__name__ / "raw" / filename).read_bytes()) == expected, filename
+
+
+def test_the_copy_of_addresses_and_checksums_is_torchvisions():
+    import torchvision
+
+    for name, (mirrors, sums) in mnist.COPY.items():
+        listed = getattr(torchvision.datasets, name)
+        assert list(mirrors) == list(listed.mirrors), name
+        copied = [(f"{stem}.gz", md5) for (stem, _), md5 in zip(mnist.FILES, sums, strict=True)]
+        assert copied == list(listed.resources), name
+
+
+BROKEN_TORCHVISION = """
+import sys
+from course_utils import datasets
+from course_utils.datasets import mnist
+
+url, *sums = sys.argv[1:]
+mnist.FILES = tuple((stem, 40 if "train" in stem else 10) for stem, _ in mnist.FILES)
+mnist.COPY["MNIST"] = ((url + "gone/", url), tuple(sums))
+try:
+    import torchvision
+except RuntimeError:
+    pass
+else:
+    raise SystemExit("torchvision can be imported: nothing is tested")
+assert len(datasets.load("digits", device="cpu").train_images) == 1500
+first = datasets.load("mnist", device="cpu").train_images
+assert len(datasets.load("mnist", device="cpu").train_images) == len(first) == 40
+"""
+
+
+def test_without_a_torchvision_that_fits_torch_everything_is_read_and_downloaded(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "broken" / "torchvision.py").write_text(
+        'raise RuntimeError("operator torchvision::nms does not exist")'
+    )
+    files = family()
+    root = Path(__file__).parents[1]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), str(root)]),
+        "COURSE_DATA": str(tmp_path / "data"),
+    }
+    with FileServer(files) as server:
+        sums = [md5(files[f"{stem}.gz"]) for stem, _ in mnist.FILES]
+        command = [sys.executable, "-c", BROKEN_TORCHVISION, server.url, *sums]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(server.requests) == 8, "four files, each first from a mirror that has them not, and only once"
 
 
 def test_progress_is_silent_when_told(server, tmp_path, capsys):

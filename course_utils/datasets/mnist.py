@@ -1,13 +1,15 @@
 """MNIST (Y. LeCun, C. Cortes) and FashionMNIST (Zalando SE), in the file layout that torchvision uses.
 
-Addresses and checksums are torchvision's. The files are read here, compressed or not: torchvision would unpack them
-into a folder that may be read-only, and importing it costs more than reading all 70,000 images.
+Addresses and checksums are torchvision's, or a copy of them where torchvision does not fit this machine's torch. The
+files are read here, compressed or not: torchvision would unpack them into a folder that may be read-only, and importing
+it costs more than reading all 70,000 images.
 """
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,27 @@ FILES = (
     ("t10k-images-idx3-ubyte", 10000),
     ("t10k-labels-idx1-ubyte", 10000),
 )
+
+COPY = {  # of torchvision's addresses, and of its MD5 in the order of FILES
+    "MNIST": (
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+        (
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+    ),
+    "FashionMNIST": (
+        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        (
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+    ),
+}
 
 
 def find(name: str) -> Path | None:
@@ -81,14 +104,23 @@ def read_idx(path: Path) -> np.ndarray:
 
 def download(name: str, root: Path, *, progress: bool = True) -> Path:
     """Fetch the four packed files of ``name`` below ``root``; each is checked before it takes its name."""
-    import torchvision
-
-    family = getattr(torchvision.datasets, FAMILIES[name][0])
+    mirrors, resources = _addresses(FAMILIES[name][0])
     folder = root / FAMILIES[name][0] / "raw"
-    for filename, md5 in family.resources:
+    for filename, md5 in resources:
         if not (folder / filename).exists():
-            download_file([mirror + filename for mirror in family.mirrors], folder / filename, md5, progress=progress)
+            download_file([mirror + filename for mirror in mirrors], folder / filename, md5, progress=progress)
     return folder
+
+
+def _addresses(family: str) -> tuple[Sequence[str], Sequence[tuple[str, str]]]:
+    """The folders on the network that hold this family, and its files with their MD5."""
+    try:
+        from torchvision import datasets
+
+        return getattr(datasets, family).mirrors, getattr(datasets, family).resources
+    except Exception:  # built for another torch, its import can raise almost anything
+        mirrors, sums = COPY[family]
+        return mirrors, [(f"{stem}.gz", md5) for (stem, _), md5 in zip(FILES, sums, strict=True)]
 
 
 def _file(folder: Path, stem: str) -> Path | None:

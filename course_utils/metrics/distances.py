@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -63,13 +62,6 @@ def wasserstein(x: Tensor, y: Tensor, *, order: int = 1) -> float:
     costs = torch.cdist(x.detach().double(), y.detach().double(), compute_mode="donot_use_mm_for_euclid_dist")
     costs = costs.pow(order).cpu().numpy()
     return float(costs[linear_sum_assignment(costs)].mean() ** (1 / order))
-
-
-def gaussian_wasserstein(mean_a: Tensor, variance_a: Tensor, mean_b: Tensor, variance_b: Tensor) -> float:
-    """Exact W_2 between Gaussians with diagonal covariances, all (D,): sqrt(|m_a - m_b|^2 + |sigma_a - sigma_b|^2)
-    (Dowson and Landau 1982)."""
-    means, deviations = mean_a - mean_b, variance_a.sqrt() - variance_b.sqrt()
-    return math.sqrt(float(means.double().square().sum() + deviations.double().square().sum()))
 
 
 class PrecisionRecall(NamedTuple):

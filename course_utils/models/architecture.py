@@ -55,7 +55,7 @@ _WITH_BIAS = ("Linear", "Conv2d", "ConvTranspose2d")
 def describe(model: nn.Module) -> dict[str, Any] | None:
     """What ``build`` needs to make the same function again, as JSON has it; None where it cannot be described.
 
-    Described are the classes of ``models`` with an encoder and a decoder of common layers of torch in ``nn.Sequential``.
+    Described are the classes of ``models`` whose encoder and decoder are ``nn.Sequential`` of torch's common layers.
     """
     if type(model) not in (models.Autoencoder, models.GaussianAutoencoder, models.VAE):
         return None

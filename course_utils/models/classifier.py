@@ -1,5 +1,5 @@
-"""A small classifier of digits or animals, trained on the spot: the yardstick for "can it still be read?" and for sample
-metrics."""
+"""A small classifier of digits or animals, trained on the spot: the yardstick for "can it still be read?" and for
+sample metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEATURES = 64
 
 @dataclass
 class Classifier:
-    """A trained classifier; all its methods take images (N, C, H, W) of the shape it was trained on, or flat; in [0, 1]."""
+    """A trained classifier; its methods take images (N, C, H, W) in [0, 1] of the shape it was trained on, or flat."""
 
     network: nn.Sequential
     accuracy: float  # on the test images

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
     if len(sizes) < 2 or any(int(size) != size or size < 1 for size in sizes):
         raise ValueError(f"sizes is {list(sizes)}; expected at least two whole numbers from 1 up: input, ..., output.")
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for width_in, width_out in pairwise(sizes):
         layers += [nn.Linear(width_in, width_out), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -181,7 +182,7 @@ def conv_networks(channels: int, code_width: int, latent_dim: int) -> tuple[nn.S
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in evaluation mode and no gradients are recorded; afterwards each module's mode is as before."""
+    """Inside, the model is in evaluation mode and no gradients are recorded; then each module's mode is as before."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

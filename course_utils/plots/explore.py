@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from course_utils.models.classifier import Classifier
 from course_utils.system import notebook
 from course_utils.system.errors import CourseError
+from course_utils.system.whole_file import write_whole
 
 from . import latent
 from .cockpit import page, payload
@@ -44,8 +45,8 @@ def latent_space(
         max_sliders: sliders for at most so many latent dimensions, those that carry most.
         reader: a classifier of these images, to say what it reads and how sure it is.
         class_names: names of the classes; by default their numbers.
-        attributes: name -> (N,) which images have it, in {0, 1}. A slider adds it to a code: the mean code of those that
-            have it minus that of those that do not.
+        attributes: name -> (N,) which images have it, in {0, 1}. A slider adds it to a code: the mean code of those
+            that have it minus that of those that do not.
 
     Raises:
         TypeError, ValueError: what was given cannot be explored; the message says why.
@@ -105,7 +106,7 @@ def export(
     still, alt = _still(spaces, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page.render(packed, title, still, alt), encoding="utf-8")
+        write_whole(path, page.render(packed, title, still, alt))
     except OSError as error:
         raise CourseError(f"{path} cannot be written ({error.strerror or error}). Give another place.") from None
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, offline.")

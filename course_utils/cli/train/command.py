@@ -7,12 +7,13 @@ itself is kept as every notebook keeps its own, in ``runs/train/<name>.safetenso
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -173,8 +174,7 @@ def _about(request: Request, model, data: Dataset, target: torch.device) -> dict
         "training_images": len(data.train_images),
         **{key: getattr(request, key) for key in ("epochs", "batch_size", "lr", "seed", "precision", "cuda_graph")},
         "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("latent-space-course", "torch", "torchvision", "numpy", "safetensors")},
+        "versions": _versions("latent-space-course", "torch", "torchvision", "numpy", "safetensors"),
         "hardware": {
             "device": device.describe(target),
             "machine": platform.machine(),
@@ -183,6 +183,15 @@ def _about(request: Request, model, data: Dataset, target: torch.device) -> dict
         },
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    """Of Python and of those packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 _DECISIVE = ("model", "dataset", "data_sha256", "batch_size", "lr", "seed", "precision")

@@ -5,18 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
-from typing import Protocol
 
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import whole_file
-
-
-class Logger(Protocol):
-    """One record of ``Run.history`` at a time, in order."""
-
-    def log(self, record: dict[str, float]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def write_csv(path: Path, history: list[dict[str, float]]) -> None:

@@ -46,7 +46,6 @@ class Manifest:
     fit: str
     source: str
     source_hash: str  # of names and sizes of all photographs
-    images_sha256: str
     names: list[str]  # of the pictures, in their order: <class>/<file>
     skipped: dict[str, str]  # name of a photograph that could not be decoded, and why
     texts: dict[str, str]  # the text files that came with the photographs
@@ -65,13 +64,15 @@ def read(folder: Path) -> tuple[np.ndarray, Manifest] | None:
         CourseError: the cache was damaged after it was made.
     """
     try:
-        manifest = Manifest(**json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        about.pop("images_sha256", None)  # in caches that were made earlier
+        manifest = Manifest(**about)
         images = np.load(folder / "images.npy", mmap_mode="c")
     except FileNotFoundError:
         if folder.is_dir():
             raise _damaged(folder, "a file is missing") from None
         return None
-    except (ValueError, TypeError, EOFError) as error:
+    except (ValueError, TypeError, AttributeError, EOFError) as error:
         raise _damaged(folder, str(error)) from None
     except OSError as error:
         raise CourseError(f"{folder} cannot be read ({error.strerror or error}).") from None
@@ -160,13 +161,11 @@ def _build(
             f"{len(skipped):,} of {len(names):,} photographs in {source.path} are damaged, such as {name}: {reason}. "
             "So many mean a damaged archive: delete it and get it again."
         )
-    digest, kept = _put_in_order(work, names, skipped, size)
-    found = {"images_sha256": digest, "names": kept, "skipped": skipped, "texts": texts}
-    manifest = Manifest(source=str(source.path.resolve()), **plan, **found)
+    kept = _put_in_order(work, names, skipped, size)
+    manifest = Manifest(source=str(source.path.resolve()), **plan, names=kept, skipped=skipped, texts=texts)
     _write(work / "manifest.json", json.dumps(asdict(manifest)))
-    (work / "rows.bin").unlink()
-    (work / "done.jsonl").unlink()
-    (work / "plan.json").unlink()
+    for scaffold in ("rows.bin", "done.jsonl", "plan.json"):
+        (work / scaffold).unlink()
     _replace(work, folder)
 
 
@@ -280,26 +279,22 @@ def _decode_in_worker(names: list[str], size: int, fit: str) -> tuple[np.ndarray
     return decode_block(_source, names, size, fit)
 
 
-def _put_in_order(work: Path, names: list[str], skipped: dict[str, str], size: int) -> tuple[str, list[str]]:
-    """``rows.bin`` without what was skipped, in the order in which parts are stretches, as ``images.npy``.
-
-    Returns its SHA-256 (of the pixels) and the names in that order."""
+def _put_in_order(work: Path, names: list[str], skipped: dict[str, str], size: int) -> list[str]:
+    """``rows.bin`` without what was skipped, in the order in which parts are stretches, as ``images.npy``;
+    returns the names in that order."""
     shape = (3, size, size)
     rows = np.memmap(work / "rows.bin", np.uint8, "r", shape=(len(names), *shape))
     row_of = {name: row for row, name in enumerate(names)}
     kept = parts.shuffled(name for name in names if name not in skipped)
-    digest = hashlib.sha256()
     with (work / "images.npy").open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (len(kept), *shape)}
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(kept), BLOCK):
-            content = rows[[row_of[name] for name in kept[start : start + BLOCK]]].tobytes()
-            digest.update(content)
-            file.write(content)
+            file.write(rows[[row_of[name] for name in kept[start : start + BLOCK]]].tobytes())
         file.flush()
         os.fsync(file.fileno())
     del rows
-    return digest.hexdigest(), kept
+    return kept
 
 
 def _replace(work: Path, folder: Path) -> None:

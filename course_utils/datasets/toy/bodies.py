@@ -6,7 +6,7 @@ Each plan takes ``traits`` (how long-legged, bulbous, ... each of n animals is, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +20,6 @@ class Body:
     """Distances to the shapes of an animal, and where its parts are. ``None``: it has no such part."""
 
     coat: Array  # the near side, all in one colour and pattern
-    trunk: Array  # the body alone: where patterns are strongest
     belly: tuple  # an ellipse (x, y, across, down) that the second colour fills
     head: tuple  # (x, y): of its middle
     snout: tuple  # (x, y, radius): of its tip
@@ -28,7 +27,6 @@ class Body:
     dark: Array | None = None  # hooves
     light: Array | None = None  # tusks
     horns: Array | None = None
-    extra: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,6 @@ def four_legs(grid: Grid, t: Traits, pose: dict[str, Array]) -> Body:
             _ear(grid, t, head_x - 0.05, head_y, 0.0),
             tail,
         ),
-        trunk=union(body, neck, tail),
         belly=(0.04, 0.75 * thick, 0.42, 0.55 * thick),
         head=(head_x, head_y),
         snout=snout,
@@ -105,7 +102,7 @@ def four_legs(grid: Grid, t: Traits, pose: dict[str, Array]) -> Body:
         ]
         body_parts.dark = only(t["hooves"] * t["quadrapedal"], union(*ends))
     if any_of(t["tusks"]):  # a trunk goes with them
-        x, y, r = snout
+        x, y, _ = snout
         nose = union(
             grid.limb(x - 0.03, y, x + 0.09, y + 0.26, 0.085, 0.06),
             grid.limb(x + 0.09, y + 0.26, x + 0.17, y + 0.36 - 0.1 * pose["tail"], 0.06, 0.045),
@@ -142,7 +139,6 @@ def two_legs(grid: Grid, t: Traits, pose: dict[str, Array]) -> Body:
     tail = only(t["tail"], grid.limb(-0.12, 0.18, -0.52, 0.30 + 0.14 * pose["tail"], 0.10, 0.035))
     return Body(
         coat=union(body, legs[1], arms[0], arms[1], neck, skull, tail, _ear(grid, t, head_x - 0.04, head_y, 0.0)),
-        trunk=union(body, tail),
         belly=(0.06 + 0.35 * thick, 0.0, 0.62 * thick, 0.32),
         head=(head_x, head_y),
         snout=snout,
@@ -175,7 +171,6 @@ def flippers(grid: Grid, t: Traits, pose: dict[str, Array]) -> Body:
     other = grid.limb(0.24, 0.6 * thick, 0.16 + 0.5 * aside, thick + 0.8 * below, 0.06, 0.03)
     return Body(
         coat=union(body, neck, skull, tail, fin, paddle),
-        trunk=union(body, neck),
         belly=(0.12, 0.68 * thick, 0.46, 0.52 * thick),
         head=(head_x + 0.02, head_y),
         snout=snout,
@@ -209,7 +204,6 @@ def wings(grid: Grid, t: Traits, pose: dict[str, Array]) -> Body:
     feet = grid.limb(-0.02, 0.08 + 0.5 * thick, -0.08, 0.18 + thick, 0.035, 0.03)
     return Body(
         coat=union(body, near, neck, skull, tail, furry_ears),
-        trunk=union(body, near, neck),
         belly=(0.05, 0.07, 0.24, 0.5 * thick),
         head=(head_x, head_y),
         snout=snout,
