@@ -1,25 +1,31 @@
 """Squared maximum mean discrepancy between two sets of codes, for the course's own training and metrics.
 
 MMD^2(p, q) = E k(x, x') + E k(y, y') - 2 E k(x, y) (Gretton et al. 2012, lemma 6). Several bandwidths cost little more
-than one: distances are computed once, as a matrix product of centred codes, and the gradient is formed in the same
-pass. Rows of the kernel matrix are formed some at a time, so that memory is that of the codes and of these rows.
+than one: distances are computed once, as a matrix product of centred codes; where one kernel is a power of another it
+is squared rather than exponentiated anew; and the gradient is formed in the same pass, while a tile of the kernel
+matrix is still in the cache. Memory is that of the codes and of a few tiles.
 
-While a submission is graded nothing here serves the submission (see ``models.closed_forms``).
+While a submission is graded nothing here serves the submission (see ``reference``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from course_utils.models.closed_forms import not_for_submissions
 
-AT_ONCE_ON_CPU = 2**16  # entries of a kernel matrix formed together: 256 KB in float32 stay in a core's cache
-AT_ONCE_ON_GPU = 2**24
+TILE_ON_CPU = 256  # rows and columns: two float32 tiles are 512 KB, which stays in a core's cache
+TILE_ON_GPU = 4096
+STACKED_ON_CPU = 128  # up to so many codes a side the three kernel matrices are formed at once
+STACKED_ON_GPU = 1024
+MOST_SQUARINGS = 4  # beyond that a fresh exponential is as cheap
 
+KERNELS = ("gaussian", "inverse_multiquadric")
 Bandwidths = Sequence[float] | Tensor | float
 
 
@@ -50,14 +56,7 @@ def mmd_squared(
     _check_codes(y, 1 if biased else 2, "y")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x is {tuple(x.shape)} and y is {tuple(y.shape)}; expected the same number of columns.")
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel is {kernel!r}; expected one of {', '.join(KERNELS)}.")
-    x, y, widths = _full_precision(x), _full_precision(y), as_floats(bandwidths)
-    with _all_digits(x):
-        within = _mean_within(x, kernel, widths, biased) + _mean_within(y, kernel, widths, biased)
-        centre = y.detach().mean(0)
-        across = _kernel_sum(x - centre, y - centre, kernel, widths)
-    return (within - (2 / (len(x) * len(y))) * across).to(x.dtype)
+    return _discrepancy(x, y, _make_kernel(kernel, bandwidths), biased)
 
 
 @not_for_submissions
@@ -67,10 +66,9 @@ def mmd_squared_to_standard_normal(z: Tensor, bandwidths: Bandwidths, *, biased:
     The prior's two terms are ``expected_kernel`` and ``expected_kernel_within``. Otherwise as ``mmd_squared``.
     """
     _check_codes(z, 1 if biased else 2, "z")
-    z, widths = _full_precision(z), as_floats(bandwidths)
-    with _all_digits(z):
-        within, across = _mean_within(z, "gaussian", widths, biased), expected_kernel(z, widths).mean()
-    return (within - 2 * across + expected_kernel_within(z.shape[1], widths)).to(z.dtype)
+    within = _discrepancy(z, None, _make_kernel("gaussian", bandwidths), biased)
+    across = expected_kernel(z, bandwidths).mean()
+    return within - 2 * across + expected_kernel_within(z.shape[1], bandwidths)
 
 
 @not_for_submissions
@@ -107,6 +105,226 @@ def prior_bandwidths(dim: int) -> tuple[float, ...]:
     return tuple(math.sqrt(2 * dim) * factor for factor in (0.25, 0.5, 1.0, 2.0, 4.0))
 
 
+# A kernel is a function of q = |a - b|^2 / 2. Called on a tile (or a stack of them) that holds -q * rate, which it may
+# overwrite, it returns each tile's sum and, if wanted, slope = -dk/dq, so that the gradient of k(a, b) in a is
+# -slope * (a - b).
+
+
+class _Scratch:
+    """Memory that one tile after another is written to: fresh pages for each would cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def shaped(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """A contiguous tensor of this shape, with anything in it; it takes the place of the one given before."""
+        count = math.prod(shape)
+        if self._memory is None or len(self._memory) < count:
+            self._memory = like.new_empty(count)
+        return self._memory[:count].view(shape)
+
+
+class _Gaussian:
+    """Sum of exp(-q / s^2), by way of powers of 2: torch.exp2 is four times as fast as torch.exp, and where the result
+    is a denormal number thirty times."""
+
+    def __init__(self, bandwidths: list[float]) -> None:
+        widest_first = sorted(bandwidths, reverse=True)
+        self.size = len(widest_first)
+        self.rate = math.log2(math.e) / widest_first[0] ** 2
+        self.inverse = [1 / s**2 for s in widest_first]
+        self.squarings = [_squarings(wide, s) for wide, s in zip(widest_first, widest_first[1:], strict=False)]
+        self.keep_tile = None in self.squarings
+        self.tiles, self.slopes = _Scratch(), _Scratch()
+
+    def __call__(self, tile: Tensor, want_slope: bool) -> tuple[Tensor, Tensor | None]:
+        k = tile.exp2() if self.keep_tile else tile.exp2_()
+        total = k.sum((-2, -1))
+        slope = torch.mul(k, self.inverse[0], out=self.slopes.shaped(k.shape, k)) if want_slope else None
+        for squarings, inverse in zip(self.squarings, self.inverse[1:], strict=True):
+            if squarings is None:
+                k = torch.mul(tile, inverse / self.inverse[0], out=k).exp2_()
+            else:
+                for _ in range(squarings):
+                    k.mul_(k)
+            total += k.sum((-2, -1))
+            if want_slope:
+                slope.add_(k, alpha=inverse)
+        return total, slope
+
+
+class _InverseMultiquadric:
+    """Sum of 1 / (1 + q / s^2)."""
+
+    def __init__(self, bandwidths: list[float]) -> None:
+        self.size = len(bandwidths)
+        self.rate = 1.0
+        self.inverse = [1 / s**2 for s in bandwidths]
+        self.tiles, self.kernels, self.slopes = _Scratch(), _Scratch(), _Scratch()
+
+    def __call__(self, tile: Tensor, want_slope: bool) -> tuple[Tensor, Tensor | None]:
+        k, total = self.kernels.shaped(tile.shape, tile), tile.new_zeros(tile.shape[:-2])
+        slope = self.slopes.shaped(tile.shape, tile).zero_() if want_slope else None
+        for inverse in self.inverse:
+            total += torch.mul(tile, -inverse, out=k).add_(1).reciprocal_().sum((-2, -1))
+            if want_slope:
+                slope.addcmul_(k, k, value=inverse)
+        return total, slope
+
+
+class _Part(NamedTuple):
+    """As many centred codes as a tile has rows, one a column: so the products with a slope are fastest."""
+
+    with_ones: Tensor  # (D + 1, N): the last row is 1, so that a product with a slope sums the weights as well
+    codes: Tensor  # (D, N): the other rows
+    offsets: Tensor  # (N,): -|code|^2 / 2 * rate
+
+
+def _parts(codes: Tensor, centre: Tensor, rate: float) -> list[_Part]:
+    count, dim = codes.shape
+    with_ones = codes.new_ones(dim + 1, count)
+    centred = torch.sub(codes.T, centre[:, None], out=with_ones[:-1])
+    offsets = torch.linalg.vecdot(centred, centred, dim=0).mul_(-0.5 * rate)
+    size = TILE_ON_CPU if codes.device.type == "cpu" else TILE_ON_GPU
+    pieces = zip(with_ones.split(size, 1), centred.split(size, 1), offsets.split(size), strict=True)
+    return [_Part(*piece) for piece in pieces]
+
+
+def _tile(a: _Part, b: _Part, kernel) -> Tensor:
+    """-|a_i - b_j|^2 / 2 * rate, as (a_i . b_j) * rate plus both offsets."""
+    tile = kernel.tiles.shaped((len(a.offsets), len(b.offsets)), a.offsets)
+    return torch.add(a.offsets[:, None], b.offsets, out=tile).addmm_(a.codes.T, b.codes, alpha=kernel.rate)
+
+
+def _within(parts: list[_Part], kernel, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """Sum of k(a_i, a_j) over i != j, and its gradient in a, (D, N). Half of the tiles suffice: they are symmetric."""
+    total = _accumulator(parts)
+    pulls = _empty_pulls(parts) if want_gradient else None
+    for i, a in enumerate(parts):
+        tile = _tile(a, a, kernel).fill_diagonal_(-math.inf)
+        value, slope = kernel(tile, want_gradient)
+        total += value
+        if want_gradient:
+            pulls[i].addmm_(a.with_ones, slope)
+        for j, b in enumerate(parts[i + 1 :], i + 1):
+            value, slope = kernel(_tile(a, b, kernel), want_gradient)
+            total += value.mul_(2)
+            if want_gradient:
+                pulls[j].addmm_(a.with_ones, slope)
+                pulls[i].addmm_(b.with_ones, slope.T)
+    return total, _gradient(pulls, parts).mul_(2) if want_gradient else None
+
+
+def _across(a: list[_Part], b: list[_Part], kernel, want_a: bool, want_b: bool):
+    """Sum of k(a_i, b_j) over all pairs, and its gradients in a and in b, (D, N) and (D, M)."""
+    total = _accumulator(a)
+    pulls_a = _empty_pulls(a) if want_a else None
+    pulls_b = _empty_pulls(b) if want_b else None
+    for i, row in enumerate(b):
+        for j, column in enumerate(a):
+            value, slope = kernel(_tile(row, column, kernel), want_a or want_b)
+            total += value
+            if want_a:
+                pulls_a[j].addmm_(row.with_ones, slope)
+            if want_b:
+                pulls_b[i].addmm_(column.with_ones, slope.T)
+    return total, _gradient(pulls_a, a) if want_a else None, _gradient(pulls_b, b) if want_b else None
+
+
+def _empty_pulls(parts: list[_Part]) -> list[Tensor]:
+    return [torch.zeros_like(part.with_ones, memory_format=torch.contiguous_format) for part in parts]
+
+
+def _gradient(pulls: list[Tensor], parts: list[_Part]) -> Tensor:
+    """sum_j slope_ij (b_j - a_i), (D, N), from pulls = [b, 1] @ slope, which are spent."""
+    pieces = [pull[:-1].addcmul_(pull[-1], part.codes, value=-1) for pull, part in zip(pulls, parts, strict=True)]
+    return torch.cat(pieces, 1)
+
+
+def _value_and_gradients(x: Tensor, y: Tensor | None, kernel, biased: bool, want_x: bool, want_y: bool):
+    """MMD^2 (for y None its first term alone) with the gradients wanted, (N, D) and (M, D).
+
+    Both terms within a sample are centred on that sample's own mean, so that neither a common shift nor a gap between
+    the samples costs them digits.
+    """
+    n, m = len(x), 0 if y is None else len(y)
+    if y is not None and n == m <= (STACKED_ON_CPU if x.device.type == "cpu" else STACKED_ON_GPU):
+        return _stacked(x, y, kernel, biased, want_x, want_y)
+    value, gradient_x = _mean_within(_parts(x, x.mean(0), kernel.rate), n, kernel, biased, want_x)
+    if y is None:
+        return value, gradient_x.T if want_x else None, None
+    centre = y.mean(0)
+    a, b = _parts(x, centre, kernel.rate), _parts(y, centre, kernel.rate)
+    within_y, gradient_y = _mean_within(b, m, kernel, biased, want_y)
+    total, across_x, across_y = _across(a, b, kernel, want_x, want_y)
+    weight = -2 / (n * m)
+    if want_x:
+        gradient_x.add_(across_x, alpha=weight)
+    if want_y:
+        gradient_y.add_(across_y, alpha=weight)
+    value = value + within_y + weight * total
+    return value, gradient_x.T if want_x else None, gradient_y.T if want_y else None
+
+
+def _stacked(x: Tensor, y: Tensor, kernel, biased: bool, want_x: bool, want_y: bool):
+    """The same for two small samples of one size, the usual case in training: a third of the calls."""
+    n = len(x)
+    centre_y = y.mean(0)
+    own_x, own_y, across_x = x - x.mean(0), y - centre_y, x - centre_y
+    a, b = torch.stack([own_x, own_y, own_y]), torch.stack([own_x, across_x, own_y])  # x with x, y with x, y with y
+    offsets_a, offsets_b = (torch.linalg.vecdot(codes, codes).mul_(-0.5 * kernel.rate) for codes in (a, b))
+    tiles = torch.add(offsets_a[:, :, None], offsets_b[:, None]).baddbmm_(a, b.mT, alpha=kernel.rate)
+    tiles[::2].diagonal(dim1=1, dim2=2).fill_(-math.inf)
+    totals, slopes = kernel(tiles, want_x or want_y)
+    within, across = 1 / (n * n if biased else n * (n - 1)), -2 / (n * n)
+    value = (totals[0] + totals[2] + (2 * n * kernel.size if biased else 0)) * within + totals[1] * across
+    gradient_x = gradient_y = None
+    if want_x:
+        pulls = torch.bmm(slopes[:2].mT, a[:2]).addcmul_(slopes[:2].sum(1)[..., None], b[:2], value=-1)
+        gradient_x = pulls[0].mul_(2 * within).add_(pulls[1], alpha=across)
+    if want_y:
+        pulls = torch.bmm(slopes[1:], b[1:]).addcmul_(slopes[1:].sum(2)[..., None], a[1:], value=-1)
+        gradient_y = pulls[1].mul_(2 * within).add_(pulls[0], alpha=across)
+    return value, gradient_x, gradient_y
+
+
+def _mean_within(parts: list[_Part], n: int, kernel, biased: bool, want_gradient: bool):
+    total, gradient = _within(parts, kernel, want_gradient)
+    weight = 1 / (n * n) if biased else 1 / (n * (n - 1))
+    if biased:
+        total += n * kernel.size
+    return total * weight, gradient.mul_(weight) if want_gradient else None
+
+
+class _MMD(torch.autograd.Function):
+    """The value, with gradients that are already there when backward asks for them."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, y: Tensor | None, kernel, biased: bool, want_x: bool, want_y: bool) -> Tensor:
+        value, gradient_x, gradient_y = _value_and_gradients(x, y, kernel, biased, want_x, want_y)
+        ctx.save_for_backward(gradient_x, gradient_y)
+        return value.to(x.dtype)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream: Tensor):
+        gradient_x, gradient_y = (None if g is None else g * upstream for g in ctx.saved_tensors)
+        return gradient_x, gradient_y, None, None, None, None
+
+
+def _discrepancy(x: Tensor, y: Tensor | None, kernel, biased: bool) -> Tensor:
+    x, y = _full_precision(x), None if y is None else _full_precision(y)
+    graph = torch.is_grad_enabled()
+    with torch.autocast(x.device.type, enabled=False):  # differences of kernels need all digits
+        return _MMD.apply(x, y, kernel, biased, graph and x.requires_grad, graph and y is not None and y.requires_grad)
+
+
+def _make_kernel(name: str, bandwidths: Bandwidths):
+    if name not in KERNELS:
+        raise ValueError(f"kernel is {name!r}; expected one of {', '.join(KERNELS)}.")
+    return (_Gaussian if name == "gaussian" else _InverseMultiquadric)(as_floats(bandwidths))
+
+
 def as_floats(bandwidths: Bandwidths) -> list[float]:
     """One or several bandwidths as a list of positive numbers; ValueError for anything else."""
     several = bandwidths.reshape(-1) if isinstance(bandwidths, Tensor) else bandwidths
@@ -119,100 +337,16 @@ def as_floats(bandwidths: Bandwidths) -> list[float]:
     return values
 
 
-# A kernel takes q = |a - b|^2 / 2 of many pairs and gives the sum of k over the bandwidths and the pairs and, if it is
-# wanted, -dk/dq of each pair. inf stands for a pair that does not count.
+def _squarings(wide: float, narrow: float) -> int | None:
+    """How often the wider Gaussian kernel must be squared to give the narrower one; None if that does not do it."""
+    times = math.log2(wide / narrow) * 2
+    return round(times) if abs(times - round(times)) < 1e-9 and times < MOST_SQUARINGS + 0.5 else None
 
 
-def _gaussian(q: Tensor, bandwidths: list[float], want_slope: bool) -> tuple[Tensor, Tensor | None]:
-    """exp(-q / s^2), as powers of 2: torch.exp2 is faster than torch.exp, by far so where the result is denormal."""
-    total, slope = _zero(q), torch.zeros_like(q) if want_slope else None
-    k, wider = torch.empty_like(q), math.inf
-    for s in sorted(bandwidths, reverse=True):
-        if wider == 2 * s:
-            k.square_().square_()
-        else:
-            torch.mul(q, -math.log2(math.e) / s**2, out=k).exp2_()
-        wider = s
-        total += k.sum()
-        if slope is not None:
-            slope.add_(k, alpha=1 / s**2)
-    return total, slope
-
-
-def _inverse_multiquadric(q: Tensor, bandwidths: list[float], want_slope: bool) -> tuple[Tensor, Tensor | None]:
-    """1 / (1 + q / s^2)."""
-    total, slope = _zero(q), torch.zeros_like(q) if want_slope else None
-    k = torch.empty_like(q)
-    for s in bandwidths:
-        torch.mul(q, 1 / s**2, out=k).add_(1).reciprocal_()
-        total += k.sum()
-        if slope is not None:
-            slope.addcmul_(k, k, value=1 / s**2)
-    return total, slope
-
-
-def _zero(q: Tensor) -> Tensor:
-    """Where sums are added up: in double precision, where the device has it."""
-    return torch.zeros((), dtype=torch.float32 if q.device.type == "mps" else torch.float64, device=q.device)
-
-
-KERNELS = {"gaussian": _gaussian, "inverse_multiquadric": _inverse_multiquadric}
-
-
-class _KernelSum(torch.autograd.Function):
-    """Sum of k(a_i, b_j) over all pairs of centred codes a (N, D) and b (M, D); for b None over the pairs i < j of a.
-    A scalar in double precision, where the device has it.
-
-    The gradients, in a sum_j slope_ij (b_j - a_i), are there before backward asks for them.
-    """
-
-    @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor | None, kernel, widths: list[float], want_a: bool, want_b: bool) -> Tensor:
-        one_sample = b is None
-        half_norms_a = torch.linalg.vecdot(a, a).mul_(0.5)
-        b, half_norms_b = (a, half_norms_a) if one_sample else (b, torch.linalg.vecdot(b, b).mul_(0.5))
-        gradient_a = torch.zeros_like(a) if want_a else None
-        gradient_b = gradient_a if one_sample else torch.zeros_like(b) if want_b else None
-        count = max(1, (AT_ONCE_ON_CPU if a.device.type == "cpu" else AT_ONCE_ON_GPU) // len(b))
-        total = 0.0
-        for start in range(0, len(a), count):
-            rows, columns = slice(start, start + count), slice(start if one_sample else 0, None)
-            some_a, some_b = a[rows], b[columns]
-            q = torch.add(half_norms_a[rows, None], half_norms_b[columns]).addmm_(some_a, some_b.T, alpha=-1)
-            q.clamp_(min=0)  # rounding must not lift a kernel above its maximum
-            if one_sample:
-                q[:, : len(some_a)].masked_fill_(q.new_ones(len(q), len(q), dtype=torch.bool).tril_(), math.inf)
-            value, slope = kernel(q, widths, want_a or want_b)
-            total = total + value
-            if gradient_a is not None:
-                gradient_a[rows].addmm_(slope, some_b).addcmul_(slope.sum(1)[:, None], some_a, value=-1)
-            if gradient_b is not None:
-                gradient_b[columns].addmm_(slope.T, some_a).addcmul_(slope.sum(0)[:, None], some_b, value=-1)
-        ctx.save_for_backward(gradient_a, None if one_sample else gradient_b)
-        return total
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream: Tensor):
-        return *(None if gradient is None else gradient * upstream for gradient in ctx.saved_tensors), *[None] * 4
-
-
-def _kernel_sum(a: Tensor, b: Tensor | None, kernel: str, widths: list[float]) -> Tensor:
-    graph = torch.is_grad_enabled()
-    want_a, want_b = graph and a.requires_grad, graph and b is not None and b.requires_grad
-    return _KernelSum.apply(a, b, KERNELS[kernel], widths, want_a, want_b)
-
-
-def _mean_within(codes: Tensor, kernel: str, widths: list[float], biased: bool) -> Tensor:
-    """Mean of k over the pairs of one sample, centred on its own mean: so a gap between two samples costs no digits."""
-    n = len(codes)
-    half = _kernel_sum(codes - codes.detach().mean(0), None, kernel, widths)
-    return half * (2 / n**2) + len(widths) / n if biased else half * (2 / (n * (n - 1)))
-
-
-def _all_digits(codes: Tensor) -> torch.autocast:
-    """No mixed precision in here: differences of kernels need all digits."""
-    return torch.autocast(codes.device.type, enabled=False)
+def _accumulator(parts: list[_Part]) -> Tensor:
+    """A 0 to which the sums of many tiles are added; double precision where the device has it."""
+    device = parts[0].offsets.device
+    return torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
 def _full_precision(codes: Tensor) -> Tensor:
