@@ -212,3 +212,15 @@ def test_the_autopsy_finds_the_published_blindness(dim, copied, collapsed, match
         assert abs(average.mean - published) < 3 * average.standard_error + rounding, f"{told}, published {published}"
         assert abs(average.mean - exact) < 5 * average.standard_error, told
     assert result.blind == (dim == 128 and copied)
+
+
+@pytest.mark.parametrize("kernel", mmd.KERNELS)
+@pytest.mark.parametrize("far", [1e3, 1e5, 1e7])
+def test_rounding_never_lifts_the_kernel_above_its_maximum(kernel, far):
+    """Two equal clusters far apart: squared distances come out of differences of squares, and round to either side."""
+    torch.manual_seed(0)
+    x = torch.randn(40, 8) * 1e-3
+    x[20:] += far
+    for y in (x.clone(), x.flip(0), x[:21]):
+        value = float(mmd.mmd_squared(x, y, (0.1, 1.0), kernel=kernel))
+        assert abs(value) <= 4 * 2, f"{value}: two kernels, each at most 1, and four means of them"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -133,7 +134,7 @@ class _Gaussian:
         self.size = len(widest_first)
         self.rate = math.log2(math.e) / widest_first[0] ** 2
         self.inverse = [1 / s**2 for s in widest_first]
-        self.squarings = [_squarings(wide, s) for wide, s in zip(widest_first, widest_first[1:], strict=False)]
+        self.squarings = [_squarings(wide, s) for wide, s in pairwise(widest_first)]
         self.keep_tile = None in self.squarings
         self.tiles, self.slopes = _Scratch(), _Scratch()
 
@@ -191,9 +192,11 @@ def _parts(codes: Tensor, centre: Tensor, rate: float) -> list[_Part]:
 
 
 def _tile(a: _Part, b: _Part, kernel) -> Tensor:
-    """-|a_i - b_j|^2 / 2 * rate, as (a_i . b_j) * rate plus both offsets."""
+    """-|a_i - b_j|^2 / 2 * rate, as (a_i . b_j) * rate plus both offsets; never above 0, whatever rounding does."""
     tile = kernel.tiles.shaped((len(a.offsets), len(b.offsets)), a.offsets)
-    return torch.add(a.offsets[:, None], b.offsets, out=tile).addmm_(a.codes.T, b.codes, alpha=kernel.rate)
+    return (
+        torch.add(a.offsets[:, None], b.offsets, out=tile).addmm_(a.codes.T, b.codes, alpha=kernel.rate).clamp_max_(0)
+    )
 
 
 def _within(parts: list[_Part], kernel, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
@@ -273,7 +276,7 @@ def _stacked(x: Tensor, y: Tensor, kernel, biased: bool, want_x: bool, want_y: b
     own_x, own_y, across_x = x - x.mean(0), y - centre_y, x - centre_y
     a, b = torch.stack([own_x, own_y, own_y]), torch.stack([own_x, across_x, own_y])  # x with x, y with x, y with y
     offsets_a, offsets_b = (torch.linalg.vecdot(codes, codes).mul_(-0.5 * kernel.rate) for codes in (a, b))
-    tiles = torch.add(offsets_a[:, :, None], offsets_b[:, None]).baddbmm_(a, b.mT, alpha=kernel.rate)
+    tiles = torch.add(offsets_a[:, :, None], offsets_b[:, None]).baddbmm_(a, b.mT, alpha=kernel.rate).clamp_max_(0)
     tiles[::2].diagonal(dim1=1, dim2=2).fill_(-math.inf)
     totals, slopes = kernel(tiles, want_x or want_y)
     within, across = 1 / (n * n if biased else n * (n - 1)), -2 / (n * n)
