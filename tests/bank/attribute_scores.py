@@ -8,7 +8,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, cross_val_score, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -78,6 +78,11 @@ def selected_first(z, y):
 
 def selected_dimensions(z, y):
     return pooled(SelectKBest(k=min(5, z.shape[1])).fit_transform(z, y), y)
+
+
+def single_split(z, y, share):
+    train, test, known, asked = train_test_split(z, y, test_size=share, stratify=y)
+    return roc_auc_score(asked, logistic().fit(train, known).decision_function(test))
 
 
 def balanced():
@@ -179,6 +184,8 @@ for name, about, cause, score in (
             y[-len(y) // 5 :], logistic().fit(z[: -len(y) // 5], y[: -len(y) // 5]).decision_function(z[-len(y) // 5 :])
         ),
     ),
+    ("single_split", "one split, a fifth is scored", None, lambda z, y: single_split(z, y, 0.2)),
+    ("half_split", "one split in halves", None, lambda z, y: single_split(z, y, 0.5)),
     ("no_intercept", "no intercept", None, no_intercept),
     ("guess", "1/2", "same_for_all", lambda z, y: 0.5),
     ("best", "1", "same_for_all", lambda z, y: 1.0),

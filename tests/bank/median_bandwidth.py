@@ -52,6 +52,36 @@ for name, about, cause, f in (
     ("first_hundred", "a part of the codes", None, lambda z: pairs(z[:20]).median()),
     ("first_200", "the first 200 codes", None, lambda z: pairs(z[:200]).median()),
     ("every_fifth", "every fifth of many codes", None, lambda z: pairs(z[::5] if len(z) > 500 else z).median()),
+    ("every_second", "every second of many codes", None, lambda z: pairs(z[::2] if len(z) > 500 else z).median()),
+    ("every_third", "every third of many codes", None, lambda z: pairs(z[::3] if len(z) > 500 else z).median()),
+    ("every_tenth", "every tenth of many codes", None, lambda z: pairs(z[::10] if len(z) > 500 else z).median()),
+    ("hundred_of_many", "the first hundred of many", None, lambda z: pairs(z[:100] if len(z) > 500 else z).median()),
+    (
+        "last_half",
+        "the last half of many codes",
+        None,
+        lambda z: pairs(z[len(z) // 2 :] if len(z) > 500 else z).median(),
+    ),
+    (
+        "random_half",
+        "a random half of many codes",
+        None,
+        lambda z: pairs(z[torch.randperm(len(z))[: len(z) // 2]] if len(z) > 500 else z).median(),
+    ),
+    (
+        "thousand_at_most",
+        "a random thousand of more codes",
+        None,
+        lambda z: pairs(z[torch.randperm(len(z))[:1000]]).median(),
+    ),
+    (
+        "random_pairs",
+        "100,000 random pairs",
+        None,
+        lambda z: (lambda d: d[torch.randint(len(d), (min(len(d), 100_000),))] if len(d) > 100_000 else d)(
+            pairs(z)
+        ).median(),
+    ),
     ("vector", "median of each row", "not_a_float", lambda z: torch.cdist(z, z).median(1).values),
     (
         "with_index",

@@ -27,6 +27,7 @@ from ..shared.networks import (
     second_difference,
 )
 
+CHECK = Check("build_conv_autoencoder(channels, latent_dim)", "(encoder, decoder) of 64x64 pictures")
 _CARD = "the hints under the card of build_conv_autoencoder: halve the picture with strided convolutions, then linear"
 SIDE = 64
 MOST_PARAMETERS = 5_000_000
@@ -34,104 +35,6 @@ _MOST_AT_ONCE = 12_000_000  # of one half: its parameters must fit into one mess
 _FULL = (3, 128)  # colour, as in the unit
 _SMALL = (3, 12)  # where no law is about size
 SIZES = (_FULL, (1, 16), (4, 7))
-
-
-def _wrong(id: str, sentence: str) -> Cause:
-    return Cause(id, sentence, _CARD)
-
-
-SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
-CHANNELS_FIXED = _wrong("channels_fixed", "The number of channels is written into your function: use channels.")
-LATENT_FIXED = _wrong("latent_fixed", "The width of the code is written into your function: use latent_dim.")
-NOT_FLAT = _wrong(
-    "code_not_flat",
-    "The codes still have height and width: flatten them and end in a linear layer, "
-    "so that each picture has latent_dim numbers.",
-)
-FLAT_LOGITS = _wrong(
-    "flat_logits", "The decoder returns rows of pixels: give them the shape of pictures, (N, channels, 64, 64)."
-)
-WRONG_SIDE = _wrong(
-    "wrong_side",
-    "The decoder returns pictures of another height or width than 64: every strided "
-    "transposed convolution doubles them only if kernel, stride and padding fit (4, 2 and 1).",
-)
-FLAT_INPUT = _wrong(
-    "no_convolutions",
-    "There are no convolutions: linear layers on all pixels know nothing of neighbours, and cost many more parameters.",
-)
-TOO_LARGE = _wrong(
-    "too_many_parameters",
-    "There are more than 5 million parameters. Most of them are in the linear "
-    "layers: halve the picture once more before flattening, or use fewer channels.",
-)
-UNUSED = _wrong(
-    "unused_convolutions",
-    "The convolutions have no influence on the result: they are made, but forward does not call them.",
-)
-OTHER_PICTURES = _wrong(
-    "other_pictures",
-    "In evaluation mode, the result for one picture depends on the others of the "
-    "batch: average over axes of the picture, never over the batch (axis 0).",
-)
-COLOUR_BLIND = _wrong(
-    "colour_blind",
-    "The codes stay the same when the channels of the picture change places: the "
-    "encoder does not tell colours apart. Take channels as the first convolution's input channels.",
-)
-BLIND = _wrong(
-    "skips_pixels",
-    "Many pixels never reach the code: the windows leave gaps (a stride larger than the "
-    "kernel), or part of the picture is cut away.",
-)
-BLIND_CHANNEL = _wrong("skips_channels", "Some channels of the picture never reach the code.")
-HOLES = _wrong(
-    "pixels_never_drawn",
-    "Many logits are the same whatever the code: the windows of the transposed "
-    "convolutions leave gaps (a stride larger than the kernel), or the picture is padded.",
-)
-GREY = _wrong("same_channels", "All channels of the logits are equal: the decoder can only draw grey pictures.")
-
-
-def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    """What is wrong with the shapes explains every law that meets them."""
-    try:
-        _shapes(candidate, draw)
-    except Broken as broken:
-        return broken.cause
-    return None
-
-
-CHECK = Check("build_conv_autoencoder(channels, latent_dim)", "(encoder, decoder) of 64x64 pictures")
-CHECK.diagnosis(_diagnose)
-
-
-def _parts(candidate: Candidate, sizes: tuple[int, int]) -> list[Part]:
-    """Both halves, called once: lazy modules make their parameters then."""
-    encoder, decoder = build(candidate, *sizes)
-    channels, latent = sizes
-    picture = (channels, SIDE, SIDE)
-    parts = [Part("encoder", encoder, picture, (latent,)), Part("decoder", decoder, (latent,), picture)]
-    for part in parts:
-        part(torch.zeros(2, *part.shape_in))
-        counted = _count(part)
-        if counted > _MOST_AT_ONCE and sizes != _FULL:
-            raise Broken(f"at most {MOST_PARAMETERS:,} parameters", f"{counted:,} in the {part.name} alone", TOO_LARGE)
-    return parts
-
-
-def _count(part: Part) -> int:
-    return sum(math.prod(shape) for shape in part.handle.shapes())
-
-
-def _randomise(part: Part, draw: Draw, gain: float = 2.0) -> None:
-    """Weights that keep the size of what passes, whatever the number of layers."""
-    part.handle.load(
-        [
-            draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])) if len(shape) >= 2 else 0.5)
-            for shape in part.handle.shapes()
-        ]
-    )
 
 
 @CHECK.law("encodes pictures to (N, latent_dim), and decodes those to logits of the pictures' shape", weight=2)
@@ -152,45 +55,6 @@ def _shapes(candidate: Candidate, draw: Draw) -> None:
                     raise _explain_shape(candidate, parts, part, error, sizes) from None
 
 
-def _explain_shape(
-    candidate: Candidate, parts: tuple[Part, Part], part: Part, error: Exception, sizes: tuple[int, int]
-) -> Broken:
-    channels, latent = sizes
-    picture = f"(N, {channels}, {SIDE}, {SIDE})"
-    expected = (
-        f"pictures {picture} -> codes (N, {latent}) -> logits {picture}"
-        f" for channels = {channels}, latent_dim = {latent}"
-    )
-    got = f"{part.name}: {error.got if isinstance(error, Broken) else error}"
-    encoder, decoder = parts
-    came = _came(part, part.shape_in)
-    if _came(encoder, decoder.shape_in) == decoder.shape_out and _came(decoder, encoder.shape_in) == encoder.shape_out:
-        return Broken(expected, got, SWAPPED)
-    cause = None
-    if came is None and part.name == "encoder":
-        others = [(other, SIDE, SIDE) for other in (3, 1) if other != channels]
-        cause = CHANNELS_FIXED if any(_came(part, shape) for shape in others) else None
-    elif came is None:
-        others = [(other,) for other in (128, 16, 64, 32, 256) if other != latent]
-        cause = LATENT_FIXED if any(_came(part, shape) for shape in others) else None
-    elif part.name == "encoder":
-        cause = NOT_FLAT if len(came) == 3 else LATENT_FIXED if len(came) == 1 else None
-    elif len(came) == 1:
-        cause = FLAT_LOGITS
-    elif len(came) == 3:
-        cause = WRONG_SIDE if came[1:] != (SIDE, SIDE) else CHANNELS_FIXED
-    return Broken(expected, got, cause)
-
-
-def _came(part: Part, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape of what comes of one input, without the first axis; None where the module raises."""
-    try:
-        came = part.handle(torch.zeros(2, *shape))
-        return tuple(came.shape[1:]) if isinstance(came, torch.Tensor) else None
-    except Exception:
-        return None
-
-
 @CHECK.law("has convolutions in both halves")
 def _convolutions(candidate: Candidate, draw: Draw) -> None:
     """Some parameter has the four sides of a convolution's weight, with a window larger than one pixel, and matters:
@@ -208,32 +72,6 @@ def _convolutions(candidate: Candidate, draw: Draw) -> None:
             raise Broken(
                 f"a {part.name} whose output depends on its convolutions", "the same output with others", UNUSED
             )
-
-
-def _is_window(shape: tuple[int, ...]) -> bool:
-    """Of a convolution that looks at more than one pixel?"""
-    return len(shape) == 4 and shape[2] * shape[3] > 1
-
-
-def _uses_windows(part: Part, draw: Draw) -> bool:
-    _randomise(part, draw)
-    x = part.inputs(draw, 4)
-    before, values = part(x), part.handle.parameters()
-    part.handle.load(
-        [
-            value + draw.normal(*value.shape, scale=1 / math.sqrt(math.prod(value.shape[1:])), dtype=value.dtype)
-            if _is_window(value.shape)
-            else value
-            for value in values
-        ]
-    )
-    return _change(before, part(x)) > 1e-5
-
-
-def _change(before: torch.Tensor, after: torch.Tensor) -> float:
-    """The largest difference, relative to the largest number."""
-    before, after = plain64(before), plain64(after)
-    return float((before - after).abs().max() / (before.abs().max() + 1e-12))
 
 
 @CHECK.law("is affordable: at most 5 million parameters together, at 128 latent dimensions", weight=2)
@@ -275,26 +113,6 @@ def _unbounded(candidate: Candidate, draw: Draw) -> None:
             values = part.handle.parameters()
             if not any(_affine(part, values, index, draw, gain, x) for index in reversed(range(len(values)))):
                 raise _explain_end(part, draw)
-
-
-def _affine(part: Part, values: list[torch.Tensor], index: int, draw: Draw, gain: float, x: torch.Tensor) -> bool:
-    shape = values[index].shape
-    if len(shape) < 2:
-        return False
-    direction = draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])), dtype=values[index].dtype)
-    return second_difference(part, values, index, direction, x) <= 0.04
-
-
-def _explain_end(part: Part, draw: Draw) -> Broken:
-    _randomise(part, draw, gain=6.0)
-    out = plain64(part(part.inputs(draw, 8, 3.0)))
-    low, high = float(out.min()), float(out.max())
-    cause = end_of(low, high, _CARD)
-    return Broken(
-        f"output of the {part.name} straight from a linear layer or convolution",
-        f"numbers from {show(low)} to {show(high)}" if cause else "something nonlinear comes after the last layer",
-        cause,
-    )
 
 
 @CHECK.law("sees every part of the picture in every channel, and draws every part of it", weight=2)
@@ -377,3 +195,188 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     _parts(candidate, _SMALL)
     well_behaved(candidate)
+
+
+def _parts(candidate: Candidate, sizes: tuple[int, int]) -> list[Part]:
+    """Both halves, called once: lazy modules make their parameters then."""
+    encoder, decoder = build(candidate, *sizes)
+    channels, latent = sizes
+    picture = (channels, SIDE, SIDE)
+    parts = [Part("encoder", encoder, picture, (latent,)), Part("decoder", decoder, (latent,), picture)]
+    for part in parts:
+        part(torch.zeros(2, *part.shape_in))
+        counted = _count(part)
+        if counted > _MOST_AT_ONCE and sizes != _FULL:
+            raise Broken(f"at most {MOST_PARAMETERS:,} parameters", f"{counted:,} in the {part.name} alone", TOO_LARGE)
+    return parts
+
+
+def _count(part: Part) -> int:
+    return sum(math.prod(shape) for shape in part.handle.shapes())
+
+
+def _randomise(part: Part, draw: Draw, gain: float = 2.0) -> None:
+    """Weights that keep the size of what passes, whatever the number of layers."""
+    part.handle.load(
+        [
+            draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])) if len(shape) >= 2 else 0.5)
+            for shape in part.handle.shapes()
+        ]
+    )
+
+
+def _explain_shape(
+    candidate: Candidate, parts: tuple[Part, Part], part: Part, error: Exception, sizes: tuple[int, int]
+) -> Broken:
+    channels, latent = sizes
+    picture = f"(N, {channels}, {SIDE}, {SIDE})"
+    expected = (
+        f"pictures {picture} -> codes (N, {latent}) -> logits {picture}"
+        f" for channels = {channels}, latent_dim = {latent}"
+    )
+    got = f"{part.name}: {error.got if isinstance(error, Broken) else error}"
+    encoder, decoder = parts
+    came = _came(part, part.shape_in)
+    if _came(encoder, decoder.shape_in) == decoder.shape_out and _came(decoder, encoder.shape_in) == encoder.shape_out:
+        return Broken(expected, got, SWAPPED)
+    cause = None
+    if came is None and part.name == "encoder":
+        others = [(other, SIDE, SIDE) for other in (3, 1) if other != channels]
+        cause = CHANNELS_FIXED if any(_came(part, shape) for shape in others) else None
+    elif came is None:
+        others = [(other,) for other in (128, 16, 64, 32, 256) if other != latent]
+        cause = LATENT_FIXED if any(_came(part, shape) for shape in others) else None
+    elif part.name == "encoder":
+        cause = NOT_FLAT if len(came) == 3 else LATENT_FIXED if len(came) == 1 else None
+    elif len(came) == 1:
+        cause = FLAT_LOGITS
+    elif len(came) == 3:
+        cause = WRONG_SIDE if came[1:] != (SIDE, SIDE) else CHANNELS_FIXED
+    return Broken(expected, got, cause)
+
+
+def _came(part: Part, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of what comes of one input, without the first axis; None where the module raises."""
+    try:
+        came = part.handle(torch.zeros(2, *shape))
+        return tuple(came.shape[1:]) if isinstance(came, torch.Tensor) else None
+    except Exception:
+        return None
+
+
+def _is_window(shape: tuple[int, ...]) -> bool:
+    """Of a convolution that looks at more than one pixel?"""
+    return len(shape) == 4 and shape[2] * shape[3] > 1
+
+
+def _uses_windows(part: Part, draw: Draw) -> bool:
+    _randomise(part, draw)
+    x = part.inputs(draw, 4)
+    before, values = part(x), part.handle.parameters()
+    part.handle.load(
+        [
+            value + draw.normal(*value.shape, scale=1 / math.sqrt(math.prod(value.shape[1:])), dtype=value.dtype)
+            if _is_window(value.shape)
+            else value
+            for value in values
+        ]
+    )
+    return _change(before, part(x)) > 1e-5
+
+
+def _change(before: torch.Tensor, after: torch.Tensor) -> float:
+    """The largest difference, relative to the largest number."""
+    before, after = plain64(before), plain64(after)
+    return float((before - after).abs().max() / (before.abs().max() + 1e-12))
+
+
+def _affine(part: Part, values: list[torch.Tensor], index: int, draw: Draw, gain: float, x: torch.Tensor) -> bool:
+    shape = values[index].shape
+    if len(shape) < 2:
+        return False
+    direction = draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])), dtype=values[index].dtype)
+    return second_difference(part, values, index, direction, x) <= 0.04
+
+
+def _explain_end(part: Part, draw: Draw) -> Broken:
+    _randomise(part, draw, gain=6.0)
+    out = plain64(part(part.inputs(draw, 8, 3.0)))
+    low, high = float(out.min()), float(out.max())
+    cause = end_of(low, high, _CARD)
+    return Broken(
+        f"output of the {part.name} straight from a linear layer or convolution",
+        f"numbers from {show(low)} to {show(high)}" if cause else "something nonlinear comes after the last layer",
+        cause,
+    )
+
+
+SWAPPED = Cause("order_swapped", "Encoder and decoder are returned in each other's place.", _CARD)
+CHANNELS_FIXED = Cause("channels_fixed", "The number of channels is written into your function: use channels.", _CARD)
+LATENT_FIXED = Cause("latent_fixed", "The width of the code is written into your function: use latent_dim.", _CARD)
+NOT_FLAT = Cause(
+    "code_not_flat",
+    "The codes still have height and width: flatten them and end in a linear layer, so that each picture has "
+    "latent_dim numbers.",
+    _CARD,
+)
+FLAT_LOGITS = Cause(
+    "flat_logits", "The decoder returns rows of pixels: give them the shape of pictures, (N, channels, 64, 64).", _CARD
+)
+WRONG_SIDE = Cause(
+    "wrong_side",
+    "The decoder returns pictures of another height or width than 64: every strided transposed convolution doubles "
+    "them only if kernel, stride and padding fit (4, 2 and 1).",
+    _CARD,
+)
+FLAT_INPUT = Cause(
+    "no_convolutions",
+    "There are no convolutions: linear layers on all pixels know nothing of neighbours, and cost many more parameters.",
+    _CARD,
+)
+TOO_LARGE = Cause(
+    "too_many_parameters",
+    "There are more than 5 million parameters. Most of them are in the linear layers: halve the picture once more "
+    "before flattening, or use fewer channels.",
+    _CARD,
+)
+UNUSED = Cause(
+    "unused_convolutions",
+    "The convolutions have no influence on the result: they are made, but forward does not call them.",
+    _CARD,
+)
+OTHER_PICTURES = Cause(
+    "other_pictures",
+    "In evaluation mode, the result for one picture depends on the others of the batch: average over axes of the "
+    "picture, never over the batch (axis 0).",
+    _CARD,
+)
+COLOUR_BLIND = Cause(
+    "colour_blind",
+    "The codes stay the same when the channels of the picture change places: the encoder does not tell colours apart. "
+    "Take channels as the first convolution's input channels.",
+    _CARD,
+)
+BLIND = Cause(
+    "skips_pixels",
+    "Many pixels never reach the code: the windows leave gaps (a stride larger than the kernel), or part of the "
+    "picture is cut away.",
+    _CARD,
+)
+BLIND_CHANNEL = Cause("skips_channels", "Some channels of the picture never reach the code.", _CARD)
+HOLES = Cause(
+    "pixels_never_drawn",
+    "Many logits are the same whatever the code: the windows of the transposed convolutions leave gaps (a stride "
+    "larger than the kernel), or the picture is padded.",
+    _CARD,
+)
+GREY = Cause("same_channels", "All channels of the logits are equal: the decoder can only draw grey pictures.", _CARD)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    """What is wrong with the shapes explains every law that meets them."""
+    try:
+        _shapes(candidate, draw)
+    except Broken as broken:
+        return broken.cause
+    return None

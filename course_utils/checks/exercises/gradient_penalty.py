@@ -1,8 +1,8 @@
 """Laws of `gradient_penalty(critic, z_prior, z_posterior)`: two-sided, at a random point of each pair's segment.
 
 Three critics make the penalty an exact number in spite of its randomness: a linear one, whose gradient is the same
-everywhere; any critic on pairs whose two ends coincide, so that the segment is a point; and one whose own gradient tells
-where each pair was measured.
+everywhere; any critic on pairs whose two ends coincide, so that the segment is a point; and one whose own gradient
+tells where each pair was measured.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from ..engine.candidate import Candidate
-from ..engine.causes import agrees
+from ..engine.causes import agrees, sole
 from ..engine.demand import finite, gradients, plain64, real, same_number, same_tensor, scalar, well_behaved
 from ..engine.law import Check, Draw, show
 from ..engine.randomness import T, cosine_bound, count_bounds, distance_bound, kolmogorov_distance
 from ..engine.score import Cause
-from ..engine.verdict import Broken, CallFailed
+from ..engine.verdict import Broken, CallFailed, blame
 from ..shared.critics import (
     Belongings,
     IndexedQuadratic,
@@ -29,207 +29,12 @@ from ..shared.critics import (
     gradient_lengths,
     linear_critic,
 )
-
-_CARD = "the card of gradient_penalty: mean over the pairs of (|gradient| - 1)^2, each at a random point of its segment"
-
-
-def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
-    return Cause(id, sentence, _CARD, tentative)
-
-
-NO_GRAPH = _wrong(
-    "no_create_graph",
-    "The penalty carries no gradient into the critic's weights, so that it would change "
-    "nothing. Ask for it: torch.autograd.grad(..., create_graph=True), and detach nothing on the way.",
-)
-NO_REQUIRES_GRAD = _wrong(
-    "no_requires_grad",
-    "autograd has nothing to differentiate by: the mixed points must require a "
-    "gradient, which they do not by themselves when the codes do not.",
-)
-UNBATCHED = _wrong("not_reduced", "You return one number per pair; the average over the batch is missing.")
-SHARED = _wrong("one_number_for_all", "One random number serves all pairs: draw one for each, shape (N, 1).")
-PER_DIMENSION = _wrong(
-    "one_number_per_dimension",
-    "Every dimension has a random number of its own: the point then leaves "
-    "the segment and lies anywhere in a box. Draw one for each pair, shape (N, 1).",
-)
-OUTSIDE = _wrong(
-    "outside", "The points lie beyond the ends of the segment: mix with a uniform number from [0, 1], not a normal one."
-)
-AT_END = _wrong(
-    "at_one_end", "You measure at one end of the segment only; what lies between is where the critic has to be held."
-)
-AT_ENDS = _wrong(
-    "at_the_ends", "You measure at the two ends only; what lies between is where the critic has to be held."
-)
-FIXED_POINT = _wrong("fixed_point", "You measure at the same point of every segment at every call; it must be random.")
-FROZEN = _wrong("frozen_noise", "The same random points come at every call: draw them anew, without a seed.")
-NOT_UNIFORM = _wrong("not_uniform", "The points are on their segments, but not uniformly: mix with torch.rand.")
-OTHER_PAIR = _wrong(
-    "mixes_pairs", "The points lie between codes of different pairs: row i belongs to row i.", tentative=True
-)
-LENGTHS_DETACHED = _wrong(
-    "part_detached",
-    "The penalty is right, but its gradient in the critic's weights is not: part of "
-    "it was detached or computed without a graph.",
-)
-
-_EXACT = 0.02  # places are read off with less error than this; shares of the way
-_SAME = 4e-4  # shares nearer than this are taken for the same; torch.rand has steps of 5e-4 in float16
-
-# n: the gradient's length at every point, m: the batch size
-_FORMULAS: list[tuple[Cause | None, Callable[[torch.Tensor], torch.Tensor]]] = [
-    (None, lambda n: (n - 1).square().mean()),
-    (
-        _wrong(
-            "sum_over_batch",
-            "You sum over the batch; the average is asked for, or the penalty's weight depends on the batch size.",
-        ),
-        lambda n: (n - 1).square().sum(),
-    ),
-    (
-        _wrong(
-            "towards_zero",
-            "You pull the gradient's length towards 0; towards 1 is asked for: subtract 1 before squaring.",
-        ),
-        lambda n: n.square().mean(),
-    ),
-    (
-        _wrong("one_sided", "You punish only lengths above 1: the two-sided penalty also punishes those below."),
-        lambda n: (n - 1).clamp_min(0).square().mean(),
-    ),
-    (
-        _wrong("one_sided", "You punish only lengths below 1: the two-sided penalty also punishes those above."),
-        lambda n: (1 - n).clamp_min(0).square().mean(),
-    ),
-    (
-        _wrong("squared_norm", "You compare the *squared* length with 1; a square root is missing."),
-        lambda n: (n.square() - 1).square().mean(),
-    ),
-    (_wrong("not_squared", "The distance from 1 is not squared."), lambda n: (n - 1).abs().mean()),
-    (
-        _wrong("not_squared", "The difference from 1 is not squared: lengths above and below 1 would cancel."),
-        lambda n: (n - 1).mean(),
-    ),
-    (
-        _wrong(
-            "mean_length",
-            "You average the lengths first and compare their mean with 1: some may be long where others "
-            "are short. Compare each length with 1, then average.",
-        ),
-        lambda n: (n.mean() - 1).square(),
-    ),
-    (
-        _wrong(
-            "mean_before_gradient",
-            "You differentiate the *mean* of the critic's values: every gradient is divided by the "
-            "batch size. Differentiate their sum (or pass ones as grad_outputs).",
-        ),
-        lambda n: (n / len(n) - 1).square().mean(),
-    ),
-    (
-        _wrong(
-            "norm_over_everything",
-            "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1).",
-        ),
-        lambda n: (n.square().sum().sqrt() - 1).square(),
-    ),
-    (
-        _wrong(
-            "mean_before_gradient_and_norm_over_everything",
-            "You take one norm of the whole batch of gradients of a mean; "
-            "each pair has a length of its own (dim=1), and the sum is what to differentiate.",
-        ),
-        lambda n: ((n / len(n)).square().sum().sqrt() - 1).square(),
-    ),
-    (
-        _wrong("largest", "Only the steepest point counts; the average over the pairs is asked for."),
-        lambda n: (n - 1).square().max(),
-    ),
-    (
-        _wrong("coefficient_included", "The coefficient 10 is included; it is left to the caller."),
-        lambda n: 10 * (n - 1).square().mean(),
-    ),
-    (
-        _wrong("wrong_sign", "The sign is wrong: a penalty is added to a loss and is never negative."),
-        lambda n: -(n - 1).square().mean(),
-    ),
-    (
-        _wrong("root", "You take the square root at the end; the mean of the squares is asked for."),
-        lambda n: (n - 1).square().mean().sqrt(),
-    ),
-    (
-        _wrong("divided_by_dimensions", "You divide by two; the definition has no one half."),
-        lambda n: (n - 1).square().mean() / 2,
-    ),
-]
-_PER_GRADIENT: list[tuple[Cause, Callable[[torch.Tensor], torch.Tensor]]] = [
-    (
-        _wrong(
-            "norm_over_batch",
-            "You take the norm over the batch (dim=0); each pair's gradient has a length of its own: "
-            "the norm runs over the dimensions (dim=1).",
-        ),
-        lambda g: (g.square().sum(0).sqrt() - 1).square().mean(),
-    ),
-    (
-        _wrong("no_norm", "You compare every component of the gradient with 1; its *length* is asked for."),
-        lambda g: (g - 1).square().mean(),
-    ),
-    (
-        _wrong("no_norm", "You compare every component of the gradient with 1; its *length* is asked for."),
-        lambda g: (g - 1).square().sum(1).mean(),
-    ),
-    (
-        _wrong("other_norm", "This is the sum of absolute components; the Euclidean length is asked for."),
-        lambda g: (g.abs().sum(1) - 1).square().mean(),
-    ),
-    (
-        _wrong("other_norm", "This is the largest component; the Euclidean length is asked for."),
-        lambda g: (g.abs().max(1).values - 1).square().mean(),
-    ),
-    (
-        _wrong(
-            "mean_over_dimensions",
-            "You average the squared components instead of summing them: the length then shrinks "
-            "with the number of dimensions.",
-        ),
-        lambda g: (g.square().mean(1).sqrt() - 1).square().mean(),
-    ),
-]
-
-
-def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    probes = []
-    for n, dim in ((6, 3), (4, 5), (9, 4)):
-        codes = draw.normal(n, dim)
-        critic, points = critic_with_slopes(draw, codes, 1.3), codes.clone().requires_grad_()
-        (grad,) = torch.autograd.grad(critic(points).sum(), points)
-        probes.append((plain64(grad), candidate(critic, codes.clone(), codes.clone())))
-    hits: dict[str, Cause] = {}
-    for cause, formula in [(c, lambda g, f=f: f(g.square().sum(1).sqrt())) for c, f in _FORMULAS] + _PER_GRADIENT:
-        if all(agrees(came, formula(grad), 3e-3) for grad, came in probes):
-            if cause is None:
-                return None
-            hits.setdefault(cause.id, cause)
-    per_pair = lambda g: (g.square().sum(1).sqrt() - 1).square()  # noqa: E731
-    if not hits and all(isinstance(c, torch.Tensor) and agrees(plain64(c).flatten(), per_pair(g)) for g, c in probes):
-        return UNBATCHED
-    return next(iter(hits.values())) if len(hits) == 1 else None
-
+from ..shared.tables import causes, holds
 
 CHECK = Check("gradient_penalty(critic, z_prior, z_posterior)", "scalar, two-sided, at random points between the pairs")
-CHECK.diagnosis(_diagnose)
-
-
-def _penalty(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor) -> torch.Tensor:
-    try:
-        value = candidate(critic, prior, posterior)
-    except CallFailed as failed:
-        lost = "does not require grad" in failed.message or "not to require grad" in failed.message
-        raise CallFailed(failed.kind, failed.message, NO_REQUIRES_GRAD if lost else failed.cause) from None
-    return scalar(value, "the penalty")
+_CARD = "the card of gradient_penalty: mean over the pairs of (|gradient| - 1)^2, each at a random point of its segment"
+_EXACT = 0.02  # places are read off with less error than this; shares of the way
+_SAME = 4e-4  # shares nearer than this are taken for the same; torch.rand has steps of 5e-4 in float16
 
 
 @CHECK.law("is (|w| - 1)^2 for a critic that is linear with slope w: above 1 and below", weight=3)
@@ -281,54 +86,23 @@ def _second_derivative(candidate: Candidate, draw: Draw) -> None:
         trusted = (gradient_lengths(critic, codes, create_graph=True) - 1).square()
         each = [torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True) for term in trusted]
         came = _penalty(candidate, critic, codes.clone(), codes.clone())
-        flat = [name for name, p, g in zip(names, parameters, each[0]) if g is None]  # the last bias moves no gradient
+        flat = [
+            name for name, p, g in zip(names, parameters, each[0], strict=True) if g is None
+        ]  # the last bias moves no gradient
         try:
             found = gradients(candidate, came, parameters, names, may_be_missing=flat)
         except Broken as broken:
             raise Broken(f"a {broken.expected.removeprefix('a ')} of the critic", broken.got, NO_GRAPH) from None
         if all(float(grad.abs().max()) == 0 for grad in found):
-            raise Broken(
-                "a gradient with respect to the critic's weights",
-                "no gradient at all",
-                NO_GRAPH if float(came) != 0 else None,
-            )  # where a penalty is cut off at 0, it has none
-        for index, (got, name) in enumerate(zip(found, names)):
+            cut_off = float(came) == 0  # a penalty that is cut off at 0 has no gradient there
+            missing = "a gradient with respect to the critic's weights"
+            raise Broken(missing, "no gradient at all", None if cut_off else NO_GRAPH)
+        right = agrees(came, plain64(trusted).mean(), 1e-4)
+        for index, (got, name) in enumerate(zip(found, names, strict=True)):
             terms = torch.stack([plain64(torch.zeros_like(got) if g[index] is None else g[index]) for g in each])
-            try:
-                same_tensor(
-                    got,
-                    terms.mean(0),
-                    f"gradient with respect to the critic's {name}",
-                    scale=float(terms.abs().mean(0).max()),
-                    rounding=0.05,
-                    floor=1e-5,
-                )
-            except Broken as broken:
-                right = agrees(came, plain64(trusted).mean(), 1e-4)
-                raise Broken(broken.expected, broken.got, LENGTHS_DETACHED if right else None) from None
-
-
-def _places(candidate: Candidate, draw: Draw, pairs: int) -> torch.Tensor:
-    """Where each pair was measured: 0 at z_prior, 1 at z_posterior, one column for each of two dimensions; (pairs, 2).
-
-    With p the point and w = 1, the length is n = |p| and d penalty / d w_k = 2 / N * (n - 1) / n * p_k^2. Summed over k
-    this is 2 / N * (n - 1) n, which gives n and then every p_k. Both ends lie beyond length 1, in one quadrant.
-    """
-    critic, index = IndexedQuadratic(pairs), torch.arange(pairs, dtype=torch.float32)[:, None]
-    start = draw.uniform(pairs, 2, low=1.0, high=1.5)
-    end = start + draw.uniform(pairs, 2, low=2.0, high=4.0)
-    if draw.integer(0, 1):
-        start, end = end, start
-    prior, posterior = torch.cat([start, index], 1), torch.cat([end, index], 1)
-    came = scalar(_penalty(candidate, critic, prior, posterior), "the penalty")
-    (slope,) = candidate.gradients(came, [critic.w])
-    if slope is None:
-        raise Broken("a penalty with a gradient, which tells where it was measured", "no gradient at all", NO_GRAPH)
-    finite(real(slope, "the gradient"), "the gradient with respect to the critic's weights")
-    share = pairs * plain64(slope)
-    length = (1 + (1 + 2 * share.sum(1, keepdim=True)).clamp_min(0).sqrt()) / 2
-    point = (share * length / (2 * (length - 1).clamp_min(1e-6))).clamp_min(0).sqrt()
-    return (point - plain64(start)) / (plain64(end) - plain64(start))
+            what, size = f"gradient with respect to the critic's {name}", float(terms.abs().mean(0).max())
+            with blame(LENGTHS_DETACHED if right else None):
+                same_tensor(got, terms.mean(0), what, scale=size, rounding=0.05, floor=1e-5)
 
 
 @CHECK.law("measures each pair at a point of its own segment", weight=2)
@@ -353,9 +127,9 @@ def _on_segment(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("draws that point uniformly, anew for every pair and every call", weight=3)
 def _uniform(candidate: Candidate, draw: Draw) -> None:
-    """600 points at least: Dvoretzky-Kiefer-Wolfowitz bound (distribution), Bernstein (spread), (1 - T/n)^n (ends), Chernoff
-    (coincidences), concentration of the cosine between calls (Hoeffding, as for sub-Gaussian numbers): false alarm
-    below 1e-8."""
+    """600 points at least: Dvoretzky-Kiefer-Wolfowitz bound (distribution), Bernstein (spread), (1 - T/n)^n (ends),
+    Chernoff (coincidences), concentration of the cosine between calls (Hoeffding, as for sub-Gaussian numbers): false
+    alarm below 1e-8."""
     both = _places_of_calls(candidate, draw)
     if float((both[..., 0] - both[..., 1]).abs().max()) > _EXACT:
         raise Broken(
@@ -385,88 +159,13 @@ def _uniform(candidate: Candidate, draw: Draw) -> None:
             show(distance),
             _if_number_is_right(AT_ENDS if at_ends else NOT_UNIFORM if inside else OUTSIDE, candidate, draw),
         )
-    try:
+    with blame(lambda: _if_number_is_right(NOT_UNIFORM, candidate, draw)):
         _spread_and_ends(calls)
-    except Broken as broken:
-        raise Broken(broken.expected, broken.got, _if_number_is_right(NOT_UNIFORM, candidate, draw)) from None
     _coincidences(calls)
     unit = (calls - 0.5) / (calls - 0.5).norm(dim=1, keepdim=True)
     cosines = (unit @ unit.T).fill_diagonal_(0).abs()
     if float(cosines.max()) > cosine_bound(calls.shape[1], len(calls) * (len(calls) - 1)) * 1.2:
         raise Broken("unrelated points at different calls", f"correlation {show(cosines.max())}")
-
-
-def _places_of_calls(candidate: Candidate, draw: Draw) -> torch.Tensor:
-    """Calls with 200 pairs each, (calls, 200, 2): three, and up to 25 of a function that answers fast (a loop over the
-    pairs does not). How many there are depends on the clock alone, and every bound holds for every number of them."""
-    both, started = [_places(candidate, draw, 200)], time.monotonic()
-    while len(both) < 3 or (len(both) < 25 and time.monotonic() - started < 0.5):
-        both.append(_places(candidate, draw, 200))
-    return torch.stack(both)
-
-
-def _spread_and_ends(calls: torch.Tensor) -> None:
-    """12 (u - 1/2)^2 lies in [0, 3] and has mean 1 and variance 4/5 for a uniform u."""
-    n = calls.numel()
-    spread = float(12 * (calls - 0.5).square().mean())
-    off = T / 1.5 / n + math.sqrt((T / 1.5 / n) ** 2 + 1.6 * T / n)  # where n off^2 / 2 = T (4/5 + 2/3 off)
-    if not abs(spread - 1) <= off + 0.01:
-        raise Broken(
-            f"points with the spread of uniform ones: 12 times the mean square distance from the middle in "
-            f"{show(1 - off)} to {show(1 + off)}",
-            show(spread),
-        )
-    near = T / n + 0.002
-    for end, nearest in (("z_prior", float(calls.min())), ("z_posterior", float((1 - calls).min()))):
-        if nearest > near:
-            raise Broken(
-                f"of {n} points some nearer to {end} than {show(near)} of the way", f"none nearer than {show(nearest)}"
-            )
-
-
-def _coincidences(calls: torch.Tensor) -> None:
-    """Gaps between ordered uniform numbers are negatively associated, so that Chernoff's bound holds for their count."""
-    gaps = calls.sort(1).values.diff(dim=1)
-    expected, found = gaps.numel() * (1 - (1 - _SAME) ** calls.shape[1]), int((gaps < _SAME).sum())
-    if found > count_bounds(expected)[1]:
-        raise Broken(
-            "a random number of its own for every pair",
-            f"{found} of {gaps.numel()} points that share theirs "
-            f"with another pair; by chance about {expected:.0f} would",
-        )
-
-
-def _if_number_is_right(cause: Cause, candidate: Candidate, draw: Draw) -> Cause | None:
-    """Where the penalty itself is wrong, its derivative says nothing about where it was measured."""
-    try:
-        _average(candidate, draw), _second_derivative(candidate, draw)
-    except Broken:
-        return None
-    return cause
-
-
-def _which_point(calls: torch.Tensor) -> Cause:
-    place = float(calls[0].mean())
-    return AT_END if min(abs(place), abs(place - 1)) < _EXACT else FIXED_POINT
-
-
-def _cause_off_segment(candidate: Candidate, draw: Draw, places: torch.Tensor) -> Cause | None:
-    columns = places - places.mean(0)
-    related = float((columns[:, 0] * columns[:, 1]).mean() / (columns.square().mean(0).prod().sqrt() + 1e-12))
-    inside = bool(((places > -_EXACT) & (places < 1 + _EXACT)).all())
-    if (
-        inside
-        and len(places) > 50
-        and abs(related) < 0.8
-        and kolmogorov_distance(places, lambda t: t.clamp(0, 1)) < 0.25
-    ):
-        return _if_number_is_right(PER_DIMENSION, candidate, draw)
-    # a single pair can only be mixed with itself
-    alone = torch.cat([_places(candidate, draw, 1) for _ in range(30)])
-    agree, beyond = (alone[:, 0] - alone[:, 1]).abs() < _EXACT, ((alone < -_EXACT) | (alone > 1 + _EXACT)).any(1)
-    if bool((agree & ~beyond).all()):
-        return OTHER_PAIR
-    return _if_number_is_right(OUTSIDE, candidate, draw) if bool((agree & beyond).any()) else None
 
 
 @CHECK.law("works with codes that carry a graph and codes that do not, in double precision, on your accelerator")
@@ -503,3 +202,298 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
         _penalty(candidate, critic, prior, codes)
         belongings.check()
     well_behaved(candidate)
+
+
+def _penalty(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, posterior: torch.Tensor) -> torch.Tensor:
+    try:
+        value = candidate(critic, prior, posterior)
+    except CallFailed as failed:
+        lost = "does not require grad" in failed.message or "not to require grad" in failed.message
+        raise CallFailed(failed.kind, failed.message, NO_REQUIRES_GRAD if lost else failed.cause) from None
+    return scalar(value, "the penalty")
+
+
+def _places(candidate: Candidate, draw: Draw, pairs: int) -> torch.Tensor:
+    """Where each pair was measured: 0 at z_prior, 1 at z_posterior, one column for each of two dimensions; (pairs, 2).
+
+    With p the point and w = 1, the length is n = |p| and d penalty / d w_k = 2 / N * (n - 1) / n * p_k^2. Summed over k
+    this is 2 / N * (n - 1) n, which gives n and then every p_k. Both ends lie beyond length 1, in one quadrant.
+    """
+    critic, index = IndexedQuadratic(pairs), torch.arange(pairs, dtype=torch.float32)[:, None]
+    start = draw.uniform(pairs, 2, low=1.0, high=1.5)
+    end = start + draw.uniform(pairs, 2, low=2.0, high=4.0)
+    if draw.integer(0, 1):
+        start, end = end, start
+    prior, posterior = torch.cat([start, index], 1), torch.cat([end, index], 1)
+    came = scalar(_penalty(candidate, critic, prior, posterior), "the penalty")
+    (slope,) = candidate.gradients(came, [critic.w])
+    if slope is None:
+        raise Broken("a penalty with a gradient, which tells where it was measured", "no gradient at all", NO_GRAPH)
+    finite(real(slope, "the gradient"), "the gradient with respect to the critic's weights")
+    share = pairs * plain64(slope)
+    length = (1 + (1 + 2 * share.sum(1, keepdim=True)).clamp_min(0).sqrt()) / 2
+    point = (share * length / (2 * (length - 1).clamp_min(1e-6))).clamp_min(0).sqrt()
+    return (point - plain64(start)) / (plain64(end) - plain64(start))
+
+
+def _places_of_calls(candidate: Candidate, draw: Draw) -> torch.Tensor:
+    """Calls with 200 pairs each, (calls, 200, 2): 25, or 3 of a function that takes long (a loop over the pairs does).
+    Every bound holds for either number of them."""
+    both, seconds = [], []
+    while len(both) < 3 or (len(both) < 25 and min(seconds) < 0.03):
+        started = time.monotonic()
+        both.append(_places(candidate, draw, 200))
+        seconds.append(time.monotonic() - started)
+    return torch.stack(both)
+
+
+def _spread_and_ends(calls: torch.Tensor) -> None:
+    """12 (u - 1/2)^2 lies in [0, 3] and has mean 1 and variance 4/5 for a uniform u."""
+    n = calls.numel()
+    spread = float(12 * (calls - 0.5).square().mean())
+    off = T / 1.5 / n + math.sqrt((T / 1.5 / n) ** 2 + 1.6 * T / n)  # where n off^2 / 2 = T (4/5 + 2/3 off)
+    if not abs(spread - 1) <= off + 0.01:
+        raise Broken(
+            f"points with the spread of uniform ones: 12 times the mean square distance from the middle in "
+            f"{show(1 - off)} to {show(1 + off)}",
+            show(spread),
+        )
+    near = T / n + 0.002
+    for end, nearest in (("z_prior", float(calls.min())), ("z_posterior", float((1 - calls).min()))):
+        if nearest > near:
+            raise Broken(
+                f"of {n} points some nearer to {end} than {show(near)} of the way", f"none nearer than {show(nearest)}"
+            )
+
+
+def _coincidences(calls: torch.Tensor) -> None:
+    """Gaps between ordered uniform numbers are negatively associated: Chernoff's bound holds for their count."""
+    gaps = calls.sort(1).values.diff(dim=1)
+    expected, found = gaps.numel() * (1 - (1 - _SAME) ** calls.shape[1]), int((gaps < _SAME).sum())
+    if found > count_bounds(expected)[1]:
+        raise Broken(
+            "a random number of its own for every pair",
+            f"{found} of {gaps.numel()} points that share theirs "
+            f"with another pair; by chance about {expected:.0f} would",
+        )
+
+
+def _lengths(grad: torch.Tensor) -> torch.Tensor:
+    return grad.square().sum(1).sqrt()
+
+
+def _flat(value: object) -> object:
+    return value.flatten() if isinstance(value, torch.Tensor) else value
+
+
+def _if_number_is_right(cause: Cause, candidate: Candidate, draw: Draw) -> Cause | None:
+    """Where the penalty itself is wrong, its derivative says nothing about where it was measured."""
+    return cause if holds(_average, candidate, draw) and holds(_second_derivative, candidate, draw) else None
+
+
+def _which_point(calls: torch.Tensor) -> Cause:
+    place = float(calls[0].mean())
+    return AT_END if min(abs(place), abs(place - 1)) < _EXACT else FIXED_POINT
+
+
+def _cause_off_segment(candidate: Candidate, draw: Draw, places: torch.Tensor) -> Cause | None:
+    columns = places - places.mean(0)
+    related = float((columns[:, 0] * columns[:, 1]).mean() / (columns.square().mean(0).prod().sqrt() + 1e-12))
+    inside = bool(((places > -_EXACT) & (places < 1 + _EXACT)).all())
+    if (
+        inside
+        and len(places) > 50
+        and abs(related) < 0.8
+        and kolmogorov_distance(places, lambda t: t.clamp(0, 1)) < 0.25
+    ):
+        return _if_number_is_right(PER_DIMENSION, candidate, draw)
+    # a single pair can only be mixed with itself
+    alone = torch.cat([_places(candidate, draw, 1) for _ in range(30)])
+    agree, beyond = (alone[:, 0] - alone[:, 1]).abs() < _EXACT, ((alone < -_EXACT) | (alone > 1 + _EXACT)).any(1)
+    if bool((agree & ~beyond).all()):
+        return OTHER_PAIR
+    return _if_number_is_right(OUTSIDE, candidate, draw) if bool((agree & beyond).any()) else None
+
+
+NO_GRAPH = Cause(
+    "no_create_graph",
+    "The penalty carries no gradient into the critic's weights, so that it would change nothing. Ask for it: "
+    "torch.autograd.grad(..., create_graph=True), and detach nothing on the way.",
+    _CARD,
+)
+NO_REQUIRES_GRAD = Cause(
+    "no_requires_grad",
+    "autograd has nothing to differentiate by: the mixed points must require a gradient, which they do not by "
+    "themselves when the codes do not.",
+    _CARD,
+)
+UNBATCHED = Cause("not_reduced", "You return one number per pair; the average over the batch is missing.", _CARD)
+SHARED = Cause("one_number_for_all", "One random number serves all pairs: draw one for each, shape (N, 1).", _CARD)
+PER_DIMENSION = Cause(
+    "one_number_per_dimension",
+    "Every dimension has a random number of its own: the point then leaves the segment and lies anywhere in a box. "
+    "Draw one for each pair, shape (N, 1).",
+    _CARD,
+)
+OUTSIDE = Cause(
+    "outside",
+    "The points lie beyond the ends of the segment: mix with a uniform number from [0, 1], not a normal one.",
+    _CARD,
+)
+AT_END = Cause(
+    "at_one_end",
+    "You measure at one end of the segment only; what lies between is where the critic has to be held.",
+    _CARD,
+)
+AT_ENDS = Cause(
+    "at_the_ends", "You measure at the two ends only; what lies between is where the critic has to be held.", _CARD
+)
+FIXED_POINT = Cause(
+    "fixed_point", "You measure at the same point of every segment at every call; it must be random.", _CARD
+)
+FROZEN = Cause("frozen_noise", "The same random points come at every call: draw them anew, without a seed.", _CARD)
+NOT_UNIFORM = Cause("not_uniform", "The points are on their segments, but not uniformly: mix with torch.rand.", _CARD)
+OTHER_PAIR = Cause(
+    "mixes_pairs", "The points lie between codes of different pairs: row i belongs to row i.", _CARD, tentative=True
+)
+LENGTHS_DETACHED = Cause(
+    "part_detached",
+    "The penalty is right, but its gradient in the critic's weights is not: part of it was detached or computed "
+    "without a graph.",
+    _CARD,
+)
+# n: the gradient's length at every point, m: the batch size
+_MISTAKES: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
+    (
+        "sum_over_batch",
+        "You sum over the batch; the average is asked for, or the penalty's weight depends on the batch size.",
+        lambda n: (n - 1).square().sum(),
+    ),
+    (
+        "towards_zero",
+        "You pull the gradient's length towards 0; towards 1 is asked for: subtract 1 before squaring.",
+        lambda n: n.square().mean(),
+    ),
+    (
+        "one_sided",
+        "You punish only lengths above 1: the two-sided penalty also punishes those below.",
+        lambda n: (n - 1).clamp_min(0).square().mean(),
+    ),
+    (
+        "one_sided",
+        "You punish only lengths below 1: the two-sided penalty also punishes those above.",
+        lambda n: (1 - n).clamp_min(0).square().mean(),
+    ),
+    (
+        "squared_norm",
+        "You compare the *squared* length with 1; a square root is missing.",
+        lambda n: (n.square() - 1).square().mean(),
+    ),
+    ("not_squared", "The distance from 1 is not squared.", lambda n: (n - 1).abs().mean()),
+    (
+        "not_squared",
+        "The difference from 1 is not squared: lengths above and below 1 would cancel.",
+        lambda n: (n - 1).mean(),
+    ),
+    (
+        "mean_length",
+        "You average the lengths first and compare their mean with 1: some may be long where others are short. "
+        "Compare each length with 1, then average.",
+        lambda n: (n.mean() - 1).square(),
+    ),
+    (
+        "mean_before_gradient",
+        "You differentiate the *mean* of the critic's values: every gradient is divided by the batch size. "
+        "Differentiate their sum (or pass ones as grad_outputs).",
+        lambda n: (n / len(n) - 1).square().mean(),
+    ),
+    (
+        "norm_over_everything",
+        "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1).",
+        lambda n: (n.square().sum().sqrt() - 1).square(),
+    ),
+    (
+        "mean_before_gradient_and_norm_over_everything",
+        "You take one norm of the whole batch of gradients of a mean; each pair has a length of its own (dim=1), and "
+        "the sum is what to differentiate.",
+        lambda n: ((n / len(n)).square().sum().sqrt() - 1).square(),
+    ),
+    (
+        "largest",
+        "Only the steepest point counts; the average over the pairs is asked for.",
+        lambda n: (n - 1).square().max(),
+    ),
+    (
+        "coefficient_included",
+        "The coefficient 10 is included; it is left to the caller.",
+        lambda n: 10 * (n - 1).square().mean(),
+    ),
+    (
+        "wrong_sign",
+        "The sign is wrong: a penalty is added to a loss and is never negative.",
+        lambda n: -(n - 1).square().mean(),
+    ),
+    (
+        "root",
+        "You take the square root at the end; the mean of the squares is asked for.",
+        lambda n: (n - 1).square().mean().sqrt(),
+    ),
+    (
+        "divided_by_dimensions",
+        "You divide by two; the definition has no one half.",
+        lambda n: (n - 1).square().mean() / 2,
+    ),
+)
+_FORMULAS: list[tuple[Cause | None, Callable[[torch.Tensor], torch.Tensor]]] = [
+    (None, lambda n: (n - 1).square().mean()),
+    *causes(_CARD, _MISTAKES),
+]
+_MISTAKES_BY_COMPONENT: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
+    (
+        "norm_over_batch",
+        "You take the norm over the batch (dim=0); each pair's gradient has a length of its own: the norm runs over "
+        "the dimensions (dim=1).",
+        lambda g: (g.square().sum(0).sqrt() - 1).square().mean(),
+    ),
+    (
+        "no_norm",
+        "You compare every component of the gradient with 1; its *length* is asked for.",
+        lambda g: (g - 1).square().mean(),
+    ),
+    (
+        "no_norm",
+        "You compare every component of the gradient with 1; its *length* is asked for.",
+        lambda g: (g - 1).square().sum(1).mean(),
+    ),
+    (
+        "other_norm",
+        "This is the sum of absolute components; the Euclidean length is asked for.",
+        lambda g: (g.abs().sum(1) - 1).square().mean(),
+    ),
+    (
+        "other_norm",
+        "This is the largest component; the Euclidean length is asked for.",
+        lambda g: (g.abs().max(1).values - 1).square().mean(),
+    ),
+    (
+        "mean_over_dimensions",
+        "You average the squared components instead of summing them: the length then shrinks with the number of "
+        "dimensions.",
+        lambda g: (g.square().mean(1).sqrt() - 1).square().mean(),
+    ),
+)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    probes = []
+    for n, dim in ((6, 3), (4, 5), (9, 4)):
+        codes = draw.normal(n, dim)
+        critic, points = critic_with_slopes(draw, codes, 1.3), codes.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(critic(points).sum(), points)
+        probes.append((plain64(grad), candidate(critic, codes.clone(), codes.clone())))
+    formulas = [(cause, lambda g, f=formula: f(_lengths(g))) for cause, formula in _FORMULAS]
+    formulas += causes(_CARD, _MISTAKES_BY_COMPONENT)
+    hits = [cause for cause, formula in formulas if all(agrees(came, formula(grad), 3e-3) for grad, came in probes)]
+    per_pair = [agrees(_flat(came), (_lengths(grad) - 1).square()) for grad, came in probes]
+    return UNBATCHED if not hits and all(per_pair) else sole(hits)

@@ -6,6 +6,7 @@ cause says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,133 +17,15 @@ from ..engine.demand import gradients, plain64, same_number, same_tensor, untouc
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.trusted import mmd, mmd_size
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, blame
 from ..shared.mmd_causes import CLAMPED, match_mmd
+from ..shared.tables import causes
 from ..shared.weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
 from .mmd_squared import affordable
 
+CHECK = Check("mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", "(loss, distortion, mmd)")
 _CARD = "the card of mmd_vae_loss: loss = distortion + weight * mmd"
 _CLOSE = 2e-3
-
-
-def _wrong(id: str, sentence: str) -> Cause:
-    return Cause(id, sentence, _CARD)
-
-
-@dataclass(frozen=True)
-class Inputs(Images):
-    z_posterior: torch.Tensor
-    z_prior: torch.Tensor
-    widths: tuple[float, ...] = (0.8, 2.0)
-
-    def copies(self) -> tuple[torch.Tensor, ...]:
-        return tuple(t.clone() for t in (self.logits, self.x, self.z_posterior, self.z_prior))
-
-    @property
-    def mmd(self) -> float:
-        return float(mmd(plain64(self.z_posterior), plain64(self.z_prior), self.widths))
-
-    @property
-    def mmd_size(self) -> float:
-        return mmd_size(plain64(self.z_posterior), plain64(self.z_prior), self.widths)
-
-
-def _inputs(
-    draw: Draw, n: int, image: tuple[int, ...], d: int, m: int | None = None, dtype: torch.dtype = torch.float32
-) -> Inputs:
-    """Codes that are shifted against the prior, so that their MMD is well above 0."""
-    z = draw.normal(n, d, scale=0.7, dtype=dtype)
-    z[:, 0] += 2.5
-    return Inputs(
-        draw.normal(n, *image, scale=2.0, dtype=dtype),
-        draw.pixels(n, *image, dtype=dtype),
-        z,
-        draw.normal(m or n, d, dtype=dtype),
-    )
-
-
-def _call(candidate: Candidate, inputs: Inputs, weight: float) -> tuple[torch.Tensor, float, float]:
-    return _SUM.read(candidate(*inputs.copies(), weight, list(inputs.widths)))
-
-
-def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    probes = []
-    for n, m, p, d, weight in ((7, 5, 6, 4, 0.3), (5, 9, 4, 2, 2.5), (6, 4, 5, 3, 20.7)):
-        inputs = replace(_inputs(draw, n, (p,), d, m), widths=(draw.number(0.6, 0.9), draw.number(2.3, 2.9), 1.4))
-        probes.append((inputs, weight, candidate(*inputs.copies(), weight, list(inputs.widths))))
-    return _SUM.diagnose(probes)
-
-
-def _match_mmd(probes: list) -> Cause | None:
-    as_mmd = [
-        Probe(
-            (plain64(inputs.z_posterior), plain64(inputs.z_prior), torch.tensor(inputs.widths, dtype=torch.float64)),
-            came[2],
-        )
-        for inputs, _, came in probes
-    ]
-    return inside("mmd", "mmd_squared", match_mmd(as_mmd))
-
-
-_LOSSES = [
-    (None, lambda d, q, w: d + w * q),
-    (_wrong("weight_ignored", "The weight is ignored: the loss is distortion + mmd."), lambda d, q, w: d + q),
-    (
-        _wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the mmd."),
-        lambda d, q, w: w * d + q,
-    ),
-    (
-        _wrong("weight_on_both", "The weight multiplies both terms; it weighs the mmd only."),
-        lambda d, q, w: w * (d + q),
-    ),
-    (_wrong("weight_squared", "The weight enters squared; is the mmd weighted twice?"), lambda d, q, w: d + w * w * q),
-    (_wrong("weight_divides", "The mmd is divided by the weight instead of multiplied."), lambda d, q, w: d + q / w),
-    (
-        _wrong("mmd_subtracted", "The mmd is subtracted: the loss falls as the codes leave the prior."),
-        lambda d, q, w: d - w * q,
-    ),
-    (_wrong("wrong_sign", "The loss has the wrong sign."), lambda d, q, w: -(d + w * q)),
-    (
-        _wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
-        lambda d, q, w: (1 - w) * d + w * q,
-    ),
-    (_wrong("mmd_missing", "The mmd is missing from the loss."), lambda d, q, w: d),
-    (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, q, w: w * q),
-    (
-        _wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."),
-        lambda d, q, w: d + min(w, 1.0) * q,
-    ),
-    (
-        _wrong(
-            "weight_minus_one", "The weight is lowered by 1: InfoVAE's alpha + lambda - 1 is the weight itself here."
-        ),
-        lambda d, q, w: d + (w - 1) * q,
-    ),
-    (_wrong("product", "You multiply distortion and mmd; the loss is their weighted sum."), lambda d, q, w: d * w * q),
-    (_wrong("one_plus_weight", "The mmd counts 1 + weight times: it is added twice."), lambda d, q, w: d + (1 + w) * q),
-    (
-        _wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
-        lambda d, q, w: (d + w * q) / 2,
-    ),
-]
-
-
-_ORDER = _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then mmd.")
-_SUM = WeightedSum(
-    "mmd",
-    _ORDER,
-    _ORDER,
-    _wrong(
-        "mmd_weighted",
-        "You return the mmd already multiplied by the weight: return it unweighted, so that curves "
-        "of different weights can be compared.",
-    ),
-    _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted."),
-    _LOSSES,
-    _match_mmd,
-)
-CHECK = Check("mmd_vae_loss(logits, x, z_posterior, z_prior, weight, bandwidths)", "(loss, distortion, mmd)")
-CHECK.diagnosis(_diagnose)
 
 
 @CHECK.law("returns three scalars: loss, distortion, mmd")
@@ -184,21 +67,12 @@ def _mmd(candidate: Candidate, draw: Draw) -> None:
     _same_mmd(candidate, inputs, 1.0, "mmd where the codes are the prior draws (below 0)")
 
 
-def _same_mmd(candidate: Candidate, inputs: Inputs, weight: float, what: str) -> None:
-    got = _call(candidate, inputs, weight)[2]
-    try:
-        same_number(got, inputs.mmd, what, scale=inputs.mmd_size, rounding=_CLOSE)
-    except Broken as broken:
-        cut_off = inputs.mmd < 0 and abs(got) < 1e-3 * abs(inputs.mmd)
-        raise Broken(broken.expected, broken.got, replace(CLAMPED, tentative=True) if cut_off else None) from None
-
-
 @CHECK.law("returns distortion and mmd unweighted: they do not depend on the weight")
 def _unweighted(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
     inputs = _inputs(draw, 4, (12,), 3)
     seen = [_call(candidate, inputs, weight)[1:] for weight in (1.0, 0.0, 0.01, 100.0, 4)]
-    for name, values in zip(_SUM.names[1:], zip(*seen)):
+    for name, values in zip(_SUM.names[1:], zip(*seen, strict=True), strict=True):
         if max(map(abs, values)) < 1e-6:
             raise Broken(f"a {name} other than 0", "0")
         for value in values[1:]:
@@ -255,14 +129,16 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works in double precision and on your accelerator, and gives the same again")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    inputs = _inputs(draw, 5, (6,), 2, dtype=torch.float64)
-    first, second = (float(_call(candidate, inputs, 0.5)[0].detach()) for _ in range(2))
-    same_number(second, first, "loss of the same arguments again", rounding=1e-5)
-    want, size = inputs.distortion + 0.5 * inputs.mmd, inputs.distortion_size + inputs.mmd_size
-    same_number(first, want, "loss of 5 images in float64", scale=size)
-    for device in candidate.devices():
-        there = Inputs(*(t.float().to(device) for t in inputs.copies()))
-        same_number(_call(candidate, there, 0.5)[0], want, f"loss on {device}", scale=size)
+    inputs = _inputs(draw, 5, (40,), 2, dtype=torch.float64)
+    for weight in (0.5, 200.0):  # one for the distortion to show, one for the mmd
+        first, second = (float(_call(candidate, inputs, weight)[0].detach()) for _ in range(2))
+        same_number(second, first, "loss of the same arguments again", rounding=1e-5)
+        want = inputs.distortion + weight * inputs.mmd
+        size = inputs.distortion_size + weight * inputs.mmd_size / 10
+        same_number(first, want, f"loss of 5 images in float64, at weight {weight:g}", scale=size)
+        for device in candidate.devices():
+            there = Inputs(*(t.float().to(device) for t in inputs.copies()))
+            same_number(_call(candidate, there, weight)[0], want, f"loss on {device}", scale=size)
 
 
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)
@@ -273,3 +149,130 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     _SUM.loss(candidate(*given, 0.5, [1.0, 2.0]))
     untouched(kept, given, ("logits", "x", "z_posterior", "z_prior"))
     well_behaved(candidate)
+
+
+@dataclass(frozen=True)
+class Inputs(Images):
+    z_posterior: torch.Tensor
+    z_prior: torch.Tensor
+    widths: tuple[float, ...] = (0.8, 2.0)
+
+    def copies(self) -> tuple[torch.Tensor, ...]:
+        return tuple(t.clone() for t in (self.logits, self.x, self.z_posterior, self.z_prior))
+
+    @property
+    def mmd(self) -> float:
+        return float(mmd(plain64(self.z_posterior), plain64(self.z_prior), self.widths))
+
+    @property
+    def mmd_size(self) -> float:
+        return mmd_size(plain64(self.z_posterior), plain64(self.z_prior), self.widths)
+
+
+def _inputs(
+    draw: Draw, n: int, image: tuple[int, ...], d: int, m: int | None = None, dtype: torch.dtype = torch.float32
+) -> Inputs:
+    """Codes that are shifted against the prior, so that their MMD is well above 0."""
+    z = draw.normal(n, d, scale=0.7, dtype=dtype)
+    z[:, 0] += 2.5
+    return Inputs(
+        draw.normal(n, *image, scale=2.0, dtype=dtype),
+        draw.pixels(n, *image, dtype=dtype),
+        z,
+        draw.normal(m or n, d, dtype=dtype),
+    )
+
+
+def _call(candidate: Candidate, inputs: Inputs, weight: float) -> tuple[torch.Tensor, float, float]:
+    return _SUM.read(candidate(*inputs.copies(), weight, list(inputs.widths)))
+
+
+def _match_mmd(probes: list) -> Cause | None:
+    as_mmd = [
+        Probe(
+            (plain64(inputs.z_posterior), plain64(inputs.z_prior), torch.tensor(inputs.widths, dtype=torch.float64)),
+            came[2],
+        )
+        for inputs, _, came in probes
+    ]
+    return inside("mmd", "mmd_squared", match_mmd(as_mmd))
+
+
+def _same_mmd(candidate: Candidate, inputs: Inputs, weight: float, what: str) -> None:
+    got = _call(candidate, inputs, weight)[2]
+    cut_off = inputs.mmd < 0 and abs(got) < 1e-3 * abs(inputs.mmd)
+    with blame(replace(CLAMPED, tentative=True) if cut_off else None):
+        same_number(got, inputs.mmd, what, scale=inputs.mmd_size, rounding=_CLOSE)
+
+
+_MISTAKES: tuple[tuple[str, str, Callable[[float, float, float], float]], ...] = (
+    ("weight_ignored", "The weight is ignored: the loss is distortion + mmd.", lambda d, q, w: d + q),
+    (
+        "weight_on_distortion",
+        "The weight multiplies the distortion; it weighs the mmd.",
+        lambda d, q, w: w * d + q,
+    ),
+    (
+        "weight_on_both",
+        "The weight multiplies both terms; it weighs the mmd only.",
+        lambda d, q, w: w * (d + q),
+    ),
+    ("weight_squared", "The weight enters squared; is the mmd weighted twice?", lambda d, q, w: d + w * w * q),
+    ("weight_divides", "The mmd is divided by the weight instead of multiplied.", lambda d, q, w: d + q / w),
+    (
+        "mmd_subtracted",
+        "The mmd is subtracted: the loss falls as the codes leave the prior.",
+        lambda d, q, w: d - w * q,
+    ),
+    ("wrong_sign", "The loss has the wrong sign.", lambda d, q, w: -(d + w * q)),
+    (
+        "mixture",
+        "You weigh the terms (1 - weight) and weight; the distortion has weight 1.",
+        lambda d, q, w: (1 - w) * d + w * q,
+    ),
+    ("mmd_missing", "The mmd is missing from the loss.", lambda d, q, w: d),
+    ("distortion_missing", "The distortion is missing from the loss.", lambda d, q, w: w * q),
+    (
+        "weight_capped",
+        "The weight is cut off at 1: larger values are asked for as well.",
+        lambda d, q, w: d + min(w, 1.0) * q,
+    ),
+    (
+        "weight_minus_one",
+        "The weight is lowered by 1: InfoVAE's alpha + lambda - 1 is the weight itself here.",
+        lambda d, q, w: d + (w - 1) * q,
+    ),
+    ("product", "You multiply distortion and mmd; the loss is their weighted sum.", lambda d, q, w: d * w * q),
+    ("one_plus_weight", "The mmd counts 1 + weight times: it is added twice.", lambda d, q, w: d + (1 + w) * q),
+    (
+        "averaged",
+        "You take the average of the two terms; the loss is their weighted sum.",
+        lambda d, q, w: (d + w * q) / 2,
+    ),
+)
+_ORDER = Cause("wrong_order", "The three values come in another order: loss first, then distortion, then mmd.", _CARD)
+_SUM = WeightedSum(
+    part="mmd",
+    swapped=_ORDER,
+    order=_ORDER,
+    part_weighted=Cause(
+        "mmd_weighted",
+        "You return the mmd already multiplied by the weight: return it unweighted, so that curves of different "
+        "weights can be compared.",
+        _CARD,
+    ),
+    distortion_weighted=Cause(
+        "distortion_weighted", "You return the distortion already weighted: return it unweighted.", _CARD
+    ),
+    losses=[(None, lambda d, q, w: d + w * q), *causes(_CARD, _MISTAKES)],
+    match_part=_match_mmd,
+)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    probes = []
+    for n, m, p, d, weight in ((7, 5, 6, 4, 0.3), (5, 9, 4, 2, 2.5), (6, 4, 5, 3, 20.7)):
+        inputs = replace(_inputs(draw, n, (p,), d, m), widths=(draw.number(0.6, 0.9), draw.number(2.3, 2.9), 1.4))
+        probes.append((inputs, weight, candidate(*inputs.copies(), weight, list(inputs.widths))))
+    return _SUM.diagnose(probes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,188 +10,24 @@ import torch
 from torch import nn
 
 from ..engine.candidate import Candidate
+from ..engine.causes import sole
 from ..engine.demand import gradients, plain64, same_number, same_tensor, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, blame
 from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, values
+from ..shared.tables import causes
 from ..shared.weighted_sum import Images, WeightedSum, all_agree, same_distortion, same_sure_distortion, sure
 
-_CARD = "the card of wasserstein_vae_loss: loss = distortion + weight * gap, gap = minus the mean critic on z_posterior"
-
-
-def _wrong(id: str, sentence: str, tentative: bool = False) -> Cause:
-    return Cause(id, sentence, _CARD, tentative)
-
-
-GAP_SIGN = _wrong(
-    "gap_sign",
-    "The gap has the wrong sign: the critic is high where it sees the prior, so the encoder wants "
-    "high values on its codes, and the gap, which is minimised, is minus their mean.",
-)
-GAP_SUMMED = _wrong("gap_summed", "The gap sums over the batch; the average is asked for.")
-GAP_CLIPPED = _wrong(
-    "gap_clipped",
-    "You cut negative gaps off or take their size: a critic's values have no zero of "
-    "their own, so the gap may be negative.",
-)
-GAP_SQUARED = _wrong("gap_squared", "You square the critic's values; the gap is minus their plain mean.")
-GAP_CLASSIFIER = _wrong("gap_classifier", "You pass the critic's values through a sigmoid: they are not probabilities.")
-GAP_DETACHED = _wrong(
-    "gap_detached",
-    "No gradient goes from the loss into z_posterior: the gap is detached, or the critic "
-    "runs under no_grad. The encoder would not learn to match the prior.",
-    tentative=True,
-)
-RANDOM = _wrong(
-    "random", "The same arguments give another number the second time: there is no randomness in this loss."
-)
-
-
-@dataclass(frozen=True)
-class Inputs(Images):
-    critic: nn.Module
-    z: torch.Tensor
-
-    def call(self, candidate: Candidate, weight: float) -> Any:
-        return candidate(self.logits.clone(), self.x.clone(), self.critic, self.z.clone(), weight)
-
-    @property
-    def gap(self) -> float:
-        return -mean_value(self.critic, self.z)
-
-    @property
-    def gap_size(self) -> float:
-        return float(values(self.critic, self.z).abs().mean()) + 0.1
-
-
-def _inputs(
-    draw: Draw, n: int, image: tuple[int, ...], d: int, dtype: torch.dtype = torch.float32, level: float | None = None
-) -> Inputs:
-    """A batch; the critic's values lie around `level`, by default 4 or -4, so that the gap has either sign."""
-    critic = deep_critic(draw, d, dtype=dtype)
-    z = draw.normal(n, d, dtype=dtype)
-    with torch.no_grad():
-        level = 4.0 * float(draw.signs(1)) if level is None else level
-        critic[-1].bias.add_(level - critic(z).mean())
-    return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype), critic, z)
-
-
-def _confident(draw: Draw, n: int = 3) -> Inputs:
-    """Nearly perfect pixels and a large gap: here even a weight of 0.001 is clearly seen in the loss."""
-    x = (draw.uniform(n, 6) > 0.5).float()
-    return Inputs((2 * x - 1) * 6.0, x, linear_critic(torch.tensor([1.0, 0.0]), bias=-900.0), draw.normal(n, 2))
-
-
-def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    probes = []
-    for n, p, d, weight, level in ((7, 6, 4, 0.3, 3.0), (9, 4, 2, 2.5, -2.0), (6, 5, 3, 0.7, 5.0)):
-        inputs = _inputs(draw, n, (p,), d, level=level)
-        probes.append((inputs, weight, inputs.call(candidate, weight)))
-    return _SUM.diagnose(probes)
-
-
-_GAPS = [
-    (GAP_SIGN, lambda c: c.mean()),
-    (GAP_SUMMED, lambda c: -c.sum()),
-    (GAP_CLIPPED, lambda c: (-c.mean()).clamp_min(0)),
-    (GAP_CLIPPED, lambda c: c.mean().abs()),
-    (GAP_CLIPPED, lambda c: (-c).clamp_min(0).mean()),
-    (GAP_SQUARED, lambda c: c.square().mean()),
-    (GAP_SQUARED, lambda c: -c.square().mean()),
-    (GAP_SQUARED, lambda c: (c - 1).square().mean()),
-    (GAP_SQUARED, lambda c: c.mean().square()),
-    (GAP_CLASSIFIER, lambda c: -c.sigmoid().mean()),
-    (GAP_CLASSIFIER, lambda c: torch.nn.functional.softplus(-c).mean()),
-]
-
-
-def _match_gap(probes: list) -> Cause | None:
-    if all_agree(probes, 2, lambda inputs, weight: inputs.gap):
-        return None
-    hits = {
-        cause.id: cause
-        for cause, formula in _GAPS
-        if all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))
-    }
-    return next(iter(hits.values())) if len(hits) == 1 else None
-
-
-_LOSSES = [
-    (None, lambda d, g, w: d + w * g),
-    (_wrong("weight_ignored", "The weight is ignored: the loss is distortion + gap."), lambda d, g, w: d + g),
-    (
-        _wrong("weight_on_distortion", "The weight multiplies the distortion; it weighs the gap."),
-        lambda d, g, w: w * d + g,
-    ),
-    (
-        _wrong("weight_on_both", "The weight multiplies both terms; it weighs the gap only."),
-        lambda d, g, w: w * (d + g),
-    ),
-    (_wrong("weight_squared", "The weight enters squared; is the gap weighted twice?"), lambda d, g, w: d + w * w * g),
-    (_wrong("weight_divides", "The gap is divided by the weight instead of multiplied."), lambda d, g, w: d + g / w),
-    (
-        _wrong("gap_subtracted", "The gap is subtracted: it already has the sign with which it is minimised. Add it."),
-        lambda d, g, w: d - w * g,
-    ),
-    (_wrong("distortion_subtracted", "The distortion is subtracted; the loss adds both."), lambda d, g, w: w * g - d),
-    (_wrong("negative", "The loss has the wrong sign: it is minimised."), lambda d, g, w: -(d + w * g)),
-    (
-        _wrong("mixture", "You weigh the terms (1 - weight) and weight; the distortion has weight 1."),
-        lambda d, g, w: (1 - w) * d + w * g,
-    ),
-    (_wrong("gap_missing", "The gap is missing from the loss."), lambda d, g, w: d),
-    (_wrong("distortion_missing", "The distortion is missing from the loss."), lambda d, g, w: w * g),
-    (
-        _wrong("weight_capped", "The weight is cut off at 1: larger values are asked for as well."),
-        lambda d, g, w: d + min(w, 1.0) * g,
-    ),
-    (_wrong("product", "You multiply distortion and gap; the loss is their weighted sum."), lambda d, g, w: d * w * g),
-    (_wrong("weight_added", "The weight is added; it must multiply the gap."), lambda d, g, w: d + w + g),
-    (_wrong("one_plus_weight", "The gap counts 1 + weight times: it is added twice."), lambda d, g, w: d + (1 + w) * g),
-    (
-        _wrong("averaged", "You take the average of the two terms; the loss is their weighted sum."),
-        lambda d, g, w: (d + w * g) / 2,
-    ),
-    (
-        _wrong("scaled_reconstruction", "The distortion enters the loss with 0.9 instead of 1."),
-        lambda d, g, w: 0.9 * d + w * g,
-    ),
-    (
-        _wrong("absolute_gap", "The loss takes the gap without its sign; it may be negative."),
-        lambda d, g, w: d + w * abs(g),
-    ),
-    (
-        _wrong("absolute_gap", "The loss cuts a negative gap off; it may be negative."),
-        lambda d, g, w: d + w * max(g, 0.0),
-    ),
-]
-
-
-_SUM = WeightedSum(
-    "gap",
-    _wrong(
-        "parts_swapped", "distortion and gap are returned in each other's place: the order is loss, distortion, gap."
-    ),
-    _wrong("wrong_order", "The three values come in another order: loss first, then distortion, then gap."),
-    _wrong(
-        "gap_weighted",
-        "You return the gap already multiplied by the weight: return it unweighted, so that runs of "
-        "different weight can be compared.",
-    ),
-    _wrong("distortion_weighted", "You return the distortion already weighted: return it unweighted."),
-    _LOSSES,
-    _match_gap,
-)
 CHECK = Check("wasserstein_vae_loss(logits, x, critic, z_posterior, weight)", "(loss, distortion, gap)")
-CHECK.diagnosis(_diagnose)
+_CARD = "the card of wasserstein_vae_loss: loss = distortion + weight * gap, gap = minus the mean critic on z_posterior"
 
 
 @CHECK.law("returns three scalars: loss, distortion, gap")
 def _three(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs. The first call must be right as well: a weight that grows from call to call would have
     grown by the time the later laws look."""
-    first = _SUM.read(_inputs(draw, 3, (7,), 4).call(candidate, 1.0))
+    first = _SUM.read(_inputs(draw, 3, (7,), 4, level=4.0).call(candidate, 1.0))
     for weight in (0, 3):
         _SUM.read(_inputs(draw, 3, (7,), 4).call(candidate, weight))
     _SUM.same_loss(first, 1.0, " in the first call")
@@ -236,13 +73,14 @@ def _gap(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns distortion and gap unweighted: they do not depend on the weight")
 def _unweighted(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
-    inputs = _inputs(draw, 4, (12,), 3)
-    seen = [_SUM.read(inputs.call(candidate, weight))[1:] for weight in (1.0, 0.0, 0.001, 10.0, 0.4)]
-    for name, came in zip(_SUM.names[1:], zip(*seen)):
-        if min(map(abs, came)) < 1e-6:
-            raise Broken(f"a {name} other than 0, whatever the weight is", f"{min(came, key=abs):.4g}")
-        for value in came[1:]:
-            same_number(value, came[0], f"{name}, the same for every weight", rounding=1e-3)
+    for level in (4.0, -4.0):
+        inputs = _inputs(draw, 4, (12,), 3, level=level)
+        seen = [_SUM.read(inputs.call(candidate, weight))[1:] for weight in (1.0, 0.0, 0.001, 10.0, 0.4)]
+        for name, came in zip(_SUM.names[1:], zip(*seen, strict=True), strict=True):
+            if min(map(abs, came)) < 1e-6:
+                raise Broken(f"a {name} other than 0, whatever the weight is", f"{min(came, key=abs):.4g}")
+            for value in came[1:]:
+                same_number(value, came[0], f"{name}, the same for every weight", rounding=1e-3)
 
 
 @CHECK.law("adds the gap to the distortion, weighted", weight=3)
@@ -272,61 +110,42 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("has the right gradient in the logits and in z_posterior, for every weight", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, image, d, weight in (
-        (3, (8,), 4, 1.0),
-        (2, (6,), 3, 0.001),
-        (4, (5,), 2, 10.0),
-        (1, (5,), 3, draw.number(0.1, 5)),
-        (3, (4,), 2, 0.0),
-        (60, (2, 3, 4), 4, draw.number(100, 1e4)),
+    for n, image, d, weight, level in (
+        (3, (8,), 4, 1.0, 4.0),
+        (2, (6,), 3, 0.001, -4.0),
+        (4, (5,), 2, 10.0, -4.0),
+        (1, (5,), 3, draw.number(0.1, 5), 4.0),
+        (3, (4,), 2, 0.0, 4.0),
+        (60, (2, 3, 4), 4, draw.number(100, 1e4), 4.0),
     ):
-        inputs = _inputs(draw, n, image, d)
+        inputs = _inputs(draw, n, image, d, level=level)
         a, x = plain64(inputs.logits), plain64(inputs.x)
         known = inputs.z.clone().requires_grad_()
         (pull,) = torch.autograd.grad(-weight * inputs.critic(known).mean(), known)
         logits, z = inputs.logits.clone().requires_grad_(), inputs.z.clone().requires_grad_()
         loss = _SUM.loss(candidate(logits, inputs.x.clone(), inputs.critic, z * 1.0, weight))
+        names = "logits", "z_posterior"
         try:
-            by_logits, by_z = gradients(
-                candidate,
-                loss,
-                (logits, z),
-                ("logits", "z_posterior"),
-                may_be_missing=() if weight else ("z_posterior",),
-            )
+            by_logits, by_z = gradients(candidate, loss, (logits, z), names, may_be_missing=() if weight else names[1:])
         except Broken as broken:
-            lost = "z_posterior" in broken.expected
-            raise Broken(broken.expected, broken.got, GAP_DETACHED if lost else broken.cause) from None
+            broken.cause = GAP_DETACHED if names[1] in broken.expected else broken.cause
+            raise
         same_tensor(by_logits, (a.sigmoid() - x) / n, f"dloss/dlogits at weight {weight:.4g}", scale=1 / n)
-        try:
-            same_tensor(
-                by_z,
-                plain64(pull),
-                f"dloss/dz_posterior at weight {weight:.4g}",
-                scale=float(pull.abs().max()),
-                floor=1e-7,
-            )
-        except Broken as broken:
-            lost = float(by_z.abs().max()) == 0
-            raise Broken(broken.expected, broken.got, GAP_DETACHED if lost else None) from None
+        with blame(None if float(by_z.abs().max()) else GAP_DETACHED):
+            what, size = f"dloss/dz_posterior at weight {weight:.4g}", float(pull.abs().max())
+            same_tensor(by_z, plain64(pull), what, scale=size, floor=1e-7)
 
 
 @CHECK.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n in (1, 5):
-        inputs = _inputs(draw, n, (6,), 2, torch.float64)
+    for n, pixels, level in ((1, 6, 4.0), (5, 6, -4.0), (5, 40, 4.0), (5, 40, -4.0)):
+        inputs = _inputs(draw, n, (pixels,), 2, torch.float64, level)
         first, second = (float(_SUM.read(inputs.call(candidate, 0.5))[0].detach()) for _ in range(2))
-        try:
+        with blame(RANDOM):
             same_number(second, first, "loss of the same arguments again", rounding=1e-5)
-        except Broken as broken:
-            raise Broken(broken.expected, broken.got, RANDOM) from None
-        same_number(
-            first,
-            inputs.distortion + 0.5 * inputs.gap,
-            f"loss of {n} images in float64",
-            scale=inputs.distortion_size + inputs.gap_size,
-        )
+        want, size = inputs.distortion + 0.5 * inputs.gap, inputs.distortion_size + inputs.gap_size
+        same_number(first, want, f"loss of {n} images in float64", scale=size)
     for device in candidate.devices():
         inputs = _inputs(draw, 3, (6,), 2)
         want, size = inputs.distortion + 0.5 * inputs.gap, inputs.distortion_size + inputs.gap_size
@@ -341,7 +160,174 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
         inputs = _inputs(draw, 20, (5,), 4)
         inputs.critic.train(lively)
         given = (inputs.logits.requires_grad_(), inputs.x, inputs.z.requires_grad_() * 1.0)  # as in a training step
-        belongings = Belongings(inputs.critic, draw, dict(zip(("logits", "x", "z_posterior"), given)))
+        belongings = Belongings(inputs.critic, draw, dict(zip(("logits", "x", "z_posterior"), given, strict=True)))
         _SUM.loss(candidate(*given[:2], inputs.critic, given[2], 0.5))
         belongings.check()
     well_behaved(candidate)
+
+
+@dataclass(frozen=True)
+class Inputs(Images):
+    critic: nn.Module
+    z: torch.Tensor
+
+    def call(self, candidate: Candidate, weight: float) -> Any:
+        return candidate(self.logits.clone(), self.x.clone(), self.critic, self.z.clone(), weight)
+
+    @property
+    def gap(self) -> float:
+        return -mean_value(self.critic, self.z)
+
+    @property
+    def gap_size(self) -> float:
+        return float(values(self.critic, self.z).abs().mean()) + 0.1
+
+
+def _inputs(
+    draw: Draw, n: int, image: tuple[int, ...], d: int, dtype: torch.dtype = torch.float32, level: float | None = None
+) -> Inputs:
+    """A batch; the critic's values lie around `level`, by default 4 or -4, so that the gap has either sign."""
+    critic = deep_critic(draw, d, dtype=dtype)
+    z = draw.normal(n, d, dtype=dtype)
+    with torch.no_grad():
+        level = 4.0 * float(draw.signs(1)) if level is None else level
+        critic[-1].bias.add_(level - critic(z).mean())
+    return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype), critic, z)
+
+
+def _confident(draw: Draw, n: int = 3) -> Inputs:
+    """Nearly perfect pixels and a large gap: here even a weight of 0.001 is clearly seen in the loss."""
+    x = (draw.uniform(n, 6) > 0.5).float()
+    return Inputs((2 * x - 1) * 6.0, x, linear_critic(torch.tensor([1.0, 0.0]), bias=-900.0), draw.normal(n, 2))
+
+
+def _match_gap(probes: list) -> Cause | None:
+    if all_agree(probes, 2, lambda inputs, weight: inputs.gap):
+        return None
+    return sole(
+        cause
+        for cause, formula in causes(_CARD, _GAPS)
+        if all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))
+    )
+
+
+GAP_DETACHED = Cause(
+    "gap_detached",
+    "No gradient goes from the loss into z_posterior: the gap is detached, or the critic runs under no_grad. The "
+    "encoder would not learn to match the prior.",
+    _CARD,
+    tentative=True,
+)
+RANDOM = Cause(
+    "random", "The same arguments give another number the second time: there is no randomness in this loss.", _CARD
+)
+_CLIPPED = (
+    "You cut negative gaps off or take their size: a critic's values have no zero of their own, so the gap may be "
+    "negative."
+)
+_SQUARED = "You square the critic's values; the gap is minus their plain mean."
+_SIGMOID = "You pass the critic's values through a sigmoid: they are not probabilities."
+_GAPS: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Tensor]], ...] = (
+    (
+        "gap_sign",
+        "The gap has the wrong sign: the critic is high where it sees the prior, so the encoder wants high values on "
+        "its codes, and the gap, which is minimised, is minus their mean.",
+        lambda c: c.mean(),
+    ),
+    ("gap_summed", "The gap sums over the batch; the average is asked for.", lambda c: -c.sum()),
+    ("gap_clipped", _CLIPPED, lambda c: (-c.mean()).clamp_min(0)),
+    ("gap_clipped", _CLIPPED, lambda c: c.mean().abs()),
+    ("gap_clipped", _CLIPPED, lambda c: (-c).clamp_min(0).mean()),
+    ("gap_squared", _SQUARED, lambda c: c.square().mean()),
+    ("gap_squared", _SQUARED, lambda c: -c.square().mean()),
+    ("gap_squared", _SQUARED, lambda c: (c - 1).square().mean()),
+    ("gap_squared", _SQUARED, lambda c: c.mean().square()),
+    ("gap_classifier", _SIGMOID, lambda c: -c.sigmoid().mean()),
+    ("gap_classifier", _SIGMOID, lambda c: torch.nn.functional.softplus(-c).mean()),
+)
+_MISTAKES: tuple[tuple[str, str, Callable[[float, float, float], float]], ...] = (
+    ("weight_ignored", "The weight is ignored: the loss is distortion + gap.", lambda d, g, w: d + g),
+    (
+        "weight_on_distortion",
+        "The weight multiplies the distortion; it weighs the gap.",
+        lambda d, g, w: w * d + g,
+    ),
+    (
+        "weight_on_both",
+        "The weight multiplies both terms; it weighs the gap only.",
+        lambda d, g, w: w * (d + g),
+    ),
+    ("weight_squared", "The weight enters squared; is the gap weighted twice?", lambda d, g, w: d + w * w * g),
+    ("weight_divides", "The gap is divided by the weight instead of multiplied.", lambda d, g, w: d + g / w),
+    (
+        "gap_subtracted",
+        "The gap is subtracted: it already has the sign with which it is minimised. Add it.",
+        lambda d, g, w: d - w * g,
+    ),
+    ("distortion_subtracted", "The distortion is subtracted; the loss adds both.", lambda d, g, w: w * g - d),
+    ("negative", "The loss has the wrong sign: it is minimised.", lambda d, g, w: -(d + w * g)),
+    (
+        "mixture",
+        "You weigh the terms (1 - weight) and weight; the distortion has weight 1.",
+        lambda d, g, w: (1 - w) * d + w * g,
+    ),
+    ("gap_missing", "The gap is missing from the loss.", lambda d, g, w: d),
+    ("distortion_missing", "The distortion is missing from the loss.", lambda d, g, w: w * g),
+    (
+        "weight_capped",
+        "The weight is cut off at 1: larger values are asked for as well.",
+        lambda d, g, w: d + min(w, 1.0) * g,
+    ),
+    ("product", "You multiply distortion and gap; the loss is their weighted sum.", lambda d, g, w: d * w * g),
+    ("weight_added", "The weight is added; it must multiply the gap.", lambda d, g, w: d + w + g),
+    ("one_plus_weight", "The gap counts 1 + weight times: it is added twice.", lambda d, g, w: d + (1 + w) * g),
+    (
+        "averaged",
+        "You take the average of the two terms; the loss is their weighted sum.",
+        lambda d, g, w: (d + w * g) / 2,
+    ),
+    (
+        "scaled_reconstruction",
+        "The distortion enters the loss with 0.9 instead of 1.",
+        lambda d, g, w: 0.9 * d + w * g,
+    ),
+    (
+        "absolute_gap",
+        "The loss takes the gap without its sign; it may be negative.",
+        lambda d, g, w: d + w * abs(g),
+    ),
+    (
+        "absolute_gap",
+        "The loss cuts a negative gap off; it may be negative.",
+        lambda d, g, w: d + w * max(g, 0.0),
+    ),
+)
+_SUM = WeightedSum(
+    part="gap",
+    swapped=Cause(
+        "parts_swapped",
+        "distortion and gap are returned in each other's place: the order is loss, distortion, gap.",
+        _CARD,
+    ),
+    order=Cause("wrong_order", "The three values come in another order: loss first, then distortion, then gap.", _CARD),
+    part_weighted=Cause(
+        "gap_weighted",
+        "You return the gap already multiplied by the weight: return it unweighted, so that runs of different weight "
+        "can be compared.",
+        _CARD,
+    ),
+    distortion_weighted=Cause(
+        "distortion_weighted", "You return the distortion already weighted: return it unweighted.", _CARD
+    ),
+    losses=[(None, lambda d, g, w: d + w * g), *causes(_CARD, _MISTAKES)],
+    match_part=_match_gap,
+)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    probes = []
+    for n, p, d, weight, level in ((7, 6, 4, 0.3, 3.0), (9, 4, 2, 2.5, -2.0), (6, 5, 3, 0.7, 5.0)):
+        inputs = _inputs(draw, n, (p,), d, level=level)
+        probes.append((inputs, weight, inputs.call(candidate, weight)))
+    return _SUM.diagnose(probes)

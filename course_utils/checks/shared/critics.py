@@ -74,8 +74,8 @@ def gradient_lengths(critic: nn.Module, points: torch.Tensor, create_graph: bool
 
 
 class Belongings:
-    """What must be after a call as before: a critic's weights, their gradients, their flags and its mode; the codes, their
-    place in a graph, and whether they require a gradient."""
+    """What must be after a call as before: a critic's weights, their gradients, their flags and its mode; the codes,
+    their place in a graph, and whether they require a gradient."""
 
     def __init__(self, critic: nn.Module, draw: Draw, codes: dict[str, torch.Tensor]) -> None:
         self._critic, self._codes = critic, codes
@@ -90,7 +90,7 @@ class Belongings:
         """Raises Broken where something has changed."""
         untouched(self._numbers, list(self._codes.values()), list(self._codes))
         self._check_flags()
-        for p, (value, grad, flag) in zip(self._critic.parameters(), self._before):
+        for p, (value, grad, flag) in zip(self._critic.parameters(), self._before, strict=True):
             if not torch.equal(p.detach(), value):
                 raise Broken("the critic's weights as before the call", "other weights", CHANGES_CRITIC)
             if p.grad is None or not torch.equal(p.grad, grad):
@@ -101,12 +101,12 @@ class Belongings:
                     f"{not flag}",
                     CHANGES_CRITIC,
                 )
-        for module, training in zip(self._critic.modules(), self._training):
+        for module, training in zip(self._critic.modules(), self._training, strict=True):
             if module.training != training:
                 raise Broken(f"critic.training = {training}, as before the call", f"{not training}", CHANGES_CRITIC)
 
     def _check_flags(self) -> None:
-        for (name, code), (flag, in_graph) in zip(self._codes.items(), self._flags):
+        for (name, code), (flag, in_graph) in zip(self._codes.items(), self._flags, strict=True):
             if (code.grad_fn is not None) != in_graph:
                 raise Broken(f"{name} in its graph, as before the call", "cut off from it", _CHANGES_FLAGS)
             if code.requires_grad != flag:
@@ -117,26 +117,26 @@ class Belongings:
 
 _CHANGES_FLAGS = Cause(
     "changes_arguments",
-    "You call requires_grad_() or detach_() on an argument itself: whoever called you "
-    "goes on with it. Use detach(), or do so on a tensor of your own.",
+    "You call requires_grad_() or detach_() on an argument itself: whoever called you goes on with it. Use detach(), "
+    "or do so on a tensor of your own.",
     "what your code does to z_prior and z_posterior",
 )
 CHANGES_CRITIC = Cause(
     "changes_critic",
-    "You change the critic (its weights, its mode, or whether it can be trained): "
-    "the function computes a number, the caller trains.",
+    "You change the critic (its weights, its mode, or whether it can be trained): the function computes a number, the "
+    "caller trains.",
     "what your code does to critic",
 )
 OWN_BACKWARD = Cause(
     "own_backward",
-    "You call backward() or zero_grad() inside: the function returns a loss, the caller "
-    "decides when gradients are computed and cleared.",
+    "You call backward() or zero_grad() inside: the function returns a loss, the caller decides when gradients are "
+    "computed and cleared.",
     "calls such as backward in your code",
 )
 REACHES_ENCODER = Cause(
     "reaches_encoder",
-    "The gradient goes on into the codes, and so into the encoder: it would be "
-    "trained to help its critic. Detach the codes.",
+    "The gradient goes on into the codes, and so into the encoder: it would be trained to help its critic. Detach the "
+    "codes.",
     "how z_prior and z_posterior enter the critic",
 )
 
@@ -149,7 +149,7 @@ def no_gradient_into(
     found = candidate.gradients(loss, [*parameters, *codes.values()])
     if all(grad is None for grad in found[: len(parameters)]):
         raise Broken("a gradient that stays within the critic", "no gradient at all")
-    for name, grad in zip(codes, found[len(parameters) :]):
+    for name, grad in zip(codes, found[len(parameters) :], strict=True):
         if grad is not None and float(grad.abs().max()) > 1e-8:
             raise Broken(
                 f"no gradient with respect to {name}", f"one of size {float(grad.norm()):.3g}", REACHES_ENCODER

@@ -13,37 +13,33 @@ from ..engine.demand import plain64
 from ..engine.law import Draw
 from ..engine.score import Cause
 from ..engine.trusted import gaussian_kernels, mean_off_diagonal, squared_distances
+from .tables import causes
 
 _KERNEL = "the maths hint under the card of mmd_squared: the kernel is the sum over s of exp(-|a - b|^2 / (2 s^2))"
 _ESTIMATE = "the maths hint under the card of mmd_squared: three means, of which two leave self-pairs out"
 
-
-def _kernel(id: str, sentence: str) -> Cause:
-    return Cause(id, sentence, _KERNEL)
-
-
-def _estimate(id: str, sentence: str) -> Cause:
-    return Cause(id, sentence, _ESTIMATE)
-
-
-BIASED = _estimate(
+BIASED = Cause(
     "biased",
-    "Your estimate is the biased one: the means within x and within y include the pairs of a "
-    "code with itself, whose kernel is always largest. Leave the diagonal out and divide by n (n - 1).",
+    "Your estimate is the biased one: the means within x and within y include the pairs of a code with itself, whose "
+    "kernel is always largest. Leave the diagonal out and divide by n (n - 1).",
+    _ESTIMATE,
 )
-UNEQUAL = _estimate(
+UNEQUAL = Cause(
     "unequal_sizes",
-    "Your estimate is right where x and y have the same number of codes and wrong "
-    "where they have not: each mean divides by its own number of pairs.",
+    "Your estimate is right where x and y have the same number of codes and wrong where they have not: each mean "
+    "divides by its own number of pairs.",
+    _ESTIMATE,
 )
-CLAMPED = _estimate(
+CLAMPED = Cause(
     "clamped",
-    "You cut the estimate off at 0. Unbiased means right on average, so it must be able to "
-    "come out negative; where a clamp acts the gradient is lost as well.",
+    "You cut the estimate off at 0. Unbiased means right on average, so it must be able to come out negative; where a "
+    "clamp acts the gradient is lost as well.",
+    _ESTIMATE,
 )
-ABSOLUTE = _estimate(
+ABSOLUTE = Cause(
     "absolute",
     "You take the absolute value. Unbiased means right on average, so the estimate must be able to come out negative.",
+    _ESTIMATE,
 )
 PART_DETACHED = Cause(
     "detached_part",
@@ -53,9 +49,8 @@ PART_DETACHED = Cause(
 )
 ROOT_OF_ZERO = Cause(
     "square_root_of_zero",
-    "Your gradient is not a number: a square root of the squared distance has "
-    "no derivative at 0, which is the distance of a code from itself. The kernel needs the squared "
-    "distance, so no root at all.",
+    "Your gradient is not a number: a square root of the squared distance has no derivative at 0, which is the "
+    "distance of a code from itself. The kernel needs the squared distance, so no root at all.",
     "the line that computes distances",
     tentative=True,
 )
@@ -87,101 +82,90 @@ def _over_features(reduce: Callable[[torch.Tensor], torch.Tensor]) -> Kernel:
     return lambda a, b, widths: gaussian_kernels(reduce(a[:, None] - b[None]), widths)
 
 
-_NO_SQUARE = _kernel("distance_not_squared", "The kernel takes the distance where it needs the squared distance.")
-_NO_SQUARED_BANDWIDTH = _kernel(
-    "bandwidth_not_squared",
-    "The bandwidth is not squared: s has the unit of a distance, and |a - b|^2 / s^2 must have none.",
-)
-_FACTOR_TWO = _kernel("factor_two", "The factor 2 in 2 s^2 is missing or in another place.")
-_GAMMA = _kernel(
-    "bandwidth_inverted", "You multiply by the bandwidth where you should divide: a wider kernel falls off more slowly."
-)
-_ONE_BANDWIDTH = _kernel("one_bandwidth", "Only one of the bandwidths counts: the kernel is the sum over all of them.")
-_NORMALISED = _kernel(
-    "normalised_density",
-    "You use the density of a Gaussian; the kernel has no factor in front, so that a code is 1 similar to itself.",
-)
-_L1 = _kernel("sum_not_squared_norm", "You take another norm: |a - b|^2 is the sum of the squared differences.")
-
 _RIGHT: Kernel = _of_squared(gaussian_kernels)
-KERNELS: list[tuple[Cause | None, Kernel]] = [
-    (None, _RIGHT),
-    (_NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2)))),
-    (_NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / (2 * s)))),
-    (_NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / s))),
-    (_NO_SQUARED_BANDWIDTH, _summed(lambda q, s: torch.exp(-q / (2 * s)))),
-    (_NO_SQUARED_BANDWIDTH, _summed(lambda q, s: torch.exp(-q / s))),
-    (_FACTOR_TWO, _summed(lambda q, s: torch.exp(-q / s**2))),
-    (_FACTOR_TWO, _summed(lambda q, s: torch.exp(-q / (2 * s) ** 2))),
-    (_GAMMA, _summed(lambda q, s: torch.exp(-q * s))),
-    (_GAMMA, _summed(lambda q, s: torch.exp(-q * s**2 / 2))),
-    (_GAMMA, _summed(lambda q, s: torch.exp(-q * s / 2))),
+_NO_SQUARE = "The kernel takes the distance where it needs the squared distance."
+_NO_SQUARED_WIDTH = "The bandwidth is not squared: s has the unit of a distance, and |a - b|^2 / s^2 must have none."
+_TWO = "The factor 2 in 2 s^2 is missing or in another place."
+_GAMMA = "You multiply by the bandwidth where you should divide: a wider kernel falls off more slowly."
+_ONE_WIDTH = "Only one of the bandwidths counts: the kernel is the sum over all of them."
+_DENSITY = (
+    "You use the density of a Gaussian; the kernel has no factor in front, so that a code is 1 similar to itself."
+)
+_NORM = "You take another norm: |a - b|^2 is the sum of the squared differences."
+_KERNELS: tuple[tuple[str, str, Kernel], ...] = (
+    ("distance_not_squared", _NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2)))),
+    ("distance_not_squared", _NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / (2 * s)))),
+    ("distance_not_squared", _NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / s))),
+    ("bandwidth_not_squared", _NO_SQUARED_WIDTH, _summed(lambda q, s: torch.exp(-q / (2 * s)))),
+    ("bandwidth_not_squared", _NO_SQUARED_WIDTH, _summed(lambda q, s: torch.exp(-q / s))),
+    ("factor_two", _TWO, _summed(lambda q, s: torch.exp(-q / s**2))),
+    ("factor_two", _TWO, _summed(lambda q, s: torch.exp(-q / (2 * s) ** 2))),
+    ("bandwidth_inverted", _GAMMA, _summed(lambda q, s: torch.exp(-q * s))),
+    ("bandwidth_inverted", _GAMMA, _summed(lambda q, s: torch.exp(-q * s**2 / 2))),
+    ("bandwidth_inverted", _GAMMA, _summed(lambda q, s: torch.exp(-q * s / 2))),
     (
-        _kernel("mean_over_kernels", "You average over the bandwidths; the kernel is their sum."),
+        "mean_over_kernels",
+        "You average over the bandwidths; the kernel is their sum.",
         _of_squared(lambda q, widths: gaussian_kernels(q, widths) / len(widths)),
     ),
-    (_ONE_BANDWIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, widths[:1]))),
-    (_ONE_BANDWIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, widths[-1:]))),
-    (_ONE_BANDWIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, [max(widths)]))),
-    (_ONE_BANDWIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, [min(widths)]))),
+    ("one_bandwidth", _ONE_WIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, widths[:1]))),
+    ("one_bandwidth", _ONE_WIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, widths[-1:]))),
+    ("one_bandwidth", _ONE_WIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, [max(widths)]))),
+    ("one_bandwidth", _ONE_WIDTH, _of_squared(lambda q, widths: gaussian_kernels(q, [min(widths)]))),
     (
-        _kernel(
-            "mean_bandwidth", "You average the bandwidths into one; each has a kernel of its own, and these add up."
-        ),
+        "mean_bandwidth",
+        "You average the bandwidths into one; each has a kernel of its own, and these add up.",
         _of_squared(lambda q, widths: gaussian_kernels(q, [sum(widths) / len(widths)])),
     ),
     (
-        _kernel(
-            "product_of_kernels",
-            "The bandwidths meet inside the exponential, which multiplies the kernels; they are added.",
-        ),
+        "product_of_kernels",
+        "The bandwidths meet inside the exponential, which multiplies the kernels; they are added.",
         _of_squared(lambda q, widths: torch.exp(-sum(q / (2 * s**2) for s in widths))),
     ),
     (
-        _kernel(
-            "mean_over_features",
-            "You average the squared differences over the dimensions: that is the kernel with a "
-            "bandwidth sqrt(D) times as wide. Sum them.",
-        ),
+        "mean_over_features",
+        "You average the squared differences over the dimensions: that is the kernel with a bandwidth sqrt(D) times "
+        "as wide. Sum them.",
         _over_features(lambda d: d.square().mean(2)),
     ),
     (
-        _kernel(
-            "mean_over_features",
-            "You average the squared differences over the dimensions and divide by their number again. Sum them.",
-        ),
+        "mean_over_features",
+        "You average the squared differences over the dimensions and divide by their number again. Sum them.",
         _over_features(lambda d: d.square().mean(2) / d.shape[2]),
     ),
-    (_L1, _over_features(lambda d: d.abs().sum(2))),
-    (_L1, _over_features(lambda d: d.abs().sum(2).square())),
-    (_L1, _over_features(lambda d: d.sum(2).square())),
-    (_NORMALISED, _summed(lambda q, s: torch.exp(-q / (2 * s**2)) / (s * (2 * torch.pi) ** 0.5))),
+    ("sum_not_squared_norm", _NORM, _over_features(lambda d: d.abs().sum(2))),
+    ("sum_not_squared_norm", _NORM, _over_features(lambda d: d.abs().sum(2).square())),
+    ("sum_not_squared_norm", _NORM, _over_features(lambda d: d.sum(2).square())),
+    ("normalised_density", _DENSITY, _summed(lambda q, s: torch.exp(-q / (2 * s**2)) / (s * (2 * torch.pi) ** 0.5))),
     (
-        _NORMALISED,
+        "normalised_density",
+        _DENSITY,
         lambda a, b, widths: sum(
             gaussian_kernels(squared_distances(a, b), [s]) / (2 * torch.pi * s**2) ** (a.shape[1] / 2) for s in widths
         ),
     ),
     (
-        _kernel("another_kernel", "Your kernel is the inverse multiquadric; the Gaussian one is asked for."),
+        "another_kernel",
+        "Your kernel is the inverse multiquadric; the Gaussian one is asked for.",
         _summed(lambda q, s: 1 / (1 + q / (2 * s**2))),
     ),
     (
-        _kernel("another_kernel", "Your kernel is an inverse multiquadric; the Gaussian one is asked for."),
+        "another_kernel",
+        "Your kernel is an inverse multiquadric; the Gaussian one is asked for.",
         _summed(lambda q, s: s**2 / (s**2 + q)),
     ),
     (
-        _kernel(
-            "another_kernel",
-            "Your kernel is the inner product, which compares means only; the Gaussian one is asked for.",
-        ),
+        "another_kernel",
+        "Your kernel is the inner product, which compares means only; the Gaussian one is asked for.",
         lambda a, b, widths: a @ b.T,
     ),
     (
-        _kernel("exponent_sign", "The sign in the exponential is wrong: far codes are less similar, not more."),
+        "exponent_sign",
+        "The sign in the exponential is wrong: far codes are less similar, not more.",
         _summed(lambda q, s: torch.exp(q / (2 * s**2))),
     ),
-]
+)
+KERNELS: list[tuple[Cause | None, Kernel]] = [(None, _RIGHT), *causes(_KERNEL, _KERNELS)]
 
 
 def _off(k: torch.Tensor) -> torch.Tensor:
@@ -190,6 +174,10 @@ def _off(k: torch.Tensor) -> torch.Tensor:
 
 def _right(k: Matrices) -> torch.Tensor:
     return _off(k.xx) + _off(k.yy) - 2 * k.xy.mean()
+
+
+def _biased(k: Matrices) -> torch.Tensor:
+    return k.xx.mean() + k.yy.mean() - 2 * k.xy.mean()
 
 
 def _pairs(k: torch.Tensor) -> int:
@@ -202,75 +190,73 @@ def _cross_off(k: torch.Tensor) -> torch.Tensor:
     return (k.sum() - k.diagonal().sum()) / (k.numel() - same)
 
 
-_ONE_SIDE = _estimate(
-    "biased_one_side",
-    "One of the two means within a sample includes the pairs of a code with itself: leave the diagonal out in both.",
+_ONE_SIDE = (
+    "One of the two means within a sample includes the pairs of a code with itself: leave the diagonal out in both."
 )
-_SELF_PAIRS = _estimate(
-    "self_pairs",
-    "You divide by n (n - 1) but sum over n^2 pairs: those of a code with itself must be left out of the sum as well.",
-)
-_N_SQUARED = _estimate(
-    "divides_by_n_squared", "You leave the self-pairs out of the sum but still divide by n^2; n (n - 1) pairs are left."
-)
-_CROSS_ONCE = _estimate("cross_once", "The cross term counts once; it counts twice.")
-_CROSS_DIAGONAL = _estimate(
-    "cross_diagonal",
-    "You leave the pairs (i, i) out of the cross term too. x_i and y_i are "
-    "different codes: only within a sample is (i, i) a self-pair.",
-)
-_WITHIN_MISSING = _estimate(
-    "within_missing",
-    "A mean within one of the samples is missing: without it nothing keeps the codes apart from one another.",
-)
-_SUMS = _estimate(
-    "sums_not_means",
-    "You add up kernels where you should average them: the value then depends on how many codes there are.",
-)
-
-ESTIMATES: list[Reduction] = [
-    (None, _right),
-    (BIASED, lambda k: k.xx.mean() + k.yy.mean() - 2 * k.xy.mean()),
-    (_ONE_SIDE, lambda k: k.xx.mean() + _off(k.yy) - 2 * k.xy.mean()),
-    (_ONE_SIDE, lambda k: _off(k.xx) + k.yy.mean() - 2 * k.xy.mean()),
-    (_SELF_PAIRS, lambda k: k.xx.sum() / _pairs(k.xx) + k.yy.sum() / _pairs(k.yy) - 2 * k.xy.mean()),
-    (_N_SQUARED, lambda k: _off(k.xx) * (1 - 1 / len(k.xx)) + _off(k.yy) * (1 - 1 / len(k.yy)) - 2 * k.xy.mean()),
-    (_CROSS_ONCE, lambda k: _off(k.xx) + _off(k.yy) - k.xy.mean()),
-    (_CROSS_DIAGONAL, lambda k: _off(k.xx) + _off(k.yy) - 2 * _cross_off(k.xy)),
+_WITHIN = "A mean within one of the samples is missing: without it nothing keeps the codes apart from one another."
+_SUMS = "You add up kernels where you should average them: the value then depends on how many codes there are."
+_ESTIMATES: tuple[tuple[str, str, Callable[[Matrices], torch.Tensor]], ...] = (
+    ("biased_one_side", _ONE_SIDE, lambda k: k.xx.mean() + _off(k.yy) - 2 * k.xy.mean()),
+    ("biased_one_side", _ONE_SIDE, lambda k: _off(k.xx) + k.yy.mean() - 2 * k.xy.mean()),
     (
-        _estimate("cross_added", "The cross term is added; it is subtracted: alike samples must give 0."),
+        "self_pairs",
+        "You divide by n (n - 1) but sum over n^2 pairs: those of a code with itself must be left out of the sum as "
+        "well.",
+        lambda k: k.xx.sum() / _pairs(k.xx) + k.yy.sum() / _pairs(k.yy) - 2 * k.xy.mean(),
+    ),
+    (
+        "divides_by_n_squared",
+        "You leave the self-pairs out of the sum but still divide by n^2; n (n - 1) pairs are left.",
+        lambda k: _off(k.xx) * (1 - 1 / len(k.xx)) + _off(k.yy) * (1 - 1 / len(k.yy)) - 2 * k.xy.mean(),
+    ),
+    (
+        "cross_once",
+        "The cross term counts once; it counts twice.",
+        lambda k: _off(k.xx) + _off(k.yy) - k.xy.mean(),
+    ),
+    (
+        "cross_diagonal",
+        "You leave the pairs (i, i) out of the cross term too. x_i and y_i are different codes: only within a sample "
+        "is (i, i) a self-pair.",
+        lambda k: _off(k.xx) + _off(k.yy) - 2 * _cross_off(k.xy),
+    ),
+    (
+        "cross_added",
+        "The cross term is added; it is subtracted: alike samples must give 0.",
         lambda k: _off(k.xx) + _off(k.yy) + 2 * k.xy.mean(),
     ),
-    (_WITHIN_MISSING, lambda k: _off(k.xx) - 2 * k.xy.mean()),
-    (_WITHIN_MISSING, lambda k: _off(k.yy) - 2 * k.xy.mean()),
-    (_WITHIN_MISSING, lambda k: -2 * k.xy.mean()),
-    (_WITHIN_MISSING, lambda k: 2 * _off(k.xx) - 2 * k.xy.mean()),
-    (_SUMS, lambda k: k.xx.sum() + k.yy.sum() - 2 * k.xy.sum()),
-    (_SUMS, lambda k: _off(k.xx) * _pairs(k.xx) + _off(k.yy) * _pairs(k.yy) - 2 * k.xy.sum()),
+    ("within_missing", _WITHIN, lambda k: _off(k.xx) - 2 * k.xy.mean()),
+    ("within_missing", _WITHIN, lambda k: _off(k.yy) - 2 * k.xy.mean()),
+    ("within_missing", _WITHIN, lambda k: -2 * k.xy.mean()),
+    ("within_missing", _WITHIN, lambda k: 2 * _off(k.xx) - 2 * k.xy.mean()),
+    ("sums_not_means", _SUMS, lambda k: k.xx.sum() + k.yy.sum() - 2 * k.xy.sum()),
     (
-        _estimate(
-            "half_of_pairs",
-            "You sum each pair once but divide by the number of ordered pairs, n (n - 1): the "
-            "means within the samples come out half as large as they are.",
-        ),
+        "sums_not_means",
+        _SUMS,
+        lambda k: _off(k.xx) * _pairs(k.xx) + _off(k.yy) * _pairs(k.yy) - 2 * k.xy.sum(),
+    ),
+    (
+        "half_of_pairs",
+        "You sum each pair once but divide by the number of ordered pairs, n (n - 1): the means within the samples "
+        "come out half as large as they are.",
         lambda k: _off(k.xx) / 2 + _off(k.yy) / 2 - 2 * k.xy.mean(),
     ),
     (
-        _estimate(
-            "square_root",
-            "You take the square root: MMD^2 itself is asked for. The root has no finite gradient at "
-            "0, and is not unbiased.",
-        ),
+        "square_root",
+        "You take the square root: MMD^2 itself is asked for. The root has no finite gradient at 0, and is not "
+        "unbiased.",
         lambda k: _right(k).clamp_min(0).sqrt(),
     ),
     (
-        _estimate("square_root", "You take the square root, and of the biased estimate: MMD^2 itself is asked for."),
-        lambda k: (k.xx.mean() + k.yy.mean() - 2 * k.xy.mean()).clamp_min(0).sqrt(),
+        "square_root",
+        "You take the square root, and of the biased estimate: MMD^2 itself is asked for.",
+        lambda k: _biased(k).clamp_min(0).sqrt(),
     ),
-    (_estimate("wrong_sign", "The sign is wrong: MMD^2 grows as the samples move apart."), lambda k: -_right(k)),
-    (_estimate("halved", "There is a factor of one half too much."), lambda k: _right(k) / 2),
-    (_estimate("doubled", "There is a factor of two too much."), lambda k: 2 * _right(k)),
-]
+    ("wrong_sign", "The sign is wrong: MMD^2 grows as the samples move apart.", lambda k: -_right(k)),
+    ("halved", "There is a factor of one half too much.", lambda k: _right(k) / 2),
+    ("doubled", "There is a factor of two too much.", lambda k: 2 * _right(k)),
+)
+ESTIMATES: list[Reduction] = [(None, _right), (BIASED, _biased), *causes(_ESTIMATE, _ESTIMATES)]
 
 
 def _formula(kernel: Kernel) -> Callable[..., Matrices]:
