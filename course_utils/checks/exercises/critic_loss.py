@@ -159,12 +159,8 @@ def _formula_cause(probes: list) -> Cause | None:
 
 
 def _unreduced_cause(probes: list) -> Cause | None:
-    if all(
-        isinstance(came, torch.Tensor) and came.dim() > 0 and agrees(plain64(came).flatten(), q - p)
-        for p, q, came in probes
-    ):
-        return PER_CODE
-    return None
+    several = all(isinstance(came, torch.Tensor) and came.dim() > 0 for *_, came in probes)
+    return PER_CODE if several and all(agrees(came.flatten(), q - p) for p, q, came in probes) else None
 
 
 def _factor_cause(probes: list) -> Cause | None:

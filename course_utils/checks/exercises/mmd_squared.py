@@ -28,7 +28,6 @@ from ..shared.mmd_causes import (
 )
 
 CHECK = Check("mmd_squared(x, y, bandwidths)", "scalar, the unbiased estimate under a sum of Gaussian kernels")
-CHECK.diagnosis(name_the_misconception)
 _CLOSE = 2e-3  # of the terms that are added up: float32 errs by far less, misconceptions by far more
 
 
@@ -280,14 +279,6 @@ def _too_small(candidate: Candidate, draw: Draw) -> None:
         raise Broken(f"a ValueError for {n} and {m} codes", got, _NO_REFUSAL)
 
 
-_NO_REFUSAL = Cause(
-    "no_refusal",
-    "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives nan, which a training "
-    "carries into every weight. Raise ValueError first.",
-    "the docstring of mmd_squared, 'Raises'",
-)
-
-
 @CHECK.law("works in double precision and on your accelerator, and gives the same again")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
@@ -354,3 +345,12 @@ def _far_codes(draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32)
     z = draw.uniform(n, dim, dtype=dtype)
     z[:, 0] += 9.0 * torch.arange(n)
     return z
+
+
+_NO_REFUSAL = Cause(
+    "no_refusal",
+    "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives nan, which a training "
+    "carries into every weight. Raise ValueError first.",
+    "the docstring of mmd_squared, 'Raises'",
+)
+CHECK.diagnosis(name_the_misconception)

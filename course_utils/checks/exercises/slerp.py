@@ -11,21 +11,7 @@ from ..engine.candidate import Candidate
 from ..engine.demand import plain64, same_tensor
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
-from ..shared.paths import (
-    Walk,
-    angle_between,
-    arc,
-    compare,
-    diagnose,
-    leaves_alone,
-    mistakes_in_t,
-    pair,
-    reaches_both_ends,
-    straight,
-    walk,
-    weights,
-    works_anywhere,
-)
+from ..shared import paths
 from ..shared.tables import causes
 
 CHECK = Check("slerp(z_start, z_end, num_steps)", "codes on Shoemake's spherical path, both ends included")
@@ -34,28 +20,28 @@ CHECK = Check("slerp(z_start, z_end, num_steps)", "codes on Shoemake's spherical
 @CHECK.law("begins at z_start and ends at z_end, for any number of steps", weight=2)
 def _ends(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    reaches_both_ends(candidate, draw)
+    paths.reaches_both_ends(candidate, draw)
 
 
 @CHECK.law("is right on a quarter of a circle")
 def _quarter(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
     one, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    compare(candidate, arc, one, other, 5, "codes from (1, 0) to (0, 1) in 5 steps")
+    paths.compare(candidate, paths.arc, one, other, 5, "codes from (1, 0) to (0, 1) in 5 steps")
 
 
 @CHECK.law("is Shoemake's formula at acute and obtuse angles, codes entering with their own lengths", weight=4)
 def _formula(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for angle, dims, num_steps in ((0.2, 2, 5), (1.1, 7, 8), (2.1, 12, 4), (2.9, 4, 12)):
-        a, b = pair(draw, dims, angle)
-        compare(candidate, arc, a, b, num_steps, f"codes at an angle of {show(angle)}")
+        a, b = paths.pair(draw, dims, angle)
+        paths.compare(candidate, paths.arc, a, b, num_steps, f"codes at an angle of {show(angle)}")
     for angle in (3.05, math.pi - 0.02):  # nearly opposite, but not yet straight: codes become long
-        a, b = pair(draw, 4, angle)
-        want = arc(a, b, 5)
+        a, b = paths.pair(draw, 4, angle)
+        want = paths.arc(a, b, 5)
         # an angle from float32 codes is off by up to 4e-4 there, and 1 / sin w with it by 2 %
         same_tensor(
-            walk(candidate, a, b, 5),
+            paths.walk(candidate, a, b, 5),
             want,
             f"codes at an angle of {show(angle)}",
             scale=float(want.abs().max()),
@@ -74,9 +60,9 @@ def _keeps_length(candidate: Candidate, draw: Draw) -> None:
         (1.0, 0.3, 64, 41, 0.006),
         (1.0, 0.45, 64, 41, 0.006),
     ):
-        a, b = (length * _unit(z) for z in pair(draw, dims, angle))
+        a, b = (length * _unit(z) for z in paths.pair(draw, dims, angle))
         same_tensor(
-            walk(candidate, a.float(), b.float(), num_steps).norm(dim=1),
+            paths.walk(candidate, a.float(), b.float(), num_steps).norm(dim=1),
             torch.full((num_steps,), length, dtype=torch.float64),
             f"length of codes at an angle of {show(angle)}",
             scale=length,
@@ -102,30 +88,32 @@ def _degenerate(candidate: Candidate, draw: Draw) -> None:
         (generic, -0.5 * generic, "opposite"),
         (generic, 3 * generic, "parallel"),
     ):
-        compare(candidate, straight, a, b, 5, f"codes between {what} codes")
+        paths.compare(candidate, paths.straight, a, b, 5, f"codes between {what} codes")
 
 
 @CHECK.law("works for one dimension and many, in double precision, and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    works_anywhere(candidate, draw, arc)
+    paths.works_anywhere(candidate, draw, paths.arc)
 
 
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    leaves_alone(candidate, draw)
+    paths.leaves_alone(candidate, draw)
 
 
 def _unit(z: torch.Tensor) -> torch.Tensor:
     return plain64(z) / plain64(z).norm()
 
 
-def _with(wave: Callable[[torch.Tensor], torch.Tensor], angle: Callable[[float], float], scale: bool = True) -> Walk:
+def _with(
+    wave: Callable[[torch.Tensor], torch.Tensor], angle: Callable[[float], float], scale: bool = True
+) -> paths.Walk:
     """The formula with another wave than the sine, of another angle, or without its denominator."""
 
     def mistaken(a: torch.Tensor, b: torch.Tensor, n: int) -> torch.Tensor:
-        t, w = weights(n), angle(angle_between(a, b))
+        t, w = paths.weights(n), angle(paths.angle_between(a, b))
         codes = wave((1 - t) * w) * plain64(a) + wave(t * w) * plain64(b)
         return codes / math.sin(w) if scale else codes
 
@@ -138,23 +126,23 @@ def _raw_angle(a: torch.Tensor, b: torch.Tensor, n: int) -> torch.Tensor:
 
 
 def _shortest(a: torch.Tensor, b: torch.Tensor, n: int) -> torch.Tensor:
-    return arc(a, -b if float(a @ b) < 0 else b, n)
+    return paths.arc(a, -b if float(a @ b) < 0 else b, n)
 
 
 def _length_interpolated(a: torch.Tensor, b: torch.Tensor, n: int) -> torch.Tensor:
-    lengths = (1 - weights(n)) * plain64(a).norm() + weights(n) * plain64(b).norm()
-    return lengths * arc(_unit(a), _unit(b), n)
+    lengths = (1 - paths.weights(n)) * plain64(a).norm() + paths.weights(n) * plain64(b).norm()
+    return lengths * paths.arc(_unit(a), _unit(b), n)
 
 
 _ARC = "the formula of spherical interpolation and its hint"
-MISTAKES: list[tuple[Cause, Walk]] = mistakes_in_t(arc, _ARC) + causes(
+MISTAKES: list[tuple[Cause, paths.Walk]] = paths.mistakes_in_t(paths.arc, _ARC) + causes(
     _ARC,
     (
-        ("straight", "This is the straight line; going round is asked for.", straight),
+        ("straight", "This is the straight line; going round is asked for.", paths.straight),
         (
             "unit_vectors",
             "You return unit vectors: lengths are not rescaled, only the angle is taken from the directions.",
-            lambda a, b, n: arc(_unit(a), _unit(b), n),
+            lambda a, b, n: paths.arc(_unit(a), _unit(b), n),
         ),
         (
             "length_interpolated",
@@ -179,7 +167,7 @@ MISTAKES: list[tuple[Cause, Walk]] = mistakes_in_t(arc, _ARC) + causes(
         (
             "weights_exchanged",
             "The two sine weights are exchanged: your walk goes from z_end to z_start.",
-            lambda a, b, n: arc(b, a, n),
+            lambda a, b, n: paths.arc(b, a, n),
         ),
     ),
 )
@@ -187,4 +175,4 @@ MISTAKES: list[tuple[Cause, Walk]] = mistakes_in_t(arc, _ARC) + causes(
 
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    return diagnose(candidate, draw, MISTAKES)
+    return paths.diagnose(candidate, draw, MISTAKES)
