@@ -59,7 +59,7 @@ def _invariant(candidate: Candidate, draw: Draw) -> None:
     critic, prior, posterior = _probe(draw, 12, 3)
     size = float(values(critic, posterior).abs().mean() + values(critic, prior).abs().mean())
     first = float(_loss(candidate, critic, prior, posterior).detach())
-    if abs(first) < 1e-3 * size:
+    if abs(first) < 1e-5 * size:  # a critic whose weights are clipped in between still gives more
         raise Broken("a loss that differs from 0", f"{first:.4g}")
     for _ in range(4):
         shuffled = _loss(candidate, critic, prior[draw.permutation(12)], posterior[draw.permutation(12)])

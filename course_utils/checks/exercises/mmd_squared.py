@@ -313,15 +313,17 @@ def _same(candidate: Candidate, x: torch.Tensor, y: torch.Tensor, widths: Sequen
     )
 
 
-def affordable(call: Callable[[int], Any], most: int) -> int:
-    """How many codes on each side `call` takes in about half a second, if its time grows with their pairs; from 24 to
-    `most`. All but loops over the pairs come to `most`."""
-    times = []
-    for _ in range(2):
+def affordable(call: Callable[[int], Any], most: int, *, least: int = 24, seconds: float = 0.5) -> int:
+    """How many codes on each side `call` takes in about so many seconds, if its time grows with their pairs; from
+    `least` to `most`. All but loops over the pairs come to `most`: on a busy machine, one of six trials is quick."""
+    found = least
+    for _ in range(6):
         started = time.monotonic()
-        call(24)
-        times.append(time.monotonic() - started)
-    return max(24, min(most, int(24 * (0.5 / max(min(times), 1e-6)) ** 0.5)))
+        call(least)
+        found = max(found, int(least * (seconds / max(time.monotonic() - started, 1e-6)) ** 0.5))
+        if found >= most:
+            return most
+    return found
 
 
 def _like(candidate: Candidate, got: tuple, want: tuple, what: str) -> None:
