@@ -95,7 +95,7 @@ def _detached(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n in (1, 5):
+    for n in (1, 5, 7, 9, 11):
         critic, *codes = _probe(draw, n, 3, torch.float64)
         for prior, posterior in (codes, codes[::-1]):
             first, second = (float(_loss(candidate, critic, prior, posterior).detach()) for _ in range(2))
@@ -122,13 +122,15 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 def _probe(
     draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32
 ) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    """A deep critic with z_prior and z_posterior on which its means are 4 apart, around 1, in either direction."""
+    """A deep critic with z_prior and z_posterior on which its means are 4 apart, around 1, in either direction, and its
+    values differ within each of the two."""
     while True:
         critic = deep_critic(draw, dim, dtype=dtype)
         prior, posterior = draw.normal(n, dim, dtype=dtype), draw.normal(n, dim, scale=1.5, dtype=dtype) + 1.0
         both = values(critic, torch.cat([prior, posterior]))
-        apart = abs(mean_value(critic, posterior) - mean_value(critic, prior))
-        if apart > 0.5 * float(both.std()):
+        apart = abs(float(both[n:].mean() - both[:n].mean()))
+        within = min(float(both[n:].std()), float(both[:n].std())) if n > 1 else apart
+        if apart > 0.5 * float(both.std()) and within > 0.25 * apart:
             with torch.no_grad():
                 critic[-1].weight.mul_(4 / apart), critic[-1].bias.mul_(4 / apart)
                 critic[-1].bias.add_(1 - 4 / apart * float(both.mean()))

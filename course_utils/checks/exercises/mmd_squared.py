@@ -182,11 +182,11 @@ def _bandwidths(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("depends neither on the order of the codes nor on which sample comes first")
 def _order(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
-    for n, m in ((6, 6), (4, 7)):
-        x, y = _two_samples(draw, n, m, 3)
+    far = _far_codes(draw, 6, 3)
+    for x, y in (_two_samples(draw, 6, 6, 3), _two_samples(draw, 4, 7, 3), (far, far)):
         given = (x, y, [1.0, 2.0])
         for _ in range(3):
-            shuffled = (x[draw.permutation(n)], y[draw.permutation(m)], [1.0, 2.0])
+            shuffled = (x[draw.permutation(len(x))], y[draw.permutation(len(y))], [1.0, 2.0])
             _like(candidate, shuffled, given, "MMD^2 of the same codes in another order")
         _like(candidate, (y, x, [1.0, 2.0]), given, "MMD^2 with x and y exchanged")
 
@@ -194,20 +194,17 @@ def _order(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("measures distances: the same after a common shift or turn, and in other units", weight=2)
 def _geometry(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with itself: a correct function never fails."""
-    x, y = _two_samples(draw, 6, 5, 4)
-    given = (x, y, [0.9, 1.8])
-    shift = draw.normal(4, scale=2.0)
-    _like(candidate, (x + shift, y + shift, [0.9, 1.8]), given, "MMD^2 after both samples are shifted")
-    for _ in range(6):
-        turn = torch.linalg.qr(draw.normal(4, 4, dtype=torch.float64)).Q.float()
-        _like(candidate, (x @ turn, y @ turn, [0.9, 1.8]), given, "MMD^2 after both samples are turned")
-    for unit in (0.2, 7.0, 30.0):
-        _like(
-            candidate,
-            (x * unit, y * unit, [0.9 * unit, 1.8 * unit]),
-            given,
-            f"MMD^2 with codes and bandwidths both {unit:g} times as large",
-        )
+    far = _far_codes(draw, 5, 4)
+    for x, y in (_two_samples(draw, 6, 5, 4), (far, far)):
+        given = (x, y, [0.9, 1.8])
+        shift = draw.normal(4, scale=2.0)
+        _like(candidate, (x + shift, y + shift, [0.9, 1.8]), given, "MMD^2 after both samples are shifted")
+        for _ in range(6):
+            turn = torch.linalg.qr(draw.normal(4, 4, dtype=torch.float64)).Q.float()
+            _like(candidate, (x @ turn, y @ turn, [0.9, 1.8]), given, "MMD^2 after both samples are turned")
+        for unit in (0.2, 7.0, 30.0):
+            scaled = (x * unit, y * unit, [0.9 * unit, 1.8 * unit])
+            _like(candidate, scaled, given, f"MMD^2 with codes and bandwidths both {unit:g} times as large")
 
 
 @CHECK.law("is not changed by a dimension in which all codes agree")
@@ -229,7 +226,8 @@ def _extremes(candidate: Candidate, draw: Draw) -> None:
     _same(candidate, 50 * x, 50 * y, [60.0], "MMD^2 of two wide clouds, at a bandwidth that fits them")
     _same(candidate, x + 40, torch.cat([x, x + 40]), [1.0, 3.0], "MMD^2 of a cluster and two, far apart")
     spread = 40 * torch.arange(12, dtype=torch.float32)[:, None]
-    _same(candidate, spread, spread[:5], [1.0], "MMD^2 of codes far from one another and five of the same codes")
+    far = _far_codes(draw, 12, 3)
+    _same(candidate, far, far[:5], [1.0], "MMD^2 of codes far from one another and five of the same codes")
     _same(candidate, spread, spread[:5] + 20, [1.0], "MMD^2 of codes that are all far from one another")
 
 
@@ -343,9 +341,9 @@ def _two_samples(draw: Draw, n: int, m: int, dim: int, dtype: torch.dtype = torc
 
 
 def _far_codes(draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Codes at least 8 apart. The estimate between a sample of them and some of the same codes is surely below 0."""
+    """Codes at least 6 apart, around 0. The estimate between them and some of the same codes is surely below 0."""
     z = draw.uniform(n, dim, dtype=dtype)
-    z[:, 0] += 9.0 * torch.arange(n)
+    z[:, 0] += 7.0 * (torch.arange(n) - n / 2)
     return z
 
 
