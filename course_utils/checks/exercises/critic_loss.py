@@ -75,8 +75,8 @@ def _invariant(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("has the right gradient in every weight of the critic", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, dim in ((6, 3), (1, 2), (17, 5)):
-        critic, *codes = _probe(draw, n, dim)
+    for n, dim, level in ((6, 3, 1.0), (1, 2, 1.0), (17, 5, 100.0)):
+        critic, *codes = _probe(draw, n, dim, level=level)
         for prior, posterior in (codes, codes[::-1]):
             _same_gradients(candidate, critic, prior, posterior)
 
@@ -95,8 +95,8 @@ def _detached(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n in (1, 5, 7, 9, 11):
-        critic, *codes = _probe(draw, n, 3, torch.float64)
+    for n, level in ((1, 1.0), (5, 1.0), (7, -50.0), (9, 1.0), (11, 1.0)):
+        critic, *codes = _probe(draw, n, 3, torch.float64, level)
         for prior, posterior in (codes, codes[::-1]):
             first, second = (float(_loss(candidate, critic, prior, posterior).detach()) for _ in range(2))
             with blame(RANDOM):
@@ -120,10 +120,10 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 
 def _probe(
-    draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32
+    draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32, level: float = 1.0
 ) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    """A deep critic with z_prior and z_posterior on which its means are 4 apart, around 1, in either direction, and its
-    values differ within each of the two."""
+    """A deep critic with z_prior and z_posterior on which its means are 4 apart, around `level`, in either direction,
+    and its values differ within each of the two."""
     while True:
         critic = deep_critic(draw, dim, dtype=dtype)
         prior, posterior = draw.normal(n, dim, dtype=dtype), draw.normal(n, dim, scale=1.5, dtype=dtype) + 1.0
@@ -133,7 +133,7 @@ def _probe(
         if apart > 0.5 * float(both.std()) and within > 0.25 * apart:
             with torch.no_grad():
                 critic[-1].weight.mul_(4 / apart), critic[-1].bias.mul_(4 / apart)
-                critic[-1].bias.add_(1 - 4 / apart * float(both.mean()))
+                critic[-1].bias.add_(level - 4 / apart * float(both.mean()))
             return critic, prior, posterior
 
 
