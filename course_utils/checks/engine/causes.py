@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from .score import Cause
 
+Behaviour = TypeVar("Behaviour")
 Formula = tuple["Cause | None", Callable[..., torch.Tensor]]
 Reduction = tuple["Cause | None", Callable[[torch.Tensor], torch.Tensor]]
 _AGREEMENT = 1e-3  # float32 agrees with float64 far better than this; misconceptions differ by far more
@@ -71,6 +73,11 @@ REDUCTIONS: list[Reduction] = [
 ]
 
 
+def table(where: str, right: Behaviour, *wrong: tuple[str, str, Behaviour]) -> list[tuple[Cause | None, Behaviour]]:
+    """What is right, under no cause, and what each misconception makes of it: rows of id, sentence and behaviour."""
+    return [(None, right), *((Cause(id, sentence, where), behaviour) for id, sentence, behaviour in wrong)]
+
+
 @dataclass(frozen=True)
 class Probe:
     """Arguments for one call, as float64 tensors, and what came back (a plain tensor, a number, or anything else)."""
@@ -87,7 +94,7 @@ def match_loss(
     for wrong_formula, formula in formulas:
         terms = [formula(*probe.arguments) for probe in probes]
         for wrong_reduction, reduction in reductions:
-            if not all(agrees(probe.came, reduction(term)) for probe, term in zip(probes, terms)):
+            if not all(agrees(probe.came, reduction(term)) for probe, term in zip(probes, terms, strict=True)):
                 continue
             causes = [cause for cause in (wrong_formula, wrong_reduction) if cause]
             if not causes:

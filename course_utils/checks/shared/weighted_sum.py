@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ..engine.causes import Probe, agrees
+from ..engine.causes import Probe, agrees, sole
 from ..engine.demand import ROUNDING, number, plain64, same_number, scalar, several
 from ..engine.score import Cause
 from ..engine.trusted import bernoulli_size, bernoulli_terms, per_image
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, blame
 from ..exercises.reconstruction_loss import LAST_AXIS, OVERFLOW, match_reconstruction
 
 SURE_LOGITS, SURE_PIXELS = torch.tensor([1e4, -1e4, 1e4, -1e4]), torch.tensor([1.0, 0.0, 0.0, 0.5])
@@ -66,9 +66,11 @@ class WeightedSum:
         return scalar(several(came, self.names)[0], "the loss")
 
     def read(self, came: Any) -> tuple[torch.Tensor, float, float]:
-        """The loss with its graph, and both parts: these are for looking at, so a detached tensor or a number will do."""
+        """The loss with its graph, and both parts: these are to be looked at; a detached tensor or a number will do."""
         loss, *parts = several(came, self.names)
-        return scalar(loss, "the loss"), *(_part(value, f"the {name}") for value, name in zip(parts, self.names[1:]))
+        return scalar(loss, "the loss"), *(
+            _part(value, f"the {name}") for value, name in zip(parts, self.names[1:], strict=True)
+        )
 
     def same_loss(
         self, came: tuple[torch.Tensor, float, float], weight: float, where: str = "", rounding: float = ROUNDING
@@ -84,6 +86,11 @@ class WeightedSum:
             scale=abs(distortion) + abs(weight * part),
             rounding=rounding,
         )
+
+    def right_loss(self, came: Any, inputs: Any, weight: float, what: str) -> None:
+        """Raises Broken where a loss is not that of these inputs."""
+        part, size = self._of(inputs), getattr(inputs, f"{self.part}_size")
+        same_number(came, inputs.distortion + weight * part, what, scale=inputs.distortion_size + weight * size)
 
     def diagnose(self, probes: list[Observed]) -> Cause | None:
         """The first cause that explains all probes."""
@@ -120,13 +127,7 @@ class WeightedSum:
         return found[0] if len(found) == 1 else None
 
     def _sum(self, probes: list[Observed]) -> Cause | None:
-        hits = {}
-        for cause, formula in self.losses:
-            if self.agree(probes, 0, formula):
-                if cause is None:
-                    return None
-                hits[cause.id] = cause
-        return next(iter(hits.values())) if len(hits) == 1 else None
+        return sole(cause for cause, formula in self.losses if self.agree(probes, 0, formula))
 
 
 def inside(part: str, source: str, cause: Cause | None) -> Cause | None:
@@ -147,14 +148,11 @@ def all_agree(probes: list[Observed], which: int, predict: Callable[[Any, float]
 def same_distortion(came: float, inputs: Images) -> None:
     """Raises Broken where it is another; the cause is named where only one axis was summed."""
     n, *image = inputs.x.shape
-    try:
-        same_number(
-            came, inputs.distortion, f"distortion of {n} images of shape {tuple(image)}", scale=inputs.distortion_size
-        )
-    except Broken as broken:
-        terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
-        one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
-        raise Broken(broken.expected, broken.got, LAST_AXIS if one_axis else None) from None
+    terms = bernoulli_terms(plain64(inputs.logits), plain64(inputs.x))
+    one_axis = len(image) > 2 and image[0] > 1 and any(agrees(came, terms.sum(axis).mean()) for axis in (1, -1))
+    with blame(LAST_AXIS if one_axis else None):
+        what = f"distortion of {n} images of shape {tuple(image)}"
+        same_number(came, inputs.distortion, what, scale=inputs.distortion_size)
 
 
 def sure(inputs: Images) -> Any:
@@ -175,8 +173,9 @@ def same_sure_distortion(call: Callable[[Images], tuple], inputs: Images) -> Non
     try:
         same_number(call(inputs)[1], inputs.distortion, "distortion at logits of +-10000")
     except Broken as broken:
-        overflow = "inf" in broken.got or "nan" in broken.got
-        raise Broken(broken.expected, broken.got, broken.cause or (OVERFLOW if overflow else None)) from None
+        if "inf" in broken.got or "nan" in broken.got:
+            broken.cause = broken.cause or OVERFLOW
+        raise
 
 
 def _part(value: Any, what: str) -> float:

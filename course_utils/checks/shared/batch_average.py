@@ -1,0 +1,123 @@
+"""Losses of two tensors that add up the terms of an image and average over the batch, compared with themselves.
+
+What the laws of `reconstruction_loss` and `kl_divergence` have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..engine.candidate import Candidate
+from ..engine.causes import agrees
+from ..engine.demand import not_biased, plain64, same_number, scalar, untouched, well_behaved
+from ..engine.law import Draw, show
+from ..engine.score import Cause
+from ..engine.trusted import per_image
+from ..engine.verdict import Broken
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class BatchAverage:
+    """One such loss.
+
+    Args:
+        name, items: what the number is called (``loss``, ``KL``) and what is added up for it (``pixels``).
+        arguments: what the two tensors are called; the first ``trained`` of them come from a model.
+        draw: draws both, for any shape, such that what a wrong formula changes does not average out.
+        terms, size: the loss of each element, and the size of the numbers that are added up for it, in float64.
+        random: the cause where the same arguments give another number.
+    """
+
+    name: str
+    items: str
+    arguments: tuple[str, str]
+    trained: int
+    draw: Callable[..., Pair]
+    terms: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    size: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    random: Cause
+
+    def right(self, given: Pair) -> float:
+        return per_image(self.terms(*map(plain64, given)))
+
+    def size_of(self, given: Pair) -> float:
+        return per_image(self.size(*map(plain64, given)))
+
+    def value(self, candidate: Candidate, given: Pair, learning: bool = False) -> torch.Tensor:
+        """What comes for these numbers, with its graph if it is ``learning``: requiring gradients, as in training."""
+        copies = [argument.clone() for argument in given]
+        for argument in copies[: self.trained]:
+            argument.requires_grad_(learning)
+        return scalar(candidate(*copies), f"the {self.name}")
+
+    def settled(self, candidate: Candidate, given: Pair) -> float:
+        """What comes for these numbers, twice the same."""
+        first, second = (float(self.value(candidate, given).detach()) for _ in range(2))
+        if abs(first - second) > 1e-5 * abs(first):
+            raise Broken(f"the same number again, {show(first)}", show(second), self.random)
+        return first
+
+    def is_exact(self, came: object, given: Pair, agreement: float = 1e-5) -> bool:
+        return agrees(came, torch.tensor(self.right(given), dtype=torch.float64), agreement)
+
+    def is_right(self, candidate: Candidate, given: Pair, what: str) -> None:
+        """Of numbers alone and, as in training, of tensors that require gradients."""
+        for learning, when in ((False, ""), (True, f", {' and '.join(self.arguments[: self.trained])} learning")):
+            value = self.value(candidate, given, learning)
+            same_number(value, self.right(given), f"{self.name} {what}{when}", scale=self.size_of(given))
+
+    def is_right_on_average(self, candidate: Candidate, draw: Draw) -> None:
+        """Over 60 draws: see `not_biased`."""
+        self.settled(candidate, self.draw(draw, 4, 10))
+        drawn = [self.draw(draw, 4, 10) for _ in range(60)]
+        not_biased([float(self.value(candidate, g).detach()) / self.right(g) - 1 for g in drawn], self.name)
+
+    def adds_up(self, candidate: Candidate, draw: Draw) -> None:
+        """The loss of an image is the sum of that of its pixels or dimensions, whatever that is."""
+        a, b = given = self.draw(draw, 1, 9)
+        singles = [float(self.value(candidate, (a[:, i : i + 1], b[:, i : i + 1])).detach()) for i in range(9)]
+        self._whole(candidate, given, sum(singles), singles, f"of 9 {self.items} (sum of its {self.items})")
+
+    def averages(self, candidate: Candidate, draw: Draw) -> None:
+        """The loss of a batch is the average of that of its images, whatever that is: images unlike one another, a
+        small batch and a large one."""
+        unlike = torch.tensor([[0.05], [0.05], [1.0], [1.5]])
+        a, b = given = tuple(t * unlike if index < self.trained else t for index, t in enumerate(self.draw(draw, 4, 6)))
+        singles = [float(self.value(candidate, (a[i : i + 1], b[i : i + 1])).detach()) for i in range(4)]
+        mean = sum(singles) / 4
+        self._whole(candidate, given, mean, singles, "of a batch of 4 (average of its images)")
+        order = draw.permutation(4)
+        self._whole(candidate, (a[order], b[order]), mean, singles, "of the same batch in another order")
+        many = a.repeat(40, 1), b.repeat(40, 1)
+        self._whole(candidate, many, mean, singles, "of the same batch 40 times over")
+
+    def _whole(self, candidate: Candidate, given: Pair, want: float, singles: list[float], what: str) -> None:
+        if sum(map(abs, singles)) < 1e-6:
+            raise Broken(f"a {self.name} above 0", "0")
+        came = self.settled(candidate, given)
+        same_number(came, want, f"{self.name} {what}", scale=max(self.size_of(given), abs(want)))
+
+    def halves(self, candidate: Candidate, given: Pair) -> None:
+        """The loss of a large batch is the average of that of its halves."""
+        half = len(given[0]) // 2
+        parts = [tuple(t[part] for t in given) for part in (slice(half), slice(half, None))]
+        first, second = (float(self.value(candidate, part).detach()) for part in parts)
+        what = f"{self.name} of a batch of {2 * half} (average of its halves)"
+        same_number(self.value(candidate, given), (first + second) / 2, what, scale=(abs(first) + abs(second)) / 2)
+
+    def repeats(self, candidate: Candidate, given: Pair) -> None:
+        """Twice the same number, and not 0."""
+        if abs(self.settled(candidate, given)) < 1e-6:
+            raise Broken(f"a {self.name} above 0", "0")
+
+    def behaves(self, candidate: Candidate, given: Pair) -> None:
+        """Arguments, generators and switches are as they were before."""
+        kept = [argument.clone() for argument in given]
+        scalar(candidate(*given), f"the {self.name}")
+        untouched(kept, given, self.arguments)
+        well_behaved(candidate)
