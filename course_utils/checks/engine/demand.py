@@ -239,7 +239,7 @@ def gradients(
     """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not
     finite."""
     found = candidate.gradients(output, inputs, cotangent)
-    for index, (grad, name) in enumerate(zip(found, names)):
+    for index, (grad, name) in enumerate(zip(found, names, strict=True)):
         if grad is None and name in may_be_missing:
             found[index] = grad = torch.zeros_like(inputs[index])
         if grad is None:
@@ -260,7 +260,7 @@ def gradients(
 
 def untouched(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], names: Sequence[str]) -> None:
     """No argument was changed in place."""
-    for old, new, name in zip(before, after, names):
+    for old, new, name in zip(before, after, names, strict=True):
         if new.shape != old.shape or not torch.equal(plain64(new).nan_to_num(), plain64(old).nan_to_num()):
             raise Broken(
                 f"{name} as it was before the call",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -30,76 +31,9 @@ from ..shared.networks import (
     second_difference,
 )
 
-_CARD = "the hints under the card of build_autoencoder: linear, nonlinearity, linear, in encoder and decoder"
-
-
-def _wrong(id: str, sentence: str) -> Cause:
-    return Cause(id, sentence, _CARD)
-
-
-SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
-SIZES_FIXED = _wrong(
-    "sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and latent_dim."
-)
-NO_HIDDEN = _wrong(
-    "no_hidden_layer",
-    "There is no hidden layer of width hidden_dim: the network is a single linear map or uses another width.",
-)
-MISPLACED = _wrong(
-    "misplaced_nonlinearity",
-    "The nonlinearity does not stand between the layers, so that they "
-    "collapse into one linear map: move it behind the hidden layer.",
-)
-NEGATIVE_LOST = _wrong(
-    "negative_codes_lost", "The decoder begins with a relu or something like it: all negative codes are the same to it."
-)
-DROPS_OUTPUT = _wrong(
-    "dropout_on_output", "In training mode dropout sets codes or logits to 0: use it on hidden layers only."
-)
-TRAINED_BOUNDED = _wrong(
-    "bounded_in_training",
-    "In training mode something bounds the output of the last layer, such "
-    "as batch normalisation: end with the linear layer.",
-)
-INPLACE = _wrong(
-    "inplace_in_training",
-    "In training mode the backward pass fails, because an operation in place "
-    "(inplace=True) overwrites numbers that it needs.",
-)
-CANNOT_START = _wrong(
-    "initialisation",
-    "From your initial weights nothing is learnt: all are zero, or all are equal "
-    "so that hidden units stay copies of one another. Leave PyTorch's initialisation alone.",
-)
-SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))
-
 CHECK = Check("build_autoencoder(num_pixels, hidden_dim, latent_dim)", "(encoder, decoder)")
 
-
-def _output(handle: ModuleHandle, x: torch.Tensor, width: int, what: str) -> torch.Tensor:
-    return tensor(handle(x), (x.shape[0], width), what)
-
-
-def _parts(candidate: Candidate, sizes: tuple[int, int, int]) -> list[Part]:
-    """Both halves, called once: lazy modules make their parameters then."""
-    encoder, decoder = build(candidate, *sizes)
-    pixels, _, latent = sizes
-    parts = [Part("encoder", encoder, (pixels,), (latent,)), Part("decoder", decoder, (latent,), (pixels,))]
-    for part in parts:
-        part(torch.zeros(2, *part.shape_in))
-    return parts
-
-
-def _randomise(handle: ModuleHandle, draw: Draw, scale: float = 0.5) -> None:
-    values = [draw.normal(*p.shape, scale=scale, dtype=p.dtype).to(p.device) for p in handle.parameters()]
-    for value in values:
-        if value.dim() == 2:  # torch's orthogonal parametrisation keeps signs there and rounds them towards 0
-            value.diagonal().add_(value.diagonal().sign())
-    handle.load(values)
-
-
-def _all_sizes(draw: Draw) -> tuple[tuple[int, int, int], ...]:
-    return *SIZES, (draw.integer(800, 1000), draw.integer(65, 200), draw.integer(30, 60))
+SIZES = ((37, 23, 5), (784, 64, 2), (20, 31, 12), (16, 9, 24))  # pixels, hidden units, latent dimensions
 
 
 @CHECK.law("returns encoder and decoder with the widths that are asked for", weight=2)
@@ -114,41 +48,6 @@ def _widths(candidate: Candidate, draw: Draw) -> None:
                 _output(decoder, plain64(codes).float(), pixels, "logits")
             except Exception as error:
                 raise _explain_widths(candidate, error, encoder, decoder, sizes, draw) from None
-
-
-def _explain_widths(
-    candidate: Candidate,
-    error: Exception,
-    encoder: ModuleHandle,
-    decoder: ModuleHandle,
-    sizes: tuple[int, int, int],
-    draw: Draw,
-) -> Exception:
-    pixels, _, latent = sizes
-    expected = f"images (N, {pixels}) -> codes (N, {latent}) -> logits (N, {pixels})"
-    got = error.got if isinstance(error, Broken) else str(error)
-    try:
-        codes = _output(decoder, draw.pixels(3, pixels), latent, "codes")
-        _output(encoder, plain64(codes).float(), pixels, "logits")
-        return Broken(expected, got, SWAPPED)
-    except Exception:
-        pass
-    other = SIZES[1] if sizes != SIZES[1] else SIZES[2]
-    fixed = SIZES_FIXED if any(_same_widths(candidate, half, sizes, other) for half in (0, 1)) else None
-    return Broken(expected, got, fixed or getattr(error, "cause", None))
-
-
-def _same_widths(candidate: Candidate, half: int, sizes: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
-    """Have the weights at the outer end of the encoder or decoder the same shape although other sizes are asked for?"""
-    shapes = []
-    for asked in (sizes, other):
-        try:
-            weights = [shape for shape in build(candidate, *asked)[half].shapes() if len(shape) >= 2]
-        except CallFailed:  # lazy layers, which have none before the first call
-            return False
-        shapes.append((weights[0][1], weights[-1][0]) if weights else ())
-    wanted = [(s[0], s[2]) if half == 0 else (s[2], s[0]) for s in (sizes, other)]
-    return any(a == b and w[0] != w[1] for a, b, w in zip(*shapes, zip(*wanted)))
 
 
 @CHECK.law("has a hidden layer of width hidden_dim in both", weight=2)
@@ -195,19 +94,6 @@ def _nonlinear(candidate: Candidate, draw: Draw) -> None:
             )
 
 
-def _collapses(part: Part, draw: Draw, scale: float) -> bool:
-    """Is the output affine in every parameter, two or more of which are weights on which it depends?"""
-    _randomise(part.handle, draw, scale)
-    values, x = part.handle.parameters(), part.inputs(draw, 8)
-    weights = 0
-    for index, p in enumerate(values):
-        bend = second_difference(part, values, index, draw.normal(*p.shape, scale=scale, dtype=p.dtype), x)
-        if 0.02 < bend < math.inf:
-            return False
-        weights += p.dim() >= 2 and bend < math.inf
-    return weights > 1
-
-
 @CHECK.law("ends in linear layers: codes and logits of any size and both signs", weight=3)
 def _unbounded(candidate: Candidate, draw: Draw) -> None:
     """An identity: where the last layer is linear, the output is affine in its weight. A correct network never fails;
@@ -231,6 +117,108 @@ def _unbounded(candidate: Candidate, draw: Draw) -> None:
                 raise _explain_end(part, draw)
         _ends_linear_in_training(part, draw)
     _tells_negative_codes_apart(_parts(candidate, SIZES[0])[1], draw)
+
+
+@CHECK.law("registers all its layers, and every call builds new ones", weight=2)
+def _registered(candidate: Candidate, draw: Draw) -> None:
+    """Two independent networks with the same parameters compute the same; random layers outside of the parameters
+    would agree with probability 0."""
+    must_agree(_parts(candidate, SIZES[0]), _parts(candidate, SIZES[0]), draw, _CARD)
+
+
+@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
+def _trainable(candidate: Candidate, draw: Draw) -> None:
+    """Random weights: a parameter on which the output depends has a vanishing gradient at 16 inputs with probability
+    below 1e-9; drawn weights are all equal with probability 0."""
+    parts = _parts(candidate, SIZES[0])
+    for part in parts:
+        _starts_to_learn(part, draw)
+        _randomise(part.handle, draw)
+    must_be_trainable(candidate, parts, draw, _CARD, images=16)
+    for part in parts:
+        _randomise(part.handle, draw)
+        _learns_in_training_mode(part, draw)
+
+
+@CHECK.law("leaves the random generators and torch's settings alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    _parts(candidate, SIZES[0])
+    well_behaved(candidate)
+
+
+def _output(handle: ModuleHandle, x: torch.Tensor, width: int, what: str) -> torch.Tensor:
+    return tensor(handle(x), (x.shape[0], width), what)
+
+
+def _parts(candidate: Candidate, sizes: tuple[int, int, int]) -> list[Part]:
+    """Both halves, called once: lazy modules make their parameters then."""
+    encoder, decoder = build(candidate, *sizes)
+    pixels, _, latent = sizes
+    parts = [Part("encoder", encoder, (pixels,), (latent,)), Part("decoder", decoder, (latent,), (pixels,))]
+    for part in parts:
+        part(torch.zeros(2, *part.shape_in))
+    return parts
+
+
+def _randomise(handle: ModuleHandle, draw: Draw, scale: float = 0.5) -> None:
+    values = [draw.normal(*p.shape, scale=scale, dtype=p.dtype).to(p.device) for p in handle.parameters()]
+    for value in values:
+        if value.dim() == 2:  # torch's orthogonal parametrisation keeps signs there and rounds them towards 0
+            value.diagonal().add_(value.diagonal().sign())
+    handle.load(values)
+
+
+def _all_sizes(draw: Draw) -> tuple[tuple[int, int, int], ...]:
+    return *SIZES, (draw.integer(800, 1000), draw.integer(65, 200), draw.integer(30, 60))
+
+
+def _explain_widths(
+    candidate: Candidate,
+    error: Exception,
+    encoder: ModuleHandle,
+    decoder: ModuleHandle,
+    sizes: tuple[int, int, int],
+    draw: Draw,
+) -> Exception:
+    pixels, _, latent = sizes
+    expected = f"images (N, {pixels}) -> codes (N, {latent}) -> logits (N, {pixels})"
+    got = error.got if isinstance(error, Broken) else str(error)
+    try:
+        codes = _output(decoder, draw.pixels(3, pixels), latent, "codes")
+        _output(encoder, plain64(codes).float(), pixels, "logits")
+        return Broken(expected, got, SWAPPED)
+    except Exception:
+        pass
+    other = SIZES[1] if sizes != SIZES[1] else SIZES[2]
+    fixed = SIZES_FIXED if any(_same_widths(candidate, half, sizes, other) for half in (0, 1)) else None
+    return Broken(expected, got, fixed or getattr(error, "cause", None))
+
+
+def _same_widths(candidate: Candidate, half: int, sizes: tuple[int, int, int], other: tuple[int, int, int]) -> bool:
+    """Have the weights at the outer end of the encoder or decoder the same shape although other sizes are asked for?"""
+    shapes = []
+    for asked in (sizes, other):
+        try:
+            weights = [shape for shape in build(candidate, *asked)[half].shapes() if len(shape) >= 2]
+        except CallFailed:  # lazy layers, which have none before the first call
+            return False
+        shapes.append((weights[0][1], weights[-1][0]) if weights else ())
+    wanted = [(s[0], s[2]) if half == 0 else (s[2], s[0]) for s in (sizes, other)]
+    return any(a == b and w[0] != w[1] for a, b, w in zip(*shapes, zip(*wanted, strict=True), strict=True))
+
+
+def _collapses(part: Part, draw: Draw, scale: float) -> bool:
+    """Is the output affine in every parameter, two or more of which are weights on which it depends?"""
+    _randomise(part.handle, draw, scale)
+    values, x = part.handle.parameters(), part.inputs(draw, 8)
+    weights = 0
+    for index, p in enumerate(values):
+        bend = second_difference(part, values, index, draw.normal(*p.shape, scale=scale, dtype=p.dtype), x)
+        if 0.02 < bend < math.inf:
+            return False
+        weights += p.dim() >= 2 and bend < math.inf
+    return weights > 1
 
 
 def _ends_linear_in_training(part: Part, draw: Draw) -> None:
@@ -279,31 +267,10 @@ def _explain_end(part: Part, draw: Draw) -> Broken:
     )
 
 
-@CHECK.law("registers all its layers, and every call builds new ones", weight=2)
-def _registered(candidate: Candidate, draw: Draw) -> None:
-    """Two independent networks with the same parameters compute the same; random layers outside of the parameters
-    would agree with probability 0."""
-    must_agree(_parts(candidate, SIZES[0]), _parts(candidate, SIZES[0]), draw, _CARD)
-
-
-@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
-def _trainable(candidate: Candidate, draw: Draw) -> None:
-    """Random weights: a parameter on which the output depends has a vanishing gradient at 16 inputs with probability
-    below 1e-9; drawn weights are all equal with probability 0."""
-    parts = _parts(candidate, SIZES[0])
-    for part in parts:
-        _starts_to_learn(part, draw)
-        _randomise(part.handle, draw)
-    must_be_trainable(candidate, parts, draw, _CARD, images=16)
-    for part in parts:
-        _randomise(part.handle, draw)
-        _learns_in_training_mode(part, draw)
-
-
 def _starts_to_learn(part: Part, draw: Draw) -> None:
     """From the student's own initialisation: some weight has a gradient, and some weight tells its units apart."""
     grads = part.handle.gradients(part.inputs(draw, 16), draw.normal(16, *part.shape_out))
-    weights = [(p, g) for p, g in zip(part.handle.parameters(), grads) if p.dim() >= 2 and g is not None]
+    weights = [(p, g) for p, g in zip(part.handle.parameters(), grads, strict=True) if p.dim() >= 2 and g is not None]
     if not weights:
         return  # detached or frozen, which is told apart elsewhere
     if all(float(g.abs().max()) == 0 for _, g in weights):
@@ -325,8 +292,9 @@ def _learns_in_training_mode(part: Part, draw: Draw) -> None:
         try:
             grads = part.handle.gradients(x, cotangent)
         except CallFailed as failed:
-            cause = INPLACE if "modified by an inplace operation" in failed.message else failed.cause
-            raise CallFailed(failed.kind, failed.message, cause) from None
+            if "modified by an inplace operation" in failed.message:
+                failed.cause = INPLACE
+            raise
         missing -= {index for index, grad in enumerate(grads) if grad is not None}
         if not missing:
             return
@@ -337,8 +305,40 @@ def _learns_in_training_mode(part: Part, draw: Draw) -> None:
     )
 
 
-@CHECK.law("leaves the random generators and torch's settings alone", manners=True)
-def _manners(candidate: Candidate, draw: Draw) -> None:
-    """Not random."""
-    _parts(candidate, SIZES[0])
-    well_behaved(candidate)
+_CARD = "the hints under the card of build_autoencoder: linear, nonlinearity, linear, in encoder and decoder"
+_wrong = partial(Cause, where=_CARD)
+
+SWAPPED = _wrong("order_swapped", "Encoder and decoder are returned in each other's place.")
+SIZES_FIXED = _wrong(
+    "sizes_fixed", "A size is written into your function as a number: use num_pixels, hidden_dim and latent_dim."
+)
+NO_HIDDEN = _wrong(
+    "no_hidden_layer",
+    "There is no hidden layer of width hidden_dim: the network is a single linear map or uses another width.",
+)
+MISPLACED = _wrong(
+    "misplaced_nonlinearity",
+    "The nonlinearity does not stand between the layers, so that they "
+    "collapse into one linear map: move it behind the hidden layer.",
+)
+NEGATIVE_LOST = _wrong(
+    "negative_codes_lost", "The decoder begins with a relu or something like it: all negative codes are the same to it."
+)
+DROPS_OUTPUT = _wrong(
+    "dropout_on_output", "In training mode dropout sets codes or logits to 0: use it on hidden layers only."
+)
+TRAINED_BOUNDED = _wrong(
+    "bounded_in_training",
+    "In training mode something bounds the output of the last layer, such "
+    "as batch normalisation: end with the linear layer.",
+)
+INPLACE = _wrong(
+    "inplace_in_training",
+    "In training mode the backward pass fails, because an operation in place "
+    "(inplace=True) overwrites numbers that it needs.",
+)
+CANNOT_START = _wrong(
+    "initialisation",
+    "From your initial weights nothing is learnt: all are zero, or all are equal "
+    "so that hidden units stay copies of one another. Leave PyTorch's initialisation alone.",
+)

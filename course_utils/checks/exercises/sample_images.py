@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..engine.candidate import Candidate
+from ..engine.causes import sole, table
 from ..engine.demand import describe, plain64, same_tensor, tensor, well_behaved
 from ..engine.law import Check, Draw, show
 from ..engine.randomness import (
@@ -22,141 +25,17 @@ from ..engine.randomness import (
     tail_probability,
 )
 from ..engine.score import Cause
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, blame
 from ..shared.noise_causes import name_the_noise
 
-_CARD = (
-    "the hints under the card of sample_images: draw z with randn, decode in evaluation mode without a graph, "
-    "apply the sigmoid"
-)
-
-
-def _wrong(id: str, sentence: str) -> Cause:
-    return Cause(id, sentence, _CARD)
-
-
-NO_SIGMOID = _wrong("no_sigmoid", "You return the decoder's logits; the sigmoid turns them into images.")
-SIGMOID_TWICE = _wrong("sigmoid_twice", "The sigmoid is applied twice.")
-CLAMPED = _wrong("clamped_logits", "You clamp logits to [0, 1]; the sigmoid is what turns them into probabilities.")
-TANH = _wrong("tanh_for_sigmoid", "Pixels are the sigmoid of the logits, not their tanh.")
-BINARY = _wrong("samples_pixels", "You round the pixels or draw them at random; the image is the probability itself.")
-SOFTMAX = _wrong("softmax", "A softmax makes pixels compete; each pixel has a sigmoid of its own.")
-INVERTED = _wrong("inverted", "The images are negatives: 1 - sigmoid.")
-SHIFTED = _wrong("wrong_prior_mean", "z is not centred on 0: the prior N(0, I) is.")
-CLIPPED = _wrong("clipped_noise", "Large values of z never come: the noise is clipped or truncated.")
-DEPENDENT = _wrong(
-    "dependent_rows",
-    "The z of one image determines that of another (repeated, mirrored or centred "
-    "copies): draw all of them independently.",
-)
-TRAINING_MODE = _wrong(
-    "training_mode",
-    "The decoder runs in training mode, so that dropout and batch normalisation are active: call decoder.eval() first.",
-)
-LEFT_IN_EVAL = _wrong(
-    "left_in_eval",
-    "The decoder was training and is left in evaluation mode: whoever trains on has "
-    "no dropout and no batch statistics any more. Remember decoder.training and restore it.",
-)
-LEFT_IN_TRAIN = _wrong(
-    "left_in_train", "The decoder was in evaluation mode and is left in training mode: restore the mode you found."
-)
-KEEPS_GRAPH = _wrong("keeps_graph", "The images still carry their graph: sample under torch.no_grad.")
-SCALED = _wrong("wrong_prior_scale", "z has another spread than the prior: N(0, I) has standard deviation 1.")
-SHARED = _wrong("same_image", "All images come from the same z: draw num_images of them.")
-SHARED_DIMS = _wrong(
-    "noise_shared_over_dimensions", "All dimensions of a z are the same number: draw num_images x latent_dim."
-)
-FROZEN = _wrong("frozen_noise", "The same images come at every call: draw z anew, without a seed.")
-
-CHECK_SIGNATURE = "sample_images(decoder, num_images, latent_dim)"
-
-
-class _Shaped(nn.Module):
-    """A decoder with a hidden layer and an output of any shape."""
-
-    def __init__(self, latent_dim: int, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(latent_dim, 6), nn.Tanh(), nn.Linear(6, int(torch.tensor(shape).prod())), nn.Unflatten(1, shape)
-        )
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return self.net(z)
-
-
-def _revealing(latent_dim: int) -> nn.Sequential:
-    """A decoder whose logits are z itself."""
-    layer = nn.Linear(latent_dim, latent_dim, bias=False)
-    with torch.no_grad():
-        layer.weight.copy_(torch.eye(latent_dim))
-    return nn.Sequential(layer)
-
-
-def _constant(logits: torch.Tensor, *after: nn.Module) -> nn.Sequential:
-    """A decoder that answers with these logits whatever z is."""
-    layer = nn.Linear(4, len(logits))
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.copy_(logits)
-    return nn.Sequential(layer, *after)
-
-
-def _images(candidate: Candidate, decoder: nn.Module, shape: tuple[int, ...], latent_dim: int) -> torch.Tensor:
-    return tensor(candidate(decoder, shape[0], latent_dim), shape, "the images")
-
-
-def _codes(candidate: Candidate, n: int, d: int) -> torch.Tensor:
-    """The z that were drawn, read off the images of the revealing decoder."""
-    images = _images(candidate, _revealing(d), (n, d), d)
-    low, high = float(images.detach().min()), float(images.detach().max())
-    if low < 0 or high > 1:
-        raise Broken("pixels in [0, 1]", f"pixels from {show(low)} to {show(high)}")
-    return plain64(images).clamp(1e-9, 1 - 1e-9).logit()
-
-
-def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    """What is done to known logits; if nothing is wrong with that, a wrong prior, named through the revealing
-    decoder."""
-    logits = torch.tensor([-3.0, -0.5, 0.2, 1.0, 4.0])
-    images = plain64(_images(candidate, _constant(logits), (3, 5), 4))
-    if float((images - plain64(logits).sigmoid()).abs().max()) > 0.02:
-        return _transform_cause(images, plain64(logits).expand(3, -1))
-    z = _codes(candidate, 1024, 8)
-    if float((z - z[0]).abs().max()) < 1e-6:
-        return None  # eight numbers tell nothing of a distribution
-    cause = name_the_noise(lambda mu, logvar: _as_sample(z, mu, logvar), draw)
-    if (
-        cause is None
-        and abs(float(z.mean())) < 0.05
-        and abs(float(z.std()) - 1) > 0.1
-        and kolmogorov_distance(z / z.std()) < 0.03
-    ):
-        return SCALED
-    centred = z - z.mean()
-    if cause is None and abs(float(z.mean())) > 0.1 and kolmogorov_distance(centred) < 0.03:
-        return SHIFTED
-    if cause is None and not bool((z == z[:, :1]).all()) and is_clipped(_codes(candidate, 512, 64).flatten()):
-        return CLIPPED
-    return cause
-
-
-def _as_sample(z: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    return mu + (logvar / 2).exp() * z.flatten()[torch.randint(z.numel(), mu.shape)]
-
-
 CHECK = Check("sample_images(decoder, num_images, latent_dim)", "images in [0, 1] decoded from z ~ N(0, I)")
-CHECK.diagnosis(_diagnose)
 
 
 @CHECK.law("returns num_images images in [0, 1] in the shape the decoder gives them")
 def _shape(candidate: Candidate, draw: Draw) -> None:
     """Random only in the decoder's weights."""
     for n, image, d in ((5, (784,), 3), (1, (7,), 1), (4, (1, 8, 8), 2), (3, (3, 4, 5), 10)):
-        images = _images(candidate, _Shaped(d, image), (n, *image), d)
-        low, high = float(images.detach().min()), float(images.detach().max())
-        if low < 0 or high > 1:
-            raise Broken("pixels in [0, 1]", f"pixels from {show(low)} to {show(high)}")
+        _in_range(_images(candidate, _Shaped(draw, d, image), (n, *image), d))
 
 
 @CHECK.law("applies the sigmoid to the decoder's logits", weight=2)
@@ -168,37 +47,6 @@ def _sigmoid(candidate: Candidate, draw: Draw) -> None:
     same_tensor(images, a.sigmoid(), "pixel", scale=0.5)
     for shape in ((12,), (draw.integer(1, 3), draw.integer(2, 4), draw.integer(2, 4))):
         _same_pixels(candidate, draw, shape)
-
-
-def _same_pixels(candidate: Candidate, draw: Draw, shape: tuple[int, ...]) -> None:
-    """Logits of both signs, small and large."""
-    logits = draw.signs(*shape) * draw.uniform(*shape, low=0.5, high=12.0)
-    logits.view(-1)[:4] = torch.tensor([-12.0, 12.0, -draw.number(0.2, 0.8), draw.number(0.2, 0.8)])
-    images = _images(candidate, _constant(logits.flatten(), nn.Unflatten(1, shape)), (3, *shape), 4)
-    a = plain64(logits).expand(3, *shape)
-    try:
-        same_tensor(images, a.sigmoid(), f"pixel of an image of shape {shape}", scale=0.5)
-        dark = a < -6
-        same_tensor(images[dark], a[dark].sigmoid(), "dark pixel", scale=a[dark].sigmoid(), rounding=0.3, floor=2e-4)
-    except Broken as broken:
-        raise Broken(broken.expected, broken.got, _transform_cause(images, a)) from None
-
-
-def _transform_cause(images: torch.Tensor, a: torch.Tensor) -> Cause | None:
-    images = plain64(images)
-    known = (
-        (NO_SIGMOID, a),
-        (SIGMOID_TWICE, a.sigmoid().sigmoid()),
-        (CLAMPED, a.clamp(0, 1)),
-        (TANH, a.tanh()),
-        (TANH, (a.tanh() + 1) / 2),
-        (INVERTED, (-a).sigmoid()),
-        (SOFTMAX, a.softmax(1)),
-    )
-    for cause, predicted in known:
-        if float((images - predicted).abs().max()) < 1e-3:
-            return cause
-    return BINARY if bool(((images == 0) | (images == 1)).all()) else None
 
 
 @CHECK.law("draws z from N(0, I)", weight=3)
@@ -267,20 +115,10 @@ def _evaluates(candidate: Candidate, draw: Draw) -> None:
         mean, var = plain64(norm.running_mean), plain64(norm.running_var)
         want = ((plain64(logits) - mean) / (var + norm.eps).sqrt()).sigmoid()
         images = _images(candidate, decoder, (8, 50), 4)
-        try:
-            same_tensor(
-                images, want.expand(8, -1), "pixel of a decoder with dropout and batch normalisation", scale=0.5
-            )
+        with blame(lambda trains=training: TRAINING_MODE if trains and _drops_out(candidate) else None):
+            what = "pixel of a decoder with dropout and batch normalisation"
+            same_tensor(images, want.expand(8, -1), what, scale=0.5)
             same_tensor(norm.running_mean, mean, "running mean of batch normalisation", scale=0.0)
-        except Broken as broken:
-            cause = TRAINING_MODE if training and _drops_out(candidate) else None
-            raise Broken(broken.expected, broken.got, cause) from None
-
-
-def _drops_out(candidate: Candidate) -> bool:
-    """Does dropout hide about half of the pixels of a training decoder (a logit of 0 is a pixel of 0.5)?"""
-    images = _images(candidate, _constant(torch.full((100,), 2.0), nn.Dropout(0.5)), (4, 100), 4)
-    return 0.25 < float(((plain64(images) - 0.5).abs() < 1e-6).double().mean()) < 0.75
 
 
 @CHECK.law("leaves the decoder in the mode in which it found it", weight=2)
@@ -304,7 +142,7 @@ def _restores(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("keeps no graph")
 def _no_graph(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    images = _images(candidate, _Shaped(3, (6,)), (2, 6), 3)
+    images = _images(candidate, _Shaped(draw, 3, (6,)), (2, 6), 3)
     if images.requires_grad:
         raise Broken("images without a graph", "images that require gradients", KEEPS_GRAPH)
 
@@ -313,7 +151,7 @@ def _no_graph(candidate: Candidate, draw: Draw) -> None:
 def _device(candidate: Candidate, draw: Draw) -> None:
     """Not random. Says nothing where there is no accelerator, beyond that the images are on the CPU then."""
     for device in [torch.device("cpu"), *candidate.devices()]:
-        images = _images(candidate, _Shaped(3, (6,)).to(device), (2, 6), 3)
+        images = _images(candidate, _Shaped(draw, 3, (6,)).to(device), (2, 6), 3)
         if images.device.type != device.type:
             raise Broken(f"images on {device}", f"images on {images.device}")
 
@@ -321,7 +159,7 @@ def _device(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("leaves the decoder's weights, the random generators and torch's settings alone", manners=True)
 def _manners(candidate: Candidate, draw: Draw) -> None:
     """Not random."""
-    decoder = _Shaped(3, (6,))
+    decoder = _Shaped(draw, 3, (6,))
     before = {name: value.clone() for name, value in decoder.state_dict().items()}
     kept_trainable = [p.requires_grad for p in decoder.parameters()]
     _images(candidate, decoder, (2, 6), 3)
@@ -331,7 +169,165 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     well_behaved(candidate)
 
 
+class _Shaped(nn.Module):
+    """A decoder with a hidden layer and an output of any shape."""
+
+    def __init__(self, draw: Draw, latent_dim: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        last = nn.Linear(6, math.prod(shape))
+        self.net = nn.Sequential(nn.Linear(latent_dim, 6), nn.Tanh(), last, nn.Unflatten(1, shape))
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(draw.normal(*p.shape))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.net(z)
+
+
+def _revealing(latent_dim: int) -> nn.Sequential:
+    """A decoder whose logits are z itself."""
+    layer = nn.Linear(latent_dim, latent_dim, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(latent_dim))
+    return nn.Sequential(layer)
+
+
+def _constant(logits: torch.Tensor, *after: nn.Module) -> nn.Sequential:
+    """A decoder that answers with these logits whatever z is."""
+    layer = nn.Linear(4, len(logits))
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(logits)
+    return nn.Sequential(layer, *after)
+
+
+def _images(candidate: Candidate, decoder: nn.Module, shape: tuple[int, ...], latent_dim: int) -> torch.Tensor:
+    return tensor(candidate(decoder, shape[0], latent_dim), shape, "the images")
+
+
+def _in_range(images: torch.Tensor) -> torch.Tensor:
+    low, high = float(images.detach().min()), float(images.detach().max())
+    if low < 0 or high > 1:
+        raise Broken("pixels in [0, 1]", f"pixels from {show(low)} to {show(high)}")
+    return images
+
+
+def _codes(candidate: Candidate, n: int, d: int) -> torch.Tensor:
+    """The z that were drawn, read off the images of the revealing decoder."""
+    images = _in_range(_images(candidate, _revealing(d), (n, d), d))
+    return plain64(images).clamp(1e-9, 1 - 1e-9).logit()
+
+
+def _as_sample(z: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    return mu + (logvar / 2).exp() * z.flatten()[torch.randint(z.numel(), mu.shape)]
+
+
+def _same_pixels(candidate: Candidate, draw: Draw, shape: tuple[int, ...]) -> None:
+    """Logits of both signs, small and large."""
+    logits = draw.signs(*shape) * draw.uniform(*shape, low=0.5, high=12.0)
+    logits.view(-1)[:4] = torch.tensor([-12.0, 12.0, -draw.number(0.2, 0.8), draw.number(0.2, 0.8)])
+    images = _images(candidate, _constant(logits.flatten(), nn.Unflatten(1, shape)), (3, *shape), 4)
+    a = plain64(logits).expand(3, *shape)
+    with blame(lambda: _transform_cause(images, a)):
+        same_tensor(images, a.sigmoid(), f"pixel of an image of shape {shape}", scale=0.5)
+        dark = a < -6
+        same_tensor(images[dark], a[dark].sigmoid(), "dark pixel", scale=a[dark].sigmoid(), rounding=0.3, floor=2e-4)
+
+
+def _drops_out(candidate: Candidate) -> bool:
+    """Does dropout hide about half of the pixels of a training decoder (a logit of 0 is a pixel of 0.5)?"""
+    images = _images(candidate, _constant(torch.full((100,), 2.0), nn.Dropout(0.5)), (4, 100), 4)
+    return 0.25 < float(((plain64(images) - 0.5).abs() < 1e-6).double().mean()) < 0.75
+
+
 def _unchanged(before: dict[str, Any], after: dict[str, Any]) -> None:
     for name, value in before.items():
         if not torch.equal(value, after[name]):
             raise Broken(f"decoder weights as before the call ({name})", describe(after[name]) + " with other numbers")
+
+
+_CARD = (
+    "the hints under the card of sample_images: draw z with randn, decode in evaluation mode without a graph, "
+    "apply the sigmoid"
+)
+_wrong = partial(Cause, where=_CARD)
+
+BINARY = _wrong("samples_pixels", "You round the pixels or draw them at random; the image is the probability itself.")
+SHIFTED = _wrong("wrong_prior_mean", "z is not centred on 0: the prior N(0, I) is.")
+CLIPPED = _wrong("clipped_noise", "Large values of z never come: the noise is clipped or truncated.")
+DEPENDENT = _wrong(
+    "dependent_rows",
+    "The z of one image determines that of another (repeated, mirrored or centred "
+    "copies): draw all of them independently.",
+)
+TRAINING_MODE = _wrong(
+    "training_mode",
+    "The decoder runs in training mode, so that dropout and batch normalisation are active: call decoder.eval() first.",
+)
+LEFT_IN_EVAL = _wrong(
+    "left_in_eval",
+    "The decoder was training and is left in evaluation mode: whoever trains on has "
+    "no dropout and no batch statistics any more. Remember decoder.training and restore it.",
+)
+LEFT_IN_TRAIN = _wrong(
+    "left_in_train", "The decoder was in evaluation mode and is left in training mode: restore the mode you found."
+)
+KEEPS_GRAPH = _wrong("keeps_graph", "The images still carry their graph: sample under torch.no_grad.")
+SCALED = _wrong("wrong_prior_scale", "z has another spread than the prior: N(0, I) has standard deviation 1.")
+SHARED = _wrong("same_image", "All images come from the same z: draw num_images of them.")
+SHARED_DIMS = _wrong(
+    "noise_shared_over_dimensions", "All dimensions of a z are the same number: draw num_images x latent_dim."
+)
+FROZEN = _wrong("frozen_noise", "The same images come at every call: draw z anew, without a seed.")
+
+_TANH = ("tanh_for_sigmoid", "Pixels are the sigmoid of the logits, not their tanh.")
+_TRANSFORMS = table(
+    _CARD,
+    lambda a: a.sigmoid(),
+    ("no_sigmoid", "You return the decoder's logits; the sigmoid turns them into images.", lambda a: a),
+    ("sigmoid_twice", "The sigmoid is applied twice.", lambda a: a.sigmoid().sigmoid()),
+    (
+        "clamped_logits",
+        "You clamp logits to [0, 1]; the sigmoid is what turns them into probabilities.",
+        lambda a: a.clamp(0, 1),
+    ),
+    (*_TANH, lambda a: a.tanh()),
+    (*_TANH, lambda a: (a.tanh() + 1) / 2),
+    ("inverted", "The images are negatives: 1 - sigmoid.", lambda a: (-a).sigmoid()),
+    ("softmax", "A softmax makes pixels compete; each pixel has a sigmoid of its own.", lambda a: a.softmax(1)),
+)
+
+
+def _transform_cause(images: torch.Tensor, a: torch.Tensor) -> Cause | None:
+    """What was made of the logits `a`."""
+    images = plain64(images)
+    if bool(((images == 0) | (images == 1)).all()):
+        return BINARY
+    return sole(cause for cause, transform in _TRANSFORMS if float((images - transform(a)).abs().max()) < 1e-3)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    """What is done to known logits; if nothing is wrong with that, a wrong prior, named through the revealing
+    decoder."""
+    logits = torch.tensor([-3.0, -0.5, 0.2, 1.0, 4.0])
+    images = plain64(_images(candidate, _constant(logits), (3, 5), 4))
+    if float((images - plain64(logits).sigmoid()).abs().max()) > 0.02:
+        return _transform_cause(images, plain64(logits).expand(3, -1))
+    z = _codes(candidate, 1024, 8)
+    if float((z - z[0]).abs().max()) < 1e-6:
+        return None  # eight numbers tell nothing of a distribution
+    cause = name_the_noise(lambda mu, logvar: _as_sample(z, mu, logvar), draw)
+    if (
+        cause is None
+        and abs(float(z.mean())) < 0.05
+        and abs(float(z.std()) - 1) > 0.1
+        and kolmogorov_distance(z / z.std()) < 0.03
+    ):
+        return SCALED
+    centred = z - z.mean()
+    if cause is None and abs(float(z.mean())) > 0.1 and kolmogorov_distance(centred) < 0.03:
+        return SHIFTED
+    if cause is None and not bool((z == z[:, :1]).all()) and is_clipped(_codes(candidate, 512, 64).flatten()):
+        return CLIPPED
+    return cause

@@ -66,7 +66,7 @@ class Part(NamedTuple):
 def build(candidate: Candidate, *sizes: int) -> tuple[ModuleHandle, ModuleHandle]:
     """Encoder and decoder of these sizes, in evaluation mode."""
     pair = several(candidate(*sizes), ("encoder", "decoder"))
-    for value, name in zip(pair, ("encoder", "decoder")):
+    for value, name in zip(pair, ("encoder", "decoder"), strict=True):
         if not isinstance(value, ModuleHandle):
             raise Broken(f"{name}, an instance of nn.Module", describe(value))
     encoder, decoder = pair
@@ -77,7 +77,7 @@ def build(candidate: Candidate, *sizes: int) -> tuple[ModuleHandle, ModuleHandle
 
 def must_agree(first: list[Part], second: list[Part], draw: Draw, card: str) -> None:
     """Two independent networks share no layer, and compute the same with the same parameters and buffers."""
-    for one, two in zip(first, second):
+    for one, two in zip(first, second, strict=True):
         if set(one.handle.identity()) & set(two.handle.identity()):
             raise Broken(
                 "new layers at every call",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..engine.causes import sole, table
 from ..engine.demand import plain64
 from ..engine.law import Draw
 from ..engine.randomness import kolmogorov_distance, normal_cdf
@@ -73,135 +74,87 @@ _SIGNS = Noise(
     1.0,
 )
 
-# (misconception, centre as a function of (mu, logvar), standard deviation as a function of (mu, logvar))
-_Model = tuple["Cause | None", Callable, Callable]
-
-
-def _models() -> list[_Model]:
-    def wrong(id: str, sentence: str) -> Cause:
-        return Cause(id, sentence, _SIGMA)
-
-    def mu(m, v):
-        return m
-
-    def sigma(m, v):
-        return (v / 2).exp()
-
-    def nothing(m, v):
-        return 0 * m
-
-    return [
-        (None, mu, sigma),
-        (
-            wrong(
-                "variance_for_sigma",
-                "You scale the noise by exp(logvar), the variance: the factor one half is missing.",
-            ),
-            mu,
-            lambda m, v: v.exp(),
-        ),
-        (
-            wrong("logvar_for_sigma", "You scale the noise by logvar itself; sigma is exp(logvar / 2)."),
-            mu,
-            lambda m, v: v.abs(),
-        ),
-        (
-            wrong("half_logvar_for_sigma", "You scale the noise by logvar / 2; the exponential is missing."),
-            mu,
-            lambda m, v: v.abs() / 2,
-        ),
-        (
-            wrong(
-                "sqrt_logvar_for_sigma",
-                "You scale the noise by the root of logvar; logvar is a logarithm: exponentiate it.",
-            ),
-            mu,
-            lambda m, v: v.abs().sqrt(),
-        ),
-        (
-            wrong("quarter", "You take the half twice: the noise is scaled by exp(logvar / 4)."),
-            mu,
-            lambda m, v: (v / 4).exp(),
-        ),
-        (
-            wrong("double", "You scale the noise by exp(2 logvar): the factor should be one half."),
-            mu,
-            lambda m, v: (2 * v).exp(),
-        ),
-        (
-            wrong("sign_of_logvar", "The exponent has the wrong sign: the noise is scaled by exp(-logvar / 2)."),
-            mu,
-            lambda m, v: (-v / 2).exp(),
-        ),
-        (
-            wrong("half_outside", "The half belongs inside the exponential: exp(logvar / 2), not exp(logvar) / 2."),
-            mu,
-            lambda m, v: v.exp() / 2,
-        ),
-        (wrong("half_sigma", "You divide sigma by two."), mu, lambda m, v: (v / 2).exp() / 2),
-        (
-            wrong("softplus", "You take softplus(logvar) for sigma; logvar is a logarithm: exponentiate half of it."),
-            mu,
-            lambda m, v: torch.nn.functional.softplus(v),
-        ),
-        (
-            wrong("unscaled", "You do not scale the noise: sigma = exp(logvar / 2) is missing."),
-            mu,
-            lambda m, v: 0 * v + 1,
-        ),
-        (wrong("no_mu", "mu is missing: z must be centred on it."), nothing, sigma),
-        (wrong("mu_subtracted", "mu has the wrong sign."), lambda m, v: -m, sigma),
-        (
-            wrong("arguments_swapped", "mu and logvar are in each other's place."),
-            lambda m, v: v,
-            lambda m, v: (m / 2).exp(),
-        ),
-        (
-            wrong("sigma_on_mu", "You scale mu by sigma and leave the noise unscaled: it is the noise that is scaled."),
-            lambda m, v: m * (v / 2).exp(),
-            lambda m, v: 0 * v + 1,
-        ),
-        (
-            wrong("sigma_on_both", "You scale mu as well: only the noise is multiplied by sigma."),
-            lambda m, v: m * (v / 2).exp(),
-            sigma,
-        ),
-        (
-            wrong("multiplied", "You multiply mu by the noise: it must be added."),
-            nothing,
-            lambda m, v: (m * (v / 2).exp()).abs(),
-        ),
-        (
-            wrong("sigma_added", "You add sigma instead of multiplying the noise by it."),
-            lambda m, v: m + (v / 2).exp(),
-            lambda m, v: 0 * v + 1,
-        ),
-    ]
+# centre and standard deviation of z
+_MODELS = table(
+    _SIGMA,
+    lambda m, v: (m, (v / 2).exp()),
+    (
+        "variance_for_sigma",
+        "You scale the noise by exp(logvar), the variance: the factor one half is missing.",
+        lambda m, v: (m, v.exp()),
+    ),
+    ("logvar_for_sigma", "You scale the noise by logvar itself; sigma is exp(logvar / 2).", lambda m, v: (m, v.abs())),
+    (
+        "half_logvar_for_sigma",
+        "You scale the noise by logvar / 2; the exponential is missing.",
+        lambda m, v: (m, v.abs() / 2),
+    ),
+    (
+        "sqrt_logvar_for_sigma",
+        "You scale the noise by the root of logvar; logvar is a logarithm: exponentiate it.",
+        lambda m, v: (m, v.abs().sqrt()),
+    ),
+    ("quarter", "You take the half twice: the noise is scaled by exp(logvar / 4).", lambda m, v: (m, (v / 4).exp())),
+    ("double", "You scale the noise by exp(2 logvar): the factor should be one half.", lambda m, v: (m, (2 * v).exp())),
+    (
+        "sign_of_logvar",
+        "The exponent has the wrong sign: the noise is scaled by exp(-logvar / 2).",
+        lambda m, v: (m, (-v / 2).exp()),
+    ),
+    (
+        "half_outside",
+        "The half belongs inside the exponential: exp(logvar / 2), not exp(logvar) / 2.",
+        lambda m, v: (m, v.exp() / 2),
+    ),
+    ("half_sigma", "You divide sigma by two.", lambda m, v: (m, (v / 2).exp() / 2)),
+    (
+        "softplus",
+        "You take softplus(logvar) for sigma; logvar is a logarithm: exponentiate half of it.",
+        lambda m, v: (m, torch.nn.functional.softplus(v)),
+    ),
+    ("unscaled", "You do not scale the noise: sigma = exp(logvar / 2) is missing.", lambda m, v: (m, 0 * v + 1)),
+    ("no_mu", "mu is missing: z must be centred on it.", lambda m, v: (0 * m, (v / 2).exp())),
+    ("mu_subtracted", "mu has the wrong sign.", lambda m, v: (-m, (v / 2).exp())),
+    ("arguments_swapped", "mu and logvar are in each other's place.", lambda m, v: (v, (m / 2).exp())),
+    (
+        "sigma_on_mu",
+        "You scale mu by sigma and leave the noise unscaled: it is the noise that is scaled.",
+        lambda m, v: (m * (v / 2).exp(), 0 * v + 1),
+    ),
+    (
+        "sigma_on_both",
+        "You scale mu as well: only the noise is multiplied by sigma.",
+        lambda m, v: (m * (v / 2).exp(), (v / 2).exp()),
+    ),
+    ("multiplied", "You multiply mu by the noise: it must be added.", lambda m, v: (0 * m, (m * (v / 2).exp()).abs())),
+    (
+        "sigma_added",
+        "You add sigma instead of multiplying the noise by it.",
+        lambda m, v: (m + (v / 2).exp(), 0 * v + 1),
+    ),
+)
 
 
 def name_the_noise(sample: Callable[[torch.Tensor, torch.Tensor], object], draw: Draw) -> Cause | None:
     """The one cause that explains centre, spread and family of what `sample(mu, logvar)` draws; None if none or
     several."""
-    family = _family(_draws(sample, torch.zeros(8), torch.zeros(8)))
+    family = _family(_draws(sample, torch.zeros(8), torch.zeros(8))) or _FAMILIES[0]
     mu = torch.tensor([0.0, 1.5, -2.0, 0.8, 3.0, -1.2, 2.2, 0.0])
     logvar = torch.tensor([0.7, -1.5, 1.0, -0.6, 2.0, 0.4, -2.5, -1.0]) + draw.number(-0.1, 0.1)
     z = _draws(sample, mu, logvar)
     if z is None:
         return None
-    m, v = plain64(mu), plain64(logvar)
-    shapes = [family] if family is not None else [_FAMILIES[0]]
-    hits = {}
-    for noise in shapes:
-        for cause, centre, spread in _models():
-            s = spread(m, v)
-            right_std = ((z.std(0) - s * noise.std).abs() <= 0.07 * s * noise.std + 1e-9).all()
-            shift = (z.mean(0) - centre(m, v) - s * noise.mean).abs()
-            if bool(right_std) and bool((shift <= 0.08 * z.std(0) + 0.01 * m.abs()).all()):
-                if cause is None and noise.cause is None:
-                    return None
-                found = noise.cause if cause is None else cause
-                hits[found.id] = found
-    return next(iter(hits.values())) if len(hits) == 1 else None
+    return sole(
+        cause or family.cause
+        for cause, model in _MODELS
+        if _explains(z, *model(plain64(mu), plain64(logvar)), family, plain64(mu))
+    )
+
+
+def _explains(z: torch.Tensor, centre: torch.Tensor, spread: torch.Tensor, noise: Noise, mu: torch.Tensor) -> bool:
+    right_std = (z.std(0) - spread * noise.std).abs() <= 0.07 * spread * noise.std + 1e-9
+    shift = (z.mean(0) - centre - spread * noise.mean).abs()
+    return bool(right_std.all()) and bool((shift <= 0.08 * z.std(0) + 0.01 * mu.abs()).all())
 
 
 def _draws(sample: Callable, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor | None:
