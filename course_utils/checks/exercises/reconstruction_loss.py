@@ -105,7 +105,7 @@ def draw_images(draw: Draw, *shape: int, dtype: torch.dtype = torch.float32) -> 
     brightest = torch.tensor([0.4, 0.0, 1.0, 0.9, 0.0, 1.0])[kind]
     sign = torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0, 1.0])[kind]
     x = darkest + (brightest - darkest) * draw.uniform(len(kind))
-    logits = sign * draw.uniform(len(kind), low=0.5, high=5.0)
+    logits = sign * draw.uniform(len(kind), low=0.5, high=7.0)
     return logits.view(shape).to(dtype), x.view(shape).to(dtype)
 
 

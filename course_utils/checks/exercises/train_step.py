@@ -163,29 +163,39 @@ class Bench:
 
 # relative error of a parameter step: differences of rounded numbers are less accurate than the numbers
 _ROUNDING = 0.08
+_PIXELS = 400
 _BLACK = 5  # a pixel that is black in every image
 _OPTIMISERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
-    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.02),
-    "SGD with momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.9),
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.003),
+    "SGD with momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.003, momentum=0.9),
     "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01),
 }
 
 
 def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0, scale: float = 0.6) -> Bench:
-    """A small deterministic autoencoder; `stale` leaves gradients of another loss behind, `warm` steps fill the
-    optimiser."""
-    encoder = nn.Sequential(nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 3))
-    decoder = nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, 12))
+    """A small deterministic autoencoder with a gradient whose norm is above 3; `stale` leaves gradients of another loss
+    behind, `warm` steps fill the optimiser."""
+    encoder = nn.Sequential(nn.Linear(_PIXELS, 7), nn.Tanh(), nn.Linear(7, 3))
+    decoder = nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, _PIXELS))
     parameters = _drawn(draw, encoder, decoder, scale)
-    bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), draw.pixels(n, 12))
+    with torch.no_grad():
+        decoder[2].bias.add_(1.5)
+    bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), _grey(draw, n))
     for _ in range(warm):
         bench.step()
-        bench.x = draw.pixels(n, 12)
+        bench.x = _grey(draw, n)
     bench.optimizer.zero_grad()
     if stale:
         for p in parameters:
             p.grad = draw.normal(*p.shape, scale=3.0)
     return bench
+
+
+def _grey(draw: Draw, n: int) -> torch.Tensor:
+    """One dark image and bright ones: without the first, or with rounded pixels, the loss is clearly another."""
+    x = draw.uniform(n, _PIXELS, low=0.55, high=0.9)
+    x[0] -= 0.45
+    return x
 
 
 def _large_bench(draw: Draw) -> Bench:
@@ -200,6 +210,12 @@ def _large_bench(draw: Draw) -> Bench:
             layer.weight.mul_(scale)
         encoder[0].weight[:, _BLACK] = draw.signs(16)
     return Bench(encoder, decoder, torch.optim.SGD(parameters, lr=0.002), x)
+
+
+def _moved_alike(start: list[torch.Tensor], one: Bench, other: Bench, agreement: float = 1e-3) -> bool:
+    rows = list(zip(start, one.values(), other.values(), strict=True))
+    size = sum(float((b - s).norm()) for s, _, b in rows)
+    return sum(float((a - b).norm()) for _, a, b in rows) <= agreement * size + 1e-9
 
 
 def _with_modes(draw: Draw) -> Bench:
@@ -248,10 +264,13 @@ def _compare_step(candidate: Candidate, make: Callable[[], Bench], what: str, st
 
 
 def _compare_once(candidate: Candidate, bench: Bench, what: str, steps: int) -> None:
-    before, trusted = bench.values(), bench.copy()
+    before, trusted, twin = bench.values(), bench.copy(), bench.copy()
     for _ in range(steps):
         trusted.step()
-        number(_take(candidate, bench), "the loss", tensor_allowed=True)
+        for its in (bench, twin):
+            number(_take(candidate, its), "the loss", tensor_allowed=True)
+    if not _moved_alike(before, bench, twin, agreement=1e-4):
+        raise Broken(f"{what}: the same step from the same start", "another one", RANDOM_STEP)
     groups = zip(trusted.optimizer.param_groups, bench.optimizer.param_groups, strict=True)
     for mine, its in groups:
         for name in mine.keys() - {"params"}:
@@ -429,14 +448,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         for index, (_, run) in enumerate(_MISTAKES):
             trial = start.copy()
             predicted = run(trial)
-            moves_alike[index] &= _moved_alike(start, bench, trial)
+            moves_alike[index] &= _moved_alike(start.values(), bench, trial)
             returns_alike[index] &= isinstance(value, (int, float)) and abs(value - predicted) <= 1e-3 * abs(predicted)
     alike = [cause for (cause, _), moves in zip(_MISTAKES, moves_alike, strict=True) if moves]
     exact = [c for (c, _), *both in zip(_MISTAKES, moves_alike, returns_alike, strict=True) if all(both)]
     return sole(exact or [cause for cause in alike if cause is None or cause.id != LOSS_AFTER.id])
-
-
-def _moved_alike(start: Bench, bench: Bench, trial: Bench) -> bool:
-    rows = list(zip(start.values(), bench.values(), trial.values(), strict=True))
-    size = sum(float((b - s).norm()) for s, _, b in rows)
-    return sum(float((a - b).norm()) for _, a, b in rows) <= 1e-3 * size + 1e-9
