@@ -104,7 +104,7 @@ def match_loss(
     return simplest(hits.values())
 
 
-def simplest(hits: Sequence[tuple[int, Cause]]) -> Cause | None:
+def simplest(hits: Iterable[tuple[int, Cause]]) -> Cause | None:
     """The hit with the fewest mistakes, if it is the only one with so few."""
     hits = sorted(hits, key=lambda hit: hit[0])
     if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):

@@ -119,7 +119,7 @@ def truth(value: Any, what: str) -> bool:
     )
 
 
-def several(value: Any, names: Sequence[str]) -> tuple:
+def several(value: Any, names: Sequence[str]) -> tuple[Any, ...]:
     """`value` as a tuple of as many values as there are names."""
     expected = f"{len(names)} values ({', '.join(names)})"
     if not isinstance(value, tuple):
@@ -239,23 +239,21 @@ def gradients(
     """Gradients of `output` with respect to each input; Broken when one is not reached (unless it may be) or not
     finite."""
     found = candidate.gradients(output, inputs, cotangent)
-    for index, (grad, name) in enumerate(zip(found, names, strict=True)):
+    reached = []
+    for grad, name, given in zip(found, names, inputs, strict=True):
         if grad is None and name in may_be_missing:
-            found[index] = grad = torch.zeros_like(inputs[index])
+            grad = torch.zeros_like(given)
         if grad is None:
-            cut = (
-                DETACHED
-                if all(g is None for g in found)
-                else Cause(
-                    f"detached_{name}",
-                    f"No gradient reaches {name}: it is detached, or not used at all.",
-                    f"the places where {name} enters your formula",
-                    tentative=True,
-                )
+            cut = Cause(
+                f"detached_{name}",
+                f"No gradient reaches {name}: it is detached, or not used at all.",
+                f"the places where {name} enters your formula",
+                tentative=True,
             )
-            raise Broken(f"a gradient with respect to {name}", "no gradient at all", cut)
-        finite(grad, f"the gradient with respect to {name}")
-    return list(found)
+            everywhere = all(g is None for g in found)
+            raise Broken(f"a gradient with respect to {name}", "no gradient at all", DETACHED if everywhere else cut)
+        reached.append(finite(grad, f"the gradient with respect to {name}"))
+    return reached
 
 
 def untouched(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor], names: Sequence[str]) -> None:

@@ -304,9 +304,8 @@ _TRANSFORMS = table(
 def _transform_cause(images: torch.Tensor, a: torch.Tensor) -> Cause | None:
     """What was made of the logits `a`."""
     images = plain64(images)
-    if bool(((images == 0) | (images == 1)).all()):
-        return BINARY
-    return sole(cause for cause, transform in _TRANSFORMS if float((images - transform(a)).abs().max()) < 1e-3)
+    cause = sole(cause for cause, transform in _TRANSFORMS if float((images - transform(a)).abs().max()) < 1e-3)
+    return cause or (BINARY if bool(((images == 0) | (images == 1)).all()) else None)
 
 
 @CHECK.diagnosis

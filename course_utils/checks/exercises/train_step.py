@@ -129,8 +129,8 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 class Bench:
     """An autoencoder, its optimiser and a batch, all on the law's side."""
 
-    encoder: nn.Module
-    decoder: nn.Module
+    encoder: nn.Sequential
+    decoder: nn.Sequential
     optimizer: torch.optim.Optimizer
     x: torch.Tensor
 

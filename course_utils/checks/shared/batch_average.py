@@ -72,8 +72,10 @@ class BatchAverage:
             same_number(value, self.right(given), f"{self.name} {what}{when}", scale=self.size_of(given))
 
     def is_right_on_average(self, candidate: Candidate, draw: Draw) -> None:
-        """Over 60 draws: see `not_biased`."""
-        self.settled(candidate, self.draw(draw, 4, 10))
+        """For images unlike one another, and over 60 draws: see `not_biased`."""
+        unlike = self._unlike(draw)
+        self.settled(candidate, unlike)
+        self.is_right(candidate, unlike, "of 4 images unlike one another")
         drawn = [self.draw(draw, 4, 10) for _ in range(60)]
         not_biased([float(self.value(candidate, g).detach()) / self.right(g) - 1 for g in drawn], self.name)
 
@@ -86,8 +88,7 @@ class BatchAverage:
     def averages(self, candidate: Candidate, draw: Draw) -> None:
         """The loss of a batch is the average of that of its images, whatever that is: images unlike one another, a
         small batch and a large one."""
-        unlike = torch.tensor([[0.05], [0.05], [1.0], [1.5]])
-        a, b = given = tuple(t * unlike if index < self.trained else t for index, t in enumerate(self.draw(draw, 4, 6)))
+        a, b = given = self._unlike(draw)
         singles = [float(self.value(candidate, (a[i : i + 1], b[i : i + 1])).detach()) for i in range(4)]
         mean = sum(singles) / 4
         self._whole(candidate, given, mean, singles, "of a batch of 4 (average of its images)")
@@ -95,6 +96,12 @@ class BatchAverage:
         self._whole(candidate, (a[order], b[order]), mean, singles, "of the same batch in another order")
         many = a.repeat(40, 1), b.repeat(40, 1)
         self._whole(candidate, many, mean, singles, "of the same batch 40 times over")
+
+    def _unlike(self, draw: Draw) -> Pair:
+        """Two images that cost next to nothing and two that cost much: none stands for the others."""
+        a, b = self.draw(draw, 4, 6)
+        much = torch.tensor([[0.05], [0.05], [1.0], [1.5]])
+        return a * much, b * much if self.trained == 2 else b
 
     def _whole(self, candidate: Candidate, given: Pair, want: float, singles: list[float], what: str) -> None:
         if sum(map(abs, singles)) < 1e-6:
@@ -105,8 +112,8 @@ class BatchAverage:
     def halves(self, candidate: Candidate, given: Pair) -> None:
         """The loss of a large batch is the average of that of its halves."""
         half = len(given[0]) // 2
-        parts = [tuple(t[part] for t in given) for part in (slice(half), slice(half, None))]
-        first, second = (float(self.value(candidate, part).detach()) for part in parts)
+        a, b = given
+        first, second = (float(self.value(candidate, p).detach()) for p in ((a[:half], b[:half]), (a[half:], b[half:])))
         what = f"{self.name} of a batch of {2 * half} (average of its halves)"
         same_number(self.value(candidate, given), (first + second) / 2, what, scale=(abs(first) + abs(second)) / 2)
 
