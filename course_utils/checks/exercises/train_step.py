@@ -267,8 +267,8 @@ def _compare_once(candidate: Candidate, bench: Bench, what: str, steps: int) -> 
     before, trusted, twin = bench.values(), bench.copy(), bench.copy()
     for _ in range(steps):
         trusted.step()
-        for its in (bench, twin):
-            number(_take(candidate, its), "the loss", tensor_allowed=True)
+        for each in (bench, twin):
+            number(_take(candidate, each), "the loss", tensor_allowed=True)
     if not _moved_alike(before, bench, twin, agreement=1e-4):
         raise Broken(f"{what}: the same step from the same start", "another one", RANDOM_STEP)
     groups = zip(trusted.optimizer.param_groups, bench.optimizer.param_groups, strict=True)
