@@ -166,7 +166,7 @@ _ROUNDING = 0.08
 _PIXELS = 400
 _BLACK = 5  # a pixel that is black in every image
 _OPTIMISERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
-    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.003),
+    "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.008),
     "SGD with momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.003, momentum=0.9),
     "Adam": lambda parameters: torch.optim.Adam(parameters, lr=0.01),
 }
