@@ -10,6 +10,7 @@ from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader import preprocessors as nbgrader
 
 from autograder import preprocessors as ours
+from course_utils.system.stubs import ANSWER_STUB
 
 c = get_config()  # noqa: F821 (given by traitlets)
 
@@ -22,7 +23,7 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedb
 
 # Release: what students get.
 c.ClearSolutions.code_stub = {"python": ours.NameStub.placeholder}
-c.ClearSolutions.text_stub = "YOUR ANSWER HERE"
+c.ClearSolutions.text_stub = ANSWER_STUB
 c.GenerateAssignment.preprocessors = [
     nbgrader.IncludeHeaderFooter,
     nbgrader.LockCells,

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from html import escape
+from dataclasses import dataclass
 from statistics import median
 
 from nbformat import NotebookNode
 
-from course_utils.plots.guessing.questions import MIME, Curve, Number, Question, asked_in
+from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number, Question, asked_in
 from course_utils.system.tree import Tree
 
 from .release import read_source
 from .submissions import Submission, find_submission
-from .summary import table
+from .summary import Cell, Table
 from .template import PREDICTION
 
 Belief = tuple[object, object]  # a student's guess, and what came out in their notebook; None: not known
@@ -27,15 +27,49 @@ _BINS, _EM = 10, 12  # of a histogram; width of its longest bar
 _WIDTH, _HEIGHT, _MARGIN = 600, 160, 44
 
 
-def beliefs_section(tree: Tree, students: dict[str, list[str]]) -> str:
-    """The guesses of these students of each unit, as HTML."""
-    parts = []
+@dataclass(frozen=True)
+class Line:
+    """A curve in a drawing: a guess, or what was measured."""
+
+    points: list[tuple[float, float]]
+    measured: bool = False
+
+
+@dataclass(frozen=True)
+class Label:
+    """A word in a drawing; ``anchor`` is the end of it that stands at x."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Guessed curves on a plane of ``width`` times ``height``, with words for those who do not see it."""
+
+    caption: str
+    alt: str
+    note: str
+    lines: list[Line]
+    labels: list[Label]
+    width: int = _WIDTH
+    height: int = _HEIGHT
+
+
+Shown = Table | Drawing
+
+
+def class_beliefs(tree: Tree, students: dict[str, list[str]]) -> list[Shown]:
+    """The guesses of these students of each unit, question by question; templates/beliefs.html.j2 shows them."""
+    shown: list[Shown] = []
     for unit, names in students.items():
         questions = questions_of(read_source(tree, unit))
         handed_in = [find_submission(tree, unit, name) for name in names] if questions else []
         held = [beliefs_in(_content(each.notebook), questions) for each in handed_in if isinstance(each, Submission)]
-        parts += [belief_html(unit, question, [of[text] for of in held]) for text, question in questions.items()]
-    return "<h2>What the class believed before it looked</h2>" + ("".join(parts) or "<p>no predictions</p>")
+        shown += [class_belief(unit, question, [of[text] for of in held]) for text, question in questions.items()]
+    return shown
 
 
 def questions_of(source: NotebookNode) -> dict[str, Question]:
@@ -62,7 +96,7 @@ def beliefs_in(notebook: object, questions: dict[str, Question]) -> dict[str, Be
     return {text: tuple(belief) for text, belief in found.items()}
 
 
-def belief_html(unit: str, question: Question, beliefs: list[Belief]) -> str:
+def class_belief(unit: str, question: Question, beliefs: list[Belief]) -> Shown:
     """One question: what was guessed by how many, what came out, and the share that was right."""
     guesses = [guess for guess, _ in beliefs if guess is not None]
     judged = [question.is_right(guess, truth) for guess, truth in beliefs if guess is not None and truth is not None]
@@ -72,9 +106,8 @@ def belief_html(unit: str, question: Question, beliefs: list[Belief]) -> str:
     measured = f" Measured by the class: {question.words(truth)}." if truth is not None else ""
     words = f"{unit}: {question.text} ({len(guesses)} of {len(beliefs)} guessed{right}.{measured})"
     if isinstance(question, Curve):
-        caption = f"<figcaption><strong>{escape(words)}</strong></figcaption>"
-        return f"<figure>{caption}{_curves(question, guesses, truth)}</figure>"
-    return table(words, ["guess", "students"], _rows(question, guesses, truth))
+        return _curves(words, question, guesses, truth)
+    return Table(words, ["guess", "students"], _rows(question, guesses, truth))
 
 
 def consensus(question: Question, truths: list) -> object:
@@ -86,57 +119,52 @@ def consensus(question: Question, truths: list) -> object:
     return tuple(map(median, zip(*truths, strict=True))) if isinstance(question, Curve) else median(truths)
 
 
-def _rows(question: Question, guesses: list, truth: object) -> list[list[str]]:
+def _rows(question: Number | Choice, guesses: list, truth: object) -> list[list[str | Cell]]:
     if isinstance(question, Number):
         edge = (question.high - question.low) / _BINS
         names = {
             i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}" for i in range(_BINS)
         }
-        place = lambda value: min(max(int((value - question.low) / edge), 0), _BINS - 1)  # noqa: E731
     else:
         names = {letter: question.words(letter) for letter in question.choices}
-        place = lambda letter: letter  # noqa: E731
+
+    def place(value):
+        return min(max(int((value - question.low) / edge), 0), _BINS - 1) if isinstance(question, Number) else value
+
     counts = Counter(map(place, guesses))
     most = max(counts.values(), default=1)
     mark = None if truth is None else place(truth)
     return [
         [
-            f"<strong>{escape(name)} (measured)</strong>" if key == mark else escape(name),
-            f'<span class="bar" style="width:{_EM * counts[key] / most:.1f}em" aria-hidden="true"></span> {counts[key]}',
+            Cell(f"{name} (measured)", strong=True) if key == mark else name,
+            Cell(str(counts[key]), bar=_EM * counts[key] / most),
         ]
         for key, name in names.items()
     ]
 
 
-def _curves(question: Curve, guesses: list, truth: object) -> str:
+def _curves(caption: str, question: Curve, guesses: list, truth: object) -> Drawing:
     """Every guess as a thin line, the truth as a thick dashed one."""
 
-    def line(heights, look: str) -> str:
+    def points(heights) -> list[tuple[float, float]]:
         shares = [min(max((height - question.low) / (question.high - question.low), 0), 1) for height in heights]
-        points = " ".join(
-            f"{_MARGIN + place * (_WIDTH - 2 * _MARGIN):.1f},{_HEIGHT - 24 - share * (_HEIGHT - 40):.1f}"
+        return [
+            (_MARGIN + place * (_WIDTH - 2 * _MARGIN), _HEIGHT - 24 - share * (_HEIGHT - 40))
             for place, share in zip(question.places, shares, strict=True)
-        )
-        return f'<polyline points="{points}" fill="none" {look}/>'
+        ]
 
-    def text(x: float, y: float, words: object, anchor: str) -> str:
-        return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{escape(str(words))}</text>'
-
+    lines = [Line(points(guess)) for guess in guesses]
+    lines += [Line(points(truth), measured=True)] if truth is not None else []
     places = [_MARGIN + place * (_WIDTH - 2 * _MARGIN) for place in question.places]
-    parts = [line(guess, 'stroke="#0072b2" stroke-width="1.5" stroke-opacity="0.5"') for guess in guesses]
-    parts += [line(truth, 'stroke="#000" stroke-width="3" stroke-dasharray="7 4"')] if truth is not None else []
-    parts += [text(x, _HEIGHT - 6, f"{value:g}", "middle") for x, value in zip(places, question.x, strict=True)]
-    parts += [
-        text(_MARGIN - 8, 20, f"{question.high:g}", "end"),
-        text(_MARGIN - 8, _HEIGHT - 20, f"{question.low:g}", "end"),
+    labels = [Label(x, _HEIGHT - 6, f"{value:g}", "middle") for x, value in zip(places, question.x, strict=True)]
+    labels += [
+        Label(_MARGIN - 8, 20, f"{question.high:g}", "end"),
+        Label(_MARGIN - 8, _HEIGHT - 20, f"{question.low:g}", "end"),
     ]
     axes = f"{question.ylabel} against {question.xlabel}"
     alt = f"{axes}: {len(guesses)} guesses" + (f". Measured: {question.words(truth)}" if truth is not None else "")
     note = f"{axes}. Thin: guesses." + (" Thick, dashed: measured." if truth is not None else "")
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(alt)}" font-size="12">'
-        f"{''.join(parts)}</svg><p>{escape(note)}</p>"
-    )
+    return Drawing(caption, alt, note, lines, labels)
 
 
 def _content(data: bytes) -> object:

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from course_utils.cli.handin import MOST_BYTES
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
+from course_utils.system.whole_file import write_whole
 
-from .submissions import MOST_BYTES, MOST_FILES
+from .submissions import MOST_FILES
 
 ROSTER = ".roster.json"  # in submitted/: what the platform calls each student
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_\w+")
@@ -72,7 +74,7 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
         result.students.setdefault(student, []).extend(_write(folder, unit, files))
     if not result.students:
         raise CourseError(f"{source} holds no submissions. " + ("; ".join(result.left_out[:3]) or "It is empty."))
-    (tree.root / "submitted" / ROSTER).write_text(json.dumps(roster, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_whole(tree.root / "submitted" / ROSTER, json.dumps(roster, indent=1, ensure_ascii=False))
     return result
 
 

@@ -11,14 +11,13 @@ from nbformat import NotebookNode
 from nbgrader import utils
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import MARKER, Tree
+from course_utils.system.tree import MARKER, Tree, notebook_path
 
 from .batch import Options
 from .beliefs import beliefs_in, questions_of
 from .feedback import feedback_unit
 from .grade import grade_unit
 from .kit import build_kit
-from .nbgrader_course import notebook_path
 from .preprocessors import is_answer
 from .release import read_source, release_units
 from .report import write_report

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
 from nbgrader.converters import GenerateFeedback
 from traitlets.config import Config
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.templates import render
+from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.whole_file import write_whole
 
 from .grade import all_students, find_problem
-from .nbgrader_course import NbGraderCourse, notebook_path
-from .summary import page
+from .nbgrader_course import NbGraderCourse
+from .summary import TEMPLATES
 
 
 def feedback_unit(
@@ -24,7 +25,7 @@ def feedback_unit(
     course.app.update_config(Config(LeaveOutRubric={"enabled": not with_mark_scheme}))
     pages = []
     for name in [student] if student else all_students(tree, course):
-        path = tree.root / "feedback" / name / unit / f"{unit}.html"
+        path = notebook_path(tree.root / "feedback" / name, unit).with_suffix(".html")
         problem = find_problem(tree, unit, name)
         if problem is None and notebook_path(tree.root / "autograded" / name, unit).is_file():
             course.convert(GenerateFeedback, unit, student=name)
@@ -41,5 +42,4 @@ def feedback_unit(
 def _explain(path: Path, unit: str, reason: str) -> None:
     """A page for a submission that could not be graded."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = f"<p>What was handed in could not be graded: {escape(reason)}</p>"
-    path.write_text(page(unit, text), encoding="utf-8")
+    write_whole(path, render(TEMPLATES / "ungraded.html.j2", title=unit, reason=reason))

@@ -17,7 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 
-from course_utils.cli.handin import course_cells, exercise_name
+from course_utils.cli.handin import exercise_name, parse_notebook, template_of
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
@@ -30,11 +30,10 @@ from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Gr
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell
-from .release import read_source, register_unit
-from .repair import read, repair
+from .release import register_unit
+from .repair import repair
 from .sandbox.stage import version
 from .submissions import Problem, Submission, find_submission
-from .template import Template
 
 Progress = Callable[[str], None]
 
@@ -79,19 +78,13 @@ def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
     return sorted(found)
 
 
-def template_of(tree: Tree, unit: str) -> Template:
-    """What the unit's notebook must contain."""
-    others = {other: list(cells) for other, cells in course_cells(tree).items() if other != unit}
-    return Template.of(unit, read_source(tree, unit), others)
-
-
 def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
     """Why a submission cannot be graded at all, or None."""
     found = find_submission(tree, unit, student)
     if not isinstance(found, Submission):
         return found
     try:
-        repair(read(found.notebook, found.name), template_of(tree, unit), found.name)
+        repair(parse_notebook(found.notebook, found.name), template_of(tree, unit), found.name)
     except CourseError as error:
         return UNREADABLE, str(error)
     return None

@@ -12,9 +12,10 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
 
+from course_utils.system.tree import notebook_path
 from course_utils.system.whole_file import write_whole
 
-from .nbgrader_course import NbGraderCourse, notebook_path
+from .nbgrader_course import NbGraderCourse
 from .preprocessors import RequireVerdict, SettleGrades
 
 SUBMITTED = "submitted"

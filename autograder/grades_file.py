@@ -13,7 +13,7 @@ from course_utils.system.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
 TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"
-FORMULA_STARTS = ("=", "+", "-", "@")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write_grades(root: Path, grades: list[Grade]) -> None:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for grade in grades:
-        writer.writerow([_escape(_text(getattr(grade, column))) for column in COLUMNS])
+        writer.writerow([escape_formula(_text(getattr(grade, column))) for column in COLUMNS])
     write_whole(root / "grades.csv", text.getvalue())
     write_whole(
         root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n"
@@ -100,10 +100,10 @@ def _text(value: str | float | None) -> str:
     return value if isinstance(value, str) else number(value)
 
 
-def _escape(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Keep spreadsheets from taking a cell for a formula."""
-    return f"'{text}" if text.startswith((*FORMULA_STARTS, "\t", "\r")) else text
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _unescape(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith((*FORMULA_STARTS, "\t", "\r")) else text
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text

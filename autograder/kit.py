@@ -13,9 +13,9 @@ from typing import Any
 
 import nbformat
 
-from course_utils.cli.handin import graded_cells
+from course_utils.cli.handin.units import facts_for_kit
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import UNIT_NAME, Tree
+from course_utils.system.tree import KIT_MARKER, UNIT_NAME, Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
 from .release import check_release
@@ -47,7 +47,7 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     files |= {name: (CHECKOUT / name).read_bytes() for name in FROM_CHECKOUT}
     main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     files["pyproject.toml"] = student_pyproject(main).encode()
-    files["kit.json"] = _kit_json(tree, units, main["project"]["version"]).encode()
+    files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"]).encode()
     files |= _tree_files(CHECKOUT / "course_utils", "course_utils")
     for unit in units:
         check_release(tree, unit, tree.root / "release")
@@ -58,7 +58,7 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
 def released_units(tree: Tree) -> list[str]:
     """The units that are in release/."""
     folder = tree.root / "release"
-    units = [unit for unit in tree.units() if UNIT_NAME.fullmatch(unit) and (folder / unit / f"{unit}.ipynb").is_file()]
+    units = [unit for unit in tree.units() if UNIT_NAME.fullmatch(unit) and notebook_path(folder, unit).is_file()]
     if not units:
         raise CourseError("release/ is empty, so there is no student kit to make. Run `course release`.")
     return units
@@ -82,10 +82,8 @@ def student_pyproject(main: dict[str, Any]) -> str:
 
 def _kit_json(tree: Tree, units: list[str], version: str) -> str:
     """What `course submit` needs to know to tell a unit's notebook from another's."""
-    cells = {}
-    for unit in units:
-        cells[unit] = graded_cells(nbformat.read(tree.root / "release" / unit / f"{unit}.ipynb", as_version=4))
-    return json.dumps({"course": "latent-space-course", "version": version, "units": cells}, indent=1) + "\n"
+    released = {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4) for unit in units}
+    return json.dumps({"course": "latent-space-course", "version": version} | facts_for_kit(released), indent=1) + "\n"
 
 
 def _tree_files(folder: Path, name: str) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ import re
 from nbformat import NotebookNode
 from nbgrader import utils
 
-from .repair import is_blank
+from course_utils.system.stubs import is_blank, names_its_exercise
 
 SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
 MARK_SCHEME = ("BEGIN MARK SCHEME", "END MARK SCHEME")
@@ -94,7 +94,7 @@ def _stubs(source: NotebookNode, release: NotebookNode) -> list[str]:
         if not utils.is_solution(cell):
             continue
         name, stub = _name(cell), stubs.get(_name(cell), "")
-        if cell.cell_type == "code" and f'NotImplementedError("{name}: ' not in stub:
+        if cell.cell_type == "code" and not names_its_exercise(stub, name):
             found.append(f"the stub of {name} does not raise a NotImplementedError that names it")
         if cell.cell_type == "markdown" and not is_blank(stub):
             found.append(f"the answer cell {name} is not blank")
@@ -107,6 +107,6 @@ def _lost(source: NotebookNode, release: NotebookNode) -> list[str]:
         return ["the cells of the release do not have the ids of the source, in order"]
     return [
         f"{_name(old)} lost its tags"
-        for old, new in zip(source.cells, release.cells)
+        for old, new in zip(source.cells, release.cells, strict=True)
         if old.metadata.get("tags", []) != new.metadata.get("tags", [])
     ]

@@ -102,8 +102,3 @@ def _put_scripts_on_path() -> None:
     scripts = sysconfig.get_path("scripts")
     if scripts not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join(filter(None, [scripts, os.environ.get("PATH")]))
-
-
-def notebook_path(folder: Path, unit: str) -> Path:
-    """Where a unit's notebook lies below ``folder``."""
-    return folder / unit / f"{unit}.ipynb"

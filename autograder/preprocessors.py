@@ -12,7 +12,7 @@ feedback   LeaveOutRubric         students do not get the mark scheme
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nbformat
 from nbformat import NotebookNode
@@ -25,11 +25,13 @@ from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreproces
 from traitlets import Bool, Float, Integer
 
 from course_utils.system.errors import CourseError
+from course_utils.system.stubs import exercise_stub, is_blank
+from course_utils.system.tree import notebook_path
 
 from .class_seeds import class_seed
 from .examiner.settings import RECORD, Settings
 from .prepare import record_repairs
-from .repair import is_blank, repair
+from .repair import repair
 from .sandbox.limits import Limits
 from .template import Template
 
@@ -55,9 +57,7 @@ class NameStub(NbGraderPreprocessor):
     """Fill the exercise's name into its stub (nbgrader's own stub is one fixed text)."""
 
     name_mark = "@EXERCISE@"
-    placeholder = (
-        f'# YOUR CODE HERE\nraise NotImplementedError("{name_mark}: not written yet; replace this line with your code")'
-    )
+    placeholder = exercise_stub(name_mark)
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
         if utils.is_solution(cell) and cell.cell_type == "code":
@@ -72,7 +72,7 @@ class CleanMetadata(NbGraderPreprocessor):
     """
 
     cell_keys = ("nbgrader", "tags", "deletable", "editable", "jupyter")
-    kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    kernelspec: ClassVar = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
         nb.metadata = NotebookNode(kernelspec=self.kernelspec, language_info=NotebookNode(name="python"))
@@ -138,9 +138,8 @@ def unit_template(config: Any, resources: dict[str, Any]) -> Template:
     """The template of the unit that nbgrader is working on."""
     unit = resources["nbgrader"]["assignment"]
     course = CourseDirectory(config=config)
-    return Template.of(
-        unit, nbformat.read(Path(course.root) / course.source_directory / unit / f"{unit}.ipynb", as_version=4)
-    )
+    path = notebook_path(Path(course.root) / course.source_directory, unit)
+    return Template.of(unit, nbformat.read(path, as_version=4))
 
 
 class RequireVerdict(NbGraderPreprocessor):

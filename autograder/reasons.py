@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from typing import Any
 
 from nbformat import NotebookNode
+
+from course_utils.checks.engine.score import MIME
+from course_utils.system.stubs import NOT_WRITTEN, is_blank
 
 from .examiner.settings import RECORD
 from .grades_file import CRASHED, GRADED, REPAIRED, TIMED_OUT
 from .preprocessors import is_answer
-from .repair import is_blank
 
-NOT_WRITTEN = "not written yet"
 LONGEST = 1000
-LIKELY_CAUSE, ALSO = "Likely cause: ", " Also: "
 STATUS_OF_ERROR = {"ProcessEnded": CRASHED, "CellTimeoutError": TIMED_OUT}
 OUR_ERRORS = (*STATUS_OF_ERROR, "NoVerdict", "CallFailed")
 
@@ -63,13 +63,43 @@ def explain_error(output: NotebookNode) -> str:
 
 
 def explain_score(cell: NotebookNode) -> str:
-    """What the check's result says: its note (such as 'not written yet'), or the broken laws and the likely causes."""
-    for output in cell.outputs:
-        html = output.get("data", {}).get("text/html")
-        if html:
-            result = CheckResult("".join(html))
-            return NOT_WRITTEN if NOT_WRITTEN in result.headline else result.summary()
-    return ""
+    """What the check says: its note (such as 'not written yet'), or the broken laws and the likely causes."""
+    score = score_of(cell)
+    note, laws = score.get("note", ""), score.get("laws", [])
+    broken = [law for law in laws if not law["passed"]]
+    if NOT_WRITTEN in note:
+        return NOT_WRITTEN
+    if note or not broken:
+        return _headline(score) if score else ""
+    names = "; ".join(plain(law["name"]) for law in broken)
+    if causes := likely_causes(score):
+        return f"{names}. Likely cause: {' Also: '.join(causes)}"
+    expected, came = plain(broken[0]["expected"]), plain(broken[0]["got"])
+    return f"{names}. Expected {expected}, came {came}" if expected or came else names
+
+
+def score_of(cell: NotebookNode) -> dict[str, Any]:
+    """The check's result as data (`Score.to_dict`): what the grading has recorded goes before what the cell shows.
+
+    Empty where there is neither.
+    """
+    shown = next((data[MIME] for output in cell.outputs if MIME in (data := output.get("data", {}))), {})
+    recorded = cell.metadata.get(RECORD, {}).get("laws")
+    return {**shown, "laws": recorded} if recorded else shown
+
+
+def likely_causes(score: dict[str, Any]) -> list[str]:
+    """The causes that the laws name, each once; only broken laws name any."""
+    named = [plain(law["cause"]) for law in score.get("laws", [])]
+    return list(dict.fromkeys(filter(None, named)))
+
+
+def _headline(score: dict[str, Any]) -> str:
+    """Where no broken law says why points are missing: the note, or that all laws hold, and the points."""
+    if "earned" not in score:
+        return ""
+    what = score["note"] or f"all {len(score['laws'])} laws hold"
+    return plain(f"{score['exercise']}: {what}: {score['earned']:g} of {score['points']:g} points")
 
 
 def plain(text: str) -> str:
@@ -79,52 +109,3 @@ def plain(text: str) -> str:
 
 def shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-
-
-class CheckResult(HTMLParser):
-    """What a check shows under its cell, read back: the headline, and the rows of the table of laws."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.headline = ""
-        self.rows: list[list[str]] = []
-        self._text: list[str] | None = None
-        self.feed(html)
-
-    def summary(self) -> str:
-        """The broken laws, then each likely cause once."""
-        broken = [row for row in self.rows if len(row) > 1 and "broken" in row[1]]
-        if not broken:
-            return self.headline
-        laws = "; ".join(row[0] for row in broken)
-        causes = self.causes()
-        if causes:
-            return f"{laws}. {LIKELY_CAUSE}{ALSO.join(causes)}"
-        expected, came = (broken[0] + ["", ""])[2:4]
-        return f"{laws}. Expected {expected}, came {came}" if expected or came else laws
-
-    def causes(self) -> list[str]:
-        """The likely causes named, each once."""
-        named = [row[3].partition(LIKELY_CAUSE.strip())[2].strip() for row in self.rows if len(row) > 3]
-        return list(dict.fromkeys(filter(None, named)))
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        if tag == "tr":
-            self.rows.append([])
-        elif tag == "td" or (tag == "p" and not self.headline):
-            self._text = []
-        elif tag == "br":
-            self.handle_data(" ")
-
-    def handle_data(self, data: str) -> None:
-        if self._text is not None:
-            self._text.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in ("td", "p") or self._text is None:
-            return
-        text, self._text = plain("".join(self._text)), None
-        if tag == "td" and self.rows:
-            self.rows[-1].append(text)
-        elif tag == "p" and not self.headline:
-            self.headline = text

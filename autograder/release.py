@@ -13,11 +13,12 @@ import nbformat
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import SaveCells
 
+from course_utils.cli.handin import read_source
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
 
 from .leaks import find_leaks
-from .nbgrader_course import NbGraderCourse, notebook_path
+from .nbgrader_course import NbGraderCourse
 from .points import find_point_faults
 
 
@@ -71,16 +72,6 @@ def check_release(tree: Tree, unit: str, released: Path) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise CourseError(f"{unit} is not released: {faults[0]}{more}. Correct notebooks/{unit}, then run this again.")
-
-
-def read_source(tree: Tree, unit: str) -> nbformat.NotebookNode:
-    """The source notebook of a unit."""
-    path = notebook_path(tree.source, unit)
-    try:
-        return nbformat.read(path, as_version=4)
-    except Exception as error:
-        kind = type(error).__name__
-        raise CourseError(f"{path} is not a readable notebook ({kind}). Restore it from git.") from error
 
 
 def workspace(tree: Tree) -> Path:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from html import escape
+from collections.abc import Sequence
 from pathlib import Path
 
 from nbformat import NotebookNode
 
+from course_utils.cli.handin import exercise_name
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.templates import render
+from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.whole_file import write_whole
 
-from .beliefs import beliefs_section
+from .beliefs import Shown, class_beliefs
 from .collect import read_roster
 from .examiner.settings import RECORD
 from .gradebook import read_graded
-from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, number, read_grades
+from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, escape_formula, number, read_grades
+from .reasons import likely_causes, score_of
 from .release import read_source
-from .similar import Pair, similar_pairs
-from .summary import class_sections, page, table
+from .similar import similar_pairs
+from .summary import TEMPLATES, Place, Table, summarise
 
 _SLOWEST, _MOST_PAIRS = 10, 50
 
@@ -31,9 +35,9 @@ def write_report(tree: Tree, path: Path, units: list[str] | None = None, title: 
     if not grades:
         raise CourseError("nothing is graded yet. Run `course grade UNIT` first.")
     notebooks = {unit: _graded_notebooks(tree, unit, grades) for unit in sorted({grade.unit for grade in grades})}
-    beliefs = beliefs_section(tree, {unit: sorted({g.student for g in grades if g.unit == unit}) for unit in notebooks})
+    beliefs = class_beliefs(tree, {unit: sorted({g.student for g in grades if g.unit == unit}) for unit in notebooks})
     given = {unit: _given_text(tree, unit) for unit in notebooks}
-    path.write_text(report_page(grades, notebooks, given, title, beliefs), encoding="utf-8")
+    write_whole(path, report_page(grades, notebooks, given, title, beliefs))
     return path
 
 
@@ -42,22 +46,19 @@ def report_page(
     notebooks: dict[str, dict[str, NotebookNode]],
     given: dict[str, str],
     title: str,
-    beliefs: str = "",
+    beliefs: Sequence[Shown] = (),
 ) -> str:
-    """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped. ``beliefs``
-    is a section of its own, made from the submissions."""
+    """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
-    parts = [
-        f"<p>{escape(_isolation(notebooks))}</p>",
-        *class_sections(grades),
-        beliefs,
-        _misconceptions(notebooks),
-        _trouble(grades),
-        _repairs(notebooks),
-        _slowest(notebooks),
-        _alike(pairs),
-    ]
-    return page(title, "\n".join(parts))
+    return render(
+        TEMPLATES / "report.html.j2",
+        title=title,
+        isolation=_isolation(notebooks),
+        summary=summarise(grades, _explained(grades, notebooks)),
+        beliefs=beliefs,
+        tables=[_misconceptions(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks)],
+        alike=[(unit, pair) for unit, found in pairs.items() for pair in found[:_MOST_PAIRS]],
+    )
 
 
 def platform_table(tree: Tree, platform: str) -> str:
@@ -80,12 +81,8 @@ def platform_table(tree: Tree, platform: str) -> str:
             if platform == "canvas"
             else [known.get("name", student), f"Participant {known['id']}" if known.get("id") else student]
         )
-        writer.writerow([_plain(cell) for cell in row] + ([""] * 3 if platform == "canvas" else []) + points)
+        writer.writerow([escape_formula(cell) for cell in row] + ([""] * 3 if platform == "canvas" else []) + points)
     return lines.getvalue()
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _most(grades: list[Grade], unit: str) -> float:
@@ -109,7 +106,7 @@ def _graded_notebooks(tree: Tree, unit: str, grades: list[Grade]) -> dict[str, N
 
 def _given_text(tree: Tree, unit: str) -> str:
     """What everybody was given: the text of the released cells."""
-    path = tree.root / "release" / unit / f"{unit}.ipynb"
+    path = notebook_path(tree.root / "release", unit)
     if not path.is_file():
         return "\n\n".join(cell.source for cell in read_source(tree, unit).cells if "nbgrader" not in cell.metadata)
     import nbformat
@@ -133,7 +130,20 @@ def _isolation(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
     )
 
 
-def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
+def _explained(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode]]) -> set[Place]:
+    """Where lost points are explained by a likely cause, which is listed among the misconceptions."""
+    named = {
+        (unit, student, exercise_name(cell.metadata.nbgrader.grade_id))
+        for unit, of in notebooks.items()
+        for student, notebook in of.items()
+        for cell in notebook.cells
+        if cell.metadata.get(RECORD, {}).get("laws") and likely_causes(score_of(cell))
+    }
+    decided = {(grade.unit, grade.student, grade.exercise) for grade in grades if grade.score is not None}
+    return named & decided
+
+
+def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:
     """By the causes that the laws named, each counted once per student."""
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
     for of in notebooks.values():
@@ -141,64 +151,38 @@ def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
             for cell in notebook.cells:
                 for law in cell.metadata.get(RECORD, {}).get("laws", []):
                     if law.get("cause_id") and law["cause_id"] != "not_written":
-                        exercise = cell.metadata.nbgrader.grade_id.removeprefix("test_")
-                        held[exercise, law["cause"]].add(student)
+                        held[exercise_name(cell.metadata.nbgrader.grade_id), law["cause"]].add(student)
     rows = [
-        [
-            str(len(who)),
-            escape(exercise),
-            escape(cause),
-            escape(", ".join(sorted(who)[:8]) + (" ..." if len(who) > 8 else "")),
-        ]
+        [str(len(who)), exercise, cause, ", ".join(sorted(who)[:8]) + (" ..." if len(who) > 8 else "")]
         for (exercise, cause), who in sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
-    return table("Misconceptions, by number of students", ["students", "exercise", "misconception", "who"], rows)
+    return Table("Misconceptions, by number of students", ["students", "exercise", "misconception", "who"], rows)
 
 
-def _trouble(grades: list[Grade]) -> str:
+def _trouble(grades: list[Grade]) -> Table:
     rows = [
-        [escape(g.student), escape(g.unit), escape(g.exercise), escape(g.status), escape(g.reason)]
-        for g in grades
-        if g.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING)
+        [grade.student, grade.unit, grade.exercise, grade.status, grade.reason]
+        for grade in grades
+        if grade.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING)
     ]
-    return table("Timed out, crashed, unreadable or missing", ["student", "unit", "exercise", "status", "reason"], rows)
+    return Table("Timed out, crashed, unreadable or missing", ["student", "unit", "exercise", "status", "reason"], rows)
 
 
-def _repairs(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
+def _repairs(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:
     rows = [
-        [escape(student), escape(unit), escape(str(note))]
+        [student, unit, str(note)]
         for unit, of in notebooks.items()
         for student, notebook in of.items()
         for note in notebook.metadata.get(RECORD, {}).get("repairs", [])
     ]
-    return table(f"Repairs (rows have the status {REPAIRED})", ["student", "unit", "what"], rows)
+    return Table(f"Repairs (rows have the status {REPAIRED})", ["student", "unit", "what"], rows)
 
 
-def _slowest(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
+def _slowest(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:
     times = [
         (nb.metadata.get(RECORD, {}).get("seconds") or 0, student, unit)
         for unit, of in notebooks.items()
         for student, nb in of.items()
     ]
-    rows = [
-        [f"{seconds:.1f} s", escape(student), escape(unit)]
-        for seconds, student, unit in sorted(times, reverse=True)[:_SLOWEST]
-    ]
-    return table("Slowest submissions", ["time", "student", "unit"], rows)
-
-
-def _alike(pairs: dict[str, list[Pair]]) -> str:
-    """Identical or nearly identical submissions, side by side."""
-    shown = []
-    for unit, found in pairs.items():
-        for pair in found[:_MOST_PAIRS]:
-            first, second = (
-                f"<div><strong>{escape(name)}</strong><pre>{escape(text)}</pre></div>"
-                for name, text in zip((pair.first, pair.second), pair.texts)
-            )
-            shown.append(
-                f"<details><summary>{escape(unit)}, {pair.what}: {escape(pair.first)} and {escape(pair.second)}, "
-                f'{pair.share:.0%} the same</summary><div class="beside">{first}{second}</div></details>'
-            )
-    note = "<p>Short exercises have few right answers: likeness proves nothing, it says where to look.</p>"
-    return "<h2>Identical or nearly identical submissions</h2>" + note + ("".join(shown) or "<p>none</p>")
+    rows = [[f"{seconds:.1f} s", student, unit] for seconds, student, unit in sorted(times, reverse=True)[:_SLOWEST]]
+    return Table("Slowest submissions", ["time", "student", "unit"], rows)

@@ -6,8 +6,7 @@ import html
 import re
 from urllib.parse import unquote
 
-from bleach import ALLOWED_ATTRIBUTES
-from nbconvert.preprocessors.sanitize import SanitizeHTML
+import nh3  # maintained, with a parser of HTML5 as browsers have it; bleach, which nbconvert's own step uses, has ended
 from nbformat import NotebookNode
 
 _TAGS = [
@@ -86,19 +85,41 @@ _STYLES = [
     "width",
 ]
 _ATTRIBUTES = {
-    **ALLOWED_ATTRIBUTES,
-    "*": ["style", "title", "colspan", "rowspan", "scope", "role", "aria-label"],
-    "img": ["alt", "width", "height"],
+    "*": {"style", "title", "colspan", "rowspan", "scope", "role", "aria-label"},
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height"},
 }
 _SCHEMES = ("http", "https", "mailto", "attachment")
 _LINK = re.compile(r"(\]\(\s*<?|^\s{0,3}\[[^\]]+\]:\s*<?)([^\s)>]+)", re.M)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+_PICTURE = re.compile(rf"data:image/(?:png|jpeg|gif|webp);base64,{_BASE64.pattern}")
+_FETCHES = re.compile(r"url|image|\\", re.I)  # in a style; a backslash can spell anything
 _TAG_NAME = re.compile(r"[\w-]{1,60}")
-_cleaner = SanitizeHTML(
-    tags=_TAGS,
+# A whole tag that is allowed, or the beginning of something else. At most so many attributes: else a text made for it
+# would be searched again from each of its tags.
+_TAG_OR_LESS = re.compile(
+    rf"""(</?(?:{"|".join(_TAGS)})(?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?){{0,30}}\s*/?>)|<""",
+    re.I,
+)
+_OUTPUTS = {"text/plain", "text/latex", "text/html", "text/markdown", "image/png", "image/jpeg"}
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """An attribute as it may stay: links lead to pages, pictures are in the page itself, styles fetch nothing."""
+    if name == "src":
+        return value if _PICTURE.fullmatch(value) else None
+    if name == "href":
+        return value if _is_safe_link(value) else None
+    return None if name == "style" and _FETCHES.search(value) else value
+
+
+_cleaner = nh3.Cleaner(
+    tags=set(_TAGS),
     attributes=_ATTRIBUTES,
-    styles=_STYLES,
-    safe_output_keys={"text/plain", "text/latex", "image/png", "image/jpeg"},
+    attribute_filter=_attribute,
+    filter_style_properties=set(_STYLES),
+    url_schemes={"http", "https", "mailto", "data"},  # data: in pictures alone, see _attribute
+    link_rel=None,
 )
 
 
@@ -111,7 +132,7 @@ def sanitise(cell: NotebookNode, trusted_outputs: bool = False) -> None:
     )
     if cell.cell_type == "code":
         if not trusted_outputs:
-            cell.outputs = [_output(output) for output in _cleaner.sanitize_code_outputs(cell.outputs)]
+            cell.outputs = [_output(output) for output in cell.outputs]
         return
     cell.source = safe_markdown(cell.source)
     if "attachments" in cell:
@@ -125,7 +146,14 @@ def sanitise(cell: NotebookNode, trusted_outputs: bool = False) -> None:
 def safe_markdown(text: str) -> str:
     """Markdown without HTML that acts and without links to anything but pages."""
     text = _LINK.sub(lambda match: match[1] + (match[2] if _is_safe_link(match[2]) else "#"), text)
-    return _cleaner.sanitize_html_tags(text) if re.search(r"<[A-Za-z/!?]", text) else text
+    return safe_html(text) if re.search(r"<[A-Za-z/!?]", text) else text
+
+
+def safe_html(text: str) -> str:
+    """HTML that only shows something. Comments go; what is no allowed tag stays to be read, as text."""
+    end = text.rfind("-->") + 3  # no comment that is closed begins behind it
+    text = re.sub(r"<!--.*?-->", "", text[:end], flags=re.S) + text[end:] if end > 2 else text
+    return _cleaner.clean(_TAG_OR_LESS.sub(lambda match: match[1] or "&lt;", text))
 
 
 def _is_safe_link(target: str) -> bool:
@@ -136,11 +164,18 @@ def _is_safe_link(target: str) -> bool:
 
 def _output(output: NotebookNode) -> NotebookNode:
     if "data" in output:
-        output.data = {
-            kind: text for kind, text in output.data.items() if not kind.startswith("image/") or _is_picture(kind, text)
-        }
+        output.data = {kind: safe for kind, data in output.data.items() if (safe := _data(kind, data)) is not None}
         output.metadata = {}
     return output
+
+
+def _data(kind: str, data: object) -> str | None:
+    """One form of an output as it may stay; None for a form that could act."""
+    if kind not in _OUTPUTS or not isinstance(data, str):
+        return None
+    if kind.startswith("image/"):
+        return data if _is_picture(kind, data) else None
+    return {"text/html": safe_html, "text/markdown": safe_markdown}.get(kind, str)(data)
 
 
 def _is_picture(kind: str, text: object) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from .repair import is_blank
+from course_utils.system.stubs import is_blank
+
 from .template import ANSWER, SOLUTION, kind_of
 
 _SHINGLE = 6  # tokens that are compared as one

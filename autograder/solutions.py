@@ -18,9 +18,9 @@ from nbgrader.converters.base import BaseConverter
 
 from course_utils.cli.stills import leave_stills
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
 
-from .nbgrader_course import NbGraderCourse, notebook_path
+from .nbgrader_course import NbGraderCourse
 from .preprocessors import is_autograded
 from .reasons import plain
 from .release import publish, read_source, workspace

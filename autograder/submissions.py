@@ -8,12 +8,12 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_utils.system.tree import Tree
+from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES
+from course_utils.system.tree import Tree, notebook_path
 
 from .grades_file import MISSING, UNREADABLE
-from .repair import MAX_MEGABYTES
 
-MOST_FILES, MOST_BYTES = 200, MAX_MEGABYTES * 1_000_000
+MOST_FILES = 200
 _IGNORED = {".ipynb_checkpoints", "__pycache__", "runs"}
 
 Problem = tuple[str, str]  # status, reason
@@ -58,7 +58,7 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
 
 def _choose_notebook(folder: Path, unit: str) -> tuple[Path | None, str]:
     """The notebook, and a note when it does not have the name it should; or None, and what is there instead."""
-    exact = folder / f"{unit}.ipynb"
+    exact = notebook_path(folder.parent, unit)
     if _is_plain(exact, stat.S_ISREG):
         return exact, ""
     others = sorted(

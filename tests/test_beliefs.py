@@ -10,9 +10,11 @@ import pytest
 from miniature import make_tree
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from autograder.beliefs import belief_html, beliefs_in, beliefs_section, questions_of
+from autograder.beliefs import beliefs_in, class_belief, class_beliefs, questions_of
 from autograder.sample_guesses import add_guesses
+from autograder.summary import TEMPLATES
 from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number
+from course_utils.system.templates import render
 from course_utils.system.tree import Tree
 
 UNIT = "01_double"
@@ -39,6 +41,10 @@ def notebook(*records: object, typed: tuple = ("''", "None", "None")) -> nbforma
 
 def kept(question, guess, truth=None) -> dict:
     return {"question": question.text, "guess": guess, "truth": truth}
+
+
+def shown(*beliefs) -> str:
+    return render(TEMPLATES / "beliefs.html.j2", beliefs=beliefs)
 
 
 def test_the_source_says_what_may_be_believed():
@@ -91,17 +97,19 @@ def test_nothing_typed_but_an_answer_to_a_question_is_taken(typed):
 
 
 def test_the_report_counts_guesses_and_marks_what_was_measured_and_who_was_right():
-    page = belief_html(UNIT, CHOICE, [("a", "b"), ("b", "b"), ("b", "a"), ("b", None), (None, "b"), (None, None)])
+    page = shown(
+        class_belief(UNIT, CHOICE, [("a", "b"), ("b", "b"), ("b", "a"), ("b", None), (None, "b"), (None, None)])
+    )
     text = re.sub(r"<[^>]+>", "", page)
     assert "Which &lt;way&gt;? (4 of 6 guessed; 1 of 3 who looked were right. Measured by the class: b, right.)" in text
     assert "a, left 1" in text and "b, right (measured) 3" in text and "<way>" not in page
-    text = re.sub(r"<[^>]+>", "", belief_html(UNIT, NUMBER, [(0, 31), (30, 31.5), (50, 1e9)]))
+    text = re.sub(r"<[^>]+>", "", shown(class_belief(UNIT, NUMBER, [(0, 31), (30, 31.5), (50, 1e9)])))
     assert "1 of 3 who looked were close. Measured by the class: 31.5 units." in text
     assert "0 to 5 units 1" in text and "30 to 35 units (measured) 1" in text and "45 to 50 units 1" in text
 
 
 def test_the_report_draws_every_curve_and_the_measured_one_inside_the_picture():
-    page = belief_html(UNIT, CURVE, [((1, 1, 1), (1e12, -1e12, 0.5)), ((0, 0.5, 1), None)])
+    page = shown(class_belief(UNIT, CURVE, [((1, 1, 1), (1e12, -1e12, 0.5)), ((0, 0.5, 1), None)]))
     lines = [
         [tuple(map(float, point.split(","))) for point in points.split()]
         for points in re.findall(r'points="([^"]+)"', page)
@@ -134,7 +142,7 @@ def test_damaged_and_missing_submissions_leave_the_others_in_the_report(tmp_path
         place = tree.root / "submitted" / student / UNIT / f"{UNIT}.ipynb"
         place.parent.mkdir(parents=True)
         place.write_text(text)
-    section = beliefs_section(tree, {UNIT: ["ada", "bad", "deep", "missing", "odd"], "02_other": ["ada"]})
+    section = shown(*class_beliefs(tree, {UNIT: ["ada", "bad", "deep", "missing", "odd"], "02_other": ["ada"]}))
     assert section.count("(1 of 4 guessed") == 3 and "Measured by the class: 31 units" in section, section
     assert "<script" not in section and "http" not in section
 

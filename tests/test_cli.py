@@ -190,7 +190,7 @@ def test_submit_packs_the_notebook_and_names_what_is_unfinished(course, tree, tm
     [
         ("{", "does not contain valid JSON"),
         ("[]", "not a valid Jupyter notebook"),
-        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "lost the metadata"),
+        ('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "none of its exercises"),
     ],
 )
 def test_submit_refuses_a_broken_notebook(course, tmp_path, content, expected):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -39,6 +40,38 @@ def test_every_dependency_is_pinned_at_a_version_it_allows():
         pin = pins.get(_canonical(requirement.name))
         assert pin, f"constraints.txt does not pin {requirement.name}"
         assert pin in requirement.specifier, f"{requirement.name}=={pin} is pinned, pyproject.toml asks for {line}"
+
+
+# What is imported where it is there and done without where it is not.
+OPTIONAL = {"wandb"}
+# Packages of the sandbox, which exist only inside it.
+STAGED = {"examination", "examination_sandbox"}
+
+
+def _imported(folder: Path) -> dict[str, str]:
+    """Third-party distributions that the modules below ``folder`` import, wherever in them; with one that does."""
+    from importlib.metadata import packages_distributions
+
+    distributions, found = packages_distributions(), {}
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in {name.split(".")[0] for name in names} - OPTIONAL - STAGED - set(sys.stdlib_module_names):
+                if name not in ("course_utils", "autograder"):
+                    found[_canonical(distributions.get(name, [name])[0])] = f"{path.relative_to(ROOT)} imports {name}"
+    return found
+
+
+@pytest.mark.parametrize("package", ["course_utils", "autograder"])
+def test_every_package_that_is_imported_is_declared(package):
+    """course_utils goes into the student kit, which declares the main dependencies and no extras."""
+    project = _project()
+    declared = {_canonical(line) for line in project["dependencies"]}
+    if package == "autograder":
+        declared |= {_canonical(line) for line in project["optional-dependencies"]["cluster"]}
+    undeclared = {name: where for name, where in _imported(ROOT / package).items() if name not in declared}
+    assert not undeclared, undeclared
 
 
 def test_the_conda_environment_installs_exactly_this_project():

@@ -21,11 +21,11 @@ from autograder.batch import Options
 from autograder.demo import fill_in, sample_class
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
-from autograder.nbgrader_course import NbGraderCourse, notebook_path
+from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import read_source
 from autograder.report import write_report
 from autograder.sample_guesses import add_guesses
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
 
 UNIT, STUDENT, QUESTION = "02_variational_autoencoders", "emil", "q_beta_zero"
 OFFLINE = "MathJax is not defined"  # formgrader loads it from the network, and minds when there is none

@@ -12,9 +12,9 @@ from autograder.demo import answers_of
 from autograder.grade import grade_unit
 from autograder.grades_file import NEEDS_MARKING
 from autograder.release import read_source, release_units
-from autograder.repair import ANSWER_STUB
 from autograder.sample_answers import ANOTHER_STYLE, MISCONCEPTIONS
 from course_utils.cli.handin import exercise_name
+from course_utils.system.stubs import ANSWER_STUB
 from course_utils.system.tree import Tree
 
 UNITS = [unit for unit in Tree(CHECKOUT).units() if unit[:2] in ("01", "02", "03", "04", "05", "06")]

@@ -11,9 +11,10 @@ from hostile import BETA, KL
 from nbformat.v4 import new_code_cell
 from test_hostile import UNIT, source
 
-from autograder.repair import read, repair
+from autograder.repair import repair
 from autograder.submissions import Submission, find_submission
 from autograder.template import Template
+from course_utils.cli.handin import parse_notebook
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
@@ -161,7 +162,7 @@ def test_a_solution_that_was_deleted_scores_as_not_handed_in(handed_in):
 )
 def test_what_is_no_notebook_is_refused_with_the_reason(data, reason):
     with pytest.raises(CourseError, match=reason):
-        read(data, "work.ipynb")
+        parse_notebook(data, "work.ipynb")
 
 
 def test_an_old_notebook_format_is_read():
@@ -177,7 +178,7 @@ def test_an_old_notebook_format_is_read():
         ],
     }
     assert (
-        cell_of(repair(read(json.dumps(old).encode(), "x"), TEMPLATE).notebook, "elbo_beta").source.strip()
+        cell_of(repair(parse_notebook(json.dumps(old).encode(), "x"), TEMPLATE).notebook, "elbo_beta").source.strip()
         == BETA.strip()
     )
 

@@ -11,10 +11,11 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.prepare import prepare, record_repairs
-from autograder.repair import Repaired, read, repair
+from autograder.repair import Repaired, repair
 from autograder.sandbox.client import own_address
 from autograder.sanitise import sanitise
 from autograder.template import TASK, TEST, Template, kind_of
+from course_utils.cli.handin import parse_notebook
 from course_utils.system.errors import CourseError
 
 from .settings import RECORD, Settings
@@ -63,7 +64,7 @@ def _examine(job: bytes) -> bytes:
     given = json.loads(job)
     template = Template.from_json(given["template"])
     try:
-        repaired = repair(read(base64.b64decode(given["notebook"]), given["name"]), template, given["name"])
+        repaired = repair(parse_notebook(base64.b64decode(given["notebook"]), given["name"]), template, given["name"])
     except CourseError as error:
         return json.dumps({"status": UNREADABLE, "reason": str(error), "notebook": ""}).encode()
     files = {path: base64.b64decode(data) for path, data in given["files"].items()}

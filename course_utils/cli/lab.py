@@ -9,7 +9,7 @@ import sysconfig
 from pathlib import Path
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
 
 from .welcome import PAGE, overviews, write_page
 
@@ -39,7 +39,8 @@ def open_lab(tree: Tree, unit: str | None, browser: bool = True, port: int | Non
 def lab_command(tree: Tree, unit: str | None, browser: bool, port: int | None) -> list[str]:
     """The command line that starts JupyterLab with the course folder as its root."""
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={tree.root}"]
-    command.append(f"--LabApp.default_url=/lab/tree/{f'notebooks/{unit}/{unit}.ipynb' if unit else PAGE}")
+    page = notebook_path(Path("notebooks"), unit).as_posix() if unit else PAGE
+    command.append(f"--LabApp.default_url=/lab/tree/{page}")
     if not browser:
         command.append("--no-browser")
     if port:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.stubs import is_blank, is_unwritten
+from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
-from .handin import course_cells, exercise_name, graded_cells, read_notebook, require_graded, require_unit
+from .handin import exercise_name, graded_cells, read_notebook, require_graded, template_of
+from .handin.cells import ANSWER, SOLUTION, TEST, Template, identify, kind_of, marks_for, marks_of
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
@@ -21,11 +23,11 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
     require_graded(tree, unit)
-    path = notebook or tree.student_notebooks / unit / f"{unit}.ipynb"
+    path = notebook or notebook_path(tree.student_notebooks, unit)
     content = read_notebook(path)
-    units = course_cells(tree)
-    require_unit(content, unit, units, path.name)
-    for warning in find_warnings(path, content, units.get(unit, {})):
+    template = template_of(tree, unit)
+    give_names_back(content, template, path.name)
+    for warning in find_warnings(path, content, template):
         print(f"course: note: {warning}", file=sys.stderr)
     archive = pack(path, unit, folder)
     done, total = written(content)
@@ -34,7 +36,16 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
     return archive
 
 
-def find_warnings(path: Path, notebook: Any, expected: dict[str, float]) -> list[str]:
+def give_names_back(notebook: Any, template: Template, name: str) -> None:
+    """Mark the cells of the unit, also those that have lost their metadata: grading will find them in the same way.
+
+    Raises CourseError when nothing in ``notebook`` belongs to the unit.
+    """
+    for grade_id, cell in identify(notebook, template, name).found.items():
+        cell.metadata["nbgrader"] = marks_for(template.marked[grade_id])
+
+
+def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     """What the student should know before handing in, one sentence each."""
     warnings = []
     unwritten, blank = unfinished(notebook)
@@ -42,7 +53,8 @@ def find_warnings(path: Path, notebook: Any, expected: dict[str, float]) -> list
         warnings.append(f"not written yet: {', '.join(unwritten)}.")
     if blank:
         warnings.append(f"not answered yet: {', '.join(blank)}.")
-    missing = expected.keys() - graded_cells(notebook).keys()
+    graded = {grade_id for grade_id, wanted in template.marked.items() if wanted.kind in (TEST, ANSWER)}
+    missing = graded - graded_cells(notebook).keys()
     if missing:
         warnings.append(f"these cells are no longer in the notebook: {', '.join(sorted(missing))}.")
     checkpoint = path.parent / ".ipynb_checkpoints" / f"{path.stem}-checkpoint.ipynb"
@@ -57,22 +69,26 @@ def unfinished(notebook: Any) -> tuple[list[str], list[str]]:
     """Exercises whose stub is still there, and written questions without an answer."""
     unwritten, blank = [], []
     for cell in notebook.cells:
-        marks = cell.metadata.get("nbgrader") or {}
-        name = exercise_name(str(marks.get("grade_id", "")))
-        if not marks.get("solution"):
+        name = exercise_name(str(marks_of(cell).get("grade_id", "")))
+        if not is_to_be_written(cell):
             continue
-        if cell.cell_type == "code" and f'NotImplementedError("{name}: not written yet' in cell.source:
+        if cell.cell_type == "code" and is_unwritten(cell.source, name):
             unwritten.append(name)
-        if cell.cell_type == "markdown" and "".join(cell.source.split()) in ("", "YOURANSWERHERE"):
+        if cell.cell_type == "markdown" and is_blank(cell.source):
             blank.append(name)
     return unwritten, blank
 
 
 def written(notebook: Any) -> tuple[int, int]:
     """How many of the exercises and questions are written, and how many there are."""
-    total = sum(bool((cell.metadata.get("nbgrader") or {}).get("solution")) for cell in notebook.cells)
+    total = sum(map(is_to_be_written, notebook.cells))
     unwritten, blank = unfinished(notebook)
     return total - len(unwritten) - len(blank), total
+
+
+def is_to_be_written(cell: Any) -> bool:
+    """True for the cell of an exercise or of a written answer."""
+    return kind_of(cell) in (SOLUTION, ANSWER)
 
 
 def archive_name(unit: str) -> str:
@@ -84,5 +100,5 @@ def pack(notebook: Path, unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
     archive = folder / archive_name(unit)
     with whole_zip(archive) as packed:
-        packed.write(notebook, f"{unit}/{unit}.ipynb")
+        packed.write(notebook, notebook_path(Path(), unit).as_posix())
     return archive

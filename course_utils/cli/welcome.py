@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.whole_file import write_whole
 
-from .handin import graded_cells, parse_notebook
-from .submit import archive_name, unfinished
+from .handin import graded_cells, read_notebook
+from .handin.cells import marks_of
+from .submit import archive_name, is_to_be_written, unfinished
 
 PAGE = "Welcome.md"
 _TITLE = re.compile(r"# (.+)")
@@ -44,7 +46,7 @@ class Overview:
 def write_page(tree: Tree, overviews: list[Overview]) -> Path:
     """Write the page (Markdown, with links that open the notebooks in JupyterLab) into the course folder."""
     rows = [
-        f"| **[{_cell(each.title)}](notebooks/{each.unit}/{each.unit}.ipynb)**<br>{_cell(each.question)} "
+        f"| **[{_cell(each.title)}]({_link(each.unit)})**<br>{_cell(each.question)} "
         f"| {each.time} | {_cell(each.done)} |"
         for each in overviews
     ]
@@ -52,7 +54,7 @@ def write_page(tree: Tree, overviews: list[Overview]) -> Path:
     head = ["# Autoencoders and their latent spaces", "", text, "", "| unit | time | done |", "|---|---|---|"]
     path = tree.root / PAGE
     try:
-        path.write_text("\n".join([*head, *rows, ""]), encoding="utf-8")
+        write_whole(path, "\n".join([*head, *rows, ""]))
     except OSError as error:
         advice = "Move the course to a folder of your own."
         raise CourseError(f"{path} cannot be written ({error.strerror}). {advice}") from None
@@ -65,9 +67,9 @@ def overviews(tree: Tree) -> list[Overview]:
 
 
 def _overview(tree: Tree, unit: str) -> Overview:
-    path = tree.source / unit / f"{unit}.ipynb"
+    path = notebook_path(tree.source, unit)
     try:
-        notebook = parse_notebook(path)
+        notebook = read_notebook(path)
         done = _by_student(tree, unit, path, notebook) if tree.is_kit else _by_class(tree, unit, notebook)
     except Exception as error:  # whatever is wrong with one notebook, the others can be opened
         return Overview(unit, unit, "", "", f"cannot be read: {error}")
@@ -89,7 +91,7 @@ def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:
     points = graded_cells(notebook)
     checks = [cell for cell in notebook.cells if cell.cell_type == "code" and _grade_id(cell) in points]
     passed = sum(_earned(cell) == points[_grade_id(cell)] for cell in checks)
-    exercises = [cell for cell in notebook.cells if (cell.metadata.get("nbgrader") or {}).get("solution")]
+    exercises = [cell for cell in notebook.cells if is_to_be_written(cell)]
     questions = sum(cell.cell_type == "markdown" for cell in exercises)
     unwritten, blank = unfinished(notebook)
     ran = any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
@@ -103,7 +105,7 @@ def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:
 
 
 def _grade_id(cell: Any) -> str | None:
-    return (cell.metadata.get("nbgrader") or {}).get("grade_id")
+    return marks_of(cell).get("grade_id")
 
 
 def _earned(cell: Any) -> float | None:
@@ -125,17 +127,21 @@ def _packed(tree: Tree, unit: str, path: Path) -> str:
         return ""
     try:
         with zipfile.ZipFile(max(archives, key=lambda archive: archive.stat().st_mtime)) as packed:
-            same = packed.read(f"{unit}/{path.name}") == path.read_bytes()
+            same = packed.read(notebook_path(Path(), unit).as_posix()) == path.read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile):
         return ""
     return "packed to hand in" if same else "changed since it was packed to hand in"
 
 
 def _by_class(tree: Tree, unit: str, notebook: Any) -> str:
-    released = (tree.root / "release" / unit / f"{unit}.ipynb").is_file()
+    released = notebook_path(tree.root / "release", unit).is_file()
     folders = {"submitted": "handed in", "autograded": "graded"} if graded_cells(notebook) else {}
     counts = [f"{len(list((tree.root / folder).glob(f'*/{unit}')))} {word}" for folder, word in folders.items()]
     return ", ".join(["released" if released else "not released", *counts])
+
+
+def _link(unit: str) -> str:
+    return notebook_path(Path("notebooks"), unit).as_posix()
 
 
 def _cell(text: str) -> str:

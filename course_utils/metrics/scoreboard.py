@@ -23,6 +23,7 @@ from course_utils.datasets import Dataset
 from course_utils.models import classifier, runs
 from course_utils.system import device, notebook
 from course_utils.system.errors import CourseError
+from course_utils.system.whole_file import write_whole
 
 from . import measures as metrics
 from . import paths, reference_runs, scorecard
@@ -230,7 +231,7 @@ class _Cache:
         """Keep, at once: an interrupted measurement goes on where it stopped."""
         self.entries[self._key(run, with_mixture)] = values
         try:
-            self.path.write_text(json.dumps(self.entries, indent=1), encoding="utf-8")
+            write_whole(self.path, json.dumps(self.entries, indent=1))
         except OSError:
             pass  # measured again the next time
 
@@ -252,7 +253,7 @@ def save(board: Board) -> Path:
 
     path = runs.folder("any").parent / PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(scoreboard_page.page(board, device.describe(device.get_device())), encoding="utf-8")
+    write_whole(path, scoreboard_page.page(board, device.describe(device.get_device())))
     return path
 
 

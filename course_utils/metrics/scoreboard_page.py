@@ -3,61 +3,27 @@
 from __future__ import annotations
 
 import math
-from html import escape
+from pathlib import Path
+from typing import Any
+
+from course_utils.system.templates import render
 
 from .scoreboard import COLUMNS, UNITS, Board, Row, is_number
 from .scorecard import COLUMNS as MEANING
 
-STYLE = """
-.scoreboard { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; }
-.scoreboard .scroll { overflow-x: auto; border: 1px solid #ccc; }
-.scoreboard table { border-collapse: collapse; font-size: .875rem; margin: 0; }
-.scoreboard caption { text-align: left; padding: .5rem; font-weight: 600; }
-.scoreboard th, .scoreboard td { text-align: right; padding: .3rem .6rem; border-top: 1px solid #ddd; background: #fff; }
-.scoreboard thead th { vertical-align: bottom; min-width: 4rem; }
-.scoreboard .scroll td { white-space: nowrap; }
-.scoreboard tbody th { text-align: left; font-weight: 600; min-width: 8.5rem; max-width: 14rem; position: sticky; left: 0; }
-.scoreboard small { display: block; font-weight: 400; color: #555; }
-.scoreboard .stored th, .scoreboard .stored td { background: #eef6fb; }
-.scoreboard .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem; align-items: start; }
-.scoreboard .panel { width: 100%; table-layout: fixed; }
-.scoreboard .panel th, .scoreboard .panel td { padding: .1rem .3rem; border: 0; font-size: .8125rem; }
-.scoreboard .panel tbody th { width: 38%; max-width: none; font-weight: 400; position: static; overflow-wrap: anywhere; }
-.scoreboard .panel .value { width: 8em; overflow-wrap: anywhere; }
-.scoreboard .strip { position: relative; height: 1em; border-bottom: 1px solid #ccc; }
-.scoreboard .band { position: absolute; top: .15em; height: .7em; min-width: 2px; background: #88ccee; }
-.scoreboard .mean { position: absolute; top: 0; height: 1em; border-left: 2px solid #117733; }
-.scoreboard .dot { position: absolute; top: .2em; width: .6em; height: .6em; margin-left: -.3em; border-radius: 50%; background: #332288; }
-.scoreboard .key { display: inline-block; position: relative; width: 2em; height: 1em; vertical-align: middle; }
-"""
+TEMPLATES = Path(__file__).parent / "templates"
 SPOKEN = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "digits": "the digits"}
 UNBOUNDED = ("distortion", "rate", "sliced_wasserstein", "frechet")  # may be drawn on a log scale
-PAGE_STYLE = """
-body { margin: 0; background: #fff; font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; }
-main { max-width: 86rem; margin: 0 auto; padding: 1rem; }
-h1, h2 { line-height: 1.25; }
-"""
 
 
 def page(board: Board, machine: str) -> str:
     """The whole page."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Scoreboard</title>'
-        f"<style>{PAGE_STYLE}</style></head><body><main>\n<h1>Scoreboard</h1>\n"
-        f"<p>Models of latent spaces, measured side by side on {escape(_data(board))}. Measured on {escape(machine)}.</p>\n"
-        f"{fragment(board)}\n</main></body></html>\n"
-    )
+    return render(TEMPLATES / "page.html.j2", machine=machine, **_content(board))
 
 
 def fragment(board: Board) -> str:
     """Table, figure and notes, to be put into a page or shown in a notebook."""
-    parts = [f'<style>{STYLE}</style><div class="scoreboard">', _first_steps(board)]
-    if board.rows:
-        parts += ["<h2>Table</h2>", _table(board), "<h2>Figure</h2>", _legend(board), _panels(board)]
-        parts += ["<h2>How to read it</h2>", _reading()]
-    parts += [_skipped(board), "</div>"]
-    return "\n".join(filter(None, parts))
+    return render(TEMPLATES / "board.html.j2", **_content(board))
 
 
 def plain(board: Board) -> str:
@@ -67,41 +33,30 @@ def plain(board: Board) -> str:
     return "\n".join(lines)
 
 
-def _data(board: Board) -> str:
-    return f"{board.test_images:,} test images of {SPOKEN.get(board.data_name, 'a data set that is not the course’s')}"
-
-
-def _first_steps(board: Board) -> str:
-    """Which units to do first, or next."""
-    missing = board.missing_units
-    if not missing:
-        return ""
-    units = "".join(f"<li>unit {unit[:2]}: {escape(UNITS[unit])}</li>" for unit in missing)
-    if board.kept:
-        return f"<p>Not on this board yet:</p><ul>{units}</ul>"
-    return (
-        f"<p><strong>Nothing of yours to compare yet:</strong> no run on {SPOKEN.get(board.data_name, 'this data set')} is kept "
-        "in <code>runs/</code>. Each unit keeps there what you train. Begin with units 01 and 02; then this page compares an "
-        f"autoencoder with VAEs.</p><ul>{units}</ul>"
-        + ("<p>Until then, here are the stored runs of the course.</p>" if board.rows else "")
-    )
-
-
-def _table(board: Board) -> str:
-    heads = "".join(
-        f'<th scope="col">{escape(MEANING[c].heading)}<small>{_unit_and_better(c)}</small></th>' for c in COLUMNS
-    )
-    body = ""
-    for row in board.rows:
-        stored = ' class="stored"' if not row.values else ""
-        cells = "".join(f"<td>{_text(row, c)}</td>" for c in COLUMNS)
-        about = f"<small>{escape(row.place)} · {escape(row.training)}</small>"
-        body += f'<tr{stored}><th scope="row" style="text-align:left">{escape(row.label)}{about}</th>{cells}</tr>\n'
-    return (
-        '<div class="scroll" role="region" tabindex="0" aria-label="Table of all models; scrolls sideways"><table>'
-        f'<caption>All models on {escape(_data(board))}</caption><thead><tr><th scope="col" style="text-align:left">model</th>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+def _content(board: Board) -> dict[str, Any]:
+    """What the templates show."""
+    data = SPOKEN.get(board.data_name, "a data set that is not the course’s")
+    return {
+        "data": f"{board.test_images:,} test images of {data}",
+        "spoken": SPOKEN.get(board.data_name, "this data set"),
+        "missing": [(unit[:2], UNITS[unit]) for unit in board.missing_units],
+        "begun": bool(board.kept),
+        "columns": [{"heading": MEANING[c].heading, "about": _unit_and_better(c)} for c in COLUMNS],
+        "rows": [
+            {
+                "label": row.label,
+                "place": row.place,
+                "training": row.training,
+                "stored": not row.values,
+                "texts": [_text(row, column) for column in COLUMNS],
+            }
+            for row in board.rows
+        ],
+        "banded": any(row.bands for row in board.rows),
+        "panels": [_panel(board, column) for column in COLUMNS],
+        "skipped": board.skipped,
+        "percent": "{:.1f}%".format,
+    }
 
 
 def _text(row: Row, column: str) -> str:
@@ -133,53 +88,30 @@ def number(value: float | None) -> str:
 
 def _unit_and_better(column: str) -> str:
     meaning = MEANING[column]
-    return escape(", ".join(filter(None, [meaning.unit, f"{meaning.better} is better" if meaning.better else ""])))
+    return ", ".join(filter(None, [meaning.unit, f"{meaning.better} is better" if meaning.better else ""]))
 
 
-def _legend(board: Board) -> str:
-    mine = '<span class="key" aria-hidden="true"><span class="dot" style="left:50%"></span></span> your model'
-    if not any(row.bands for row in board.rows):
-        return f"<p>{mine}.</p>"
-    band = (
-        '<span class="key" aria-hidden="true"><span class="band" style="left:0;width:100%"></span>'
-        '<span class="mean" style="left:50%"></span></span> stored runs with other seeds: mean, and where one more '
-        "training with the same settings should fall 19 times in 20 (in the table: ±)"
-    )
-    return f"<p>{mine}; {band}. A band behind a dot belongs to the same model with the same settings.</p>"
-
-
-def _panels(board: Board) -> str:
-    return '<div class="panels">' + "\n".join(_panel(board, column) for column in COLUMNS) + "</div>"
-
-
-def _panel(board: Board, column: str) -> str:
+def _panel(board: Board, column: str) -> dict[str, Any]:
     """One measure: a row for each model, with its place on a common scale."""
     scale = _Scale(board.rows, column)
-    rows = ""
-    for row in board.rows:
-        marks = _marks(row, column, scale)
-        rows += (
-            f'<tr><th scope="row" style="text-align:left">{escape(row.label)} <span style="color:#555">{escape(row.place)}</span></th>'
-            f'<td><div class="strip" aria-hidden="true">{marks}</div></td>'
-            f'<td class="value">{_text(row, column)}</td></tr>\n'
-        )
-    about = ", ".join(filter(None, [_unit_and_better(column), scale.note]))
-    return (
-        f'<table class="panel"><caption>{escape(MEANING[column].heading)}<small>{about}</small></caption>'
-        f"<tbody>{rows}</tbody></table>"
-    )
+    return {
+        "heading": MEANING[column].heading,
+        "about": ", ".join(filter(None, [_unit_and_better(column), scale.note])),
+        "rows": [
+            {"label": row.label, "place": row.place, "text": _text(row, column)} | _marks(row, column, scale)
+            for row in board.rows
+        ],
+    }
 
 
-def _marks(row: Row, column: str, scale: _Scale) -> str:
-    marks, band = "", row.bands.get(column)
-    if band and is_number(band.low):
-        left, right = scale.place(band.low), scale.place(band.high)
-        marks += f'<span class="band" style="left:{left:.1f}%;width:{right - left:.1f}%"></span>'
-    if band and is_number(band.mean):
-        marks += f'<span class="mean" style="left:{scale.place(band.mean):.1f}%"></span>'
-    if is_number(row.values.get(column)):
-        marks += f'<span class="dot" style="left:{scale.place(row.values[column]):.1f}%"></span>'
-    return marks
+def _marks(row: Row, column: str, scale: _Scale) -> dict[str, Any]:
+    """Where the marks of a row stand, in per cent; None for a mark that it does not have."""
+    band, value = row.bands.get(column), row.values.get(column)
+    return {
+        "band": (scale.place(band.low), scale.place(band.high)) if band and is_number(band.low) else None,
+        "mean": scale.place(band.mean) if band and is_number(band.mean) else None,
+        "dot": scale.place(value) if is_number(value) else None,
+    }
 
 
 class _Scale:
@@ -210,25 +142,3 @@ class _Scale:
             value = math.log(value) if value > 0 else self.low
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return 2 + 96 * min(1.0, max(0.0, share))
-
-
-def _reading() -> str:
-    return (
-        "<ul><li>Compare at equal distortion, or along the curve of rate and distortion: a model that is regularised less "
-        "reconstructs better, whatever the regulariser.</li>"
-        "<li>Compare models with equally many images, epochs and latent dimensions; the row says what it was trained on.</li>"
-        "<li>Bernoulli distortion of grey images never reaches 0. It compares models, and is no likelihood.</li>"
-        "<li>A model without noise in its encoder has no finite rate; one that is sampled from a mixture has no prior to be "
-        "near to. These cells have a dash.</li>"
-        "<li>Precision, recall and the Fréchet distance are those of a small classifier's features, trained on the spot: they "
-        "do not compare with published values. One picture, repeated, can have a precision of 1: read it together with "
-        "recall.</li>"
-        "<li>A single run says little. Where there is no band, another seed might order two close models differently.</li></ul>"
-    )
-
-
-def _skipped(board: Board) -> str:
-    if not board.skipped:
-        return ""
-    items = "".join(f"<li><code>{escape(name)}</code>: {escape(why)}</li>" for name, why in board.skipped.items())
-    return f"<h2>Not compared</h2><ul>{items}</ul>"

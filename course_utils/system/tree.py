@@ -46,7 +46,7 @@ class Tree:
         return sorted(
             folder.name
             for folder in self.source.iterdir()
-            if UNIT_NAME.fullmatch(folder.name) and (folder / f"{folder.name}.ipynb").is_file()
+            if UNIT_NAME.fullmatch(folder.name) and notebook_path(self.source, folder.name).is_file()
         )
 
     def unit(self, given: str) -> str:
@@ -64,6 +64,11 @@ class Tree:
         near = difflib.get_close_matches(name, units, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise WrongUsage(f"there is no unit {given!r}.{hint} Units: {', '.join(units)} (or just the number).")
+
+
+def notebook_path(folder: Path, unit: str) -> Path:
+    """Where a unit's notebook lies below ``folder``."""
+    return folder / unit / f"{unit}.ipynb"
 
 
 def find_tree(start: Path | None = None) -> Tree:

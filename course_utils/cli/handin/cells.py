@@ -1,0 +1,250 @@
+"""What each cell of a notebook is for, and whether a notebook is of a unit, whatever became of its metadata."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from course_utils.system.errors import CourseError
+from course_utils.system.stubs import is_blank
+
+TEST, SOLUTION, ANSWER, TASK, PROVIDED = "test", "solution", "answer", "task", "provided"
+Cell = Any  # nbformat.NotebookNode
+
+
+@dataclass(frozen=True)
+class TemplateCell:
+    """One cell of the source. Solutions and model answers are not kept: `source` is empty there."""
+
+    kind: str
+    grade_id: str  # empty for provided cells
+    cell_type: str
+    source: str
+    points: float
+    tags: list[str]
+    defines: list[str]  # names bound at top level
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a unit's notebook must contain: its cells in order, as plain data."""
+
+    unit: str
+    cells: list[TemplateCell]
+    others: dict[str, list[str]] = field(default_factory=dict)  # grade ids of the other units
+
+    @classmethod
+    def of(cls, unit: str, source: Any, others: dict[str, list[str]] | None = None) -> Template:
+        return cls(unit, [_template_cell(cell) for cell in source.cells], others or {})
+
+    @property
+    def marked(self) -> dict[str, TemplateCell]:
+        """The cells that nbgrader knows, by grade id."""
+        return {cell.grade_id: cell for cell in self.cells if cell.grade_id}
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Template:
+        content = json.loads(text)
+        return cls(content["unit"], [TemplateCell(**cell) for cell in content["cells"]], content["others"])
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _template_cell(cell: Cell) -> TemplateCell:
+    kind = kind_of(cell)
+    marks = marks_of(cell)
+    return TemplateCell(
+        kind=kind,
+        grade_id=str(marks.get("grade_id", "")) if kind != PROVIDED else "",
+        cell_type=cell.cell_type,
+        source="" if kind in (SOLUTION, ANSWER) else cell.source,
+        points=float(marks.get("points") or 0),
+        tags=list(cell.metadata.get("tags", [])),
+        defines=defined_names(cell.source) if cell.cell_type == "code" else [],
+    )
+
+
+def marks_of(cell: Cell) -> Any:
+    """nbgrader's metadata of a cell; empty where there are none."""
+    return cell.metadata.get("nbgrader") or {}
+
+
+def kind_of(cell: Cell) -> str:
+    """What a cell is for, by nbgrader's metadata."""
+    marks = marks_of(cell)
+    if marks.get("task"):
+        return TASK
+    if marks.get("grade"):
+        return ANSWER if marks.get("solution") else TEST
+    return SOLUTION if marks.get("solution") else PROVIDED
+
+
+def marks_for(wanted: TemplateCell) -> dict[str, Any]:
+    """The part of nbgrader's metadata that says what a cell is for and what it is worth, as released."""
+    marks: dict[str, Any] = {
+        "grade_id": wanted.grade_id,
+        "grade": wanted.kind in (TEST, ANSWER),
+        "solution": wanted.kind in (SOLUTION, ANSWER),
+        "task": wanted.kind == TASK,
+    }
+    return marks | ({"points": wanted.points} if wanted.kind != SOLUTION else {})
+
+
+def graded_cells(notebook: Any) -> dict[str, float]:
+    """Maximum points of each graded cell by its ``grade_id``; 0 where its points are no number."""
+    cells = {}
+    for cell in notebook.cells:
+        marks = marks_of(cell)
+        if marks.get("grade") and marks.get("grade_id"):
+            points = marks.get("points")
+            cells[str(marks["grade_id"])] = float(points) if isinstance(points, (int, float)) else 0.0
+    return cells
+
+
+def exercise_name(grade_id: str) -> str:
+    """The exercise's name as it stands in grades.csv: ``test_kl_divergence`` is ``kl_divergence``."""
+    return grade_id.removeprefix("test_")
+
+
+def defined_names(source: str) -> list[str]:
+    """Names that a cell binds at top level: functions, classes, imports, assignments. Empty when it does not parse."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    names: list[str] = []
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.append(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names += [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    return names
+
+
+def bare(source: str) -> str:
+    """The text of a cell as students see it: without mark scheme, hidden tests and spaces."""
+    for what in ("MARK SCHEME", "HIDDEN TESTS"):
+        source = re.sub(rf"### BEGIN {what}.*?### END {what}", "", source, flags=re.S)
+    return "".join(source.split())
+
+
+@dataclass
+class Identified:
+    """Which cell of a notebook stands for each grade id.
+
+    ``spare`` are further cells of the same grade id; ``recognised`` the grade ids whose cell does not carry them.
+    """
+
+    found: dict[str, Cell]
+    spare: dict[str, list[Cell]]
+    recognised: list[str]
+
+
+def identify(notebook: Any, template: Template, name: str) -> Identified:
+    """Tell what the cells of ``notebook`` are; nothing is changed.
+
+    Raises CourseError when nothing in it belongs to the unit.
+    """
+    cells = notebook.cells
+    found, spare = _by_grade_id(cells, template)
+    if not found and (elsewhere := _belongs_to(cells, template)):
+        raise CourseError(f"{name} is not the notebook of {template.unit}: it belongs to {elsewhere}.")
+    superfluous = {id(cell) for grade_id in spare if template.marked[grade_id].kind == TEST for cell in spare[grade_id]}
+    recognised = _recognise([cell for cell in cells if id(cell) not in superfluous], found, template)
+    if not found:
+        raise CourseError(
+            f"{name} is not the notebook of {template.unit}: it has none of its exercises, tests and questions."
+        )
+    return Identified(found, spare, recognised)
+
+
+def _by_grade_id(cells: list[Cell], template: Template) -> tuple[dict[str, Cell], dict[str, list[Cell]]]:
+    """The cell that stands for each grade id: of several the last that says something; and the others."""
+    candidates: dict[str, list[Cell]] = {}
+    for cell in cells:
+        grade_id = marks_of(cell).get("grade_id")
+        if grade_id in template.marked:
+            candidates.setdefault(grade_id, []).append(cell)
+    found, spare = {}, {}
+    for grade_id, several in candidates.items():
+        wanted = template.marked[grade_id]
+        best = max(enumerate(several), key=lambda pair: (_says_something(pair[1], wanted), pair[0]))[1]
+        found[grade_id] = best
+        if len(several) > 1:
+            spare[grade_id] = [cell for cell in several if cell is not best]
+    return found, spare
+
+
+def _says_something(cell: Cell, wanted: TemplateCell) -> bool:
+    if wanted.kind == ANSWER:
+        return not is_blank(cell.source)
+    return wanted.kind != SOLUTION or bool(set(wanted.defines) & set(defined_names(cell.source)))
+
+
+def _belongs_to(cells: list[Cell], template: Template) -> str:
+    """Another unit of which the notebook has graded cells, if there is one."""
+    here = {marks_of(cell).get("grade_id") for cell in cells}
+    shared = {other: len(here & set(names)) for other, names in template.others.items()}
+    best = max(shared, key=lambda other: shared[other], default="")
+    return best if best and shared[best] else ""
+
+
+def _recognise(cells: list[Cell], found: dict[str, Cell], template: Template) -> list[str]:
+    """Find cells that have lost their metadata, or carry a name that the unit does not know; adds them to ``found``."""
+    taken = {id(cell) for cell in found.values()}
+    recognised = []
+    for grade_id, wanted in template.marked.items():
+        if grade_id in found:
+            continue
+        free = [cell for cell in cells if id(cell) not in taken]
+        cell = _looks_like(free, wanted)
+        if cell is None and wanted.kind == ANSWER:
+            cell = _after_its_question(cells, taken, template, found, grade_id)
+        if cell is not None:
+            found[grade_id] = cell
+            taken.add(id(cell))
+            recognised.append(grade_id)
+    return recognised
+
+
+def _looks_like(free: list[Cell], wanted: TemplateCell) -> Cell | None:
+    if wanted.kind == SOLUTION:
+        hits = [cell for cell in free if cell.cell_type != "markdown" or "def " in cell.source]
+        names = [name for name in wanted.defines if name == wanted.grade_id] or wanted.defines
+        hits = [
+            cell
+            for cell in hits
+            if any(re.search(rf"^(def|class)\s+{re.escape(n)}\b|^{re.escape(n)}\s*=", cell.source, re.M) for n in names)
+        ]
+        return hits[-1] if hits else None
+    if wanted.kind in (TEST, TASK):
+        text = bare(wanted.source)
+        return next((cell for cell in free if text and bare(cell.source) == text), None)
+    return None
+
+
+def _after_its_question(
+    cells: list[Cell], taken: set[int], template: Template, found: dict[str, Cell], grade_id: str
+) -> Cell | None:
+    """The free text cell below the question that comes before this answer in the unit."""
+    order = list(template.marked)
+    before = [name for name in order[: order.index(grade_id)] if template.marked[name].kind == TASK and name in found]
+    if not before:
+        return None
+    position = next(i for i, cell in enumerate(cells) if cell is found[before[-1]])
+    below = cells[position + 1] if position + 1 < len(cells) else None
+    if below is None or id(below) in taken or below.cell_type == "code":
+        return None
+    provided = {"".join(cell.source.split()) for cell in template.cells if cell.kind == PROVIDED}
+    return None if "".join(below.source.split()) in provided else below
