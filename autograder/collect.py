@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from course_utils.cli.handin import MOST_BYTES
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .submissions import MOST_FILES
@@ -168,7 +168,7 @@ def _write(folder: Path, unit: str, files: dict[str, bytes]) -> list[str]:
     notebooks = [name for name in files if name.lower().endswith(".ipynb")]
     written = []
     for name, data in files.items():
-        target = folder / (f"{unit}.ipynb" if [name] == notebooks else name)
+        target = notebook_path(folder.parent, unit) if [name] == notebooks else folder / name
         if target.is_symlink():
             target.unlink()
         target.write_bytes(data)

@@ -20,10 +20,9 @@ from nbgrader.nbgraderformat import SCHEMA_VERSION
 
 from course_utils.checks import CHECKS
 from course_utils.system.errors import CourseError, WrongUsage
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
-from .nbgrader_course import notebook_path
 from .release import read_source
 
 SKELETONS = Path(__file__).parent / "skeletons"

@@ -67,12 +67,12 @@ def explain_score(cell: NotebookNode) -> str:
     score = score_of(cell)
     note, laws = score.get("note", ""), score.get("laws", [])
     broken = [law for law in laws if not law["passed"]]
-    if NOT_WRITTEN in note:
+    if NOT_WRITTEN in note or (broken and all(law["cause_id"] == "not_written" for law in broken)):
         return NOT_WRITTEN
     if note or not broken:
         return _headline(score) if score else ""
     names = "; ".join(plain(law["name"]) for law in broken)
-    if causes := likely_causes(score):
+    if causes := _likely_causes(score):
         return f"{names}. Likely cause: {' Also: '.join(causes)}"
     expected, came = plain(broken[0]["expected"]), plain(broken[0]["got"])
     return f"{names}. Expected {expected}, came {came}" if expected or came else names
@@ -88,7 +88,7 @@ def score_of(cell: NotebookNode) -> dict[str, Any]:
     return {**shown, "laws": recorded} if recorded else shown
 
 
-def likely_causes(score: dict[str, Any]) -> list[str]:
+def _likely_causes(score: dict[str, Any]) -> list[str]:
     """The causes that the laws name, each once; only broken laws name any."""
     named = [plain(law["cause"]) for law in score.get("laws", [])]
     return list(dict.fromkeys(filter(None, named)))

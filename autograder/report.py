@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -21,7 +21,6 @@ from .collect import read_roster
 from .examiner.settings import RECORD
 from .gradebook import read_graded
 from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, escape_formula, number, read_grades
-from .reasons import likely_causes, score_of
 from .release import read_source
 from .similar import similar_pairs
 from .summary import TEMPLATES, Place, Table, summarise
@@ -56,7 +55,7 @@ def report_page(
         isolation=_isolation(notebooks),
         summary=summarise(grades, _explained(grades, notebooks)),
         beliefs=beliefs,
-        tables=[_misconceptions(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks)],
+        tables=[_by_misconception(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks)],
         alike=[(unit, pair) for unit, found in pairs.items() for pair in found[:_MOST_PAIRS]],
     )
 
@@ -130,28 +129,27 @@ def _isolation(notebooks: dict[str, dict[str, NotebookNode]]) -> str:
     )
 
 
-def _explained(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode]]) -> set[Place]:
-    """Where lost points are explained by a likely cause, which is listed among the misconceptions."""
-    named = {
-        (unit, student, exercise_name(cell.metadata.nbgrader.grade_id))
-        for unit, of in notebooks.items()
-        for student, notebook in of.items()
-        for cell in notebook.cells
-        if cell.metadata.get(RECORD, {}).get("laws") and likely_causes(score_of(cell))
-    }
-    decided = {(grade.unit, grade.student, grade.exercise) for grade in grades if grade.score is not None}
-    return named & decided
-
-
-def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:
-    """By the causes that the laws named, each counted once per student."""
-    held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for of in notebooks.values():
+def _misconceptions(notebooks: dict[str, dict[str, NotebookNode]]) -> Iterator[tuple[Place, str]]:
+    """Every cause that a law named, and where; that nothing was written is none."""
+    for unit, of in notebooks.items():
         for student, notebook in of.items():
             for cell in notebook.cells:
                 for law in cell.metadata.get(RECORD, {}).get("laws", []):
                     if law.get("cause_id") and law["cause_id"] != "not_written":
-                        held[exercise_name(cell.metadata.nbgrader.grade_id), law["cause"]].add(student)
+                        yield (unit, student, exercise_name(cell.metadata.nbgrader.grade_id)), law["cause"]
+
+
+def _explained(grades: list[Grade], notebooks: dict[str, dict[str, NotebookNode]]) -> set[Place]:
+    """Where lost points are explained by a cause, which stands among the misconceptions."""
+    decided = {(grade.unit, grade.student, grade.exercise) for grade in grades if grade.score is not None}
+    return decided & {place for place, _ in _misconceptions(notebooks)}
+
+
+def _by_misconception(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:
+    """By the causes that the laws named, each counted once per student."""
+    held: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for (_, student, exercise), cause in _misconceptions(notebooks):
+        held[exercise, cause].add(student)
     rows = [
         [str(len(who)), exercise, cause, ", ".join(sorted(who)[:8]) + (" ..." if len(who) > 8 else "")]
         for (exercise, cause), who in sorted(held.items(), key=lambda item: (-len(item[1]), item[0]))

@@ -100,9 +100,9 @@ def test_names_become_folders_that_hide_and_lead_nowhere(given, safe):
     assert safe_name(given) == safe
 
 
-def graded(source: str, **record) -> nbformat.NotebookNode:
+def graded(source: str, cause_id: str = "sum", **record) -> nbformat.NotebookNode:
     solution = new_code_cell(source, metadata={"nbgrader": {"grade_id": "kl", "solution": True, "grade": False}})
-    laws = [{"cause_id": "sum", "cause": "you <b>sum</b>", "name": "law"}]
+    laws = [{"cause_id": cause_id, "cause": "you <b>sum</b>", "name": "law"}]
     test = new_code_cell(
         "", metadata={"nbgrader": {"grade_id": "test_kl", "solution": False, "grade": True}, "course": {"laws": laws}}
     )
@@ -130,6 +130,14 @@ def test_report_shows_each_part_and_escapes_what_students_wrote():
     assert "&lt;i&gt;r&lt;/i&gt;" in page and "an endless loop" in page and "1.5 s" in page
     assert "100% the same" in page and "&lt;eve&gt;" in page
     assert "<script" not in page and "<eve>" not in page and "http" not in page
+
+
+def test_a_reason_that_is_a_misconception_is_listed_once_and_what_is_not_written_is_none():
+    notebooks = {"02_u": {"eve": graded("x"), "bob": graded("x", "not_written"), "zoe": graded("x", "")}}
+    grades = [Grade(name, "02_u", "kl", 0.0, 4, "graded", f"reason of {name}") for name in notebooks["02_u"]]
+    page = report_page(grades, notebooks, {}, "Class")
+    assert "reason of eve" not in page and "reason of bob" in page and "reason of zoe" in page
+    assert page.count("you &lt;b&gt;sum") == 1
 
 
 def test_likeness_sees_through_names_and_comments_and_not_into_what_was_given():
