@@ -5,6 +5,8 @@ from __future__ import annotations
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from course_utils.cli.handin import exercise_name
+
 from .examiner.settings import RECORD
 from .repair import Repaired
 from .template import TEST, is_not_run, kind_of
@@ -19,7 +21,7 @@ def record_repairs(notebook: NotebookNode, repaired: Repaired) -> None:
         grade_id = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         notes = repaired.cells.get(grade_id, [])
         if kind_of(cell) == TEST:
-            notes = notes + repaired.cells.get(grade_id.removeprefix("test_"), [])
+            notes = notes + repaired.cells.get(exercise_name(grade_id), [])
         if notes:
             cell.metadata[RECORD] = {"repaired": list(dict.fromkeys(notes))}
 

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader import utils
 from nbgrader.nbgraderformat import SCHEMA_VERSION as _SCHEMA
 
-from course_utils.cli.handin.cells import Identified, bare, identify, marks_for
+from course_utils.cli.handin.cells import Identified, bare, exercise_name, identify, marks_for
 from course_utils.cli.handin.notebook import drop_bad_metadata
 from course_utils.system.stubs import ANSWER_STUB, missing_stub
 
@@ -159,7 +159,7 @@ def _tests_after_solutions(
 ) -> None:
     """A test is judged where it stands; where it stands before its solution it is moved behind it."""
     for grade_id, wanted in template.marked.items():
-        solution = found.get(grade_id.removeprefix("test_")) if wanted.kind == TEST else None
+        solution = found.get(exercise_name(grade_id)) if wanted.kind == TEST else None
         if solution is None or solution is found[grade_id]:
             continue
         order = {id(cell): index for index, cell in enumerate(cells)}

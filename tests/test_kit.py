@@ -52,6 +52,8 @@ def test_kit_has_what_a_student_needs(unpacked):
         "nbgrader_config.py",
         "notebooks/01_double/01_double.ipynb",
         "course_utils/cli/app.py",
+        "course_utils/metrics/templates/board.html.j2",
+        "course_utils/plots/cockpit/templates/page.html.j2",
     ):
         assert (unpacked / name).is_file(), f"the kit lacks {name}"
     assert b"\r\n" in (unpacked / "start.bat").read_bytes(), "start.bat needs Windows line ends"
@@ -84,6 +86,12 @@ def test_kit_is_the_same_bytes_when_made_again(kit):
         os.utime(source)
     build_kit(Tree(kit.parent.parent))
     assert kit.read_bytes() == before
+
+
+def test_validate_in_the_kit_is_configured_as_in_the_course(unpacked):
+    settings = [line for line in (unpacked / "nbgrader_config.py").read_text().splitlines() if line.startswith("c.")]
+    own = (CHECKOUT / "nbgrader_config.py").read_text().splitlines()
+    assert settings and not set(settings) - set(own)
 
 
 def test_start_script_can_be_run_and_is_valid_shell(kit, unpacked):
