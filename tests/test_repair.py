@@ -1,4 +1,4 @@
-"""Broken notebooks are graded as what was meant, each repair is noted; what cannot be meant is refused with a reason."""
+"""Broken notebooks are graded as what was meant, each repair noted; what cannot be meant is refused with a reason."""
 
 from __future__ import annotations
 
