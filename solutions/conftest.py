@@ -1,5 +1,5 @@
-"""nbval compares the tagged cells' outputs by every MIME type. A score's data are left out: they may hold seeds, which
-are fresh in each run, and the number and the table beside them say the rest."""
+"""nbval compares the tagged cells' outputs by every MIME type. A score's data hold seeds, which are fresh in each run, and
+the number and the table beside them say the rest."""
 
 from course_utils.checks.engine.score import MIME
 
