@@ -13,7 +13,6 @@ import pytest
 from miniature import CHECKOUT, make_tree
 
 from autograder.new_exercise import new_exercise
-from autograder.points import find_point_faults
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
@@ -40,7 +39,8 @@ def ids(tree: Tree) -> list[str]:
 
 
 def in_tree(tree: Tree, code: str) -> str:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tree.root), str(tree.root / "tests")])}
+    paths = [tree.root, tree.root / "tests", CHECKOUT]  # the course of the tree before that of the checkout
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
     command = [sys.executable, "-c", code]
     return subprocess.run(command, env=environment, cwd=tree.root, capture_output=True, text=True, check=True).stdout
 
@@ -54,7 +54,11 @@ def test_the_skeletons_are_checked_as_they_stand(tree):
         "    print(repr(score), {law.cause.id for law in score.laws if law.cause} or '')\n"
     )
     assert in_tree(tree, judge).splitlines() == ["2 ", "0 {'mean'}"]
-    assert find_point_faults(source(tree)) == []
+    gate = (
+        f"import nbformat; source = nbformat.read('notebooks/{UNIT}/{UNIT}.ipynb', as_version=4)\n"
+        "from autograder.points import find_point_faults; print(find_point_faults(source))\n"
+    )
+    assert in_tree(tree, gate) == "[]\n"
 
 
 def test_the_cells_stand_below_the_last_exercise_or_the_one_named(tree):
