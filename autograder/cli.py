@@ -295,6 +295,9 @@ def new_exercise(
 
 def test(
     context: typer.Context,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two minutes: leave out the bank, classes, browsers and executed notebooks.")
+    ] = False,
     kill_matrix: Annotated[
         bool,
         typer.Option("--kill-matrix", help="Measure the checks on all known answers instead; takes hours, or:"),
@@ -305,16 +308,19 @@ def test(
 ) -> None:
     """Run all tests.
 
-    tests/, and cell by cell the executed notebooks in solutions/. Further arguments go to pytest.
+    tests/, and cell by cell the executed notebooks in solutions/, by two processes. Further arguments go to pytest;
+    what they pick (a file, or -k) is run by one process.
 
-    Examples: course test; course test -k release; course test --kill-matrix --only slerp
+    Examples: course test --quick; course test tests/test_mmd.py -k tiles; course test --kill-matrix --only slerp
     """
     from .run_tests import measure_checks, run_tests
 
     tree = _instructor_tree(context)
     if only and not kill_matrix:
         raise WrongUsage("--only goes with --kill-matrix; to run single tests use -k, or name their file.")
-    raise typer.Exit(measure_checks(tree, only or []) if kill_matrix else run_tests(tree, context.args))
+    if kill_matrix:
+        raise typer.Exit(measure_checks(tree, only or []))
+    raise typer.Exit(run_tests(tree, context.args, quick=quick))
 
 
 def use_database(url: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from course_utils.system.tree import Tree
 
 WARM_KERNEL = "course-warm"  # forked from a process that has imported everything, see sandbox/provisioner.py
 KERNELSPECS = Path(__file__).resolve().parent / "sandbox" / "jupyter"
+WORKERS = 2  # processes that run tests beside each other, each of which holds torch; `-n` changes it
+QUICK = "not (bank or browser or grading or slow)"  # marks: tests/lanes.py
 
 
 def measure_checks(tree: Tree, only: list[str]) -> int:
@@ -23,23 +26,35 @@ def measure_checks(tree: Tree, only: list[str]) -> int:
     return subprocess.call(command, cwd=tree.root, env=test_environment() | {"PYTHONPATH": paths})
 
 
-def run_tests(tree: Tree, arguments: list[str]) -> int:
+def run_tests(tree: Tree, arguments: list[str], *, quick: bool = False) -> int:
     """Run the tests; returns 0 when all passed. pytest's summary is the last line printed."""
-    for package in ("pytest", "nbval"):
+    for package in ("pytest", "nbval", "xdist"):
         try:
             __import__(package)
         except ModuleNotFoundError:
             raise CourseError(f"{package} is not installed. Run: pip install -c constraints.txt -e '.[test]'") from None
-    return int(subprocess.call(pytest_command(tree, arguments), cwd=tree.root, env=test_environment()) != 0)
+    running = subprocess.Popen(pytest_command(tree, arguments, quick), cwd=tree.root, env=test_environment())
+    while running.returncode is None:
+        with contextlib.suppress(KeyboardInterrupt):  # pytest gets Ctrl-C as well, and still has its summary to print
+            running.wait()
+    return int(running.returncode != 0)
 
 
-def pytest_command(tree: Tree, arguments: list[str]) -> list[str]:
-    """pytest on tests/ and, cell by cell, on solutions/; only the places named by ``arguments``, if any are."""
-    places = [] if any(os.path.exists(tree.root / given.split("::")[0]) for given in arguments) else ["tests"]
-    if places and any((tree.root / "solutions").glob("*/*.ipynb")):
+def pytest_command(tree: Tree, arguments: list[str], quick: bool = False) -> list[str]:
+    """pytest on tests/ and, cell by cell, on solutions/; only the places named by ``arguments``, if any are.
+
+    Two processes share the work unless something is picked (a place or ``-k``): starting them takes longer than a
+    few tests do.
+    """
+    named = any(os.path.exists(tree.root / given.split("::")[0]) for given in arguments)
+    picked = named or any(given.startswith("-k") for given in arguments)
+    places = [] if named else ["tests"]
+    if places and not quick and any((tree.root / "solutions").glob("*/*.ipynb")):
         places.append("solutions")
     kernel = [f"--nbval-kernel-name={WARM_KERNEL}"] if sys.platform.startswith("linux") else ["--nbval-current-env"]
-    return [sys.executable, "-m", "pytest", "--nbval-lax", *kernel, *places, *arguments]
+    workers = [] if picked else ["-n", str(WORKERS)]
+    lane = ["-m", QUICK] if quick else []
+    return [sys.executable, "-m", "pytest", "--nbval-lax", *kernel, *workers, *lane, *places, *arguments]
 
 
 def test_environment() -> dict[str, str]:

@@ -1,24 +1,50 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, the marks of the slow ones, and who of two workers runs what."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import lanes
 import pytest
-import torch
 from notebook_source import NotebookSource, read
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Small tensors gain nothing from threads, and tests run beside each other. Set before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+DATA = os.environ.get("COURSE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the slow tests their marks; beside another worker, the longest come first."""
+    for item in items:
+        mark = lanes.mark_of(item.nodeid)
+        if mark:
+            item.add_marker(mark)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: lanes.turn_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """One group at a time goes to whichever worker is free, in the order of the items."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return lanes.group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of genuine data sets beside the checkout; the test is skipped where there is none."""
-    if not (SHARED_DATA / "MNIST" / "raw").is_dir():
-        pytest.skip("the genuine data sets are not beside this checkout (../shared/data)")
-    return SHARED_DATA
+    """The folder of genuine data sets: $COURSE_DATA, or ../shared/data beside the checkout; skips where none is."""
+    if not (Path(DATA) / "MNIST" / "raw").is_dir():
+        pytest.skip(f"the genuine data sets are not in {DATA} (set COURSE_DATA)")
+    return Path(DATA)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +65,3 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="course-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
-    """Small tensors gain nothing from threads, and tests run beside each other."""
-    torch.set_num_threads(1)

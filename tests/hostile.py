@@ -1,8 +1,8 @@
 """Submissions that attack the grading, each with the score it must get: (elbo_beta, kl_divergence), 4 points each.
 
-An attack stands in the cell of `elbo_beta`; `kl_divergence` is answered rightly unless the attack says otherwise, and must
-keep its points: whoever attacks in one exercise has not broken the other. Every kind here does harm, stops the batch
-or scores when the same notebook is graded inside its own process.
+An attack stands in the cell of `elbo_beta`; `kl_divergence` is answered rightly unless the attack says otherwise, and
+must keep its points: whoever attacks in one exercise has not broken the other. Every kind here does harm, stops the
+batch or scores when the same notebook is graded inside its own process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 import nbformat
 
 BETA = "def elbo_beta(beta_per_pixel, num_pixels):\n    return beta_per_pixel * num_pixels\n"
-KL = "import torch\ndef kl_divergence(mu, logvar):\n    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1).mean()\n"
+KL = """import torch
+def kl_divergence(mu, logvar):
+    return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1).mean()
+"""
 STUB = "def elbo_beta(beta_per_pixel, num_pixels):\n    raise NotImplementedError('elbo_beta')\n"
 ZERO = "def elbo_beta(beta_per_pixel, num_pixels):\n    return 0.0\n"
 
@@ -246,8 +249,8 @@ VERDICT = [
     Attack(
         "always_equal",
         beta="class E(float):\n    def __eq__(s, o): return True\n    __lt__ = __gt__ = __le__ = __ge__ = __eq__\n"
-        "    __hash__ = None\n    def __sub__(s, o): return E(0)\n    __rsub__ = __abs__ = __sub__\n    def __abs__(s): return E(0)\n"
-        + _call("return E(7.25)"),
+        "    __hash__ = None\n    def __sub__(s, o): return E(0)\n    __rsub__ = __abs__ = __sub__\n"
+        "    def __abs__(s): return E(0)\n" + _call("return E(7.25)"),
     ),
     Attack(
         "always_equal_tensor",
@@ -320,7 +323,8 @@ FORGED = [
         + _call(
             "frame = sys._getframe()\nwhile frame:\n    for name, value in frame.f_locals.items():\n"
             "        if name in ('want', 'expected', 'truth'): return value\n    frame = frame.f_back\n"
-            "for f in gc.get_objects():\n    if getattr(f, '__name__', '') == 'elbo_beta' and 'check' in getattr(f, '__module__', ''):\n"
+            "for f in gc.get_objects():\n    if getattr(f, '__name__', '') != 'elbo_beta': continue\n"
+            "    if 'check' in getattr(f, '__module__', ''):\n"
             "        return f(beta_per_pixel, num_pixels)\nreturn 0.0"
         ),
     ),

@@ -11,8 +11,12 @@ from typing import Any
 
 import nbformat
 
+from course_utils.system.tree import Tree
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 MOST_SOLUTION_LINES = 10
+SPACING = re.compile(r"\s|\\[,;:! ]|\\q?quad\b|\\[bB]igg?[lr]?\b")
+EXPERIMENTS = re.compile(r"training\.fit\(|datasets\.load\(|plots\.\w+\(")
 
 
 class NotebookSource:
@@ -43,8 +47,8 @@ class NotebookSource:
         self.text = " ".join(" ".join(c.source for c in self.cells if c.cell_type == "markdown").split())
 
     def prints(self, formula: str) -> bool:
-        """True if the formula stands in the text just so, line breaks aside."""
-        return " ".join(formula.split()) in self.text
+        """True if the formula stands in the text, however it is spaced and however large its brackets are."""
+        return SPACING.sub("", formula) in SPACING.sub("", self.text)
 
     @functools.cached_property
     def space(self) -> dict[str, Any]:
@@ -85,13 +89,8 @@ class NotebookSource:
                 found.append(f"{where} is graded and an experiment: it would not be run")
             if is_check(cell) and "nbval-check-output" not in tags:
                 found.append(f"{where} is a check without the tag nbval-check-output")
-            if (
-                not role
-                and "experiment" not in tags
-                and re.search(r"training\.fit\(|datasets\.load\(|plots\.\w+\(", cell.source)
-            ):
-                if cell.cell_type == "code":
-                    found.append(f"{where} trains, loads or draws without the tag experiment")
+            if cell.cell_type == "code" and not role and "experiment" not in tags and EXPERIMENTS.search(cell.source):
+                found.append(f"{where} trains, loads or draws without the tag experiment")
             if role and role.get("task") and "### BEGIN MARK SCHEME" not in cell.source:
                 found.append(f"{where} is a question without a mark scheme")
         return found + self._exercise_faults()
@@ -114,6 +113,11 @@ class NotebookSource:
 def read(unit: str) -> NotebookSource:
     """The source of a unit, read once."""
     return NotebookSource(unit)
+
+
+def graded_units() -> list[str]:
+    """The units in which something is graded, in order, as their notebooks say."""
+    return [unit for unit in Tree(CHECKOUT).units() if read(unit).checks or read(unit).questions]
 
 
 def is_check(cell: nbformat.NotebookNode) -> bool:

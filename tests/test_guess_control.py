@@ -18,7 +18,8 @@ QUESTIONS = [
     Number("What is the distortion of a perfect copy?", 0, 150, "nats"),
     Curve("Draw the biased estimate.", (8, 16, 32, 64, 128), 0, 0.25, "codes in each sample", "mean estimate"),
 ]
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Guesses</title><style>{css}</style></head><body><main>
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Guesses</title><style>{css}</style></head>
+<body><main>
 <h1>Guesses</h1><div></div><div></div><div></div></main><script type="module">{script}
 window.sent = [];
 const places = document.querySelectorAll("main > div");

@@ -504,6 +504,7 @@ def test_settings_that_make_no_sense_are_told(archive, tmp_path, options, messag
 
 
 def test_decoding_needs_no_torch():
-    code = "import sys; import course_utils.datasets.photographs.cache; print('torch' in sys.modules, 'PIL' in sys.modules)"
+    module = "course_utils.datasets.photographs.cache"
+    code = f"import sys; import {module}; print('torch' in sys.modules, 'PIL' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found == ["False", "False"], f"torch, PIL imported: {found}"

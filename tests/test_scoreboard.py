@@ -31,7 +31,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """Runs of the test's own; small measurements; a reader that needs no training and counts how often it is asked for."""
+    """Runs of the test's own; small measurements; a reader that needs no training and counts how often it is asked."""
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
     for name, value in (("NUM_SAMPLES", 200), ("NUM_NEAREST", 100), ("NUM_PAIRS", 10)):
         monkeypatch.setattr(scorecard, name, value)
@@ -337,11 +337,13 @@ def test_the_page_fits_a_telephone_and_a_screen(data, filled, width):
         page.goto(path.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page scrolls sideways"
         smallest = page.evaluate(
-            "Math.min(...[...document.querySelectorAll('th, td, small')].map(e => parseFloat(getComputedStyle(e).fontSize)))"
+            "Math.min(...[...document.querySelectorAll('th, td, small')]"
+            ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
         )
         assert smallest >= 10.5, f"text of {smallest} px"
         outside = page.evaluate(
-            "[...document.querySelectorAll('.panel .dot')].filter(d => { const b = d.getBoundingClientRect(); return b.left < 0 || b.right > innerWidth }).length"
+            "[...document.querySelectorAll('.panel .dot')].map(dot => dot.getBoundingClientRect())"
+            ".filter(box => box.left < 0 || box.right > innerWidth).length"
         )
         assert outside == 0, f"{outside} dots lie outside the window"
 
