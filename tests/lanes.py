@@ -37,9 +37,6 @@ MARKS = {
     "tests/test_pages.py": Slow("browser", 22),
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
-    "tests/test_release.py::test_removing_a_graded_cell_after_submissions_is_refused_with_the_reason": Slow(
-        "grading", 5
-    ),
     "tests/test_solutions.py": Slow("slow", 16),
     "solutions/02_variational_autoencoders/02_variational_autoencoders.ipynb": Slow("", 64),
 }
