@@ -11,8 +11,6 @@ from typing import Any
 
 import nbformat
 
-from course_utils.system.tree import Tree
-
 CHECKOUT = Path(__file__).resolve().parent.parent
 MOST_SOLUTION_LINES = 10
 SPACING = re.compile(r"\s|\\[,;:! ]|\\q?quad\b|\\[bB]igg?[lr]?\b")
@@ -113,11 +111,6 @@ class NotebookSource:
 def read(unit: str) -> NotebookSource:
     """The source of a unit, read once."""
     return NotebookSource(unit)
-
-
-def graded_units() -> list[str]:
-    """The units in which something is graded, in order, as their notebooks say."""
-    return [unit for unit in Tree(CHECKOUT).units() if read(unit).checks or read(unit).questions]
 
 
 def is_check(cell: nbformat.NotebookNode) -> bool:
