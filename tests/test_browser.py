@@ -46,8 +46,9 @@ beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
 
 # A training without end, with a picture whenever the line moves, and what is left of it once it is interrupted.
 LONG_TRAINING = """
-from course_utils import datasets, recipes, training
-from course_utils.live import in_notebook
+from course_utils import datasets, training
+from course_utils.cli.train import recipes
+from course_utils.training.live import in_notebook
 
 in_notebook.SHARE = 1
 images = datasets.load().train_images.flatten(1)
