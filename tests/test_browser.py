@@ -266,7 +266,7 @@ def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(stud
         "before => document.querySelector('img[alt^=\"Training curves\"]').src !== before", arg=first
     )
     keep_screenshot(page, "training-live")
-    script = (CHECKOUT / "course_utils" / "live" / "widget.js").read_text(encoding="utf-8")
+    script = (CHECKOUT / "course_utils" / "training" / "live" / "widget.js").read_text(encoding="utf-8")
     assert page.evaluate(RENDERED_ELSEWHERE, script), "a button that cannot interrupt is shown"
 
     page.get_by_role("button", name="Interrupt", exact=True).click()
