@@ -95,8 +95,9 @@ class WarmProcess:
     def close(self) -> None:
         """End it and every sandbox that it has forked."""
         try:
-            self._process.stdin.close()
-            self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
             self._process.wait(10)
         except (OSError, subprocess.TimeoutExpired):
             self._process.kill()
@@ -110,11 +111,13 @@ class WarmProcess:
         self.close()
 
     def _first_words(self) -> dict[str, Any]:
-        ready = select.select([self._process.stdout], [], [], _START_SECONDS)[0]
-        line = self._process.stdout.readline() if ready else b""
+        output = self._process.stdout
+        assert output is not None  # it is a pipe
+        line = output.readline() if select.select([output], [], [], _START_SECONDS)[0] else b""
         if not line:
             raise CourseError("the process that runs submissions did not start; see the messages above.")
-        return json.loads(line)
+        words: dict[str, Any] = json.loads(line)
+        return words
 
 
 def _refusal() -> CourseError:

@@ -43,9 +43,10 @@ _OURS = ("autograder", "course_utils")  # installed packages that a submission m
 
 def version() -> int:
     """Which version of Landlock the kernel offers; 0 for none."""
-    return max(
-        0, linux.libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_ONLY_VERSION))
+    found: int = linux.libc.syscall(
+        ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_ONLY_VERSION)
     )
+    return max(0, found)
 
 
 def run(inside: Callable[[], None], place: Place, limits: Limits, own_user: int | None) -> int:
@@ -124,7 +125,7 @@ def _ruleset(place: Place, home: str) -> int:
         scope=_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if known >= 6 else 0,
     )
     size = 24 if known >= 6 else 16 if known >= 4 else 8
-    rules = linux.libc.syscall(
+    rules: int = linux.libc.syscall(
         ctypes.c_long(_CREATE_RULESET), ctypes.byref(attributes), ctypes.c_size_t(size), ctypes.c_uint32(0)
     )
     if rules < 0:

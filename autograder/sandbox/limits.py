@@ -103,7 +103,8 @@ def descendants() -> list[int]:
                     parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
             except (OSError, IndexError, ValueError):
                 continue
-    own, newest = set(), {os.getpid()}
+    own: set[int] = set()
+    newest = {os.getpid()}
     while newest:
         newest = {pid for pid, parent in parents.items() if parent in newest} - own
         own |= newest

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool
 
 from course_utils.system.errors import CourseError
@@ -48,7 +48,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         return self._sandbox is not None and not self._ended
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        manager = self.parent
+        manager = self._manager()
         if manager.transport != "ipc" or not os.path.isdir(os.path.dirname(manager.ip)):
             manager.transport, manager.ip = "ipc", str(_socket_folder() / "k")
         manager.write_connection_file()
@@ -64,7 +64,7 @@ class SandboxProvisioner(KernelProvisionerBase):
             own_address(self.unsafe, kernels=True, whole_course=self.whole_course),
             Limits(),
             "grading_agent.kernel:enter",
-            shared=[os.path.dirname(self.parent.ip)],
+            shared=[os.path.dirname(self._manager().ip)],
             readable=shown,
         )
         files, _ = other_files(folder)
@@ -114,6 +114,11 @@ class SandboxProvisioner(KernelProvisionerBase):
         self._leave()
         if not restart and self.parent is not None and self.parent.transport == "ipc":
             shutil.rmtree(os.path.dirname(self.parent.ip), ignore_errors=True)
+
+    def _manager(self) -> Any:
+        """The kernel manager that started this."""
+        assert self.parent is not None
+        return self.parent
 
     def _leave(self) -> None:
         if self._sandbox is not None:

@@ -139,8 +139,8 @@ def forbid_among_others(signals: bool, kernel: bool) -> None:
     code = [
         step
         for name, numbers in names.items()
-        if numbers[column] is not None and not (kernel and name in _ZMQ_NEEDS)
-        for step in _refuse(numbers[column])
+        if (number := numbers[column]) is not None and not (kernel and name in _ZMQ_NEEDS)
+        for step in _refuse(number)
     ]
     code += [step for numbers in _PRETENDED.values() for step in _answer(numbers[column], 0)]
     code += _unless(_PRLIMIT[column], 0, 0)  # another process's limits

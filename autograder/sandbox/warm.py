@@ -83,7 +83,7 @@ class Warm:
                     self._selector.register(self._listener.accept()[0], selectors.EVENT_READ)
                 elif key.fileobj is self._wake:
                     self._wake.recv(4096)
-                else:
+                elif isinstance(key.fileobj, socket.socket):
                     self._hear(key.fileobj)
             self._bury()
 
