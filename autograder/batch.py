@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,7 +95,8 @@ def _alone(new_executor: Callable[[], Executor], make: Make, address: str | None
 
 def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> Iterator[tuple[str, Any]]:
     """One attempt at every job: results, or the exceptions in their place. Few jobs are made before they are needed."""
-    left, running = list(makers.items()), {}
+    left = list(makers.items())
+    running: dict[Future[Any], str] = {}
     while left or running:
         while left and len(running) < 2 * _MOST_JOBS:
             key, make = left.pop(0)
@@ -105,8 +106,8 @@ def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> 
                 yield key, error
         done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C is heard
         for future in done:
-            error = future.exception()
-            yield running.pop(future), error if error is not None else future.result()
+            failure = future.exception()
+            yield running.pop(future), failure if failure is not None else future.result()
 
 
 def _stop(executor: Executor) -> None:

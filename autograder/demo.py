@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -49,11 +50,18 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     for unit in units:
         grade_unit(
-            demo, unit, progress=lambda line: progress(f"  {unit[:2]} {line}"), options=Options(force=True, unsafe=True)
+            demo,
+            unit,
+            progress=partial(_tell, progress, unit),
+            options=Options(force=True, unsafe=True),
         )
         feedback_unit(demo, unit)
     progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
     return write_report(demo, demo.root / "report.html", units, title="Sample class")
+
+
+def _tell(progress: Callable[[str], None], unit: str, line: str) -> None:
+    progress(f"  {unit[:2]} {line}")
 
 
 def course_of(tree: Tree) -> Tree:

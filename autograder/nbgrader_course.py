@@ -7,7 +7,7 @@ import logging
 import os
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,10 +91,13 @@ class _OneSubmission:
     """Lets a converter work on one submission, by exact name: nbgrader takes names for patterns, so that a student
     called ``ann [2]`` would never be found."""
 
+    coursedir: Any  # the converter's
+    _format_source: Callable[[str, str], str]
+
     def init_notebooks(self) -> None:
         folder = Path(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id))
         self.assignments = {str(folder): [str(folder / f"{self.coursedir.assignment_id}.ipynb")]}
-        self.notebooks = []
+        self.notebooks: list[str] = []
 
 
 def _put_scripts_on_path() -> None:

@@ -7,7 +7,7 @@ from random import Random
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
-from course_utils.plots.guessing.questions import MIME, Question, asked_in, record
+from course_utils.plots.guessing.questions import MIME, Answer, Question, asked_in, record
 
 from .beliefs import Belief
 from .template import PREDICTION
@@ -21,12 +21,12 @@ def add_guesses(notebook: NotebookNode, student: str, known: dict[str, Belief]) 
             question, random = asked[0], Random(f"{student}: {asked[0].text}")
             truth = known.get(question.text, (None, None))[1]
             knows = truth is not None and random.random() < 0.4
-            guess = question.read(truth) if knows else sample_guess(question, random)
+            guess: Answer = question.read(truth) if knows else sample_guess(question, random)
             kept = {MIME: record(question, guess, truth), "text/plain": f"Your guess: {question.words(guess)}."}
             cell.outputs = [new_output("display_data", kept)]
 
 
-def sample_guess(question: Question, random: Random) -> object:
+def sample_guess(question: Question, random: Random) -> Answer:
     """A letter; a number; or a curve that rises, falls or stays."""
     if question.kind == "choice":
         return random.choice(list(question.choices))

@@ -64,9 +64,9 @@ def _code_tokens(text: str) -> list[str]:
     """Tokens without comments, strings and layout; names of variables in the order in which they first come."""
     tokens: list[str] = []
     try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.NAME or token.type in (tokenize.OP, tokenize.NUMBER):
-                tokens.append(token.string)
+        for found in tokenize.generate_tokens(io.StringIO(text).readline):
+            if found.type in (tokenize.NAME, tokenize.OP, tokenize.NUMBER):
+                tokens.append(found.string)
     except (tokenize.TokenError, IndentationError, SyntaxError):
         tokens = text.split()
     numbers: dict[str, str] = {}

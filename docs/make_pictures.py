@@ -20,11 +20,11 @@ from PIL import Image
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 
-from lab_in_chromium import chromium  # noqa: E402
+from lab_in_chromium import chromium
 
 from course_utils import check, datasets, metrics, models, plots, training
 from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe  # noqa: E402
+from course_utils.cli.train.recipes import Recipe
 from course_utils.models import classifier
 from course_utils.models import closed_forms as reference
 from course_utils.plots import explore

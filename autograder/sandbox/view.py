@@ -20,7 +20,7 @@ def readable_places(stage: Path) -> list[str]:
     places |= {path for path in sys.path if path.endswith("-packages")}  # also those that lie elsewhere
     places = {path for path in places if path != "/" and not f"{path}/".startswith("/usr/")}
     nested = {path for path in places if any(path != other and path.startswith(f"{other}/") for other in places)}
-    return sorted(places - nested) + [str(stage)]
+    return [*sorted(places - nested), str(stage)]
 
 
 def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> None:

@@ -19,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class Warm:
         if not os.environ.get("COURSE_SANDBOX_DEBUG"):
             os.dup2(nowhere, 2)
         kept = sorted({0, 1, 2, keep} - {-1})
-        for low, high in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")]):
+        for low, high in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
             os.closerange(low + 1, high)
 
     def _bury(self) -> None:

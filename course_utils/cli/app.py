@@ -12,7 +12,7 @@ import json
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -134,9 +134,10 @@ def train(
 ) -> None:
     """Train a model from the command line, and keep it in runs/train/.
 
-    The same command goes on where an interrupted training stopped, and ends with the same weights. Example, with
-    batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae --dataset awa2 --latent-dim 128 --epochs 50
-    --batch-size 64 --lr 1e-4
+    The same command goes on where an interrupted training stopped, and ends with the same weights.
+
+    Example, with batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae --dataset awa2
+    --latent-dim 128 --epochs 50 --batch-size 64 --lr 1e-4
     """
     import os
 
@@ -237,7 +238,7 @@ def run(arguments: list[str]) -> int:
         return getattr(error, "exit_code", 1)
 
 
-def _usage_error(error: Exception) -> int:
+def _usage_error(error: Any) -> int:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message)

@@ -45,7 +45,7 @@ def diagnose(tree: Tree) -> list[Finding]:
     ]
     if not tree.is_kit:
         probes += [probe.load() for probe in entry_points(group="course.probes")]
-    findings = []
+    findings: list[Finding] = []
     for probe in probes:
         try:
             findings += probe(tree)

@@ -1,6 +1,7 @@
 """Saved notebooks keep a widget's still picture or text in its place: without its kernel the widget shows an error.
 
-The server of ``course lab`` calls `before_saving` (lab_config/everyone). While the notebook is open, its widgets live on.
+The server of ``course lab`` calls `before_saving` (lab_config/everyone). While the notebook
+is open, its widgets live on.
 """
 
 from __future__ import annotations

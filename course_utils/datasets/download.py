@@ -106,6 +106,7 @@ def _fetch_patiently(
     """Try until the file is whole, or until ``tries`` tries in a row bring nothing new."""
     longest = began = _size(part)
     in_vain = 0
+    last: _Broken | _WrongFile
     while True:
         resumed = part.exists()
         try:

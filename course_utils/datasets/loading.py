@@ -90,8 +90,10 @@ def load(
         if train_limit < 1:
             raise ValueError(f"train_limit is {train_limit}; expected at least 1, or None for all images.")
         train_images, train_labels = train_images[:train_limit], train_labels[:train_limit]
-    tensors = (t.to(target) for t in (train_images, train_labels, test_images, test_labels))
-    return Dataset(*tensors, class_names)
+    train_images, train_labels, test_images, test_labels = (
+        tensor.to(target) for tensor in (train_images, train_labels, test_images, test_labels)
+    )
+    return Dataset(train_images, train_labels, test_images, test_labels, class_names)
 
 
 def name_of(images: torch.Tensor) -> str | None:

@@ -57,13 +57,13 @@ def held_out_scores(
 def roc_auc(scores: Tensor, positive: Tensor) -> float:
     """Probability that a picture with the attribute scores above one without, ties counted half (Mann and Whitney,
     1947). nan where all or none have it, or a score is nan."""
-    values, positive = scores.double().cpu().numpy(), positive.bool().cpu().numpy()
-    count = int(positive.sum())
-    if count in (0, len(positive)) or np.isnan(values).any():
+    values, has = scores.double().cpu().numpy(), positive.bool().cpu().numpy()
+    count = int(has.sum())
+    if count in (0, len(has)) or np.isnan(values).any():
         return float("nan")
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2
-    return float((ranks[which][positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+    return float((ranks[which][has].sum() - count * (count + 1) / 2) / (count * (len(has) - count)))
 
 
 def attribute_intervals(

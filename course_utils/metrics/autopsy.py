@@ -63,12 +63,12 @@ def examine(
     """
     widths = mmd.as_floats(bandwidths)
     generator = torch.Generator().manual_seed(seed)
-    precise = {"dtype": torch.float64}  # a blind kernel leaves differences of 1e-4 between means near 1
-    collapsed_codes = torch.zeros(num_codes, dim, **precise)
+    precise = torch.float64  # a blind kernel leaves differences of 1e-4 between means near 1
+    collapsed_codes = torch.zeros(num_codes, dim, dtype=precise)
     collapsed, matching = [], []
     for _ in range(num_draws):
-        prior = torch.randn(num_prior, dim, generator=generator, **precise)
-        codes = torch.randn(num_codes, dim, generator=generator, **precise)
+        prior = torch.randn(num_prior, dim, generator=generator, dtype=precise)
+        codes = torch.randn(num_codes, dim, generator=generator, dtype=precise)
         collapsed.append(mmd.mmd_squared(collapsed_codes, prior, widths, biased=True))
         matching.append(mmd.mmd_squared(codes, prior, widths, biased=True))
     exact_collapsed, exact_matching = expectations(dim, widths, num_codes, num_prior)

@@ -59,8 +59,8 @@ def wasserstein(x: Tensor, y: Tensor, *, order: int = 1) -> float:
         raise ValueError(f"x has {len(x)} rows and y has {len(y)}; expected as many. Leave some out at random.")
     if order < 1:
         raise ValueError(f"order is {order}; expected at least 1.")
-    costs = torch.cdist(x.detach().double(), y.detach().double(), compute_mode="donot_use_mm_for_euclid_dist")
-    costs = costs.pow(order).cpu().numpy()
+    apart = torch.cdist(x.detach().double(), y.detach().double(), compute_mode="donot_use_mm_for_euclid_dist")
+    costs = apart.pow(order).cpu().numpy()
     return float(costs[linear_sum_assignment(costs)].mean() ** (1 / order))
 
 

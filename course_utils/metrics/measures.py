@@ -1,7 +1,7 @@
 """What is measured about a latent-variable model. Everything in nats and per image where it can be.
 
-``model`` is a ``models.VAE`` (``encode`` gives mu and logvar) unless a docstring says otherwise; ``images`` are (N, ...)
-uint8 or floats in [0, 1] on the model's device.
+``model`` is a ``models.VAE`` (``encode`` gives mu and logvar) unless a docstring says otherwise; ``images`` are (N,
+...) uint8 or floats in [0, 1] on the model's device.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from course_utils.datasets import batches
 from course_utils.models import closed_forms as reference
 from course_utils.models.classifier import Classifier
+from course_utils.models.networks import LatentModel
 
 from .aggregate import aggregate_covariance, aggregate_variance, distance_to_prior, mutual_information
 from .distances import precision_recall, sliced_wasserstein, wasserstein
@@ -81,7 +82,7 @@ class Estimate(NamedTuple):
 
 @torch.no_grad()
 def bound(
-    model: nn.Module, images: Tensor, batch_size: int = 1000, *, nll: NegativeLogLikelihood = reference.bernoulli_nll
+    model: LatentModel, images: Tensor, batch_size: int = 1000, *, nll: NegativeLogLikelihood = reference.bernoulli_nll
 ) -> Bound:
     """Distortion and rate, one sample of q(z | x) an image (Kingma and Welling 2013, equation 3).
 
@@ -96,7 +97,7 @@ def bound(
 
 
 @torch.no_grad()
-def posterior(model: nn.Module, images: Tensor, batch_size: int = 2000) -> tuple[Tensor, Tensor]:
+def posterior(model: LatentModel, images: Tensor, batch_size: int = 2000) -> tuple[Tensor, Tensor]:
     """(mu, logvar) of every image, each (N, D)."""
     parts = [model.encode(x) for x in batches(images, batch_size, shuffle=False)]
     mu, logvar = zip(*parts, strict=True)
@@ -104,20 +105,20 @@ def posterior(model: nn.Module, images: Tensor, batch_size: int = 2000) -> tuple
 
 
 @torch.no_grad()
-def codes(model: nn.Module, images: Tensor, batch_size: int = 2000) -> Tensor:
+def codes(model: LatentModel, images: Tensor, batch_size: int = 2000) -> Tensor:
     """Codes (N, D): the encoder's output, for a VAE the posterior means."""
     parts = [model.encode(x) for x in batches(images, batch_size, shuffle=False)]
     return torch.cat([part[0] if isinstance(part, tuple) else part for part in parts])
 
 
 @torch.no_grad()
-def reconstructions(model: nn.Module, images: Tensor, batch_size: int = 2000) -> Tensor:
+def reconstructions(model: LatentModel, images: Tensor, batch_size: int = 2000) -> Tensor:
     """Images (N, ...) in [0, 1] decoded from the codes (for a VAE: from the posterior means, not from a sample)."""
     return decoded(model, codes(model, images, batch_size), batch_size)
 
 
 @torch.no_grad()
-def samples(model: nn.Module, num_images: int, latent_dim: int, *, seed: int = 0) -> Tensor:
+def samples(model: LatentModel, num_images: int, latent_dim: int, *, seed: int = 0) -> Tensor:
     """Images in [0, 1] decoded from z ~ N(0, I); the same z for the same seed, whatever the model."""
     device = next(model.parameters()).device
     noise = torch.randn(num_images, latent_dim, generator=torch.Generator().manual_seed(seed)).to(device)
@@ -125,7 +126,7 @@ def samples(model: nn.Module, num_images: int, latent_dim: int, *, seed: int = 0
 
 
 @torch.no_grad()
-def decoded(model: nn.Module, z: Tensor, batch_size: int = 2000) -> Tensor:
+def decoded(model: LatentModel, z: Tensor, batch_size: int = 2000) -> Tensor:
     """Images (N, ...) in [0, 1] that the codes z (N, D) stand for."""
     return torch.cat([torch.sigmoid(model.decode(part)) for part in z.split(batch_size)])
 
@@ -147,7 +148,7 @@ def across_image_variance(images: Tensor) -> float:
 
 @torch.no_grad()
 def importance_weighted_nll(
-    model: nn.Module,
+    model: LatentModel,
     images: Tensor,
     num_samples: int,
     *,
@@ -186,7 +187,7 @@ def importance_weighted_nll(
 
 
 def _log_weights(
-    model: nn.Module, x: Tensor, mu: Tensor, logvar: Tensor, count: int, nll: NegativeLogLikelihood
+    model: LatentModel, x: Tensor, mu: Tensor, logvar: Tensor, count: int, nll: NegativeLogLikelihood
 ) -> Tensor:
     """log p(x, z) / q(z | x) of ``count`` draws of z for each image: (count, N)."""
     m, s = mu.repeat(count, 1), logvar.repeat(count, 1)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from course_utils import datasets, models
 from course_utils.datasets import Dataset
 from course_utils.models import classifier, runs
+from course_utils.models.networks import LatentModel
 from course_utils.system import device, notebook
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import write_whole
@@ -154,7 +155,7 @@ def _measured(run: runs.Kept, with_mixture: bool, data: Dataset, reader) -> dict
     return scorecard.measure(model, data, reader, draw=draw)
 
 
-def _mixture_draw(model, data: Dataset) -> Callable[[int], Tensor]:
+def _mixture_draw(model: LatentModel, data: Dataset) -> Callable[[int], Tensor]:
     images = scorecard.images_for(model, data.train_images[: scorecard.NUM_PROBED])
     mixture = paths.fit_mixture(metrics.codes(model, images))
 
@@ -167,7 +168,7 @@ def _mixture_draw(model, data: Dataset) -> Callable[[int], Tensor]:
 
 def _training(run: runs.Kept) -> str:
     epochs = run.record["settings"].get("epochs", "?")
-    linear = (layer for layer in run.model.decoder.modules() if isinstance(layer, nn.Linear))
+    linear = (layer for layer in run.model.get_submodule("decoder").modules() if isinstance(layer, nn.Linear))
     dims = next(linear).in_features  # the decoder begins with the code
     stopped = f", stopped: {run.record['stopped']}" if run.record.get("stopped") else ""
     return f"{dims} latents, {run.data['images']:,} images, {epochs} epoch{'' if epochs == 1 else 's'}{stopped}"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from course_utils.datasets import Dataset, batches
 from course_utils.models import closed_forms as reference
 from course_utils.models.classifier import Classifier
+from course_utils.models.networks import LatentModel
 
 from . import aggregate, paths
 from . import measures as metrics
@@ -61,7 +62,7 @@ _PATHS = [name for name in COLUMNS if name.startswith("path_")]
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, data: Dataset, reader: Classifier, *, draw: Callable[[int], Tensor] | None = None, seed: int = 0
+    model: LatentModel, data: Dataset, reader: Classifier, *, draw: Callable[[int], Tensor] | None = None, seed: int = 0
 ) -> dict[str, float]:
     """The numbers of ``COLUMNS`` for a model with ``encode`` and ``decode``, on test images.
 
@@ -100,7 +101,7 @@ def measure(
     return {name: float(card[name]) for name in COLUMNS}
 
 
-def images_for(model: nn.Module, images: Tensor) -> Tensor:
+def images_for(model: LatentModel, images: Tensor) -> Tensor:
     """``images`` flat, (N, pixels), where the model's first layer with weights is linear; as they are otherwise."""
     for module in model.encoder.modules():
         if isinstance(module, nn.Linear):
@@ -110,14 +111,14 @@ def images_for(model: nn.Module, images: Tensor) -> Tensor:
     raise ValueError("the encoder has neither a linear nor a convolutional layer; expected a model of the course.")
 
 
-def _posterior(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
+def _posterior(model: LatentModel, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """mu and logvar, (N, D); for a deterministic encoder the codes and None."""
     if isinstance(model.encode(next(iter(batches(images[:2], 2, shuffle=False)))), tuple):
         return metrics.posterior(model, images)
     return metrics.codes(model, images), None
 
 
-def _distortion(model: nn.Module, images: Tensor, z: Tensor) -> float:
+def _distortion(model: LatentModel, images: Tensor, z: Tensor) -> float:
     total = 0.0
     for x, part in zip(batches(images, 1000, shuffle=False), z.split(1000), strict=True):
         total += float(reference.bernoulli_nll(model.decode(part), x).double().sum())
@@ -125,13 +126,12 @@ def _distortion(model: nn.Module, images: Tensor, z: Tensor) -> float:
 
 
 def _information(mu: Tensor, logvar: Tensor | None, seed: int) -> dict[str, float]:
-    noise_free = logvar is None
-    covariance = aggregate.aggregate_covariance(mu, torch.full_like(mu, -math.inf) if noise_free else logvar)
+    covariance = aggregate.aggregate_covariance(mu, torch.full_like(mu, -math.inf) if logvar is None else logvar)
     values = {
         "active_units": metrics.active_units(mu),
         "log_det_covariance": float(torch.linalg.slogdet(covariance.double()).logabsdet),
     }
-    if noise_free:
+    if logvar is None:
         return values | {"rate": math.nan, "mutual_information": math.nan, "mutual_information_upper": math.nan}
     found = aggregate.mutual_information(mu, logvar, num_draws=1000, seed=seed)
     return values | {
@@ -149,7 +149,7 @@ def _distance(z: Tensor, draw: Callable | None, seed: int) -> dict[str, float]:
 
 
 def _sample_quality(
-    model: nn.Module, test: Tensor, reader: Classifier, dim: int, draw: Callable | None, seed: int
+    model: LatentModel, test: Tensor, reader: Classifier, dim: int, draw: Callable | None, seed: int
 ) -> dict[str, float]:
     drawn = draw(NUM_SAMPLES) if draw else torch.randn(NUM_SAMPLES, dim, generator=torch.Generator().manual_seed(seed))
     generated = metrics.decoded(model, drawn.to(test.device, torch.float32))

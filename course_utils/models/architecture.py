@@ -52,7 +52,7 @@ _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
 _WITH_BIAS = ("Linear", "Conv2d", "ConvTranspose2d")
 
 
-def describe(model: nn.Module) -> dict[str, Any] | None:
+def describe(model: models.LatentModel) -> dict[str, Any] | None:
     """What ``build`` needs to make the same function again, as JSON has it; None where it cannot be described.
 
     Described are the classes of ``models`` whose encoder and decoder are ``nn.Sequential`` of torch's common layers.

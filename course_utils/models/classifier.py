@@ -59,7 +59,8 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         device_module.seed_everything(seed)
-        shape = tuple(data.train_images.shape[1:])
+        channels, height, width = data.train_images.shape[1:]
+        shape = channels, height, width
         network = _network(len(data.class_names), shape).to(device)
         repeats = max(1, min(8, 30_000 // len(data.train_images)))
         steps = epochs * repeats * (len(data.train_images) // batch_size)

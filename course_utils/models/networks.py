@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from . import closed_forms as reference
+
+# A trained model as measures and pictures take it: a module with ``encode`` (images -> codes, or mu and logvar) and
+# ``decode`` (codes -> logits). It need inherit from nothing here, and torch types what a module holds as "tensor or
+# module", so a type checker is told no more than this.
+LatentModel: TypeAlias = Any
 
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +61,8 @@ def latent_space(
 
     from .cockpit.widget import CockpitWidget
 
-    widget = CockpitWidget(spaces, packed)
-    view = widget._repr_mimebundle_()[0]["application/vnd.jupyter.widget-view+json"]
+    bundle: Any = CockpitWidget(spaces, packed)._repr_mimebundle_()
+    view = bundle[0]["application/vnd.jupyter.widget-view+json"]
     display(
         {
             "application/vnd.jupyter.widget-view+json": view,
@@ -114,9 +115,9 @@ def export(
 
 
 def _prepared(
-    models: object,
-    images: object,
-    labels: object,
+    models: Mapping[str, nn.Module] | nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
     name: str,
     max_sliders: int,
     reader: Classifier | None,
@@ -137,7 +138,7 @@ def _still(spaces: Sequence[LatentSpace], name: str) -> tuple[bytes, str]:
     return latent.traversal_png({prefix + space.title: space for space in spaces}, 0)
 
 
-def _named(models: object) -> dict[str, nn.Module]:
+def _named(models: Mapping[str, nn.Module] | nn.Module) -> dict[str, nn.Module]:
     if isinstance(models, Mapping):
         if not models:
             raise ValueError("models is empty; expected at least one trained model, e.g. {'0.001': run.model}.")
@@ -145,7 +146,7 @@ def _named(models: object) -> dict[str, nn.Module]:
     return {"model": models}
 
 
-def _checked(images: object, labels: object, max_sliders: int, class_names: Sequence[str] | None) -> Tensor | None:
+def _checked(images: object, labels: Any, max_sliders: int, class_names: Sequence[str] | None) -> Tensor | None:
     """The labels on the CPU, if what was given can be used."""
     if not isinstance(images, Tensor):
         raise TypeError(f"images is a {type(images).__name__}; expected a tensor (N, ...) of test images.")

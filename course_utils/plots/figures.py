@@ -11,7 +11,7 @@ import html
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ JPEG_QUALITY = 85
 PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
 OWN_MARKERS = "*DPXsv"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
@@ -76,7 +76,7 @@ def image_rows(rows: Mapping[str, Tensor], alt: str, caption: str = "", *, title
         line[0].text(-0.12, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=9, wrap=False)
     for ax, title in zip(axes[0], titles or (), strict=False):
         ax.set_title(title, loc="center", fontsize=8)
-    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     show(fig, alt, caption)
 
 
@@ -277,7 +277,7 @@ def intervals(
     if level is not None:
         ax.axvline(level, color=INK, lw=1, ls=(0, (4, 3)))
     for place, (label, (value, low, high)) in enumerate(rows.items()):
-        if label in (bands or {}):
+        if bands and label in bands:
             mean, least, most = bands[label]
             ax.barh(place, most - least, left=least, height=0.6, color="#88ccee", alpha=0.6, label=band_label)
             ax.plot([mean, mean], [place - 0.3, place + 0.3], color="#117733", lw=1.5)
@@ -308,7 +308,8 @@ def bands(
     """Stored curves as bands with one's own points on top, one panel per number.
 
     Args:
-        panels: title -> (bands, points); bands: label -> [(x, mean, low, high), ...] in the order in which the line runs,
+        panels: title -> (bands, points); bands: label -> [(x, mean, low, high), ...] in the order in which the line
+            runs,
             points: label -> (x, y).
 
     The panels show means and points in full; a band that is wider than the panel is cut off.
@@ -413,7 +414,8 @@ def training_figure(
         for line, key in enumerate((name, f"test_{name}")):
             points = [(record["epoch"], record[key]) for record in records if key in record]
             if points:
-                _line(ax, *zip(*points, strict=True), line, "test" if line else "training")
+                reached, values = zip(*points, strict=True)
+                _line(ax, reached, values, line, "test" if line else "training")
         ax.set(title=name.replace("_", " "), xlabel="epoch", xlim=(0, max(epochs, 2) + 0.5))
         if index == 0:
             ax.legend()
@@ -471,8 +473,8 @@ def markup(fig: Figure, alt: str, caption: str) -> str:
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
     width = int(fig.get_size_inches()[0] * DPI)
     return (
-        f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" alt="{html.escape(alt, quote=True)}" '
-        f'style="max-width:100%;width:{width}px">{below}</figure>'
+        f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" '
+        f'alt="{html.escape(alt, quote=True)}" style="max-width:100%;width:{width}px">{below}</figure>'
     )
 
 
@@ -487,14 +489,14 @@ def _drawn(fig: Figure) -> tuple[PictureFile, bool]:
 
     canvas = io.BytesIO()
     fig.savefig(canvas, format="rgba")
-    size = tuple(int(side) for side in fig.bbox.size)
-    drawn = Image.frombytes("RGBA", size, canvas.getvalue()).convert("RGB")
+    width, height = (int(side) for side in fig.bbox.size)
+    drawn = Image.frombytes("RGBA", (width, height), canvas.getvalue()).convert("RGB")
     return drawn, drawn.getcolors(maxcolors=4096) is None
 
 
 def _png(drawn: PictureFile, coloured: bool) -> bytes:
-    """In a few colours, thin lines in theirs: half the bytes, or fewer, and no difference to the eye. Notebooks are kept
-    and sent."""
+    """In a few colours, thin lines in theirs: half the bytes, or fewer, and no difference to the eye. Notebooks are
+    kept and sent."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from course_utils import metrics, models
 from course_utils.datasets import scale
+from course_utils.models.networks import LatentModel
 
 from . import figures as plots
 
@@ -134,7 +135,7 @@ def _path(space: LatentSpace, d: int, index: int, steps: int) -> Tensor:
     return path
 
 
-def _encode(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
+def _encode(model: LatentModel, images: Tensor) -> tuple[Tensor, Tensor | None]:
     """Codes (N, D), and their log-variances where the encoder gives some; on the CPU."""
     with models.evaluating(model):
         parts = [model.encode(scale(part).to(_device(model))) for part in images.split(STUDIED // 4)]

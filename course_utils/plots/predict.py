@@ -11,12 +11,13 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from course_utils.models import runs
 from course_utils.system import notebook
 from course_utils.system.whole_file import write_whole
 
-from .guessing.questions import MIME, Choice, Curve, Number, Question, record
+from .guessing.questions import MIME, Answer, Choice, Curve, Number, Question, record
 
 
 def choose(question: str, *, guess: str = "", **choices: str) -> Guess:
@@ -70,12 +71,13 @@ class Guess:
 
     def __init__(self, question: Question, typed: object) -> None:
         self.question = question
-        self.value = question.read(_kept().get(question.text))
+        self.value: Answer = question.read(_kept().get(question.text))
         self.locked = self.value is not None
         self._typed = typed
         if not self.locked:
             self.value = question.read(typed)
-        self._handle, self._widget = None, None
+        self._handle: Any = None  # of what the notebook shows
+        self._widget: Any = None
         self._display()
 
     def lock(self, value: object) -> None:
@@ -85,7 +87,7 @@ class Guess:
             self.value = value
             self.close()
 
-    def close(self) -> object:
+    def close(self) -> Answer:
         """Lock what is guessed so far and return it."""
         if not self.locked:
             self.locked = True
@@ -133,7 +135,7 @@ class Guess:
         return {kind: self._widget._repr_mimebundle_()[0][kind]}
 
 
-def _verdict(question: Question, value: object, measured: object) -> str:
+def _verdict(question: Question, value: Answer, measured: Answer) -> str:
     outcome = "Here it could not be measured." if measured is None else f"Here: {question.words(measured)}."
     if value is None or measured is None:
         return f"You {'made no guess' if value is None else 'predicted ' + question.words(value)}. {outcome}"
@@ -150,7 +152,7 @@ def _verdict(question: Question, value: object, measured: object) -> str:
     return f"You predicted {question.words(value)}. {outcome} You were {away}"
 
 
-def _draw(question: Number | Curve, value, measured) -> None:
+def _draw(question: Number | Curve, value: Answer, measured: Answer) -> None:
     """Guess and truth in one figure."""
     from . import figures as plots
 
@@ -172,11 +174,11 @@ def _draw(question: Number | Curve, value, measured) -> None:
         )
 
 
-def _floats(truth) -> object:
+def _floats(truth: Any) -> list[float] | float:
     return [float(value) for value in truth] if hasattr(truth, "__len__") else float(truth)
 
 
-def _show(markup: str, plain: str, kept: dict | None = None, handle=None, view: dict | None = None):
+def _show(markup: str, plain: str, kept: dict | None = None, handle: Any = None, view: dict | None = None) -> Any:
     """Show one framed text, with the record of a guess and the control's view where they are given; returns the handle
     by which a notebook shows another in its place."""
     if not notebook.in_notebook():

@@ -49,7 +49,8 @@ def decode(content: bytes, size: int, fit: str = "crop") -> np.ndarray:
 def _enough(shape: tuple[int, int], size: int, fit: str) -> tuple[int, int]:
     """The (width, height) that decoding must not go below."""
     side = min(shape) if fit == "crop" else max(shape)
-    return tuple(-(-length * SPARE * size // side) for length in shape)
+    width, height = (-(-length * SPARE * size // side) for length in shape)
+    return width, height
 
 
 def _upright(picture: Image.Image) -> Image.Image:

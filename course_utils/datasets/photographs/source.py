@@ -93,11 +93,11 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         places = [path / IMAGES, *sorted(path.glob(f"*/{IMAGES}")), *([path] if path.name == IMAGES else [])]
-        self._images = next((place for place in places if place.is_dir()), None)
-        if self._images is None:
+        images = next((place for place in places if place.is_dir()), None)
+        if images is None:
             raise CourseError(f"{path} holds no folder {IMAGES}. Name AwA2-data.zip, or the folder that it unpacks to.")
-        self.path = path
-        self.photos, self.folders = _sorted_photos(_below(self._images))
+        self.path, self._images = path, images
+        self.photos, self.folders = _sorted_photos(_below(images))
 
     def read(self, name: str) -> bytes:
         return (self._images / name).read_bytes()

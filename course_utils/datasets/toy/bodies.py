@@ -36,7 +36,7 @@ class Reach:
     up: Array
     down: Array
     back: Array
-    front: Array
+    front: Array | float
 
 
 def union(*distances: Array) -> Array:
@@ -252,7 +252,7 @@ def _head_on_neck(grid: Grid, t: Traits, pose: dict[str, Array], x: float, y, th
     return head_x, head_y, grid.limb(x - 0.08, y, head_x, head_y, 0.72 * thick, 0.08 + 0.03 * t["bulbous"])
 
 
-def _head(grid: Grid, t: Traits, x, y, long: float) -> tuple[Array, tuple]:
+def _head(grid: Grid, t: Traits, x, y, long: Array | float) -> tuple[Array, tuple]:
     """Skull and snout; small animals have large heads."""
     size = 0.125 + 0.045 * t["small"] + 0.03 * t["bulbous"] - 0.012 * t["longneck"]
     tip_x, tip_y, tip = x + 0.5 * size + long, y + 0.07, 0.062 + 0.02 * t["bulbous"]

@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 Array = np.ndarray
 FAR = np.float32(9)  # a distance that is nowhere near
 
 
-def column(values: Array) -> Array:
+def column(values: npt.ArrayLike) -> Array:
     """(n,) numbers as float32 (n, 1, 1)."""
     return np.asarray(values, np.float32).reshape(-1, 1, 1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -168,7 +169,7 @@ class _Numbers:
         return None if tensor is None else [self.halves(tensor), tensor.numel()]
 
 
-def _square(value: int | Sequence[int]) -> int | None:
+def _square(value: int | str | Sequence[int]) -> int | None:
     """A size that is the same in both directions; None where it is not a number, or not the same."""
     pair = (value, value) if isinstance(value, int) else tuple(value) if not isinstance(value, str) else ()
     return pair[0] if len(pair) == 2 and pair[0] == pair[1] else None
@@ -207,7 +208,7 @@ def _convolution(kind: str) -> Callable:
 
 def _norm(m: nn.BatchNorm2d | nn.BatchNorm1d, numbers: _Numbers) -> dict | None:
     """In evaluation mode it scales and shifts each channel."""
-    if m.running_mean is None:
+    if m.running_mean is None or m.running_var is None:
         return None
     scale_ = torch.rsqrt(m.running_var + m.eps) * (m.weight if m.affine else 1)
     shift = (m.bias if m.affine else 0) - m.running_mean * scale_
@@ -220,7 +221,7 @@ def _pool(m: nn.MaxPool2d, numbers: _Numbers) -> dict | None:
     return {"kind": "max_pool", "k": k} if k and plain else None
 
 
-_KNOWN: dict[type, Callable[[nn.Module, _Numbers], dict | None]] = {
+_KNOWN: dict[type, Callable[[Any, _Numbers], dict | None]] = {
     nn.Linear: _linear,
     nn.Conv2d: _convolution("conv"),
     nn.ConvTranspose2d: _convolution("conv_transpose"),

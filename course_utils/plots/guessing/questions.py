@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
+from typing import Any, ClassVar, Literal, TypeAlias, TypeGuard
 
 MIME = "application/vnd.course.guess+json"  # of a record, in a cell's output: {"question", "guess", "truth"}
 CLOSE = 0.1  # of the range: a number, or a curve on average, no further off counts as right
 _LONGEST_CELL = 5_000  # characters
 _LARGEST = 1e12
+Answer: TypeAlias = Any  # what the question's `read` returns: a letter, a number or a tuple of heights
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Choice:
 
     text: str
     choices: dict[str, str]  # letter -> answer
-    kind = "choice"
+    kind: ClassVar[Literal["choice"]] = "choice"
 
     def read(self, value: object) -> str | None:
         """The letter, or None where ``value`` is none of them."""
@@ -51,7 +55,7 @@ class Number:
     low: float
     high: float
     unit: str = ""
-    kind = "number"
+    kind: ClassVar[Literal["number"]] = "number"
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
@@ -59,11 +63,11 @@ class Number:
 
     def read(self, value: object) -> float | None:
         """The number, or None where ``value`` is none in the range."""
-        return float(value) if type(value) in (int, float) and self.low <= value <= self.high else None
+        return float(value) if _is_number(value) and self.low <= value <= self.high else None
 
     def read_truth(self, value: object) -> float | None:
         """A measured number, in the range or not; None where it is not finite."""
-        return float(value) if type(value) in (int, float) and abs(value) <= _LARGEST else None
+        return float(value) if _is_number(value) and abs(value) <= _LARGEST else None
 
     def away(self, guess: float, truth: float) -> float:
         return abs(guess - truth)
@@ -95,10 +99,10 @@ class Curve:
     high: float
     xlabel: str
     ylabel: str
-    kind = "curve"
+    kind: ClassVar[Literal["curve"]] = "curve"
 
     def __post_init__(self) -> None:
-        if len(self.x) < 2 or any(a >= b for a, b in zip(self.x, self.x[1:])):
+        if len(self.x) < 2 or any(a >= b for a, b in pairwise(self.x)):
             raise ValueError(f"x is {self.x}; expected two or more increasing numbers.")
 
     @property
@@ -125,11 +129,11 @@ class Curve:
         """The measured heights, in the range or not; None where one is not finite."""
         return self._each(value, self.height.read_truth)
 
-    def _each(self, values: object, read) -> tuple[float, ...] | None:
+    def _each(self, values: object, read: Callable[[object], float | None]) -> tuple[float, ...] | None:
         if not isinstance(values, (list, tuple)) or len(values) != len(self.x):
             return None
-        heights = tuple(read(value) for value in values)
-        return None if None in heights else heights
+        heights = tuple(height for height in map(read, values) if height is not None)
+        return heights if len(heights) == len(values) else None
 
     def away(self, guess: tuple[float, ...], truth: tuple[float, ...]) -> float:
         """On average over x."""
@@ -148,10 +152,19 @@ class Curve:
 
 
 Question = Choice | Number | Curve
-ASKED_BY = {"choose": lambda text, **choices: Choice(text, choices), "number": Number, "curve": Curve}
+ASKED_BY: dict[str, Callable[..., Question]] = {
+    "choose": lambda text, **choices: Choice(text, choices),
+    "number": Number,
+    "curve": Curve,
+}
 
 
-def record(question: Question, guess: object, truth: object = None) -> dict:
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """True and False are none."""
+    return type(value) in (int, float)
+
+
+def record(question: Question, guess: Answer, truth: Answer = None) -> dict:
     """What a notebook keeps of a guess, under ``MIME``; None stands for what is not known."""
     return {"question": question.text, "guess": guess, "truth": truth}
 
@@ -164,7 +177,7 @@ def asked_in(source: str) -> tuple[Question, object] | None:
     try:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ASKED_BY:
-                named = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
+                named: dict[Any, Any] = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
                 typed = named.pop("guess", None)
                 question = ASKED_BY[node.func.attr](*map(ast.literal_eval, node.args), **named)
                 return (question, typed) if isinstance(question.text, str) else None

@@ -8,14 +8,14 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from .questions import Question
+from .questions import Answer, Question
 
 FOLDER = Path(__file__).parent
 
 
-def about(question: Question, guess: object) -> dict:
+def about(question: Question, guess: Answer) -> dict:
     """What the page script needs to know of a question; ``guess`` is where the control starts, None for nowhere."""
-    known = {"kind": question.kind, "text": question.text, "guess": guess}
+    known: dict[str, object] = {"kind": question.kind, "text": question.text, "guess": guess}
     if question.kind == "choice":
         return known | {"choices": list(question.choices.items())}
     height = question.height if question.kind == "curve" else question
