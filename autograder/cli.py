@@ -19,7 +19,7 @@ All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
-    for command in (release, solutions, collect, grade, check, feedback, report, demo):
+    for command in (release, solutions, text, collect, grade, check, feedback, report, demo):
         app.command()(command)
     app.command(name="new-exercise")(new_exercise)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
@@ -84,6 +84,29 @@ def solutions(
                 tree, unit, budget=budget, allow_fallback=allow_fallback, debug=context.obj["debug"], runs=Path(runs)
             )
             print(f"{unit}: {_shown(path, tree)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
+
+
+def text(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="A unit, e.g. 02.")],
+    apply: Annotated[bool, typer.Option("--apply", help="Put the edited text back into the notebook.")] = False,
+) -> None:
+    """Write a unit's source as text, to read and edit.
+
+    Writes build/text/<unit>.py, with a line for each cell that holds its id, tags and nbgrader's metadata. With
+    --apply the text goes back into notebooks/<unit>; cells that were not edited stay as they are, byte for byte.
+
+    Examples: course text 02; course text 02 --apply
+    """
+    from .text import apply_text, write_text
+
+    tree = _instructor_tree(context)
+    unit = tree.unit(unit)
+    if not apply:
+        print(_shown(write_text(tree, unit), tree))
+        return
+    for change in apply_text(tree, unit) or ["nothing changed"]:
+        print(f"{unit}: {change}")
 
 
 def grade(
