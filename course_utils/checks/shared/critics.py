@@ -33,8 +33,10 @@ def deep_critic(draw: Draw, dim: int, *, dtype: torch.dtype = torch.float32, sca
 def critic_with_slopes(draw: Draw, codes: torch.Tensor, length: float) -> nn.Sequential:
     """A deep critic whose gradient at the codes has this length on average, so that some are shorter, some longer."""
     critic = deep_critic(draw, codes.shape[1], dtype=codes.dtype)
+    last = critic[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        critic[-1].weight.mul_(length / float(gradient_lengths(critic, codes).mean()))
+        last.weight.mul_(length / float(gradient_lengths(critic, codes).mean()))
     return critic
 
 
@@ -79,9 +81,10 @@ class Belongings:
 
     def __init__(self, critic: nn.Module, draw: Draw, codes: dict[str, torch.Tensor]) -> None:
         self._critic, self._codes = critic, codes
+        self._before: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
         for p in critic.parameters():
             p.grad = draw.normal(*p.shape, dtype=p.dtype)  # as left by an earlier step
-        self._before = [(p.detach().clone(), p.grad.clone(), p.requires_grad) for p in critic.parameters()]
+            self._before.append((p.detach().clone(), p.grad.clone(), p.requires_grad))
         self._training = [module.training for module in critic.modules()]
         self._numbers = [code.detach().clone() for code in codes.values()]
         self._flags = [(code.requires_grad, code.grad_fn is not None) for code in codes.values()]
