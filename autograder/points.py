@@ -26,11 +26,11 @@ def find_point_faults(source: NotebookNode) -> list[str]:
     for cell in source.cells:
         if cell.cell_type != "code" or not utils.is_grade(cell) or utils.is_solution(cell):
             continue
-        call = _check_call(cell.source)
-        if call is None:
+        found_call = _check_call(cell.source)
+        if found_call is None:
             continue
+        exercise, call = found_call
         grade_id, points = cell.metadata.nbgrader["grade_id"], float(cell.metadata.nbgrader["points"])
-        exercise = call.func.attr
         if exercise not in CHECKS:
             found.append(f"{grade_id} calls check.{exercise}, which does not exist; there are {', '.join(CHECKS)}")
             continue
@@ -53,15 +53,15 @@ def _headings(source: NotebookNode) -> dict[str, float]:
     return {name: float(points) for name, points in pattern.findall(text)}
 
 
-def _check_call(source: str) -> ast.Call | None:
-    """The call of a check that the cell ends with, if it does."""
+def _check_call(source: str) -> tuple[str, ast.Call] | None:
+    """The exercise and the call of its check that the cell ends with, if it does."""
     try:
         body = ast.parse(source).body
     except SyntaxError:
         return None
     last = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
     if isinstance(last, ast.Call) and isinstance(last.func, ast.Attribute) and isinstance(last.func.value, ast.Name):
-        return last if last.func.value.id == "check" else None
+        return (last.func.attr, last) if last.func.value.id == "check" else None
     return None
 
 
