@@ -87,7 +87,7 @@ class Exam:
         try:
             session = self._session_before(index)
             result = session.run_cell(cell.source, self._seconds())
-            cell.outputs = [NotebookNode(output) for output in result["outputs"]]  # type: ignore[no-untyped-call]
+            cell.outputs = [NotebookNode(output) for output in result["outputs"]]
             cell.execution_count = result["count"]
             for output in cell.outputs:
                 if output.output_type == "execute_result":
@@ -119,7 +119,7 @@ class Exam:
             if verdict.points is None:
                 name = "CellTimeoutError" if trouble[0] == TIMED_OUT else "ProcessEnded"
                 verdict.outputs = [_error(name, trouble[1])]
-        cell.outputs = [NotebookNode(output) for output in verdict.outputs]  # type: ignore[no-untyped-call]
+        cell.outputs = [NotebookNode(output) for output in verdict.outputs]
         cell.execution_count = None
         record: dict[str, Any] = {"laws": verdict.laws}
         if trouble is not None and (verdict.points is None or verdict.points < float(marks["points"])):
@@ -168,7 +168,7 @@ class Exam:
     def _blame(self, index: int, ended: Ended) -> None:
         self._guilty[index] = ended
         name = "CellTimeoutError" if ended.status == TIMED_OUT else "ProcessEnded"
-        self._cells[index].outputs = [NotebookNode(_error(name, ended.reason))]  # type: ignore[no-untyped-call]
+        self._cells[index].outputs = [NotebookNode(_error(name, ended.reason))]
         self._leave()
 
     def _who_broke(self, grade_id: str) -> tuple[str, str] | None:

@@ -82,7 +82,7 @@ def _examine(job: bytes) -> bytes:
         "repairs": repairs,
         "seconds": round(time.monotonic() - started, 2),
     }
-    return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()  # type: ignore[no-untyped-call]
+    return json.dumps({"status": EXAMINED, "reason": "", "notebook": nbformat.writes(repaired.notebook)}).encode()
 
 
 def examine_notebook(

@@ -42,9 +42,9 @@ def _serve(shell: Any, arguments: list[str]) -> None:
     sys.argv = ["ipykernel_launcher", *arguments]
     sys.stdin = open(os.devnull)  # noqa: SIM115 (as long as the process lives)
     app = IPKernelApp.instance()
-    app.initialize(arguments)  # type: ignore[no-untyped-call]
+    app.initialize(arguments)
     _draw_in(app.shell)
-    app.start()  # type: ignore[no-untyped-call]
+    app.start()
 
 
 def _draw_in(shell: Any) -> None:

@@ -22,7 +22,7 @@ _MOST_LINES, _MOST_CHARACTERS = 10, 2000
 def seed_generators(seed: int) -> None:
     """Put the global generators into the state that follows from `seed`."""
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -38,7 +38,7 @@ class GlobalState:
         self._after: dict[str, int] = {}
 
     def save(self) -> None:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
         self._saved = (torch.get_rng_state(), np.random.get_state(), random.getstate(), cuda)
 
     def restore(self) -> None:
