@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -149,7 +149,7 @@ class _Gaussian:
                 for _ in range(squarings):
                     k.mul_(k)
             total += k.sum((-2, -1))
-            if want_slope:
+            if slope is not None:
                 slope.add_(k, alpha=inverse)
         return total, slope
 
@@ -168,7 +168,7 @@ class _InverseMultiquadric:
         slope = self.slopes.shaped(tile.shape, tile).zero_() if want_slope else None
         for inverse in self.inverse:
             total += torch.mul(tile, -inverse, out=k).add_(1).reciprocal_().sum((-2, -1))
-            if want_slope:
+            if slope is not None:
                 slope.addcmul_(k, k, value=inverse)
         return total, slope
 
@@ -207,15 +207,15 @@ def _within(parts: list[_Part], kernel, want_gradient: bool) -> tuple[Tensor, Te
         tile = _tile(a, a, kernel).fill_diagonal_(-math.inf)
         value, slope = kernel(tile, want_gradient)
         total += value
-        if want_gradient:
+        if pulls is not None:
             pulls[i].addmm_(a.with_ones, slope)
         for j, b in enumerate(parts[i + 1 :], i + 1):
             value, slope = kernel(_tile(a, b, kernel), want_gradient)
             total += value.mul_(2)
-            if want_gradient:
+            if pulls is not None:
                 pulls[j].addmm_(a.with_ones, slope)
                 pulls[i].addmm_(b.with_ones, slope.T)
-    return total, _gradient(pulls, parts).mul_(2) if want_gradient else None
+    return total, _gradient(pulls, parts).mul_(2) if pulls is not None else None
 
 
 def _across(a: list[_Part], b: list[_Part], kernel, want_a: bool, want_b: bool):
@@ -227,11 +227,11 @@ def _across(a: list[_Part], b: list[_Part], kernel, want_a: bool, want_b: bool):
         for j, column in enumerate(a):
             value, slope = kernel(_tile(row, column, kernel), want_a or want_b)
             total += value
-            if want_a:
+            if pulls_a is not None:
                 pulls_a[j].addmm_(row.with_ones, slope)
-            if want_b:
+            if pulls_b is not None:
                 pulls_b[i].addmm_(column.with_ones, slope.T)
-    return total, _gradient(pulls_a, a) if want_a else None, _gradient(pulls_b, b) if want_b else None
+    return total, _gradient(pulls_a, a) if pulls_a else None, _gradient(pulls_b, b) if pulls_b else None
 
 
 def _empty_pulls(parts: list[_Part]) -> list[Tensor]:
@@ -296,7 +296,7 @@ def _mean_within(parts: list[_Part], n: int, kernel, biased: bool, want_gradient
     weight = 1 / (n * n) if biased else 1 / (n * (n - 1))
     if biased:
         total += n * kernel.size
-    return total * weight, gradient.mul_(weight) if want_gradient else None
+    return total * weight, gradient.mul_(weight) if gradient is not None else None
 
 
 class _MMD(torch.autograd.Function):
@@ -330,11 +330,11 @@ def _make_kernel(name: str, bandwidths: Bandwidths):
 
 def as_floats(bandwidths: Bandwidths) -> list[float]:
     """One or several bandwidths as a list of positive numbers; ValueError for anything else."""
-    several = bandwidths.reshape(-1) if isinstance(bandwidths, Tensor) else bandwidths
+    several: Any = bandwidths.reshape(-1) if isinstance(bandwidths, Tensor) else bandwidths
     try:
         values = [float(s) for s in several]
     except TypeError:
-        values = [float(bandwidths)]
+        values = [float(several)]
     if not values or any(not 0 < s < math.inf for s in values):
         raise ValueError(f"bandwidths is {bandwidths}; expected one or more positive numbers.")
     return values

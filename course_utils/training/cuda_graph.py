@@ -7,6 +7,7 @@ launches them together (https://docs.pytorch.org/docs/stable/notes/cuda.html#cud
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,18 +58,22 @@ class RecordedStep:
         recorder: what records.
     """
 
-    def __init__(self, step: Callable[[Sequence[Tensor]], Values], recorder=None) -> None:
+    def __init__(self, step: Callable[[Sequence[Tensor]], Values], recorder: Any = None) -> None:
         self._step, self._recorder = step, recorder or CudaRecorder()
-        self._calls, self._replay = 0, None
+        self._calls = 0
+        self._values: Values = {}
+        self._replay: Callable[[], None] | None = None
 
     def __call__(self, batches: Sequence[Tensor]) -> Values:
         """One step on batches of the shapes of the first call; numbers that later steps leave alone."""
         self._calls += 1
         if self._calls <= WARM_UP:
             return self._recorder.aside(lambda: self._step(batches))
-        if self._replay is None:
+        replay = self._replay
+        if replay is None:
             self._inputs = [batch.clone() for batch in batches]
-            self._values, self._replay = self._recorder.record(lambda: self._step(self._inputs))
+            self._values, replay = self._recorder.record(lambda: self._step(self._inputs))
+            self._replay = replay
         for mine, batch in zip(self._inputs, batches, strict=True):
             if mine.shape != batch.shape:
                 raise ValueError(
@@ -76,5 +81,5 @@ class RecordedStep:
                     "expected batches of one shape."
                 )
             mine.copy_(batch)
-        self._replay()
+        replay()
         return {key: value.clone() if isinstance(value, Tensor) else value for key, value in self._values.items()}

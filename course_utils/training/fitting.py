@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +137,7 @@ def _prepare(
     if seed is not None:
         device_module.seed_everything(seed)
     model.to(images.device).train()
-    settings = {
+    settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
         "lr": lr,
@@ -272,7 +273,8 @@ def _train(run: Run, loop: Loop, test_images: Tensor | None, view: View, at_epoc
     before = run.history[-1]["seconds"] if past else 0.0
     check_every = 1 if torch.device(run.settings["device"]).type == "cpu" else CHECK_EVERY_ON_GPU
     began = time.perf_counter() - before
-    epoch, done, totals = past, 0, {}
+    epoch, done = past, 0
+    totals: dict[str, Tensor | float] = {}
     try:
         for epoch in range(past + 1, epochs + 1):
             model.train()

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,12 @@ class Loop:
         self.optimizer = make_optimizer(self.model, lr, capturable=cuda_graph)
         self.steps = max(1, len(images) // batch_size)  # in an epoch
         self.critic, self.loss_function, self.images = critic, loss_function, images
-        self._options = {"batch_size": batch_size, "critic": critic, "precision": precision, "cuda_graph": cuda_graph}
+        self._options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "critic": critic,
+            "precision": precision,
+            "cuda_graph": cuda_graph,
+        }
         self._batch_size = batch_size
         self._autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
         self._supply: Iterator[Tensor] = iter(())
@@ -133,7 +139,7 @@ class Loop:
 
     def state(self) -> dict[str, dict]:
         """State dicts of the model, the critic and their optimisers."""
-        parts = {"model": self.model, "optimizer": self.optimizer}
+        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer}
         if self.critic:
             parts |= {"critic": self.rival, "critic_optimizer": self.rival_optimizer}
         return {name: part.state_dict() for name, part in parts.items()}
@@ -147,20 +153,20 @@ class Loop:
             self.rival_optimizer.load_state_dict(state["critic_optimizer"])
 
     def _step(self, x: Tensor, supply: Iterator[Tensor], watch: bool = False) -> Values:
-        values = self._train_critic(supply, watch) if self.critic else {}
+        values = self._train_critic(self.critic, supply, watch) if self.critic else {}
         with self._autocast:
             found = checked(self.loss_function(self.model, x))
         return values | _descend(found, self.optimizer, watch)
 
-    def _train_critic(self, supply: Iterator[Tensor], watch: bool) -> Values:
+    def _train_critic(self, critic: Critic, supply: Iterator[Tensor], watch: bool) -> Values:
         """The means of the critic's numbers over its steps."""
         self.rest()
         totals: Values = {}
-        for step in range(self.critic.steps):
+        for step in range(critic.steps):
             with self._autocast:
-                found = checked(self.critic.loss_function(self.model, self.rival, next(supply)))
+                found = checked(critic.loss_function(self.model, self.rival, next(supply)))
             for key, value in _descend(found, self.rival_optimizer, watch and step == 0).items():
-                totals[f"critic_{key}"] = totals.get(f"critic_{key}", 0.0) + value / self.critic.steps
+                totals[f"critic_{key}"] = totals.get(f"critic_{key}", 0.0) + value / critic.steps
         for p in self._frozen:
             p.requires_grad_(False)
         return totals

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def train(request: Request) -> Path:
     _refuse_other_settings(folder, about, checkpoint)
     write_whole(folder / "run.json", json.dumps(about | {"finished": False}, indent=1) + "\n")
     print(f"{request.run_name}: {recipes.KINDS[request.recipe.kind]}", flush=True)
-    logger = loggers.OPTIONAL[request.log](folder, request.run_name, about) if request.log else None
+    logger: Any = loggers.OPTIONAL[request.log](folder, request.run_name, about) if request.log else None
 
     def log(run: training.Run) -> None:
         loggers.write_csv(folder / "history.csv", run.history)

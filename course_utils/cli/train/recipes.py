@@ -15,6 +15,7 @@ from course_utils import models
 from course_utils.datasets import scale
 from course_utils.metrics import mmd
 from course_utils.models import closed_forms as reference
+from course_utils.models.networks import LatentModel
 from course_utils.training import Critic, LossFunction
 
 KINDS = {
@@ -102,7 +103,7 @@ def prepare(recipe: Recipe, images: Tensor) -> Prepared:
     """
     deterministic = recipe.kind in ("ae", "mmd-ae")
     encoder, decoder = _networks(recipe, images, recipe.latent_dim * (1 if deterministic else 2))
-    model: nn.Module = (
+    model: LatentModel = (
         models.Autoencoder(encoder, decoder)
         if deterministic
         else models.GaussianAutoencoder(encoder, decoder, recipe.latent_dim)
@@ -137,7 +138,7 @@ def loss_function(recipe: Recipe, critic: nn.Module | None = None) -> LossFuncti
     """The loss of this kind of model, with its parts unweighted beside it; x (N, ...) in [0, 1]."""
     bandwidths = recipe.bandwidths or mmd.prior_bandwidths(recipe.latent_dim)
 
-    def of_batch(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    def of_batch(model: LatentModel, x: Tensor) -> dict[str, Tensor]:
         z, mu, logvar = _codes(model, x)
         # under mixed precision the networks give bfloat16; sums over pixels need more digits
         distortion = reference.bernoulli_nll(model.decode(z).float(), x).mean()
@@ -149,7 +150,7 @@ def loss_function(recipe: Recipe, critic: nn.Module | None = None) -> LossFuncti
         if recipe.kind in ("mmd-ae", "mmd-vae", "infovae"):
             values["mmd"] = mmd.mmd_squared(z, torch.randn_like(z), bandwidths)
             values["loss"] = values["loss"] + recipe.weight * values["mmd"]
-        if recipe.kind == "wasserstein":
+        if critic is not None:
             values["gap"] = -critic(z).mean()
             values["loss"] = values["loss"] + recipe.weight * values["gap"]
         return values
@@ -171,7 +172,7 @@ def critic_loss_function(recipe: Recipe):
     return of_batch
 
 
-def _codes(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def _codes(model: LatentModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     """(z, mu, logvar): z drawn from the posterior; for a deterministic encoder (z, z, None)."""
     encoded = model.encode(x)
     if isinstance(encoded, tuple):

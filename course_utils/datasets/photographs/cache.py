@@ -21,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -148,7 +149,7 @@ def _build(
     source: Source, folder: Path, texts: dict[str, str], size: int, fit: str, progress: bool, num_processes: int | None
 ) -> None:
     work = folder.with_name(f"{folder.name}.unfinished")
-    plan = {"version": VERSION, "size": size, "fit": fit, "source_hash": source_hash(source)}
+    plan: dict[str, Any] = {"version": VERSION, "size": size, "fit": fit, "source_hash": source_hash(source)}
     _prepare(work, plan)
     names = [photo.name for photo in source.photos]
     if shutil.disk_usage(work).free + _held(work) < _needed(len(names), size):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import numpy as np
@@ -53,13 +54,16 @@ class NotebookView(live.View):
         self._model, self._images = model, None if images is None else images[:NUM_IMAGES]
         self._spent, self._cost = 0.0, FIRST_SECONDS  # of pictures so far, and of the next
         self._widget = LiveWidget(kernel=Path(get_connection_file()).stem.removeprefix("kernel-"))
-        bundle = self._widget._repr_mimebundle_()
+        bundle: Any = self._widget._repr_mimebundle_()
         bundle = bundle[0] if isinstance(bundle, tuple) else bundle
         self._handle = display(bundle | {"text/plain": "Training."}, raw=True, display_id=True)
 
     def show(self, epoch: int, done: int, means: Mapping[str, float]) -> None:
         """The line, and a picture if there is time for one."""
-        about = {"line": self.line(epoch, done, means), "made": self.made(epoch, done) / (self.epochs * self.steps)}
+        about: dict[str, Any] = {
+            "line": self.line(epoch, done, means),
+            "made": self.made(epoch, done) / (self.epochs * self.steps),
+        }
         began = live.clock()
         if self._images is not None and self._spent + self._cost <= SHARE * (began - self.began):
             figure, about["alt"] = self._drawn([*self.history, {"epoch": epoch - 1 + done / self.steps, **means}])
@@ -85,6 +89,8 @@ class NotebookView(live.View):
 
     def _strips(self, record: Mapping[str, float]) -> dict[str, np.ndarray]:
         """Rows of images by name; none of a model without ``encode`` and ``decode`` as the course's own have them."""
+        if self._images is None:
+            return {}
         try:
             with device.random_state_kept(), models.evaluating(self._model):
                 z = metrics.codes(self._model, self._images)
