@@ -6,8 +6,8 @@ value in a notebook is the number of points earned, with a table of the laws you
 broken what was expected, what came, and the likely cause. It never raises because of your function, repeats with fresh
 random inputs at every call, and leaves the random generators of the notebook as they were.
 
-A law that is broken shows its id and a seed: `check.kl_divergence(kl_divergence, points=4, law="...", seed=...)` runs that
-law alone, with the same inputs again.
+A law that is broken shows its id and a seed: `check.kl_divergence(kl_divergence, points=4, law="...", seed=...)` runs
+that law alone, with the same inputs again.
 """
 
 from __future__ import annotations
