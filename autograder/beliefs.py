@@ -14,7 +14,7 @@ from statistics import median
 
 from nbformat import NotebookNode
 
-from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number, Question, asked_in
+from course_utils.plots.guessing.questions import MIME, Answer, Choice, Curve, Number, Question, asked_in
 from course_utils.system.tree import Tree
 
 from .release import read_source
@@ -22,7 +22,7 @@ from .submissions import Submission, find_submission
 from .summary import Cell, Table
 from .template import PREDICTION
 
-Belief = tuple[object, object]  # a student's guess, and what came out in their notebook; None: not known
+Belief = tuple[Answer, Answer]  # a student's guess, and what came out in their notebook; None: not known
 _BINS, _EM = 10, 12  # of a histogram; width of its longest bar
 _WIDTH, _HEIGHT, _MARGIN = 600, 160, 44
 
@@ -93,7 +93,7 @@ def beliefs_in(notebook: object, questions: dict[str, Question]) -> dict[str, Be
     for asked in (asked_in(source) for source, _ in code if "predict" in source):
         if asked and asked[0].text in questions and found[asked[0].text][0] is None:
             found[asked[0].text][0] = questions[asked[0].text].read(asked[1])
-    return {text: tuple(belief) for text, belief in found.items()}
+    return {text: (guess, truth) for text, (guess, truth) in found.items()}
 
 
 def class_belief(unit: str, question: Question, beliefs: list[Belief]) -> Shown:
@@ -110,7 +110,7 @@ def class_belief(unit: str, question: Question, beliefs: list[Belief]) -> Shown:
     return Table(words, ["guess", "students"], _rows(question, guesses, truth))
 
 
-def consensus(question: Question, truths: list) -> object:
+def consensus(question: Question, truths: list[Answer]) -> Answer:
     """What came out for the class: the most frequent letter, the median number, the median at each place."""
     if not truths:
         return None
@@ -119,16 +119,16 @@ def consensus(question: Question, truths: list) -> object:
     return tuple(map(median, zip(*truths, strict=True))) if isinstance(question, Curve) else median(truths)
 
 
-def _rows(question: Number | Choice, guesses: list, truth: object) -> list[list[str | Cell]]:
+def _rows(question: Number | Choice, guesses: list[Answer], truth: Answer) -> list[list[str | Cell]]:
     if isinstance(question, Number):
         edge = (question.high - question.low) / _BINS
-        names = {
+        names: dict[Answer, str] = {
             i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}" for i in range(_BINS)
         }
     else:
         names = {letter: question.words(letter) for letter in question.choices}
 
-    def place(value):
+    def place(value: Answer) -> Answer:
         return min(max(int((value - question.low) / edge), 0), _BINS - 1) if isinstance(question, Number) else value
 
     counts = Counter(map(place, guesses))
@@ -143,7 +143,7 @@ def _rows(question: Number | Choice, guesses: list, truth: object) -> list[list[
     ]
 
 
-def _curves(caption: str, question: Curve, guesses: list, truth: object) -> Drawing:
+def _curves(caption: str, question: Curve, guesses: list[Answer], truth: Answer) -> Drawing:
     """Every guess as a thin line, the truth as a thick dashed one."""
 
     def points(heights) -> list[tuple[float, float]]:

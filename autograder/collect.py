@@ -11,8 +11,9 @@ import json
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from course_utils.cli.handin import MOST_BYTES
@@ -35,7 +36,7 @@ class Entry:
 
     path: PurePosixPath
     size: int
-    read: object  # () -> bytes
+    read: Callable[[], bytes]
 
 
 @dataclass
@@ -113,9 +114,7 @@ def _entries(source: Path, result: Collected) -> Iterator[Entry]:
             if stat.S_ISLNK(info.external_attr >> 16):
                 result.left_out.append(f"{info.filename}: a link")
                 continue
-            yield Entry(
-                PurePosixPath(info.filename.replace("\\", "/")), info.file_size, lambda info=info: _read(archive, info)
-            )
+            yield Entry(PurePosixPath(info.filename.replace("\\", "/")), info.file_size, partial(_read, archive, info))
 
 
 def _whose(path: PurePosixPath) -> tuple[str, str]:

@@ -83,7 +83,9 @@ def score_of(cell: NotebookNode) -> dict[str, Any]:
 
     Empty where there is neither.
     """
-    shown = next((data[MIME] for output in cell.outputs if MIME in (data := output.get("data", {}))), {})
+    shown: dict[str, Any] = next(
+        (data[MIME] for output in cell.outputs if MIME in (data := output.get("data", {}))), {}
+    )
     recorded = cell.metadata.get(RECORD, {}).get("laws")
     return {**shown, "laws": recorded} if recorded else shown
 

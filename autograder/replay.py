@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from course_utils.checks import CHECKS, Score
-from course_utils.cli.handin import course_cells
+from course_utils.cli.handin import course_cells, parse_notebook, template_of
 from course_utils.system.errors import WrongUsage
 from course_utils.system.tree import Tree
 
 from .class_seeds import read_seeds
-from .grade import template_of
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .submissions import other_files
@@ -37,12 +36,12 @@ def replay(
         raise WrongUsage(f"{file} cannot be read ({error.strerror}); name a submitted notebook.") from None
 
     from .examiner.exam import Exam
-    from .repair import read, repair
+    from .repair import repair
     from .sandbox.client import own_address
 
     template = template_of(tree, unit)
     executor = ExecuteSubmission(parent=NbGraderCourse(tree).app)
-    notebook = repair(read(data, file.name), template, file.name).notebook
+    notebook = repair(parse_notebook(data, file.name), template, file.name).notebook
     files = other_files(file.parent)[0] if file.parent.name == unit else {}
     exam = Exam(
         notebook,

@@ -92,7 +92,8 @@ def _most(grades: list[Grade], unit: str) -> float:
 def _points(grades: list[Grade], student: str, unit: str) -> str:
     """The sum, or nothing while something is not known."""
     own = [grade for grade in grades if (grade.student, grade.unit) == (student, unit)]
-    return "" if not own or any(grade.score is None for grade in own) else number(sum(grade.score for grade in own))
+    known = [grade.score for grade in own if grade.score is not None]
+    return number(sum(known)) if own and len(known) == len(own) else ""
 
 
 def _graded_notebooks(tree: Tree, unit: str, grades: list[Grade]) -> dict[str, NotebookNode]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Table:
 
     caption: str
     header: list[str]
-    rows: list[list[str | Cell]]
+    rows: Sequence[Sequence[str | Cell]]
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def _exercises(grades: list[Grade]) -> Table:
     for grade in grades:
         by_exercise[grade.unit, grade.exercise].append(grade)
     for (unit, exercise), own in sorted(by_exercise.items()):
-        known = [grade for grade in own if grade.score is not None]
-        full = sum(grade.score >= grade.max_score for grade in known)
-        none = sum(grade.score == 0 for grade in known)
-        share = sum(grade.score for grade in known) / (sum(grade.max_score for grade in known) or 1)
+        known = [(grade.score, grade.max_score) for grade in own if grade.score is not None]
+        full = sum(score >= most for score, most in known)
+        none = sum(score == 0 for score, _ in known)
+        share = sum(score for score, _ in known) / (sum(most for _, most in known) or 1)
         rows.append(
             [
                 unit,

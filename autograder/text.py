@@ -141,7 +141,7 @@ def _name(cell: NotebookNode) -> str:
 
 
 def _notebook_path(tree: Tree, unit: str) -> Path:
-    from .nbgrader_course import notebook_path
+    from course_utils.system.tree import notebook_path
 
     return notebook_path(tree.source, unit)
 

@@ -90,7 +90,7 @@ def time_of(opening: str) -> str:
 def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:
     points = graded_cells(notebook)
     checks = [cell for cell in notebook.cells if cell.cell_type == "code" and _grade_id(cell) in points]
-    passed = sum(_earned(cell) == points[_grade_id(cell)] for cell in checks)
+    passed = sum(_earned(cell) == points[str(_grade_id(cell))] for cell in checks)
     exercises = [cell for cell in notebook.cells if is_to_be_written(cell)]
     questions = sum(cell.cell_type == "markdown" for cell in exercises)
     unwritten, blank = unfinished(notebook)

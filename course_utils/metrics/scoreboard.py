@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -243,7 +243,7 @@ class _Cache:
         return self.keys[run.path] + ("+mixture" if with_mixture else "")
 
 
-def is_number(value: float | None) -> bool:
+def is_number(value: float | None) -> TypeGuard[float]:
     """Whether a cell has something to show."""
     return value is not None and math.isfinite(value)
 

@@ -35,10 +35,10 @@ def plain(board: Board) -> str:
 
 def _content(board: Board) -> dict[str, Any]:
     """What the templates show."""
-    data = SPOKEN.get(board.data_name, "a data set that is not the course’s")
+    data = SPOKEN.get(str(board.data_name), "a data set that is not the course’s")
     return {
         "data": f"{board.test_images:,} test images of {data}",
-        "spoken": SPOKEN.get(board.data_name, "this data set"),
+        "spoken": SPOKEN.get(str(board.data_name), "this data set"),
         "missing": [(unit[:2], UNITS[unit]) for unit in board.missing_units],
         "begun": bool(board.kept),
         "columns": [{"heading": MEANING[c].heading, "about": _unit_and_better(c)} for c in COLUMNS],

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from .score import Cause
 
 Behaviour = TypeVar("Behaviour")
-Formula = tuple["Cause | None", Callable[..., torch.Tensor]]
-Reduction = tuple["Cause | None", Callable[[torch.Tensor], torch.Tensor]]
+Formula = tuple["Cause | None", Callable[..., Any]]
+Reduction = tuple["Cause | None", Callable[[Any], torch.Tensor]]  # of a tensor, or of what a formula makes
 _AGREEMENT = 1e-3  # float32 agrees with float64 far better than this; misconceptions differ by far more
 
 _SHAPES = "'Shapes' on the exercise card: sum over everything but the first axis, then average over the batch"
@@ -106,10 +106,10 @@ def match_loss(
 
 def simplest(hits: Iterable[tuple[int, Cause]]) -> Cause | None:
     """The hit with the fewest mistakes, if it is the only one with so few."""
-    hits = sorted(hits, key=lambda hit: hit[0])
-    if not hits or (len(hits) > 1 and hits[0][0] == hits[1][0]):
+    found = sorted(hits, key=lambda hit: hit[0])
+    if not found or (len(found) > 1 and found[0][0] == found[1][0]):
         return None
-    return hits[0][1]
+    return found[0][1]
 
 
 def sole(hits: Iterable[Cause | None]) -> Cause | None:

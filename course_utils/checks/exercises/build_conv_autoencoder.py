@@ -123,7 +123,8 @@ def _everywhere(candidate: Candidate, draw: Draw) -> None:
     seen = torch.zeros(encoder.shape_in, dtype=torch.bool)
     drawn, coloured, tells_colours = seen.clone(), False, False
     for _ in range(2):
-        _randomise(encoder, draw), _randomise(decoder, draw)
+        _randomise(encoder, draw)
+        _randomise(decoder, draw)
         x = encoder.inputs(draw, 2).requires_grad_()
         codes = encoder(x)
         grad = candidate.gradients(codes, (x,), draw.normal(*codes.shape).to(codes.dtype))[0]
@@ -244,8 +245,8 @@ def _explain_shape(
         others = [(other, SIDE, SIDE) for other in (3, 1) if other != channels]
         cause = CHANNELS_FIXED if any(_came(part, shape) for shape in others) else None
     elif came is None:
-        others = [(other,) for other in (128, 16, 64, 32, 256) if other != latent]
-        cause = LATENT_FIXED if any(_came(part, shape) for shape in others) else None
+        widths = [(other,) for other in (128, 16, 64, 32, 256) if other != latent]
+        cause = LATENT_FIXED if any(_came(part, shape) for shape in widths) else None
     elif part.name == "encoder":
         cause = NOT_FLAT if len(came) == 3 else LATENT_FIXED if len(came) == 1 else None
     elif len(came) == 1:

@@ -28,13 +28,14 @@ def _value(candidate: Candidate, draw: Draw) -> None:
         critic = linear_critic(torch.tensor([1.0, 0.0]), bias=0.5)
         prior = torch.stack([torch.zeros(6), draw.normal(6)], 1)
         _same(candidate, critic, prior, prior + torch.tensor([shift, 0.0]), f"loss of a shift by {shift:g}")
-        critic = linear_critic(torch.tensor([1.0, 0.0]), bias=draw.number(70, 200) * float(draw.signs(1)))
+        bias = draw.number(70, 200) * float(draw.signs(1))
+        critic = linear_critic(torch.tensor([1.0, 0.0]), bias=bias)
         _same(
             candidate,
             critic,
             prior,
             prior + torch.tensor([shift, 0.0]),
-            f"loss of a shift by {shift:g}, the critic's values all about {float(critic[0].bias.detach()):.3g}",
+            f"loss of a shift by {shift:g}, the critic's values all about {bias:.3g}",
             rounding=0.004,
         )
     n = draw.integer(130, 300)  # a batch whose first codes are not like its last
@@ -121,7 +122,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 def _probe(
     draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32, level: float = 1.0
-) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
     """A deep critic with z_prior and z_posterior on which its means are 4 apart, around `level`, in either direction,
     and its values differ within each of the two."""
     while True:
@@ -131,9 +132,10 @@ def _probe(
         apart = abs(float(both[n:].mean() - both[:n].mean()))
         within = min(float(both[n:].std()), float(both[:n].std())) if n > 1 else apart
         if apart > 0.5 * float(both.std()) and within > 0.25 * apart:
+            weight, bias = list(critic.parameters())[-2:]  # of the last layer
             with torch.no_grad():
-                critic[-1].weight.mul_(4 / apart), critic[-1].bias.mul_(4 / apart)
-                critic[-1].bias.add_(level - 4 / apart * float(both.mean()))
+                weight.mul_(4 / apart), bias.mul_(4 / apart)
+                bias.add_(level - 4 / apart * float(both.mean()))
             return critic, prior, posterior
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from course_utils.metrics.recorded_runs import PLACES, UNIFORM, Evidence, prior_run
 
@@ -114,8 +115,8 @@ def _habits() -> list[Suspicion]:
     habits: list[Suspicion] = [(NOT_NORMAL, lambda e: any(_is_uniform(e, place) for place in PLACES))]
     for place in PLACES:
         others = [other for other in PLACES if other != place]
-        habits.append((_one_place(place), lambda e, place=place: _is_uniform(e, place)))
-        habits.append((_two_places(place), lambda e, others=others: _differ(e, others)))
+        habits.append((_one_place(place), partial(_is_uniform, place=place)))
+        habits.append((_two_places(place), partial(_differ, places=others)))
     return habits
 
 

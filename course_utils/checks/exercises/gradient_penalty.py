@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
 from ..engine.candidate import Candidate
-from ..engine.causes import agrees, sole
+from ..engine.causes import Formula, agrees, sole
 from ..engine.demand import finite, gradients, plain64, real, same_number, same_tensor, scalar, well_behaved
 from ..engine.law import Check, Draw, show
 from ..engine.randomness import T, cosine_bound, count_bounds, distance_bound, kolmogorov_distance
@@ -240,7 +241,8 @@ def _places(candidate: Candidate, draw: Draw, pairs: int) -> torch.Tensor:
 def _places_of_calls(candidate: Candidate, draw: Draw) -> torch.Tensor:
     """Calls with 200 pairs each, (calls, 200, 2): 25, or 3 to 8 of a function whose fastest call takes long (a loop
     over the pairs does; on a busy machine, one call in eight of another is quick). Every bound holds for any number."""
-    both, seconds = [], []
+    both: list[torch.Tensor] = []
+    seconds: list[float] = []
     while len(both) < 3 or any(len(both) < most and min(seconds) < time_each for most, time_each in _CALLS):
         started = time.monotonic()
         both.append(_places(candidate, draw, 200))
@@ -485,6 +487,10 @@ _MISTAKES_BY_COMPONENT: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Ten
 )
 
 
+def _of_lengths(formula: Callable[[torch.Tensor], torch.Tensor], gradients: torch.Tensor) -> torch.Tensor:
+    return formula(_lengths(gradients))
+
+
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = []
@@ -493,7 +499,7 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         critic, points = critic_with_slopes(draw, codes, 1.3), codes.clone().requires_grad_()
         (grad,) = torch.autograd.grad(critic(points).sum(), points)
         probes.append((plain64(grad), candidate(critic, codes.clone(), codes.clone())))
-    formulas = [(cause, lambda g, f=formula: f(_lengths(g))) for cause, formula in _FORMULAS]
+    formulas: list[Formula] = [(cause, partial(_of_lengths, formula)) for cause, formula in _FORMULAS]
     formulas += causes(_CARD, _MISTAKES_BY_COMPONENT)
     hits = [cause for cause, formula in formulas if all(agrees(came, formula(grad), 3e-3) for grad, came in probes)]
     per_pair = [agrees(_flat(came), (_lengths(grad) - 1).square()) for grad, came in probes]

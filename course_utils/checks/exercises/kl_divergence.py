@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -178,7 +179,7 @@ def _is_exact_nearby(candidate: Candidate, draw: Draw) -> bool:
     return all(KL.is_exact(KL.value(candidate, given, learning), given) for learning in (False, True))
 
 
-def _gradient_cause(seen: list[tuple[torch.Tensor, ...]], right_value_only: bool) -> Cause | None:
+def _gradient_cause(seen: Sequence[tuple[torch.Tensor, ...]], right_value_only: bool) -> Cause | None:
     """A clamp leaves some gradients right and makes the others vanish; a detached part leaves the value right."""
     got, want, size = (torch.cat(parts) for parts in zip(*seen, strict=True))
     wrong = (got - want).abs() > ROUNDING * size + 1e-5
@@ -342,7 +343,7 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         if (
             all(isinstance(value, torch.Tensor) for value in came)
             and came[0].shape == came[1].shape
-            and not torch.allclose(*(plain64(value) for value in came), rtol=1e-5)
+            and not torch.allclose(plain64(came[0]), plain64(came[1]), rtol=1e-5)
         ):
             return MONTE_CARLO
         probes.append(Probe((plain64(mu), plain64(logvar)), came[0]))

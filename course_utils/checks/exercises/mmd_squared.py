@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -120,7 +121,7 @@ def _unbiased(candidate: Candidate, draw: Draw) -> None:
         same = " (both are one: no distance)" if not shift else ""
         likely = abs(mean - biased) < 1e-3 * abs(biased - truth) and not shift
         what = f"average of MMD^2 over all samples of two small populations{same}"
-        with blame(_tentative(BIASED) if likely else None):
+        with blame(replace(BIASED, tentative=True) if likely else None):
             same_number(mean, truth, what, scale=2.0, rounding=_CLOSE)
 
 
@@ -139,7 +140,7 @@ def _negative(candidate: Candidate, draw: Draw) -> None:
         got = float(_value(candidate, x, x, [1.0]).detach())
         clamped, absolute = abs(got) < 1e-3 * abs(want), abs(got + want) < 1e-2 * abs(want)
         cause = CLAMPED if clamped else ABSOLUTE if absolute else None
-        with blame(lambda cause=cause: _tentative(cause) if cause and _right_far_apart(candidate, draw) else None):
+        with blame(partial(_where_right_far_apart, candidate, draw, cause)):
             _same(candidate, x, x, [1.0], f"MMD^2 of a sample of {len(x)} and itself")
 
 
@@ -153,8 +154,8 @@ def _right_far_apart(candidate: Candidate, draw: Draw) -> bool:
     return True
 
 
-def _tentative(cause: Cause) -> Cause:
-    return replace(cause, tentative=True)
+def _where_right_far_apart(candidate: Candidate, draw: Draw, cause: Cause | None) -> Cause | None:
+    return replace(cause, tentative=True) if cause and _right_far_apart(candidate, draw) else None
 
 
 @CHECK.law("adds one kernel for each bandwidth, in any order", weight=2)
@@ -162,11 +163,12 @@ def _bandwidths(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared with the same function at single bandwidths: a correct function never fails."""
     near = _two_samples(draw, 5, 7, 3)
     far = _far_codes(draw, 8, 3)  # the estimate is below 0 at small bandwidths, above 0 at large ones
-    for x, y, widths in (
+    cases: list[tuple[torch.Tensor, torch.Tensor, list[float]]] = [
         (*near, [draw.number(0.5, 0.8), draw.number(1.4, 1.9), draw.number(3.0, 4.0), draw.number(7.0, 9.0)]),
         (far[:5], torch.cat([far[:3], far[5:] + 60]), [0.7, draw.number(30.0, 40.0), 1.6, draw.number(60.0, 70.0)]),
         (near[0] / 9, near[1] / 9 + 40, [0.7, draw.number(30.0, 40.0), 1.6, draw.number(60.0, 70.0)]),  # two clusters
-    ):
+    ]
+    for x, y, widths in cases:
         singles = [float(_value(candidate, x, y, [s]).detach()) for s in widths]
         if max(map(abs, singles)) < 1e-6:  # one of them may come out near 0 by chance, all four cannot
             raise Broken("MMD^2 that differs from 0", show(max(singles, key=abs)))
@@ -333,7 +335,9 @@ def _like(candidate: Candidate, got: tuple, want: tuple, what: str) -> None:
     same_number(second, first, what, scale=size, rounding=_CLOSE)
 
 
-def _two_samples(draw: Draw, n: int, m: int, dim: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
+def _two_samples(
+    draw: Draw, n: int, m: int, dim: int, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Codes of two distributions that differ in mean and in spread."""
     x, y = draw.normal(n, dim, dtype=dtype), draw.normal(m, dim, scale=0.6, dtype=dtype)
     y[:, 0] += 1.5

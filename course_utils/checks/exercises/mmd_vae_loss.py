@@ -137,7 +137,8 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
         size = inputs.distortion_size + weight * inputs.mmd_size / 10
         same_number(first, want, f"loss of 5 images in float64, at weight {weight:g}", scale=size)
         for device in candidate.devices():
-            there = Inputs(*(t.float().to(device) for t in inputs.copies()))
+            logits, x, z_posterior, z_prior = (t.float().to(device) for t in inputs.copies())
+            there = Inputs(logits, x, z_posterior, z_prior)
             same_number(_call(candidate, there, weight)[0], want, f"loss on {device}", scale=size)
 
 

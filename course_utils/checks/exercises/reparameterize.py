@@ -132,7 +132,10 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Chernoff bound: a standard normal number beyond 8 has probability 1e-15; a spread of 40 numbers below 1e-3 has
     less. Normal noise: the bounds of the law on it, here five times: false alarm below 1e-7."""
-    shapes = [(1, 40, torch.float64, None), (8, 3, torch.float64, None)]
+    shapes: list[tuple[int, int, torch.dtype, torch.device | None]] = [
+        (1, 40, torch.float64, None),
+        (8, 3, torch.float64, None),
+    ]
     shapes += [(4, 40, torch.float32, device) for device in candidate.devices()]
     for n, d, dtype, device in shapes:
         mu = (draw.signs(n, d) * draw.uniform(n, d, low=4.0, high=6.0)).to(device, dtype)

@@ -110,16 +110,21 @@ def _evaluates(candidate: Candidate, draw: Draw) -> None:
         logits = draw.signs(50) * draw.uniform(50, low=0.5, high=2.0)
         logits[:2] = torch.tensor([-12.0, 12.0])
         norm = nn.BatchNorm1d(50)
+        running_mean, running_var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
         with torch.no_grad():
-            norm.running_mean.copy_(draw.normal(50)), norm.running_var.copy_(draw.uniform(50, low=0.5, high=2.0))
+            running_mean.copy_(draw.normal(50)), running_var.copy_(draw.uniform(50, low=0.5, high=2.0))
         decoder = _constant(logits, norm, nn.Dropout(0.5)).train(training)
-        mean, var = plain64(norm.running_mean), plain64(norm.running_var)
+        mean, var = plain64(running_mean), plain64(running_var)
         want = ((plain64(logits) - mean) / (var + norm.eps).sqrt()).sigmoid()
         images = _images(candidate, decoder, (8, 50), 4)
-        with blame(lambda trains=training: TRAINING_MODE if trains and _drops_out(candidate) else None):
+        with blame(partial(_training_mode, candidate) if training else None):
             what = "pixel of a decoder with dropout and batch normalisation"
             same_tensor(images, want.expand(8, -1), what, scale=0.5)
-            same_tensor(norm.running_mean, mean, "running mean of batch normalisation", scale=0.0)
+            same_tensor(running_mean, mean, "running mean of batch normalisation", scale=0.0)
+
+
+def _training_mode(candidate: Candidate) -> Cause | None:
+    return TRAINING_MODE if _drops_out(candidate) else None
 
 
 @CHECK.law("leaves the decoder in the mode in which it found it", weight=2)

@@ -33,9 +33,10 @@ def _plain_step(candidate: Candidate, draw: Draw) -> None:
         _compare_step(candidate, partial(_bench, draw, "SGD", n, stale=False), f"SGD, batch of {n}")
     _compare_step(candidate, partial(_large_bench, draw), "SGD, batch of 100 with 784 pixels")
     bench = _large_bench(draw)
-    black = bench.encoder[0].weight[:, _BLACK].detach().clone()
+    weight = next(bench.encoder.parameters())
+    black = weight[:, _BLACK].detach().clone()
     _take(candidate, bench)
-    moved = float((bench.encoder[0].weight[:, _BLACK].detach() - black).abs().max())
+    moved = float((weight[:, _BLACK].detach() - black).abs().max())
     if moved > 1e-7:
         raise Broken(
             "weights of a pixel that is black in every image stay where they are: their gradient is 0",
@@ -102,7 +103,7 @@ def _trains(candidate: Candidate, draw: Draw) -> None:
     before = bench.values()
     _take(candidate, bench)
     for name, module in (("encoder", bench.encoder), ("decoder", bench.decoder)):
-        seen = int(module[1].num_batches_tracked)
+        seen = int(module.get_buffer("1.num_batches_tracked"))
         if seen == 0:
             raise Broken(
                 f"batch normalisation of the {name} in training mode",
@@ -179,7 +180,7 @@ def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int =
     decoder = nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, _PIXELS))
     parameters = _drawn(draw, encoder, decoder, scale)
     with torch.no_grad():
-        decoder[2].bias.add_(1.5)
+        decoder.get_parameter("2.bias").add_(1.5)
     bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), _grey(draw, n))
     for _ in range(warm):
         bench.step()
@@ -200,15 +201,16 @@ def _grey(draw: Draw, n: int) -> torch.Tensor:
 
 def _large_bench(draw: Draw) -> Bench:
     """A batch of 100 images of MNIST's size; the norm of its gradient is above 50."""
-    encoder = nn.Sequential(nn.Linear(784, 16), nn.Tanh(), nn.Linear(16, 4))
-    decoder = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 784))
+    first, inner, last = nn.Linear(784, 16), nn.Linear(16, 4), nn.Linear(16, 784)
+    encoder = nn.Sequential(first, nn.Tanh(), inner)
+    decoder = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), last)
     parameters = _drawn(draw, encoder, decoder, 1.0)
     x = draw.pixels(100, 784)
     x[:, _BLACK] = 0.0
     with torch.no_grad():
-        for layer, scale in ((encoder[0], 0.05), (encoder[2], 0.4), (decoder[2], 0.4)):
+        for layer, scale in ((first, 0.05), (inner, 0.4), (last, 0.4)):
             layer.weight.mul_(scale)
-        encoder[0].weight[:, _BLACK] = draw.signs(16)
+        first.weight[:, _BLACK] = draw.signs(16)
     return Bench(encoder, decoder, torch.optim.SGD(parameters, lr=0.002), x)
 
 

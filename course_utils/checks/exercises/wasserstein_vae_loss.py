@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -191,7 +192,7 @@ def _inputs(
     z = draw.normal(n, d, dtype=dtype)
     with torch.no_grad():
         level = 4.0 * float(draw.signs(1)) if level is None else level
-        critic[-1].bias.add_(level - critic(z).mean())
+        list(critic.parameters())[-1].add_(level - critic(z).mean())
     return Inputs(draw.normal(n, *image, scale=2.0, dtype=dtype), draw.pixels(n, *image, dtype=dtype), critic, z)
 
 
@@ -201,14 +202,14 @@ def _confident(draw: Draw, n: int = 3) -> Inputs:
     return Inputs((2 * x - 1) * 6.0, x, linear_critic(torch.tensor([1.0, 0.0]), bias=-900.0), draw.normal(n, 2))
 
 
+def _gap_by(formula: Callable[[torch.Tensor], torch.Tensor], inputs: Inputs, _: float) -> float:
+    return float(formula(values(inputs.critic, inputs.z)))
+
+
 def _match_gap(probes: list) -> Cause | None:
     if all_agree(probes, 2, lambda inputs, weight: inputs.gap):
         return None
-    return sole(
-        cause
-        for cause, formula in causes(_CARD, _GAPS)
-        if all_agree(probes, 2, lambda inputs, weight, f=formula: float(f(values(inputs.critic, inputs.z))))
-    )
+    return sole(cause for cause, formula in causes(_CARD, _GAPS) if all_agree(probes, 2, partial(_gap_by, formula)))
 
 
 GAP_DETACHED = Cause(

@@ -33,10 +33,9 @@ def deep_critic(draw: Draw, dim: int, *, dtype: torch.dtype = torch.float32, sca
 def critic_with_slopes(draw: Draw, codes: torch.Tensor, length: float) -> nn.Sequential:
     """A deep critic whose gradient at the codes has this length on average, so that some are shorter, some longer."""
     critic = deep_critic(draw, codes.shape[1], dtype=codes.dtype)
-    last = critic[-1]
-    assert isinstance(last, nn.Linear)
+    weight = list(critic.parameters())[-2]  # of the last layer
     with torch.no_grad():
-        last.weight.mul_(length / float(gradient_lengths(critic, codes).mean()))
+        weight.mul_(length / float(gradient_lengths(critic, codes).mean()))
     return critic
 
 

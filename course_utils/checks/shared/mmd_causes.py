@@ -120,7 +120,7 @@ _KERNELS: tuple[tuple[str, str, Kernel], ...] = (
     (
         "product_of_kernels",
         "The bandwidths meet inside the exponential, which multiplies the kernels; they are added.",
-        _of_squared(lambda q, widths: torch.exp(-sum(q / (2 * s**2) for s in widths))),
+        _of_squared(lambda q, widths: torch.exp(-q * sum(1 / (2 * s**2) for s in widths))),
     ),
     (
         "mean_over_features",

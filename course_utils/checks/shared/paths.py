@@ -103,7 +103,7 @@ def leaves_alone(candidate: Candidate, draw: Draw) -> None:
     well_behaved(candidate)
 
 
-def mistakes_in_t(exact: Walk, where: str) -> list[tuple[Cause, Walk]]:
+def mistakes_in_t(exact: Callable[..., torch.Tensor], where: str) -> list[tuple[Cause, Walk]]:
     """What mistakes in the values of t, and in the shape, give for either walk."""
     uneven = "The ends are right, but the steps are not evenly spaced."
     times: tuple[tuple[str, str, Callable[[int], torch.Tensor]], ...] = (

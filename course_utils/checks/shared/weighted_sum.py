@@ -67,10 +67,8 @@ class WeightedSum:
 
     def read(self, came: Any) -> tuple[torch.Tensor, float, float]:
         """The loss with its graph, and both parts: these are to be looked at; a detached tensor or a number will do."""
-        loss, *parts = several(came, self.names)
-        return scalar(loss, "the loss"), *(
-            _part(value, f"the {name}") for value, name in zip(parts, self.names[1:], strict=True)
-        )
+        loss, distortion, part = several(came, self.names)
+        return scalar(loss, "the loss"), _part(distortion, "the distortion"), _part(part, f"the {self.part}")
 
     def same_loss(
         self, came: tuple[torch.Tensor, float, float], weight: float, where: str = "", rounding: float = ROUNDING
@@ -161,7 +159,7 @@ def sure(inputs: Images) -> Any:
     return replace(inputs, logits=SURE_LOGITS.repeat(n, 1), x=SURE_PIXELS.repeat(n, 1))
 
 
-def same_sure_distortion(call: Callable[[Images], tuple], inputs: Images) -> None:
+def same_sure_distortion(call: Callable[[Any], tuple[Any, ...]], inputs: Images) -> None:
     """Raises Broken where the distortion is another for four pixels whose logits are +-10000: there a formula with
     exponentials overflows, which is then the cause.
 
