@@ -175,7 +175,7 @@ def _jupytext() -> Any:
     try:
         import jupytext
     except ModuleNotFoundError:
-        raise CourseError("jupytext is not installed. Run: pip install -c constraints.txt -e '.[test]'") from None
+        raise CourseError("jupytext is not installed. Run: pip install -c constraints.txt -e '.[text]'") from None
     return jupytext
 
 
