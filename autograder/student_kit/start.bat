@@ -6,10 +6,10 @@ cd /d "%~dp0"
 if exist .venv\course-installed goto run
 
 set "PYTHON="
-py -3 -c "import sys; sys.exit(sys.version_info < (3, 11))" >nul 2>&1 && set "PYTHON=py -3"
-if not defined PYTHON python -c "import sys; sys.exit(sys.version_info < (3, 11))" >nul 2>&1 && set "PYTHON=python"
+py -3 -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" >nul 2>&1 && set "PYTHON=py -3"
+if not defined PYTHON python -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))" >nul 2>&1 && set "PYTHON=python"
 if not defined PYTHON (
-    echo course: Python 3.11 or later is needed: install it from python.org, then run this again.
+    echo course: Python 3.11 to 3.14 is needed: install it from python.org, then run this again.
     goto failed
 )
 echo Installing the course (once; a few GB of packages) ...

@@ -8,13 +8,13 @@ needed_gb=10
 fail() { printf 'course: %s\n' "$1" >&2; exit 1; }
 
 find_python() {
-    for candidate in ${COURSE_PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+    for candidate in ${COURSE_PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14 python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then
             printf '%s\n' "$candidate"
             return
         fi
     done
-    fail "Python 3.11 or later is needed. macOS: brew install python. Debian/Ubuntu: sudo apt install python3 python3-venv."
+    fail "Python 3.11 to 3.14 is needed. macOS: brew install python. Debian/Ubuntu: sudo apt install python3 python3-venv."
 }
 
 if [ ! -e .venv/course-installed ]; then
