@@ -1,32 +1,28 @@
 #!/bin/sh
-# sh start.sh            open the course in JupyterLab (the first time: install it, into .venv)
+# sh start.sh            open the course in JupyterLab (the first time: install it)
 # sh start.sh submit 02  any other command of the course; sh start.sh --help lists them
+# COURSE_PYTHON names a Python, COURSE_VENV a folder for the packages.
 set -eu
-cd -- "$(dirname -- "$0")"
-needed_gb=10
+root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+unset PYTHONHOME PYTHONPATH
 
-fail() { printf 'course: %s\n' "$1" >&2; exit 1; }
+supported() { "$1" -I -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info < (3, 15) and sys.maxsize > 2**32))' >/dev/null 2>&1; }
 
 find_python() {
-    for candidate in ${COURSE_PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14 python; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then
-            printf '%s\n' "$candidate"
-            return
-        fi
+    if [ -n "${COURSE_PYTHON:-}" ]; then
+        supported "$COURSE_PYTHON" || { echo "course: COURSE_PYTHON is $COURSE_PYTHON, which is not Python 3.11 to 3.14 (64-bit)." >&2; exit 1; }
+        python=$COURSE_PYTHON
+        return
+    fi
+    for python in "$root/.venv/bin/python" python3 python3.13 python3.12 python3.11 python3.14 /usr/bin/python3 python; do
+        supported "$python" && return
     done
-    fail "Python 3.11 to 3.14 is needed. macOS: brew install python. Debian/Ubuntu: sudo apt install python3 python3-venv."
+    if command -v uv >/dev/null 2>&1; then
+        uv python install --quiet 3.13 && python=$(uv python find --no-project 3.13) && supported "$python" && return
+    fi
+    echo "course: Python 3.11 to 3.14 is needed and was not found. Debian/Ubuntu: sudo apt install python3 python3-venv. macOS: brew install python@3.13. Or install uv, which brings its own. Then run this again." >&2
+    exit 1
 }
 
-if [ ! -e .venv/course-installed ]; then
-    python=$(find_python)
-    free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
-    [ "$free_gb" -ge "$needed_gb" ] || fail "the packages need $needed_gb GB of free disk; here are $free_gb GB."
-    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || fail "this Python has no venv. Debian/Ubuntu: sudo apt install python3-venv."
-    echo "Installing the course (once; about 6 GB of packages) ..." >&2
-    "$python" -m venv .venv || fail "could not make .venv; see above."
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . >&2 \
-        || fail "the packages could not be installed (see above). Check the network, then run this again."
-    : > .venv/course-installed
-fi
-[ "$#" -gt 0 ] || set -- lab
-exec .venv/bin/python -m course_utils.cli "$@"
+find_python
+exec "$python" -I "$root/course_utils/system/install.py" "$@"

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from course_utils.system.tree import Tree
 
 OK, NOTE, MISSING = "ok", "note", "missing"
-NEEDED_PYTHON = (3, 11)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 NEEDED_GB, NEEDED_MEMORY_GB = 2, 4
 
 
@@ -75,8 +75,8 @@ def _course(tree: Tree) -> Iterator[Finding]:
 
 def _python(tree: Tree) -> Iterator[Finding]:
     text = f"{platform.python_version()} in {sys.prefix} on {platform.system()} {platform.machine()}"
-    fine = sys.version_info >= NEEDED_PYTHON
-    yield Finding("python", OK if fine else MISSING, text, "" if fine else "Install Python 3.11 or later.")
+    fine = OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
+    yield Finding("python", OK if fine else MISSING, text, "" if fine else "Install Python 3.13.")
 
 
 def _packages(tree: Tree) -> Iterator[Finding]:
