@@ -5,6 +5,7 @@ The zip has the same bytes whenever the course has the same content: fixed times
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 import zipfile
@@ -47,11 +48,11 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     files |= {name: (CHECKOUT / name).read_bytes() for name in FROM_CHECKOUT}
     main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     files["pyproject.toml"] = student_pyproject(main).encode()
-    files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"]).encode()
     files |= _tree_files(CHECKOUT / "course_utils", "course_utils")
     for unit in units:
         check_release(tree, unit, tree.root / "release")
         files |= _tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
+    files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"], files).encode()
     return files
 
 
@@ -80,10 +81,13 @@ def student_pyproject(main: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _kit_json(tree: Tree, units: list[str], version: str) -> str:
-    """What `course submit` needs to know to tell a unit's notebook from another's."""
+def _kit_json(tree: Tree, units: list[str], version: str, files: dict[str, bytes]) -> str:
+    """What `course submit` needs to tell a unit's notebook from another's, and `course update` to tell what a student
+    has changed: the digest of every file."""
     released = {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4) for unit in units}
-    return json.dumps({"course": "latent-space-course", "version": version} | facts_for_kit(released), indent=1) + "\n"
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    about = {"course": "latent-space-course", "version": version, "files": digests}
+    return json.dumps(about | facts_for_kit(released), indent=1) + "\n"
 
 
 def _tree_files(folder: Path, name: str) -> dict[str, bytes]:

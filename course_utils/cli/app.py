@@ -185,6 +185,23 @@ def submit(
     submit_unit(tree, tree.unit(unit), notebook=notebook, folder=output or Path.cwd())
 
 
+@app.command()
+def update(
+    context: typer.Context,
+    kit: Annotated[Path, typer.Argument(help="The new kit: its zip, or the folder that it was unpacked to.")],
+) -> None:
+    """Bring a newer student kit into this one.
+
+    New units and repairs come in; a notebook that you changed stays as it is, and the new version is put beside it.
+    Models, guesses and answers are kept.
+
+    Example: course update course-student-kit.zip
+    """
+    from .update import update_kit
+
+    update_kit(current_tree(context), kit)
+
+
 def load_plugins() -> None:
     """Add the commands of other packages, such as the autograder's, to the application."""
     for entry_point in sorted(entry_points(group="course.commands"), key=lambda each: each.name):

@@ -57,6 +57,7 @@ SENSIBLE_HERE |= {
     "keyring-provider",
 }
 BAD_FOR_UV = {"UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_PROJECT", "UV_TARGET", "UV_PREFIX"}
+HOPELESS = {"disk", "written", "reached."}  # words of a cause that pip would meet just as uv does
 
 
 class Refused(Exception):
@@ -68,6 +69,9 @@ def main(arguments: list[str]) -> int:
     is_kit = (ROOT / "kit.json").is_file()
     extra = "test" if arguments[:1] == ["test"] and not is_kit else ""
     try:
+        folder = updated_kit() if is_kit else ROOT
+        if folder != ROOT:
+            return hand_over(folder, arguments)
         environment = Environment(ROOT, is_kit)
         if not environment.is_complete(extra):
             with lock(environment.place):
@@ -86,6 +90,23 @@ def main(arguments: list[str]) -> int:
         print(f"course: {cause(str(error)) or error}", file=sys.stderr)
         return 1
     return run(environment, arguments or (["lab"] if is_kit else []))
+
+
+def updated_kit() -> Path:
+    """What kit_update.py beside this file does at every start; returns the kit's folder in which to go on."""
+    specification = importlib.util.spec_from_file_location("kit_update", Path(__file__).with_name("kit_update.py"))
+    updates = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(updates)
+    try:
+        return updates.start(ROOT)
+    except updates.UpdateError as error:
+        raise Refused(str(error)) from None
+
+
+def hand_over(folder: Path, arguments: list[str]) -> int:
+    """Go on as if the kit in ``folder`` had been started."""
+    command = [sys.executable, "-I", str(folder / "course_utils" / "system" / "install.py"), *arguments]
+    return subprocess.call(command, cwd=folder)
 
 
 class Environment:
@@ -282,8 +303,11 @@ class Environment:
         program = self.python.with_name("uv.exe" if WINDOWS else "uv")
         if not program.is_file():
             options = ["--quiet", "--retries", "1", "--constraint", str(self.constraints), "uv"]
-            with contextlib.suppress(Refused):
-                Progress("Getting uv").run(self._pip(options), "uv could not be had", self.variables())
+            try:
+                Progress("Getting uv").run(self._pip(options), "the packages could not be installed", self.variables())
+            except Refused as refusal:
+                if "cannot be reached" in str(refusal):  # pip would only find the same, after many tries
+                    raise
         return str(program) if program.is_file() else None
 
     def _install_with_uv(self, program: str, options: list[str]) -> bool:
@@ -302,7 +326,7 @@ class Environment:
         try:
             Progress("Installing").run([*command, *backend, *options], "the packages could not be installed", variables)
         except Refused as refusal:
-            if os.environ.get("COURSE_INSTALLER") == "uv" or any(word in str(refusal) for word in ("disk", "written")):
+            if os.environ.get("COURSE_INSTALLER") == "uv" or HOPELESS & set(str(refusal).split()):
                 raise
             print(f"course: {refusal} Trying pip ...", file=sys.stderr)
             return False
@@ -337,6 +361,8 @@ def pip_settings_for_uv(settings: dict[str, str]) -> dict[str, str]:
         given |= {"UV_INDEX": " ".join(settings["extra-index-url"].split()), "UV_INDEX_STRATEGY": "unsafe-best-match"}
     if "find-links" in settings:
         given["UV_FIND_LINKS"] = ",".join(settings["find-links"].split())
+    if "proxy" in settings:
+        given |= dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), settings["proxy"])
     if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
         given["UV_NO_INDEX"] = "1"
     return given | {"UV_SYSTEM_CERTS": "1"}
