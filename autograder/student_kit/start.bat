@@ -29,7 +29,7 @@ call :try python
 call :try python3
 call :try uv run --quiet --no-project --python 3.13 python
 if defined PYTHON goto found
-echo course: Python 3.11 to 3.14 (64-bit) is needed and was not found. Install 3.13 from python.org, then run this again.
+echo course: a 64-bit Python 3.11 to 3.14 is needed and was not found. Install 3.13 from python.org, then run this again.
 goto failed
 
 :found

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OLDEST, NEWEST = (3, 11), (3, 14)  # as in pyproject.toml and the start scripts
 NAME = "latent-space-course"
 STAMP = "course-installed.json"
-LONGEST_IN_PACKAGES = 180  # characters of the longest path below Lib\site-packages, and some to spare
+LONGEST_IN_PACKAGES = 150  # characters of the longest path below Lib\site-packages, and some to spare
 LONGEST_IN_KIT = 110  # of a notebook's checkpoint or a model below the kit's folder
 WINDOWS = os.name == "nt"
 # pip's settings that say where packages come from. Others (user, target, prefix, dry-run ...) say where they go or
