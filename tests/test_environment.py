@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -73,6 +74,51 @@ def test_every_package_that_is_imported_is_declared(package):
             declared |= {_canonical(line) for line in project["optional-dependencies"][extra]}
     undeclared = {name: where for name, where in _imported(ROOT / package).items() if name not in declared}
     assert not undeclared, undeclared
+
+
+PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "x86_64-pc-windows-msvc", "aarch64-apple-darwin")
+
+
+def test_both_lists_can_be_installed_on_every_platform_with_every_python(tmp_path):
+    """Wheels for all, at the pinned versions: 3.11.2 is Debian 12's, which some packages leave out."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from course_utils.system.install import NEWEST, find_uv
+
+    beside = Path(sys.executable).with_name("uv")
+    uv = str(beside) if beside.is_file() else find_uv()
+    if not uv:
+        pytest.skip("uv is not here")
+    (tmp_path / "kit.in").write_text("\n".join([*_project()["dependencies"], "hatchling>=1.27", "editables", "uv"]))
+    lists = {"the kit's list": [tmp_path / "kit.in"], "the whole list": ["--all-extras", ROOT / "pyproject.toml"]}
+    environment = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0", "UV_HTTP_RETRIES": "1"}
+    options = ["--quiet", "--no-config", "--only-binary", ":all:", "--constraint", ROOT / "constraints.txt"]
+    options += ["--output-file", os.devnull]
+
+    def resolve(case):
+        python, system, name = case
+        command = [
+            uv,
+            "pip",
+            "compile",
+            *options,
+            "--python-version",
+            python,
+            "--python-platform",
+            system,
+            *lists[name],
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300)
+        return case, done.stderr if done.returncode else ""
+
+    pythons = ["3.11.2", *(f"3.{minor}" for minor in range(12, NEWEST[1] + 1))]
+    cases = [(python, system, name) for python in pythons for system in PLATFORMS for name in lists]
+    first = resolve(cases[0])
+    if re.search(r"dns error|error sending request|connect|timed out", first[1], flags=re.IGNORECASE):
+        pytest.skip(f"the package index cannot be reached: {first[1].splitlines()[-1].strip()}")
+    with ThreadPoolExecutor(4) as pool:
+        failed = {case: error for case, error in [first, *pool.map(resolve, cases[1:])] if error}
+    assert not failed
 
 
 def test_the_conda_environment_installs_exactly_this_project():

@@ -102,8 +102,15 @@ def test_the_longest_paths_are_known():
 
 
 def test_only_sensible_settings_of_pip_are_used():
-    lines = [":env:.user='1'", "global.target='/x'", "install.prefix='/y'", "global.index-url='https://one'",
-             "global.extra-index-url='https://two\\nhttps://three'", ":env:.index-url='https://four'", "global.proxy='http://p:1'"]  # fmt: skip
+    lines = [
+        ":env:.user='1'",
+        "global.target='/x'",
+        "install.prefix='/y'",
+        "global.index-url='https://one'",
+        "global.extra-index-url='https://two\\nhttps://three'",
+        ":env:.index-url='https://four'",
+        "global.proxy='http://p:1'",
+    ]
     settings = install.sensible_pip_settings(lines)
     assert settings.keys() == {"index-url", "extra-index-url", "proxy"} and settings["index-url"] == "https://four"
     given = install.pip_settings_for_uv(settings)
@@ -133,7 +140,8 @@ def make_course(root: Path, kit: bool) -> Path:
     )
     (root / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling>=1.27"]\nbuild-backend = "hatchling.build"\n'
-        f'[project]\nname = "{install.NAME}"\nversion = "1"\nrequires-python = ">=3.11,<3.15"\ndependencies = ["iniconfig"]\n'
+        f'[project]\nname = "{install.NAME}"\nversion = "1"\nrequires-python = ">=3.11,<3.15"\n'
+        'dependencies = ["iniconfig"]\n'
         '[tool.hatch.build.targets.wheel]\npackages = ["course_utils"]\n'
     )
     pins = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()

@@ -217,10 +217,8 @@ def test_start_bat_under_wine(situation, tmp_path_factory):
         "WINEPATH": windows(programs),
     }
     arguments = ["submit", "02", "--notebook", "my notebook.ipynb"] if situation == "quoted arguments" else ["doctor"]
-    command = [WINE, "cmd", "/c", windows(kit / "start.bat"), *arguments]
-    done = subprocess.run(
-        command, capture_output=True, env=environment, stdin=subprocess.DEVNULL, timeout=120, cwd=folder
-    )
+    command = [WINE, "cmd", "/c", ".\\start.bat", *arguments]  # /c takes quotes off a name with & in it
+    done = subprocess.run(command, capture_output=True, env=environment, stdin=subprocess.DEVNULL, timeout=120, cwd=kit)
     said = done.stdout.decode("utf-8", errors="replace")
     if situation == "no Python":
         assert done.returncode == 1 and "Python 3.11 to 3.14 is needed" in said, said
