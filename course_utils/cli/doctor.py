@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from course_utils.system.tree import Tree
 
@@ -71,6 +72,10 @@ def _course(tree: Tree) -> Iterator[Finding]:
     text = f"{kind} in {tree.root}, {len(units)} units"
     advice = "" if units else "notebooks/ is empty: get the course again."
     yield Finding("course", OK if units else MISSING, text, advice)
+    own, used = tree.root / "course_utils", Path(__file__).resolve().parents[1]
+    if own.is_dir() and not own.samefile(used):  # a moved or copied folder, or packages of another one
+        start = "start.sh (Windows: start.bat)" if tree.is_kit else "./course"
+        yield Finding("course", MISSING, f"notebooks would import {used}, not {own}", f"Use {start} of this folder.")
 
 
 def _python(tree: Tree) -> Iterator[Finding]:
