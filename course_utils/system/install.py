@@ -585,8 +585,10 @@ def whole(record: Path) -> bool:
                 name, size = row[0], row[2]
                 if name.endswith(".pyc"):
                     continue
-                if os.stat(record.parents[1] / name).st_size != int(size or os.stat(record.parents[1] / name).st_size):
-                    return name.startswith("..") and "bin/" in name  # scripts are rewritten when a folder moves
+                found = os.stat(record.parents[1] / name).st_size
+                script = name.startswith("..") and "bin/" in name  # rewritten when a folder moves
+                if size and found != int(size) and not script:
+                    return False
     except (OSError, ValueError, IndexError):
         return False
     return True
