@@ -225,10 +225,7 @@ class Environment:
 
     def _require_space(self) -> None:
         """About 6 GB for the CUDA build of torch that Linux gets, 2 GB elsewhere, little once torch is here."""
-        gigabytes = 6.5 if sys.platform == "linux" else 2
-        pins = re.findall(r"^torch==(.+)$", self.constraints.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        if any(next(self.packages().glob(f"torch-{pin}*.dist-info/RECORD"), None) for pin in pins):
-            gigabytes = 0.5
+        gigabytes = 0.5 if self._has_torch() else 6.5 if sys.platform == "linux" else 2
         folder = self.place
         while not folder.is_dir():
             folder = folder.parent
@@ -238,6 +235,11 @@ class Environment:
                 f"the packages need {gigabytes:g} GB of free disk and {folder} has {free:.1f} GB. Free some space, or "
                 "set COURSE_VENV to a folder on another disk, then run this again."
             )
+
+    def _has_torch(self) -> bool:
+        """Whether the pinned torch is here, of whichever build."""
+        pins = re.findall(r"^torch==(.+)$", self.constraints.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        return any(next(self.packages().glob(f"torch-{pin}*.dist-info/RECORD"), None) for pin in pins)
 
     def _create(self) -> None:
         """A new virtual environment with pip in it; what is left of a broken one goes first."""
@@ -317,6 +319,7 @@ class Environment:
         if variables.get("UV_NO_INDEX"):
             command.append("--no-index")
         backend = ["--torch-backend", "cpu"] if sys.platform == "linux" and not has_nvidia() else []
+        backend = [] if self._has_torch() else backend
         if backend:  # the smaller build of torch where its index answers
             torch = [line for line in self.requirements if line.startswith("torch")]
             asked = [*command, *backend, "--dry-run", "--constraint", str(self.constraints), *torch]
