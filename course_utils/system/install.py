@@ -27,6 +27,7 @@ import tomllib
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST, NEWEST = (3, 11), (3, 14)  # as in pyproject.toml and the start scripts
@@ -95,6 +96,7 @@ def main(arguments: list[str]) -> int:
 def updated_kit() -> Path:
     """What kit_update.py beside this file does at every start; returns the kit's folder in which to go on."""
     specification = importlib.util.spec_from_file_location("kit_update", Path(__file__).with_name("kit_update.py"))
+    assert specification is not None and specification.loader is not None, "kit_update.py is a plain file"
     updates = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(updates)
     try:
@@ -349,7 +351,7 @@ class Environment:
 
 def sensible_pip_settings(lines: list[str]) -> dict[str, str]:
     """Of what ``pip config list`` prints, the settings that make sense for an environment of its own."""
-    settings = {}
+    settings: dict[str, str] = {}
     for section in ("global", "install", ":env:"):  # the later ones count more
         found = [re.fullmatch(rf"{section}\.([\w-]+)=(['\"])(.*)\2", line) for line in lines]
         settings |= {line[1]: line[3].replace("\\n", "\n") for line in found if line}
@@ -391,7 +393,7 @@ class Progress:
         clock = threading.Thread(target=self._show, args=(lines, done), daemon=True)
         clock.start()
         try:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 lines.append(line.rstrip())
             code = process.wait()
         except BaseException:
@@ -546,6 +548,8 @@ def longer_than_windows_allows(place: str, root: str) -> str:
 
 def long_paths_allowed() -> bool:
     """Whether Windows' own limit on the length of paths is off."""
+    if sys.platform != "win32":
+        return False
     try:
         import winreg
 
@@ -623,9 +627,9 @@ def lock(place: Path) -> Iterator[None]:
         yield  # closing the file gives the lock back, also when this process is killed
 
 
-def _taken(handle: object) -> bool:
+def _taken(handle: BinaryIO) -> bool:
     try:
-        if WINDOWS:
+        if sys.platform == "win32":
             import msvcrt
 
             handle.seek(0)

@@ -167,7 +167,7 @@ def recover(root: Path) -> list[str]:
             mine.unlink()
             said.append(f"{name} is as it was released; what you had is beside it: {beside.name}")
             continue
-        beside = free_name(here, now)
+        beside = free_name(here, now or "")
         _put(here, beside)
         _put(mine, here)
         said.append(f"yours is back: {name}; the new version is beside it: {beside.name}")
