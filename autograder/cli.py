@@ -230,11 +230,13 @@ def feedback(
 def collect(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="The unit, e.g. 02.")],
-    source: Annotated[Path, typer.Argument(help="Folder or zip, as Moodle or Canvas exports it.")],
+    source: Annotated[Path, typer.Argument(help="Folder or zip, as the platform exports it.")],
 ) -> None:
     """Bring in what a learning platform exported.
 
-    Writes submitted/<student>/<unit>/. Nothing in an archive can be written anywhere else. What is left out is listed.
+    Moodle, Canvas, Gradescope, ILIAS, Blackboard, Brightspace, or folders named after students. Writes
+    submitted/<student>/<unit>/, and nothing anywhere else. The unit's notebook is told by its content. What is left
+    out is listed with the reason; exit code 1 when something went wrong with somebody's submission.
 
     Example: course collect 02 ~/Downloads/submissions.zip
     """
@@ -244,9 +246,16 @@ def collect(
     name = tree.unit(unit)
     require_graded(tree, name)
     result = collect_from(tree, name, source.expanduser())
-    print(f"{name}: {len(result.students)} submissions in submitted/")
+    print(
+        f"{name}: {len(result.students)} submissions in submitted/; the export holds {result.submissions}, "
+        f"left out: {len(result.without)}."
+    )
+    for line in result.notes:
+        print(f"course: note: {line}", file=sys.stderr)
     for line in result.left_out:
         print(f"course: left out: {line}", file=sys.stderr)
+    if not result.complete:
+        raise typer.Exit(1)
 
 
 def report(
