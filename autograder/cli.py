@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from course_utils.cli.handin import is_graded, require_graded
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, find_tree, tree_at
+
+if TYPE_CHECKING:
+    from .platforms import Exported
 
 Units = Annotated[list[str] | None, typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All units.")]
@@ -208,16 +211,22 @@ def feedback(
     all_units: All = False,
     student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
     with_mark_scheme: Annotated[bool, typer.Option("--with-mark-scheme", help="Leave the mark schemes in.")] = False,
+    packed: Annotated[
+        str | None, typer.Option("--zip", help="Also pack the pages as this platform takes them: canvas or moodle.")
+    ] = None,
 ) -> None:
     """Make the pages that students get back.
 
-    One HTML page for each student of a graded unit, in feedback/<student>/<unit>/.
+    One HTML page for each student of a graded unit, in feedback/<student>/<unit>/. For those whose submissions were
+    collected from Moodle or Canvas, --zip writes feedback/<unit>-<platform>.zip.
 
-    Example: course feedback 02
+    Examples: course feedback 02; course feedback 02 --zip moodle
     """
     from .feedback import feedback_unit
+    from .platforms import pack_feedback
 
     tree = _instructor_tree(context)
+    _require_platform("--zip", packed)
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course feedback 02")
     for unit in _graded(tree, units, all_units):
@@ -225,6 +234,8 @@ def feedback(
             tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"]
         )
         print(f"{unit}: {len(pages)} page{'s' if len(pages) != 1 else ''} in feedback/")
+        if packed:
+            _print_exported(pack_feedback(tree, unit, packed, pages), packed, tree)
 
 
 def collect(
@@ -263,7 +274,11 @@ def report(
     units: Units = None,
     all_units: All = False,
     platform: Annotated[
-        str | None, typer.Option("--csv", help="Also write a table that this platform imports: canvas or moodle.")
+        str | None, typer.Option("--csv", help="Also write tables that this platform imports: canvas or moodle.")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Canvas' exported gradebook or Moodle's worksheet, to take people and numbers from."),
     ] = None,
 ) -> None:
     """Make the page about a graded class.
@@ -271,19 +286,23 @@ def report(
     Writes report.html: points, misconceptions by number of students, repairs, failures, what is alike, and how
     submissions were isolated. It names students: keep it to yourself.
 
-    Examples: course report; course report 02 --csv moodle
+    --csv moodle writes the grading worksheet of each unit, --csv canvas one table for the gradebook, both with what
+    students are told: marks, and less where a submission was late.
+
+    Examples: course report; course report 02 --csv moodle; course report --csv canvas --like ~/Downloads/grades.csv
     """
-    from .report import platform_table, write_report
+    from .platforms import write_tables
+    from .report import write_report
 
     tree = _instructor_tree(context)
-    if platform not in (None, "canvas", "moodle"):
-        raise WrongUsage(f"--csv {platform!r}: use canvas or moodle.")
-    path = write_report(tree, tree.root / "report.html", _units(tree, units, all_units))
+    _require_platform("--csv", platform)
+    if like is not None and not platform:
+        raise WrongUsage("--like goes with --csv canvas or --csv moodle.")
+    chosen = _units(tree, units, all_units)
+    path = write_report(tree, tree.root / "report.html", chosen)
     print(f"Report: {_shown(path, tree)}")
     if platform:
-        path = tree.root / f"grades-{platform}.csv"
-        path.write_text(platform_table(tree, platform), encoding="utf-8", newline="")
-        print(f"Table for {platform}: {_shown(path, tree)}")
+        _print_exported(write_tables(tree, platform, chosen, like.expanduser() if like else None), platform, tree)
 
 
 def demo(
@@ -401,6 +420,18 @@ def _graded(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
     for unit in chosen if given else ():
         require_graded(tree, unit)
     return [unit for unit in chosen if is_graded(tree, unit)]
+
+
+def _require_platform(option: str, platform: str | None) -> None:
+    if platform not in (None, "canvas", "moodle"):
+        raise WrongUsage(f"{option} {platform!r}: use canvas or moodle.")
+
+
+def _print_exported(exported: Exported, platform: str, tree: Tree) -> None:
+    for path in exported.files:
+        print(f"For {platform}: {_shown(path, tree)}")
+    for note in exported.notes:
+        print(f"course: note: {note}", file=sys.stderr)
 
 
 def _shown(path: Path, tree: Tree) -> str:

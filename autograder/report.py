@@ -1,9 +1,7 @@
-"""The page about a graded class, and tables that learning platforms import."""
+"""The page about a graded class."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,10 +15,9 @@ from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .beliefs import Shown, class_beliefs
-from .collect import read_roster
 from .examiner.settings import RECORD
 from .gradebook import read_graded
-from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, escape_formula, number, read_grades
+from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, read_grades
 from .release import read_source
 from .similar import similar_pairs
 from .summary import TEMPLATES, Place, Table, summarise
@@ -58,42 +55,6 @@ def report_page(
         tables=[_by_misconception(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks)],
         alike=[(unit, pair) for unit, found in pairs.items() for pair in found[:_MOST_PAIRS]],
     )
-
-
-def platform_table(tree: Tree, platform: str) -> str:
-    """Points of each student and unit as CSV that `canvas` or `moodle` imports."""
-    grades, roster = read_grades(tree.root / "grades.csv"), read_roster(tree)
-    units = sorted({grade.unit for grade in grades})
-    most = {unit: _most(grades, unit) for unit in units}
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\r\n")
-    if platform == "canvas":
-        writer.writerow(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *units])
-        writer.writerow(["    Points Possible", "", "", "", "", *[number(most[unit]) for unit in units]])
-    else:
-        writer.writerow(["Full name", "Identifier", *units])
-    for student in sorted({grade.student for grade in grades}):
-        known = roster.get(student, {})
-        points = [_points(grades, student, unit) for unit in units]
-        row = (
-            [known.get("name", student), known.get("id", "")]
-            if platform == "canvas"
-            else [known.get("name", student), f"Participant {known['id']}" if known.get("id") else student]
-        )
-        writer.writerow([escape_formula(cell) for cell in row] + ([""] * 3 if platform == "canvas" else []) + points)
-    return lines.getvalue()
-
-
-def _most(grades: list[Grade], unit: str) -> float:
-    cells = {grade.exercise: grade.max_score for grade in grades if grade.unit == unit}
-    return sum(cells.values())
-
-
-def _points(grades: list[Grade], student: str, unit: str) -> str:
-    """The sum, or nothing while something is not known."""
-    own = [grade for grade in grades if (grade.student, grade.unit) == (student, unit)]
-    known = [grade.score for grade in own if grade.score is not None]
-    return number(sum(known)) if own and len(known) == len(own) else ""
 
 
 def _graded_notebooks(tree: Tree, unit: str, grades: list[Grade]) -> dict[str, NotebookNode]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 
@@ -12,8 +11,8 @@ from miniature import make_tree
 from nbformat.v4 import new_code_cell, new_notebook
 
 from autograder.collect import collect, read_roster, safe_name
-from autograder.grades_file import Grade, write_grades
-from autograder.report import platform_table, report_page
+from autograder.grades_file import Grade
+from autograder.report import report_page
 from autograder.similar import similar_pairs
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
@@ -145,22 +144,3 @@ def test_likeness_sees_through_names_and_comments_and_not_into_what_was_given():
     same = {"a": graded(code), "b": graded(code.replace("mu", "m") + "# mine\n")}
     assert [(p.first, p.second) for p in similar_pairs(same)] == [("a", "b")]
     assert similar_pairs(same, common=code) == []
-
-
-@pytest.mark.parametrize("platform", ["canvas", "moodle"])
-def test_tables_for_platforms_have_their_columns_and_leave_open_what_is_not_known(tree, platform):
-    write_grades(
-        tree.root,
-        [
-            Grade("ada", UNIT, "double", 2, 2, "graded"),
-            Grade("ada", UNIT, "q", 1, 3, "graded"),
-            Grade("=bob", UNIT, "double", 1, 2, "graded"),
-            Grade("=bob", UNIT, "q", None, 3, "needs_marking"),
-        ],
-    )
-    rows = list(csv.reader(platform_table(tree, platform).splitlines()))
-    assert rows[0][-1] == UNIT and (
-        rows[0][:2] == ["Student", "ID"] if platform == "canvas" else rows[0][0] == "Full name"
-    )
-    points = {row[0]: row[-1] for row in rows[1:]}
-    assert points["ada"] == "3" and points["'=bob"] == "", points

@@ -1,6 +1,6 @@
 """Whose file is it? The shapes of the exports, by the rules by which each platform names folders and files:
 
-Moodle       <name>_<participant>_assignsubmission_file_/..., or that before the file's name; blind: Participant_<number>
+Moodle       <name>_<participant>_assignsubmission_file_/..., or that before a file's name; blind: Participant_<number>
 Canvas       <name>[_LATE]_<user>_<attachment>_<file>, anonymous: anon_<letters>[_LATE]_<attachment>_<file>
 Gradescope   submission_<number>/..., with submission_metadata.yml, which says who and when
 ILIAS        <last>_<first>_<login>_<number>/..., files perhaps with the time before their names
