@@ -89,7 +89,9 @@ def find_folders(tree: Tree, unit: str, roster: dict[str, Record], people: list[
     submitted = tree.root / "submitted"
     there = {path.name for path in submitted.iterdir()} if submitted.is_dir() else set()
     known += [
-        _Known(name, {"name": name, "units": {}}) for name in sorted(there - set(roster)) if not name.startswith(".")
+        _Known(name, {"name": name, "units": {}})
+        for name in sorted(there - set(roster))
+        if not name.startswith(".") and (submitted / name).is_dir() and not (submitted / name).is_symlink()
     ]
     names = Counter(composed(place.name) for place in people)
     folders: list[str | None] = [None] * len(people)
@@ -109,7 +111,7 @@ def find_folders(tree: Tree, unit: str, roster: dict[str, Record], people: list[
         if len(namesakes) == len(fitting) == names[name] == 1:
             folders[index], fitting[0].taken = fitting[0].folder, True
             continue
-        numbered = nobody or names[name] > 1 or folded(safe_name(name)) in used
+        numbered = nobody or bool(namesakes) or names[name] > 1 or folded(safe_name(name)) in used
         folders[index] = _new_folder(place, numbered, used)
         if place.platform == MOODLE and fitting:
             notes.append(f"{folders[index]}: the export does not tell which {name} this is; the folder is new")

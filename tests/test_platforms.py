@@ -1,0 +1,254 @@
+"""What goes back to a platform, read as its importer reads it.
+
+The two importers below follow the platforms' documented rules: Moodle's grading worksheet and feedback files of an
+assignment, Canvas' gradebook and re-uploaded submissions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from datetime import datetime
+
+import pytest
+from miniature import make_tree
+from nbgrader.api import Gradebook
+from platform_exports import SHAPES, Person, zipped
+
+from autograder.collect import collect
+from autograder.grades_file import Grade, write_grades
+from autograder.nbgrader_course import NbGraderCourse
+from autograder.platforms import pack_feedback, write_tables
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
+
+UNIT, NEXT = "01_double", "02_other"
+NOTEBOOK = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+
+
+def moodle_worksheet(text: str, participants: dict[int, str]) -> dict[str, tuple[float | None, str]]:
+    """Grades and comments by user. Columns by their names; the number after "Participant "; others are passed over."""
+    rows = list(csv.reader(io.StringIO(text)))
+    at = {name: index for index, name in enumerate(rows[0])}
+    assert {"Identifier", "Grade", "Last modified (grade)"} <= set(at), "Moodle refuses the file"
+    taken = {}
+    for row in rows[1:]:
+        number = row[at["Identifier"]][len("Participant ") :]
+        if not number.isdecimal() or int(number) not in participants:
+            continue
+        grade, comment = row[at["Grade"]], row[at["Feedback comments"]] if "Feedback comments" in at else ""
+        taken[participants[int(number)]] = (None if grade in ("", "-") else float(grade), comment)
+    return taken
+
+
+def moodle_feedback(archive: zipfile.ZipFile, participants: dict[int, str]) -> dict[str, str]:
+    """The file of each user: a part of the path of at least five pieces between underscores, the second a number."""
+    taken = {}
+    for path in archive.namelist():
+        parts = path.split("/")
+        while parts:
+            pieces = parts.pop(0).split("_", 4)
+            if len(pieces) < 5 or not pieces[1].isdecimal() or int(pieces[1]) not in participants:
+                continue
+            assert pieces[2:4] == ["assignfeedback", "file"], path
+            taken[participants[int(pieces[1])]] = archive.read(path).decode()
+            break
+    return taken
+
+
+def canvas_gradebook(text: str, users: dict[int, str], assignments: dict[int, str]) -> dict[tuple[str, str], float]:
+    """Scores by user and assignment: people by ID, assignments by the number at the end of the column's name."""
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0][:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"], "Canvas refuses the file"
+    columns = {i: re.fullmatch(r"(.+) \((\d+)\)", name) for i, name in enumerate(rows[0][5:], 5)}
+    start = 2 if "Points Possible" in rows[1][0] else 1
+    return {
+        (users[int(row[1])], assignments[int(match[2])]): float(row[i])
+        for row in rows[start:]
+        if row[1].isdecimal() and int(row[1]) in users
+        for i, match in columns.items()
+        if match and int(match[2]) in assignments and row[i]
+    }
+
+
+def canvas_submissions(archive: zipfile.ZipFile, attachments: dict[tuple[str, str], str]) -> dict[str, str]:
+    """The file of each user: the first two numbers between underscores are the user's and the attachment's; of an
+    anonymous assignment the letters after ``anon`` and one number."""
+    taken = {}
+    for name in archive.namelist():
+        pieces = name.rsplit("/")[-1].split("_")
+        numbers = [piece for piece in pieces if piece.isdecimal()]
+        key = (pieces[1], numbers[0]) if pieces[0] == "anon" else tuple(numbers[:2])
+        if key in attachments:
+            taken[attachments[key]] = archive.read(name).decode()
+    return taken
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(make_tree(tmp_path / "course"))
+
+
+PEOPLE = ["Ada Lovelace", "Jürgen Groß", "Ada Lovelace", "=O_Neil, Ann"]
+
+
+def collected(tree, tmp_path, shape: str) -> list[str]:
+    """The folders of the class, in its order, after two units were collected with other participants' numbers."""
+    for unit, first in ((UNIT, 1000), (NEXT, 2000)):
+        people = [
+            Person(name, 500 + index, first + index, {"w.ipynb": NOTEBOOK + b"\n" * index})
+            for index, name in enumerate(PEOPLE)
+        ]
+        collect(tree, unit, zipped(SHAPES[shape](people), tmp_path / f"{unit}.zip"))
+    lengths = {
+        len(path.read_bytes()) - len(NOTEBOOK): path.parts[-3]
+        for path in (tree.root / "submitted").glob(f"*/{UNIT}/*.ipynb")
+    }
+    return [lengths[index] for index in range(len(PEOPLE))]
+
+
+def graded(tree, folders: list[str], unit: str = UNIT) -> None:
+    rows = []
+    for index, folder in enumerate(folders):
+        rows.append(Grade(folder, unit, "double", index / 2, 2, "graded", "" if index == 4 else "<b>broken</b>: adds"))
+        rows.append(Grade(folder, unit, "q", 3.0, 3, "graded", "marked by hand"))
+    write_grades(tree.root, rows)
+
+
+def late(tree, folder: str, penalty: float) -> None:
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        enter(gradebook, folder, penalty)
+
+
+def enter(gradebook: Gradebook, folder: str, penalty: float) -> None:
+    gradebook.update_or_create_assignment(UNIT)
+    gradebook.update_or_create_notebook(UNIT, UNIT)
+    gradebook.update_or_create_grade_cell("q", UNIT, UNIT, max_score=3, cell_type="markdown")
+    gradebook.update_or_create_solution_cell("q", UNIT, UNIT)
+    gradebook.update_or_create_student(folder)
+    submission = gradebook.update_or_create_submission(UNIT, folder)
+    submission.notebooks[0].late_submission_penalty = penalty
+    gradebook.find_grade("q", UNIT, UNIT, folder).manual_score = 2.0
+    gradebook.find_comment("q", UNIT, UNIT, folder).manual_comment = "say <why>"
+    gradebook.db.commit()
+
+
+def test_moodle_takes_the_worksheet_with_marks_and_penalties(tree, tmp_path):
+    folders = collected(tree, tmp_path, "moodle_folders")
+    graded(tree, folders)
+    late(tree, folders[1], 1.5)
+    exported = write_tables(tree, "moodle", [UNIT, NEXT])
+    assert [path.name for path in exported.files] == [f"grades-moodle-{UNIT}.csv"] and not exported.notes
+    participants = {1000 + index: f"user {index}" for index in range(4)}
+    taken = moodle_worksheet(exported.files[0].read_text(encoding="utf-8"), participants)
+    assert {user: points for user, (points, _) in taken.items()} == {
+        "user 0": 3.0,
+        "user 1": 0.5 + 2 - 1.5,
+        "user 2": 4.0,
+        "user 3": 4.5,
+    }
+    comment = taken["user 1"][1]
+    assert (
+        "handed in late: 1.5 points less" in comment and "say &lt;why&gt;" in comment and "&lt;b&gt;broken" in comment
+    )
+
+
+def test_moodles_own_worksheet_is_filled_in(tree, tmp_path):
+    folders = collected(tree, tmp_path, "moodle_folders")
+    graded(tree, folders)
+    modified = "Saturday, 31 January 2026, 11:59 PM"
+    assert datetime.strptime(modified, "%A, %d %B %Y, %I:%M %p")
+    given = tmp_path / "Grades.csv"
+    with given.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Identifier", "Full name", "Status", "Grade", "Last modified (grade)", "Feedback comments"])
+        writer.writerows([f"Participant {1000 + i}", PEOPLE[i], "x", "-", modified, ""] for i in (0, 1, 2))
+    exported = write_tables(tree, "moodle", [UNIT], given)
+    rows = list(csv.DictReader(exported.files[0].read_text(encoding="utf-8").splitlines()))
+    assert [row["Grade"] for row in rows] == ["3", "3.5", "4"] and {row["Status"] for row in rows} == {"x"}
+    assert {row["Last modified (grade)"] for row in rows} == {modified} and len(exported.notes) == 1
+
+
+def test_canvas_takes_the_table_with_its_numbers(tree, tmp_path):
+    folders = collected(tree, tmp_path, "canvas_late")
+    graded(tree, folders)
+    late(tree, folders[1], 5.5)
+    given = tmp_path / "gradebook.csv"
+    given.write_text(
+        "Student,ID,SIS User ID,SIS Login ID,Section,Double (4711),01 quiz of week 3,Final Score\n"
+        '    Points Possible,,,,,5,3,(read only)\n"Lovelace, Ada",500,s500,ada,A,,,\n"Groß, Jürgen",501,,,A,,,\n',
+        encoding="utf-8",
+    )
+    exported = write_tables(tree, "canvas", [UNIT], given)
+    text = exported.files[0].read_text(encoding="utf-8")
+    users, assignments = {500 + i: f"user {i}" for i in range(4)}, {4711: UNIT}
+    taken = canvas_gradebook(text, users, assignments)
+    assert taken == {(f"user {i}", UNIT): points for i, points in enumerate([3.0, 0.0, 4.0, 4.5])}
+    assert "s500,ada,A" in text and len(exported.notes) == 2 and "'=" not in text.split("\n")[0]
+    with pytest.raises(CourseError, match=r"no single assignment .* Double \(4711\)"):
+        graded(tree, folders, NEXT)
+        write_tables(tree, "canvas", [NEXT], given)
+
+
+def test_without_canvas_export_the_column_has_the_units_name_and_this_is_said(tree, tmp_path):
+    graded(tree, collected(tree, tmp_path, "canvas"))
+    exported = write_tables(tree, "canvas", [UNIT])
+    assert exported.files[0].read_text(encoding="utf-8").splitlines()[0].endswith(f",Section,{UNIT}")
+    assert any("number of the assignment is not known" in note for note in exported.notes)
+
+
+@pytest.mark.parametrize("platform", ["canvas", "moodle"])
+def test_what_is_not_known_stays_open_and_who_is_not_known_is_named(tree, platform):
+    write_grades(
+        tree.root,
+        [
+            Grade("ada", UNIT, "double", 2, 2, "graded"),
+            Grade("ada", UNIT, "q", 1, 3, "graded"),
+            Grade("=bob", UNIT, "double", 1, 2, "graded"),
+            Grade("=bob", UNIT, "q", None, 3, "needs_marking"),
+        ],
+    )
+    exported = write_tables(tree, platform, [UNIT])
+    rows = list(csv.reader(exported.files[0].read_text(encoding="utf-8").splitlines()))
+    points = {row[0 if platform == "canvas" else 1]: row[-1 if platform == "canvas" else 2] for row in rows[1:]}
+    assert points["ada"] == "3" and points["'=bob"] == "", points
+    assert sum("will not find this row" in note for note in exported.notes) == 2
+
+
+def pages_of(tree, folders: list[str]):
+    for folder in folders:
+        page = tree.root / "feedback" / folder / UNIT / f"{UNIT}.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(folder, encoding="utf-8")
+        yield page
+
+
+@pytest.mark.parametrize("shape", ["moodle_folders", "moodle_flat", "moodle_blind"])
+def test_moodle_takes_the_packed_feedback(tree, tmp_path, shape):
+    folders = collected(tree, tmp_path, shape)
+    exported = pack_feedback(tree, UNIT, "moodle", list(pages_of(tree, folders)))
+    with zipfile.ZipFile(exported.files[0]) as archive:
+        taken = moodle_feedback(archive, {1000 + index: folder for index, folder in enumerate(folders)})
+    assert taken == {folder: folder for folder in folders} and not exported.notes
+
+
+@pytest.mark.parametrize("shape", ["canvas", "canvas_late", "canvas_anonymous"])
+def test_canvas_takes_the_packed_feedback(tree, tmp_path, shape):
+    folders = collected(tree, tmp_path, shape)
+    exported = pack_feedback(tree, UNIT, "canvas", list(pages_of(tree, folders)))
+    attachments = {
+        (f"x{500 + i}z" if "anon" in shape else str(500 + i), str(70001 + i)): folder
+        for i, folder in enumerate(folders)
+    }
+    with zipfile.ZipFile(exported.files[0]) as archive:
+        assert canvas_submissions(archive, attachments) == {folder: folder for folder in folders}
+
+
+def test_pages_of_people_whom_the_platform_does_not_know_are_named(tree, tmp_path):
+    folders = collected(tree, tmp_path, "moodle_folders")
+    exported = pack_feedback(tree, UNIT, "moodle", list(pages_of(tree, [folders[0], "by hand"])))
+    assert len(exported.notes) == 1 and exported.notes[0].startswith("by hand")
+    with pytest.raises(CourseError, match="no page of"):
+        pack_feedback(tree, UNIT, "canvas", [tree.root / "feedback" / folders[0] / UNIT / f"{UNIT}.html"])
