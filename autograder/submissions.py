@@ -8,13 +8,16 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES
+from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES, read_notebook, template_of
+from course_utils.cli.handin.cells import identify
+from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 
 from .grades_file import MISSING, UNREADABLE
 
 MOST_FILES = 200
-_IGNORED = {".ipynb_checkpoints", "__pycache__", "runs"}
+_IGNORED = {".ipynb_checkpoints", "__pycache__", "runs", "__MACOSX"}
+_NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json")  # as browsers and mail programs save one
 
 Problem = tuple[str, str]  # status, reason
 
@@ -42,7 +45,10 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
         return MISSING, f"no {unit}/{unit}.ipynb was handed in"
     if not _is_plain(folder, stat.S_ISDIR):
         return UNREADABLE, f"{unit} is not a folder but a link or a file"
-    notebook, notes = _choose_notebook(folder, unit)
+    try:
+        notebook, notes = _choose_notebook(tree, folder, unit)
+    except OSError as error:
+        return UNREADABLE, f"{unit} cannot be read ({error.strerror})"
     if notebook is None:
         return MISSING, f"no {unit}/{unit}.ipynb was handed in{notes}"
     size = notebook.stat().st_size
@@ -53,25 +59,49 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
     except OSError as error:
         return UNREADABLE, f"{notebook.name} cannot be read ({error.strerror})"
     files, left_out = other_files(folder)
-    return Submission(notebook.name, data, files, ([notes] if notes else []) + left_out)
+    return Submission(_shown(notebook.name), data, files, ([notes] if notes else []) + left_out)
 
 
-def _choose_notebook(folder: Path, unit: str) -> tuple[Path | None, str]:
+def _choose_notebook(tree: Tree, folder: Path, unit: str) -> tuple[Path | None, str]:
     """The notebook, and a note when it does not have the name it should; or None, and what is there instead."""
     exact = notebook_path(folder.parent, unit)
     if _is_plain(exact, stat.S_ISREG):
         return exact, ""
     others = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() == ".ipynb" and _is_plain(path, stat.S_ISREG)
+        path
+        for path in folder.iterdir()
+        if path.name.lower().endswith(_NOTEBOOKS) and not _is_junk(path.name) and _is_plain(path, stat.S_ISREG)
     )
     named = [path for path in others if path.name.lower().startswith(unit.lower())]
     if len(named) == 1 or (not named and len(others) == 1):
         chosen = (named or others)[0]
-        return chosen, f"the file was named {chosen.name}"
+        return chosen, f"the file was named {_shown(chosen.name)}"
     if named:  # unit.ipynb, saved again and again by a browser
         chosen = max(named, key=lambda path: (path.stat().st_mtime, path.name))
-        return chosen, f"the file was named {chosen.name}, the latest of {len(named)}"
-    return None, f"; found instead: {', '.join(path.name for path in others[:5])}" if others else ""
+        return chosen, f"the file was named {_shown(chosen.name)}, the latest of {len(named)}"
+    known = [path for path in others if _is_of_unit(tree, unit, path)]
+    if len(known) == 1:
+        return known[0], f"the file was named {_shown(known[0].name)}"
+    return None, f"; found instead: {', '.join(_shown(path.name) for path in others[:5])}" if others else ""
+
+
+def _is_of_unit(tree: Tree, unit: str, path: Path) -> bool:
+    """Whether a notebook has something of the unit in it, whatever its name."""
+    try:
+        identify(read_notebook(path), template_of(tree, unit), path.name)
+    except CourseError:
+        return False
+    return True
+
+
+def _is_junk(name: str) -> bool:
+    """What systems leave beside a file."""
+    return name.startswith("._") or name in (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def _shown(name: str) -> str:
+    """A file's name as text that can be written anywhere, also where it was not written in UTF-8."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
@@ -82,8 +112,8 @@ def other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
         folders[:] = sorted(name for name in folders if name not in _IGNORED)
         for name in sorted(names):
             file = Path(path) / name
-            relative = file.relative_to(folder).as_posix()
-            if file.suffix in (".ipynb", ".safetensors"):
+            relative = _shown(file.relative_to(folder).as_posix())
+            if file.suffix in (".ipynb", ".safetensors") or name.lower().endswith(_NOTEBOOKS) or _is_junk(name):
                 continue
             if not _is_plain(file, stat.S_ISREG):
                 notes.append(f"{relative} was left out: not a regular file")

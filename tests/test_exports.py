@@ -167,7 +167,7 @@ def test_of_what_canvas_exports_again_the_newest_counts_and_an_older_export_repl
     old, new = notebook(place, "old"), notebook(place, "new")
     both = zipped({f"ada_5_72_{UNIT}-1.ipynb": new, f"ada_5_71_{UNIT}.ipynb": old}, tmp_path / "both.zip")
     target = tree.root / "submitted" / "ada" / UNIT / f"{UNIT}.ipynb"
-    assert any("another notebook" in line for line in collect(tree, UNIT, both).left_out) and target.read_bytes() == new
+    assert any("handed in before" in line for line in collect(tree, UNIT, both).left_out) and target.read_bytes() == new
     with pytest.raises(CourseError, match="older than what was collected"):
         collect(tree, UNIT, zipped({f"ada_5_71_{UNIT}.ipynb": old}, tmp_path / "old.zip"))
     assert target.read_bytes() == new
@@ -222,6 +222,15 @@ def test_one_whose_folder_is_in_the_way_is_named_and_the_others_come_in(place, t
     result = collect(tree, UNIT, export)
     assert list(result.students) == ["Bob"] and result.failed == ["Ada"] and not result.complete
     assert "in the way" in result.without["Ada"] and not (tmp_path / UNIT).exists()
+
+
+def test_what_lies_beside_the_submissions_is_nobodys(place, tree, tmp_path):
+    export = moodle(place, ("Ada", 11)) | {"grades.csv": b"a,b", "readme.txt": b"x"}
+    result = collect(tree, UNIT, zipped(export, tmp_path / "1.zip"))
+    assert result.submissions == 1 and len(result.left_out) == 2
+    brightspace = SHAPES["brightspace"]([Person("Bob", 5, 6, {"w.ipynb": notebook(place, "b")})])
+    result = collect(tree, UNIT, zipped(brightspace | {"index.html": b"x"}, tmp_path / "2.zip"))
+    assert list(result.students) == ["Bob"] and not result.left_out
 
 
 def test_a_downloaded_zip_within_the_folder_given(place, tree, tmp_path):

@@ -135,22 +135,22 @@ def _collect_one(
     found = candidates(handed, template)
     chosen = choose(found, unit)
     late = any(place.late for _, place in files)
-    for other in found:
-        if other is not chosen:
-            reason = other.reason or f"{_name(chosen)} is taken for {unit}"
-            result.left_out.append(f"{shown(folder)}: {shown(other.file.path)}: another notebook ({reason})")
     if chosen is None:
         if troubles:
             raise ValueError("; ".join(troubles))
-        names = ", ".join(shown(file.path) for file in handed[:5]) or "no files"
+        reasons = {id(other.file): f" ({other.reason.rstrip('.')})" for other in found}
+        names = ", ".join(f"{shown(file.path)}{reasons.get(id(file), '')}" for file in handed[:5]) or "no files"
         raise _Nothing(f"nothing that is the notebook of {unit}; found: {names}")
+    for other in found:
+        if other is not chosen:
+            result.left_out.append(f"{shown(folder)}: {shown(other.file.path)}: {_why_another(other, chosen, unit)}")
     result.failed += [folder] if troubles else []
     result.left_out += [f"{shown(folder)}: {trouble}" for trouble in troubles]
     place = chosen.file.place
     before = tuple(roster.get(folder, {}).get("units", {}).get(unit, {}).get("order", ()))
     target = notebook_path(_plain_folder(tree, folder), unit)
     if any(place.order) and before > place.order and target.is_file():
-        raise _Nothing(f"{_name(chosen)} is older than what was collected before, which stays")
+        raise _Nothing(f"{shown(chosen.file.path)} is older than what was collected before, which stays")
     written = _write(target, chosen, handed, found, folder, result)
     if chosen.kind != OF_THE_UNIT:
         result.notes.append(f"{shown(folder)}: collected all the same: {chosen.reason}")
@@ -160,8 +160,13 @@ def _collect_one(
     result.students[folder] = written
 
 
-def _name(chosen: Candidate | None) -> str:
-    return shown(chosen.file.path) if chosen else "nothing"
+def _why_another(other: Candidate, chosen: Candidate, unit: str) -> str:
+    if other.reason:
+        return f"another notebook ({other.reason.rstrip('.')})"
+    if other.file.data == chosen.file.data:
+        return "the same notebook once more"
+    before = any(chosen.file.place.order) and other.file.place.order < chosen.file.place.order
+    return "handed in before the one that is taken" if before else f"{shown(chosen.file.path)} is taken for {unit}"
 
 
 def _read_all(folder: str, files: list[tuple[Entry, Place]], result: Collected) -> tuple[list[Handed], list[str]]:

@@ -344,6 +344,10 @@ def _plain(entries: list[Entry], found: Found, unit: str, is_of_unit: Callable[[
         root = next((parts[:n] for n in range(len(parts) - 1, 0, -1) if parts[:n] in roots), None)
         if root is not None:
             found.files.append((entry, Place(PLAIN, _name_of(root, roots), file=PurePosixPath(*parts[len(root) :]))))
+        elif len(parts) == 1 and entry.path not in work and (roots or found.files):
+            if _plainly_of_the_platform(entry, found):
+                continue
+            found.others.append((entry, "it lies beside the submissions"))
         elif entry.path in work or len(parts) == 1:
             found.files.append((entry, Place(PLAIN, _stem(parts[-1]), file=PurePosixPath(parts[-1]))))
         else:
@@ -355,6 +359,11 @@ def _plain(entries: list[Entry], found: Found, unit: str, is_of_unit: Callable[[
             else:
                 root = parts[: min(depth, len(parts) - 1)]
                 found.files.append((entry, Place(PLAIN, root[-1], file=PurePosixPath(*parts[len(root) :]))))
+
+
+def _plainly_of_the_platform(entry: Entry, found: Found) -> bool:
+    """Brightspace's own list of what it exports."""
+    return entry.path.name == "index.html" and any(place.platform == BRIGHTSPACE for _, place in found.files)
 
 
 def _name_of(root: tuple[str, ...], roots: set[tuple[str, ...]]) -> str:
