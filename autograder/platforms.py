@@ -109,7 +109,7 @@ def _fill_worksheet(given: list[list[str]], rows: list[tuple[str, str, Result]],
         )
     names = [row[columns["Full name"]] for row in people] if "Full name" in columns else []
     for identifier, name, result in rows:
-        hits = [row for row in people if row[columns["Identifier"]] == identifier]
+        hits = [row for row in people if identifier and _digits(row[columns["Identifier"]]) == _digits(identifier)]
         if not hits and not identifier and names.count(name) == 1:
             hits = [row for row in people if row[columns["Full name"]] == name]
         if len(hits) != 1:
@@ -120,6 +120,11 @@ def _fill_worksheet(given: list[list[str]], rows: list[tuple[str, str, Result]],
         if "Feedback comments" in columns:
             hits[0][columns["Feedback comments"]] = result.comments
     return _text([header, *people])
+
+
+def _digits(identifier: str) -> str:
+    """The number at the end: what stands before it is in the language of the site."""
+    return identifier[len(identifier.rstrip("0123456789")) :]
 
 
 def canvas_table(
@@ -153,7 +158,8 @@ def _canvas_people(
         where = [given[0].index(name) if name in given[0] else None for name in _CANVAS_PEOPLE]
         for row in given[1:]:
             cells = ["" if at is None or at >= len(row) else row[at] for at in where]
-            by_id[cells[1]] = cells
+            if cells[1].isdecimal():  # not the row of points possible
+                by_id[cells[1]] = cells
     for student in students:
         record = roster.get(student, {})
         known = record.get("id", "") if record.get("platform", CANVAS) == CANVAS else ""

@@ -192,6 +192,17 @@ def test_canvas_takes_the_table_with_its_numbers(tree, tmp_path):
         write_tables(tree, "canvas", [NEXT], given)
 
 
+def test_a_person_put_in_by_hand_is_not_the_row_of_points_possible(tree, tmp_path):
+    folders = [*collected(tree, tmp_path, "canvas"), "by hand"]
+    graded(tree, folders)
+    given = tmp_path / "gradebook.csv"
+    given.write_text(
+        "Student,ID,SIS User ID,SIS Login ID,Section,Double (4711)\n    Points Possible,,,,,5\nAda,500,,,A,\n"
+    )
+    text = write_tables(tree, "canvas", [UNIT], given).files[0].read_text(encoding="utf-8")
+    assert "by hand,,,,,5\n" in text and text.count("Points Possible") == 1
+
+
 def test_without_canvas_export_the_column_has_the_units_name_and_this_is_said(tree, tmp_path):
     graded(tree, collected(tree, tmp_path, "canvas"))
     exported = write_tables(tree, "canvas", [UNIT])

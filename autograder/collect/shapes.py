@@ -97,7 +97,7 @@ def find_places(entries: list[Entry], unit: str, is_of_unit: Callable[[Entry], b
     receipts = _receipts(entries)
     times = _moodle_times(entries, found)
     for entry in entries:
-        if entry.path.name in ("submission_metadata.yml", "submission_metadata.yaml") and metadata is not None:
+        if metadata is not None and _is_gradescopes_listing(entry):
             continue
         if times and entry.path in times["listings"]:
             continue
@@ -237,11 +237,10 @@ def _brightspace(entry: Entry) -> Place | None:
 def _gradescope_metadata(entries: Iterable[Entry], found: Found) -> dict[str, Any] | None:
     """What submission_metadata.yml says by the folder's name; None when this is not Gradescope's."""
     folders = [part for entry in entries for part in entry.path.parts[:-1] if _GRADESCOPE.fullmatch(part)]
-    files = [e for e in entries if e.path.name in ("submission_metadata.yml", "submission_metadata.yaml")]
-    listing = min(files, key=lambda entry: len(entry.path.parts), default=None)
+    listing = next((entry for entry in entries if _is_gradescopes_listing(entry)), None)
     if not folders:
         return None
-    if listing is None or any(_GRADESCOPE.fullmatch(part) for part in listing.path.parts[:-1]):
+    if listing is None:
         return {}
     import yaml
 
@@ -251,6 +250,13 @@ def _gradescope_metadata(entries: Iterable[Entry], found: Found) -> dict[str, An
         found.notes.append(f"{listing.path.name} cannot be read ({type(error).__name__}): names are not known")
         return {}
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+
+
+def _is_gradescopes_listing(entry: Entry) -> bool:
+    """Gradescope's own, not one that a student has handed in."""
+    *folders, name = entry.path.parts
+    named = name in ("submission_metadata.yml", "submission_metadata.yaml")
+    return named and not any(_GRADESCOPE.fullmatch(folder) for folder in folders)
 
 
 def _gradescope(entry: Entry, metadata: dict[str, Any], found: Found) -> Place | None:
@@ -287,7 +293,7 @@ def _moodle_times(entries: Iterable[Entry], found: Found) -> dict[str, Any]:
     """Times of handing in from a grading worksheet that lies beside the folders of the export."""
     by_id: dict[str, datetime] = {}
     listings: set[PurePosixPath] = set()
-    for entry in entries:
+    for entry in entries if any(_moodle(entry, {}) for entry in entries) else ():
         if entry.path.suffix.lower() != ".csv" or len(entry.path.parts) > 2 or _moodle(entry, {}):
             continue
         import csv
