@@ -154,6 +154,18 @@ def test_an_old_roster_is_carried_over(place, tree, tmp_path):
     assert list(roster) == ["Ada"] and roster["Ada"]["units"][UNIT]["attachment"] == "7001"
 
 
+def test_an_interrupted_run_finds_the_folders_again(place, tree, tmp_path, monkeypatch):
+    from autograder.collect import collecting
+
+    export = zipped(moodle(place, ("Ada", 11), ("Ada", 12), ("Bob", 13)), tmp_path / "1.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(collecting, "remember", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            collect(tree, UNIT, export)
+    assert sorted(collect(tree, UNIT, export).students) == ["Ada 11", "Ada 12", "Bob"]
+    assert sorted(p.name for p in (tree.root / "submitted").iterdir() if p.is_dir()) == ["Ada 11", "Ada 12", "Bob"]
+
+
 def test_a_damaged_roster_is_put_aside_and_people_keep_their_folders(place, tree, tmp_path):
     collect(tree, UNIT, zipped(moodle(place, ("Ada", 11)), tmp_path / "1.zip"))
     (tree.root / "submitted" / ROSTER).write_text("{broken")

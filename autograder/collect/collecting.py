@@ -18,7 +18,7 @@ from course_utils.system.whole_file import whole_file
 from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, shown, unpacked
 from .choose import OF_THE_UNIT, Candidate, Handed, candidates, choose, examine
 from .names import folded, is_meant_for_the_grader, safe_file_name, safe_name
-from .roster import find_folders, read_roster, remember, write_roster
+from .roster import find_folders, read_roster, register, remember, write_roster
 from .shapes import PLAIN, Place, find_places
 
 _NOT_FOR_GRADING = {".pdf", ".doc", ".docx", ".odt", ".rtf", ".pages", ".ppt", ".pptx", ".htm", ".html"}
@@ -76,6 +76,10 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
         folders, notes = find_folders(tree, unit, roster, firsts)
         result.notes += notes
         result.submissions = len(people)
+        for folder, place in zip(folders, firsts, strict=True):
+            register(roster, folder, unit, place)
+        (tree.root / "submitted").mkdir(exist_ok=True)
+        write_roster(tree, roster)
         total = 0
         for folder, files in zip(folders, people.values(), strict=True):
             total += sum(entry.size for entry, _ in files)
@@ -94,7 +98,6 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
                 result.left_out.append(f"{shown(folder)}: {said}")
     if not result.students:
         raise CourseError(f"{source} holds no submissions of {unit}. " + ("; ".join(result.left_out) or "It is empty."))
-    (tree.root / "submitted").mkdir(exist_ok=True)
     write_roster(tree, roster)
     return result
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +159,14 @@ def _new_folder(place: Place, numbered: bool, used: set[str]) -> str:
     return name
 
 
+def register(roster: dict[str, Record], folder: str, unit: str, place: Place) -> None:
+    """Enter who has which folder: before anything is written there, so that an interrupted run finds it again."""
+    known = dict(roster.get(folder, {}).get("units", {}))
+    remember(roster, folder, unit, Place(place.platform, place.name, place.id), late=False)
+    if unit in known:
+        roster[folder]["units"][unit] = known[unit]
+
+
 def remember(roster: dict[str, Record], folder: str, unit: str, place: Place, late: bool) -> None:
     """Enter what the export of a unit said about one person."""
     old = roster.get(folder, {"units": {}})
@@ -177,8 +184,3 @@ def remember(roster: dict[str, Record], folder: str, unit: str, place: Place, la
     }
     record["units"] = {**old["units"], unit: {key: value for key, value in said.items() if value}}
     roster[folder] = record
-
-
-def units_of(roster: dict[str, Record], unit: str) -> Iterable[tuple[str, Record, Record]]:
-    """Folder, record and what a unit's export said, for everybody of that export."""
-    return [(folder, record, record["units"][unit]) for folder, record in roster.items() if unit in record["units"]]
