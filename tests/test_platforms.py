@@ -12,6 +12,7 @@ import re
 import zipfile
 from datetime import datetime
 
+import nbformat
 import pytest
 from miniature import make_tree
 from nbgrader.api import Gradebook
@@ -21,6 +22,8 @@ from autograder.collect import collect
 from autograder.grades_file import Grade, write_grades
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.platforms import pack_feedback, write_tables
+from autograder.release import release_units
+from course_utils.cli import app as cli
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
@@ -263,3 +266,61 @@ def test_pages_of_people_whom_the_platform_does_not_know_are_named(tree, tmp_pat
     assert len(exported.notes) == 1 and exported.notes[0].startswith("by hand")
     with pytest.raises(CourseError, match="no page of"):
         pack_feedback(tree, UNIT, "canvas", [tree.root / "feedback" / folders[0] / UNIT / f"{UNIT}.html"])
+
+
+@pytest.fixture
+def course(tree, capsys, monkeypatch, tmp_path):
+    """Run one command line on the tree; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    if not any(command.name == "test" for command in cli.app.registered_commands):
+        cli.load_plugins()
+
+    def run(*arguments):
+        code = cli.run(["--root", str(tree.root), *map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_from_the_export_to_the_worksheet_and_the_packed_feedback(tree, course, tmp_path):
+    with (tree.root / "nbgrader_config.py").open("a", encoding="utf-8") as config:
+        config.write('\nc.LateSubmissionPlugin.penalty_method = "zero"\n')
+    release_units(tree, [UNIT])
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        gradebook.update_or_create_assignment(UNIT, duedate="2026-01-31 12:00:00 UTC")
+    given = nbformat.read(tree.root / "release" / UNIT / f"{UNIT}.ipynb", as_version=4)
+    for cell in given.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.source = {"double": "def double(x):\n    return 2 * x\n", "q_double": ""}.get(name, cell.source)
+    work = nbformat.writes(given).encode()
+    people = [Person(name, 500 + i, 1000 + i, {"w.ipynb": work + b"\n" * i}) for i, name in enumerate(["Ada", "Ada"])]
+    listing = (
+        'Identifier,Last modified (submission)\r\nParticipant 1000,"Friday, 30 January 2026, 9:00 AM"\r\n'
+        'Participant 1001,"Tuesday, 3 February 2026, 9:00 AM"\r\n'
+    )
+    export = SHAPES["moodle_folders"](people) | {"Grades.csv": listing.encode()}
+    code, out, _ = course("collect", "01", zipped(export, tmp_path / "export.zip"))
+    assert code == 0 and "2 submissions in submitted/; the export holds 2, left out: 0." in out
+    assert course("grade", "01", "--unsafe")[0] == 0
+    code, out, _ = course("feedback", "01", "--zip", "moodle")
+    assert code == 0 and f"{UNIT}-moodle.zip" in out
+    participants = {1000: "early", 1001: "late"}
+    with zipfile.ZipFile(tree.root / "feedback" / f"{UNIT}-moodle.zip") as archive:
+        pages = moodle_feedback(archive, participants)
+    assert "handed in late" in pages["late"] and "handed in late" not in pages["early"]
+    code, out, err = course("report", "01", "--csv", "moodle")
+    taken = moodle_worksheet((tree.root / f"grades-moodle-{UNIT}.csv").read_text(encoding="utf-8"), participants)
+    assert code == 0 and not err and taken["early"][0] == 2.0 and taken["late"][0] == 0.0
+    assert "handed in late: 2 points less" in taken["late"][1]
+    assert course("feedback", "01", "--zip", "word")[0] == 2 and course("report", "--like", "x.csv")[0] == 2
+
+
+def test_collect_says_by_its_exit_code_whether_everybody_is_accounted_for(tree, course, tmp_path):
+    export = {"Ada_1_assignsubmission_file_/w.ipynb": NOTEBOOK, "Bob_2_assignsubmission_file_/essay.pdf": b"%PDF"}
+    code, out, err = course("collect", "01", zipped(export, tmp_path / "1.zip"))
+    assert code == 0, err
+    assert "left out: 1." in out and "course: left out: Bob: nothing that is the notebook" in err
+    export |= {"Eve_3_assignsubmission_file_/hw.zip": b"PK\3\4 broken"}
+    code, out, err = course("collect", "01", zipped(export, tmp_path / "2.zip"))
+    assert code == 1 and "the export holds 3, left out: 2." in out and "course: left out: Eve: " in err
