@@ -207,9 +207,9 @@ def read_results(tree: Tree, unit: str, grades: list[Grade]) -> dict[str, Result
     results = {}
     for student, rows in sorted(own.items()):
         rows = [_as_marked(row, marked) for row in rows]
-        known = all(row.score is not None for row in rows)
+        known = [row.score for row in rows if row.score is not None]
         penalty = penalties.get(student, 0.0)
-        points = max(0.0, sum(row.score for row in rows) - penalty) if known else None
+        points = max(0.0, sum(known) - penalty) if len(known) == len(rows) else None
         said = [_line(row, comments.get((student, row.exercise), "")) for row in rows]
         if penalty:
             said.append(f"handed in late: {number(penalty)} points less")

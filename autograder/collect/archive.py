@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from course_utils.cli.handin import MOST_BYTES
@@ -78,7 +79,7 @@ def entries_of_zip(archive: zipfile.ZipFile, left_out: list[str]) -> Iterator[En
         if stat.S_ISLNK(info.external_attr >> 16):
             left_out.append(f"{shown(inside)}: a link")
             continue
-        yield Entry(inside, info.file_size, lambda info=info: _read(archive, info))
+        yield Entry(inside, info.file_size, partial(_read, archive, info))
 
 
 def _path_of(info: zipfile.ZipInfo) -> PurePosixPath:
@@ -105,7 +106,7 @@ def unpacked(entry: Entry, left_out: list[str], depth: int = 0) -> list[Entry]:
         found = []
         for one in inside:
             data = one.read()
-            held = Entry(entry.path / one.path, len(data), lambda data=data: data)
+            held = Entry(entry.path / one.path, len(data), partial(bytes, data))
             found += unpacked(held, left_out, depth + 1)
         if sum(one.size for one in found) > MOST_BYTES or len(found) > MOST_FILES:
             raise ValueError(f"archives of {len(found)} files and more than {MOST_BYTES / 1e6:.0f} MB")

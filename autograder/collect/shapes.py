@@ -178,8 +178,9 @@ def _ilias_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
                 places[entry.path] = Place(ILIAS, f"{match['first']} {match['last']}", match["id"], inner)
                 break
     # A student may give a file such a name: the platform did it only where all files have it.
-    stamped = {path: _ILIAS_TIME.fullmatch(place.file.name) for path, place in places.items()}
-    if len({place.id for place in places.values()}) > 1 and all(stamped.values()):
+    matches = {path: _ILIAS_TIME.fullmatch(place.file.name) for path, place in places.items()}
+    stamped = {path: match for path, match in matches.items() if match}
+    if len({place.id for place in places.values()}) > 1 and len(stamped) == len(places):
         for path, match in stamped.items():
             time = _local(match["time"], "%Y%m%d%H%M%S")
             places[path] = replace(
