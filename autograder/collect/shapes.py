@@ -106,12 +106,6 @@ def find_places(entries: list[Entry], unit: str, is_of_unit: Callable[[Entry], b
             place = _gradescope(entry, metadata, found)
         if place is None:
             rest.append(entry)
-        elif (
-            place.platform == BLACKBOARD
-            and entry.path.suffix == ".txt"
-            and not _ATTEMPT.search(entry.path.name)["file"]
-        ):
-            found.files.append((entry, replace(place, file=PurePosixPath("receipt.txt"))))
         else:
             found.files.append((entry, place))
     rest = _most(rest, found, _canvas_places)
