@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
@@ -102,7 +101,7 @@ def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> 
             key, make = left.pop(0)
             try:
                 running[executor.submit(examine, make(address))] = key
-            except BrokenProcessPool as error:
+            except Exception as error:  # a pool that broke, or a job that cannot be made: this one's trouble alone
                 yield key, error
         done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C is heard
         for future in done:

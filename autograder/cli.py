@@ -149,7 +149,7 @@ def grade(
     Examples: course grade 02; course grade --all; course grade 02 --student ada
     """
     from .batch import Options
-    from .grade import grade_unit
+    from .grade import CHANGED, changed_texts, grade_unit
     from .grades_file import NEEDS_MARKING
 
     tree = _instructor_tree(context)
@@ -174,6 +174,11 @@ def grade(
         f"{_shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows of this run, "
         f"{sum(row.status == NEEDS_MARKING for row in rows)} to be marked by hand."
     )
+    for row in rows:
+        if row.reason.endswith(CHANGED):
+            print(f"course: changed after it was marked: {row.student}, {row.unit}, {row.exercise}", file=sys.stderr)
+            for line in changed_texts(tree, row):
+                print(f"    {line}", file=sys.stderr)
     undecided = [row for row in rows if row.undecided]
     for row in undecided:
         print(f"course: undecided: {row.student}, {row.unit}, {row.exercise}: {row.reason}", file=sys.stderr)

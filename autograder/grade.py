@@ -7,17 +7,21 @@ run goes on where it stopped, and a submission that has not changed is not run a
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
+from sqlalchemy.exc import OperationalError
 
-from course_utils.cli.handin import exercise_name, parse_notebook, template_of
+from course_utils.cli.handin import exercise_name, parse_notebook, safe_text, template_of
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
@@ -25,17 +29,19 @@ from .batch import Failed, Options, run_batch
 from .class_seeds import class_seed
 from .examiner.job import make_job
 from .examiner.settings import RECORD, Settings
-from .gradebook import read_graded, save_graded, settle
+from .gradebook import changed_since_marked, forget_key, knows, read_graded, save_graded, settle, update_penalty
 from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
-from .reasons import explain_cell
+from .reasons import explain_cell, plain, shorten
 from .release import register_unit
 from .repair import repair
 from .sandbox.stage import version
 from .submissions import Problem, Submission, find_submission
+from .template import ANSWER, TEST, Template
 
 Progress = Callable[[str], None]
+CHANGED = ", before it was handed in again with another text"
 
 
 def grade_unit(
@@ -80,14 +86,63 @@ def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
 
 def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
     """Why a submission cannot be graded at all, or None."""
-    found = find_submission(tree, unit, student)
+    found = read_submission(tree, unit, student)
     if not isinstance(found, Submission):
         return found
     try:
         repair(parse_notebook(found.notebook, found.name), template_of(tree, unit), found.name)
     except CourseError as error:
         return UNREADABLE, str(error)
+    except Exception as error:
+        return CRASHED, _words(error)
     return None
+
+
+def read_submission(tree: Tree, unit: str, student: str) -> Submission | Problem:
+    """`find_submission`, with names of files that every program can write down; what fails is this student's alone."""
+    try:
+        found = find_submission(tree, unit, student)
+    except Exception as error:
+        return UNREADABLE, f"it cannot be read ({_words(error)})"
+    if not isinstance(found, Submission):
+        return found[0], safe_text(found[1])
+    return replace(
+        found,
+        name=safe_text(found.name),
+        files={safe_text(name): data for name, data in found.files.items()},
+        notes=[safe_text(note) for note in found.notes],
+    )
+
+
+@contextmanager
+def one_students_trouble(gradebook: Gradebook, troubles: list[str]) -> Iterator[None]:
+    """What goes wrong inside is written down and stops nobody else; a gradebook that is locked stops everybody.
+
+    nbgrader ends the process (SystemExit) where it means one submission.
+    """
+    try:
+        yield
+    except OperationalError as error:
+        gradebook.db.rollback()
+        if "locked" not in str(error):
+            raise
+        raise CourseError(
+            "the gradebook is locked: another `course grade`, formgrader or a database browser is writing to it. "
+            "End that, or wait, and run this again: it goes on where it stopped."
+        ) from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        troubles.append(_words(error))
+    except (Exception, SystemExit) as error:
+        gradebook.db.rollback()
+        troubles.append(_words(error))
+
+
+def _words(error: BaseException) -> str:
+    """An error as a reason: its kind, and the first line of what it says."""
+    lines = safe_text(str(error)).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines[0] else type(error).__name__
 
 
 class _Grading:
@@ -109,17 +164,25 @@ class _Grading:
     def of(self, students: list[str], run: bool, progress: Progress) -> None:
         """Grade what has changed, in parallel."""
         self._total, self._started, self._progress = len(students), time.monotonic(), progress
-        found = {student: find_submission(self._tree, self._unit, student) for student in students}
+        found = {student: read_submission(self._tree, self._unit, student) for student in students}
         jobs: dict[str, Submission] = {}
         for student, submission in found.items():
             if not isinstance(submission, Submission):
-                self._finish(student, submission)
+                moved_away = submission[0] == MISSING and knows(self._gradebook, self._unit, student)
+                self._finish(student, None if moved_away else submission, ", no longer there" if moved_away else "")
             elif run and not self._is_unchanged(student, submission):
                 jobs[student] = submission
             else:
+                troubles: list[str] = []
+                with one_students_trouble(self._gradebook, troubles):
+                    update_penalty(self._course, self._gradebook, self._unit, student)
                 self._finish(
                     student,
-                    None if run else find_problem(self._tree, self._unit, student),
+                    (CRASHED, troubles[0])
+                    if troubles
+                    else None
+                    if run
+                    else find_problem(self._tree, self._unit, student),
                     ", unchanged" if run else "",
                 )
         makers = {student: self._maker(student, submission) for student, submission in jobs.items()}
@@ -145,6 +208,8 @@ class _Grading:
     def _is_unchanged(self, student: str, submission: Submission) -> bool:
         if self._options.force:
             return False
+        if not knows(self._gradebook, self._unit, student, self._template):
+            return False
         graded = read_graded(self._tree.root, self._unit, student)
         return graded is not None and graded.metadata.get(RECORD, {}).get("key") == self._key(submission)
 
@@ -152,21 +217,35 @@ class _Grading:
         """Write a result into the gradebook; the problem, if there was no grading."""
         if isinstance(result, Failed):
             return CRASHED, result.reason
-        content = json.loads(result)
-        if content["status"] != "examined":
-            return UNREADABLE, content["reason"]
-        notebook = nbformat.reads(content["notebook"], as_version=4)
-        record = notebook.metadata[RECORD]
-        record["repairs"] = submission.notes + record["repairs"]
-        record["key"] = self._key(submission)
-        save_graded(self._course, self._gradebook, self._unit, student, notebook)
-        return None
+        troubles: list[str] = []
+        with one_students_trouble(self._gradebook, troubles):
+            content = json.loads(result)
+            if content["status"] != "examined":
+                return UNREADABLE, safe_text(content["reason"])
+            notebook = nbformat.reads(content["notebook"], as_version=4)
+            record = notebook.metadata[RECORD]
+            record["repairs"] = submission.notes + record["repairs"]
+            record["key"] = self._key(submission)
+            save_graded(self._course, self._gradebook, self._unit, student, notebook)
+        return (CRASHED, f"its result could not be kept ({troubles[0]})") if troubles else None
 
     def _finish(self, student: str, problem: Problem | None, note: str = "") -> None:
-        rows = self.done[student] = student_rows(self._tree, self._gradebook, self._unit, student, problem)
+        troubles: list[str] = []
+        rows: list[Grade] = []
+        with one_students_trouble(self._gradebook, troubles):
+            rows = student_rows(self._tree, self._gradebook, self._unit, student, problem)
+        if troubles:
+            problem = CRASHED, f"its grades could not be kept ({troubles[0]})"
+            rows = [
+                Grade(safe_text(student), self._unit, exercise_name(cell.grade_id), None, cell.points, *problem)
+                for cell in self._template.marked.values()
+                if cell.kind in (TEST, ANSWER)
+            ]
+        self.done[student] = rows
         points, most = sum(row.score or 0 for row in rows), sum(row.max_score for row in rows)
         reason = f" ({problem[1]})" if problem else ""
-        self._progress(f"[{len(self.done)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}")
+        line = f"[{len(self.done)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}"
+        self._progress(safe_text(line))
 
     def _time_left(self, done: int) -> str:
         left = (time.monotonic() - self._started) / done * (self._expected - done)
@@ -180,6 +259,7 @@ def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, prob
         status, reason = problem
         score = None if status == CRASHED else 0.0  # a crash of a whole grading may be our own fault
         if status != MISSING:
+            forget_key(tree.root, unit, student)
             settle(gradebook, cells, unit, student, score)
         return [Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason) for cell in cells]
     notebook = read_graded(tree.root, unit, student)
@@ -204,7 +284,10 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
         reason = "not graded yet; run `course grade` on this unit"
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
-        return Grade(student, unit, name, grade.score, cell.max_score, GRADED, "marked by hand", laws)
+        reason = "marked by hand"
+        if grade.needs_manual_grade and changed_since_marked(notebook.get(cell.name)):
+            reason += CHANGED
+        return Grade(student, unit, name, grade.score, cell.max_score, GRADED, reason, laws)
     status, reason = explain_cell(
         notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name)
     )
@@ -212,6 +295,17 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
         status = NEEDS_MARKING
     score = None if grade.auto_score is None else grade.score
     return Grade(student, unit, name, score, cell.max_score, status, reason, laws)
+
+
+def changed_texts(tree: Tree, row: Grade) -> list[str]:
+    """Both texts of an answer that was changed after it was marked, a line each."""
+    notebook = read_graded(tree.root, row.unit, row.student)
+    for cell in notebook.cells if notebook else ():
+        if exercise_name(cell.metadata.get("nbgrader", {}).get("grade_id", "")) == row.exercise and (
+            texts := changed_since_marked(cell)
+        ):
+            return [f"{when}: {shorten(plain(text))}" for when, text in zip(("marked", "now"), texts, strict=True)]
+    return []
 
 
 def laws_of(cell: NotebookNode | None) -> tuple[dict[str, Any], ...]:

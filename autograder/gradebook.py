@@ -9,43 +9,127 @@ from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, Grade, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
+from nbgrader.utils import parse_utc
 
+from course_utils.cli.handin import exercise_name
 from course_utils.system.tree import notebook_path
 from course_utils.system.whole_file import write_whole
 
+from .examiner.settings import RECORD
 from .nbgrader_course import NbGraderCourse
-from .preprocessors import RequireVerdict, SettleGrades
+from .preprocessors import RequireVerdict, SettleGrades, is_answer
+from .template import TEST, Template
 
 SUBMITTED = "submitted"
 
 
 def save_graded(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode) -> None:
     """Enter a graded notebook, as nbgrader's autograder does, and keep it in autograded/."""
-    timestamp = course.directory().get_existing_timestamp(str(course.tree.root / SUBMITTED / student / unit))
     with one_commit(gradebook):
-        notebook = _enter(course, gradebook, unit, student, notebook, timestamp)
+        notebook = _enter(course, gradebook, unit, student, notebook)
     path = graded_path(course.tree.root, unit, student)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, nbformat.writes(notebook))
 
 
 def _enter(
-    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode, timestamp: Any
+    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode
 ) -> NotebookNode:
     gradebook.update_or_create_student(student)
-    submission = gradebook.update_or_create_submission(unit, student, **({"timestamp": timestamp} if timestamp else {}))
+    submission = gradebook.update_or_create_submission(unit, student)
+    marked = [grade for grade in _grades(gradebook, unit, student) if grade.manual_score is not None]
+    waiting = {grade.name: bool(grade.needs_manual_grade) for grade in marked}
     resources = {
         "nbgrader": {"notebook": unit, "assignment": unit, "student": student, "db_url": course.directory().db_url},
         "gradebook": gradebook,
     }
     for step in (RequireVerdict, SaveInOpenGradebook, SettleGrades, CheckCellMetadata):
         notebook, resources = step(parent=course.app).preprocess(notebook, resources)
-    if submission.total_seconds_late > 0:
-        gradebook.db.really_commit()  # nbgrader's step opens the gradebook for itself
-        notebook, resources = AssignLatePenalties(parent=course.app).preprocess(notebook, resources)
+    if marked:
+        _keep_marks(marked, waiting, notebook, read_graded(course.tree.root, unit, student))
+    _set_penalty(course, gradebook, unit, student, submission)
     return notebook
+
+
+def _keep_marks(
+    marked: list[Grade], waiting: dict[str, bool], notebook: NotebookNode, previous: NotebookNode | None
+) -> None:
+    """A mark stands as it is where what was marked has not changed; where it has, the text that was marked is kept.
+
+    nbgrader lets every mark wait to be confirmed after a regrade.
+    """
+    if previous is None:
+        return
+    now, before = _by_grade_id(notebook), _by_grade_id(previous)
+    for grade in marked:
+        cell, old = now.get(grade.name), before.get(grade.name)
+        if cell is None or old is None:
+            continue
+        text = _marked_text(now, grade.name)
+        was = old.metadata.get(RECORD, {}).get("marked") if waiting[grade.name] else None
+        was = _marked_text(before, grade.name) if was is None else was
+        if text.strip() == was.strip():
+            grade.needs_manual_grade = False
+        else:
+            grade.needs_manual_grade = True
+            cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), "marked": was}
+
+
+def _by_grade_id(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    return {cell.metadata.nbgrader.get("grade_id"): cell for cell in notebook.cells if "nbgrader" in cell.metadata}
+
+
+def _marked_text(cells: dict[str, NotebookNode], name: str) -> str:
+    """What a mark is for: the answer, or the exercise that a test is about."""
+    cell = cells[name] if is_answer(cells[name]) else cells.get(exercise_name(name), cells[name])
+    return str(cell.source)
+
+
+def changed_since_marked(cell: NotebookNode | None) -> tuple[str, str] | None:
+    """The text that was marked and the one that was handed in since, where they differ."""
+    was = cell.metadata.get(RECORD, {}).get("marked") if cell is not None else None
+    return None if was is None else (was, cell.source)
+
+
+def update_penalty(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str) -> None:
+    """Follow a time that was corrected and a due date that was moved, of a submission that is not graded again."""
+    try:
+        submission = gradebook.find_submission(unit, student)
+    except MissingEntry:
+        return
+    _set_penalty(course, gradebook, unit, student, submission)
+    if gradebook.db.dirty:
+        gradebook.db.commit()
+
+
+def _set_penalty(
+    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, submission: SubmittedAssignment
+) -> None:
+    """What nbgrader's step does (`AssignLatePenalties`), in the open gradebook and in both directions."""
+    timestamp = read_timestamp(course.tree.root / SUBMITTED / student / unit)
+    if submission.timestamp != timestamp:
+        submission.timestamp = timestamp
+    gradebook.db.flush()
+    notebook = gradebook.find_submission_notebook(unit, unit, student)
+    late, penalty = submission.total_seconds_late, None
+    if late > 0:
+        step = AssignLatePenalties(parent=course.app)
+        step.init_plugin()
+        penalty = step.plugin_inst.late_submission_penalty(student, notebook.score, late)
+        penalty = None if penalty is None else step._check_late_penalty(notebook, penalty)
+    if notebook.late_submission_penalty != penalty:
+        notebook.late_submission_penalty = penalty
+
+
+def read_timestamp(folder: Path) -> Any:
+    """The time in timestamp.txt, as nbgrader has it; None where there is none that can be read."""
+    try:
+        text = (folder / "timestamp.txt").read_bytes()[:200].decode("utf-8-sig", "replace").strip()
+        return parse_utc(text) if text else None
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 @contextmanager
@@ -84,6 +168,32 @@ def settle(gradebook: Gradebook, cells: list, unit: str, student: str, score: fl
         for cell in cells:
             grade = gradebook.find_grade(cell.name, unit, unit, student)
             grade.auto_score, grade.needs_manual_grade = score, score is None
+
+
+def _grades(gradebook: Gradebook, unit: str, student: str) -> list[Grade]:
+    try:
+        return list(gradebook.find_submission_notebook(unit, unit, student).grades)
+    except MissingEntry:
+        return []
+
+
+def knows(gradebook: Gradebook, unit: str, student: str, template: Template | None = None) -> bool:
+    """Whether there are grades of this submission; with ``template``: whether every automatic one is decided."""
+    grades = {grade.name: grade for grade in _grades(gradebook, unit, student)}
+    if template is None:
+        return bool(grades)
+    tests = [name for name, cell in template.marked.items() if cell.kind == TEST]
+    return bool(grades) and all(
+        name in grades and (grades[name].auto_score is not None or grades[name].manual_score is not None)
+        for name in tests
+    )
+
+
+def forget_key(root: Path, unit: str, student: str) -> None:
+    """The graded notebook is no longer what the gradebook holds: whatever is handed in next is graded."""
+    notebook = read_graded(root, unit, student)
+    if notebook is not None and notebook.metadata.get(RECORD, {}).pop("key", None):
+        write_whole(graded_path(root, unit, student), nbformat.writes(notebook))
 
 
 def graded_path(root: Path, unit: str, student: str) -> Path:

@@ -24,6 +24,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
+from course_utils.cli.handin import made_safe
 from course_utils.system.errors import CourseError
 from course_utils.system.stubs import exercise_stub, is_blank
 from course_utils.system.tree import notebook_path
@@ -88,7 +89,7 @@ class RepairSubmission(NbGraderPreprocessor):
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
         try:
-            repaired = repair(nb, unit_template(self.config, resources))
+            repaired = repair(made_safe(nb), unit_template(self.config, resources))
         except CourseError as error:
             raise NbGraderException(str(error)) from error
         record_repairs(repaired.notebook, repaired)
@@ -194,6 +195,9 @@ class SettleGrades(NbGraderPreprocessor):
         for grade in notebook.grades:
             cell = present.get(grade.name)
             blank = cell is not None and is_answer(cell) and is_blank(cell.source)
+            if cell is not None and cell.metadata.get(RECORD, {}).get("fault"):  # of the course itself: nobody's points
+                grade.auto_score, grade.needs_manual_grade = None, grade.manual_score is None
+                continue
             if grade.max_score == 0 or cell is None or blank:
                 grade.auto_score = 0
                 grade.needs_manual_grade = grade.manual_score is not None
@@ -201,14 +205,18 @@ class SettleGrades(NbGraderPreprocessor):
 
 
 class GetMarks(GetGrades):
-    """Points and comments from the gradebook; None for the points of an answer that nobody has marked yet."""
+    """Points and comments from the gradebook; None for the points of an answer that nobody has marked yet.
+
+    ``marked_before`` is set where the mark is older than the text.
+    """
 
     def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
         super()._get_score(cell, resources)
         marks = cell.metadata.nbgrader
         grade = self.gradebook.find_grade(marks.grade_id, self.notebook_id, self.assignment_id, self.student_id)
-        if grade.needs_manual_grade:
+        if grade.needs_manual_grade and grade.manual_score is None:
             marks["score"] = None
+        marks["marked_before"] = bool(grade.needs_manual_grade and grade.manual_score is not None)
 
 
 class LeaveOutRubric(NbGraderPreprocessor):

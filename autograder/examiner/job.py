@@ -15,7 +15,7 @@ from autograder.repair import Repaired, repair
 from autograder.sandbox.client import own_address
 from autograder.sanitise import sanitise
 from autograder.template import TASK, TEST, Template, kind_of
-from course_utils.cli.handin import parse_notebook
+from course_utils.cli.handin import made_safe, parse_notebook
 from course_utils.system.errors import CourseError
 
 from .settings import RECORD, Settings
@@ -101,6 +101,7 @@ def examine_notebook(
     prepare(notebook)
     exam = Exam(notebook, template, address, settings, files)
     exam.run()
+    notebook.cells = [made_safe(cell) for cell in notebook.cells]  # what was printed and raised comes from outside, too
     for cell in notebook.cells:
         if kind_of(cell) != TASK:
             sanitise(cell, trusted_outputs=kind_of(cell) == TEST)

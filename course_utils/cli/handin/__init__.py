@@ -6,7 +6,7 @@ units      what the units of this course have in them
 """
 
 from .cells import exercise_name, graded_cells
-from .notebook import MAX_MEGABYTES, MOST_BYTES, parse_notebook, read_notebook
+from .notebook import MAX_MEGABYTES, MOST_BYTES, made_safe, parse_notebook, read_notebook, safe_text
 from .units import course_cells, is_graded, read_source, require_graded, template_of
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     "exercise_name",
     "graded_cells",
     "is_graded",
+    "made_safe",
     "parse_notebook",
     "read_notebook",
     "read_source",
     "require_graded",
+    "safe_text",
     "template_of",
 ]

@@ -1,8 +1,12 @@
-"""From a file's bytes to a notebook: what other programs leave out is put back, the rest must be valid."""
+"""From a file's bytes to a notebook: what other programs leave out is put back, the rest must be valid.
+
+This is the border: behind it every text can be written to a file, a page and a database.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,9 @@ from course_utils.system.errors import CourseError
 
 MAX_MEGABYTES = 20
 MOST_BYTES = MAX_MEGABYTES * 1_000_000
+_DEEPEST = 60  # lists and records within each other; the deepest that a notebook needs are some outputs with about 20
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.S)
+_ODD = re.compile("[\ud800-\udfff\x00]")
 
 
 def read_notebook(path: Path) -> Any:
@@ -41,7 +48,7 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     if not data.strip():
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, because it is empty.")
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        content = made_safe(json.loads(_shallow(data.decode("utf-8-sig", "surrogatepass"))))
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, so it is damaged.") from None
     try:
@@ -55,6 +62,36 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     for cell in notebook.cells:
         drop_bad_metadata(cell)
     return notebook
+
+
+def safe_text(text: str) -> str:
+    """Text that UTF-8 and databases can hold: half a character (a lone surrogate) is shown as such, NUL goes."""
+    return _ODD.sub(lambda match: "" if match[0] == "\0" else "\ufffd", text)
+
+
+def made_safe(value: Any) -> Any:
+    """A copy of JSON data with `safe_text` in place of every text, keys included. Types of records are kept."""
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, dict):
+        return type(value)({safe_text(str(key)): made_safe(item) for key, item in value.items()})
+    return [made_safe(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _shallow(text: str) -> str:
+    """JSON without what lies deeper than any notebook's contents do: reading and copying that would fail."""
+    depth, cut, kept, start = 0, 0, [], 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == _DEEPEST:
+                cut = token.start()
+        elif token[0] in "]}":
+            if depth == _DEEPEST:
+                kept += [text[start:cut], "null"]
+                start = token.end()
+            depth -= 1
+    return "".join([*kept, text[start:]]) if kept else text
 
 
 def drop_bad_metadata(cell: Any) -> None:
