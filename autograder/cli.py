@@ -234,13 +234,25 @@ def feedback(
     _require_platform("--zip", packed)
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course feedback 02")
+    failed = 0
     for unit in _graded(tree, units, all_units):
+        troubles: dict[str, str] = {}
         pages = feedback_unit(
-            tree, unit, student=student, with_mark_scheme=with_mark_scheme, debug=context.obj["debug"]
+            tree,
+            unit,
+            student=student,
+            with_mark_scheme=with_mark_scheme,
+            debug=context.obj["debug"],
+            troubles=troubles,
         )
         print(f"{unit}: {len(pages)} page{'s' if len(pages) != 1 else ''} in feedback/")
         if packed:
             _print_exported(pack_feedback(tree, unit, packed, pages), packed, tree)
+        for name, reason in troubles.items():
+            print(f"course: no page: {name}, {unit}: {reason}", file=sys.stderr)
+        failed += len(troubles)
+    if failed:
+        raise typer.Exit(1)
 
 
 def collect(

@@ -38,7 +38,7 @@ from .release import register_unit
 from .repair import repair
 from .sandbox.stage import version
 from .submissions import Problem, Submission, find_submission
-from .template import ANSWER, TEST, Template
+from .template import ANSWER, TEST
 
 Progress = Callable[[str], None]
 CHANGED = ", before it was handed in again with another text"

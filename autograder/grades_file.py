@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import math
+import re
+import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from course_utils.cli.handin import safe_text
+from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
@@ -43,7 +49,7 @@ def replace_unit(root: Path, unit: str, grades: list[Grade], students: set[str] 
     laws = _read_laws(root / "grades.json")
     kept = [
         replace(grade, laws=laws.get((grade.student, grade.unit, grade.exercise), ()))
-        for grade in read_grades(root / "grades.csv")
+        for grade in _former_grades(root)
         if grade.unit != unit or (students is not None and grade.student not in students)
     ]
     write_grades(root, kept + grades)
@@ -57,29 +63,96 @@ def write_grades(root: Path, grades: list[Grade]) -> None:
     writer.writerow(COLUMNS)
     for grade in grades:
         writer.writerow([escape_formula(_text(getattr(grade, column))) for column in COLUMNS])
-    write_whole(root / "grades.csv", text.getvalue())
-    write_whole(
-        root / "grades.json", json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False) + "\n"
-    )
+    write_whole(root / "grades.csv", safe_text(text.getvalue()))
+    records = json.dumps([asdict(grade) for grade in grades], indent=1, ensure_ascii=False)
+    write_whole(root / "grades.json", safe_text(records) + "\n")
+
+
+def _former_grades(root: Path) -> list[Grade]:
+    """The rows of grades.csv; where it has become unreadable, those of grades.json, and what was there is kept."""
+    path = root / "grades.csv"
+    try:
+        return read_grades(path)
+    except CourseError as error:
+        aside = path.with_name("grades-unreadable.csv")
+        path.replace(aside)
+        former = _read_records(root / "grades.json")
+        source = "grades.json" if former else "the gradebook, units of this command only: add --all --marks-only"
+        print(
+            f"course: note: {error} It is made anew from {source}; what was there is now {aside.name}.", file=sys.stderr
+        )
+        return former
+
+
+def _read_records(path: Path) -> list[Grade]:
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        return [Grade(**{column: record[column] for column in COLUMNS}) for record in records]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def read_grades(path: Path) -> list[Grade]:
-    """The rows of a grades.csv; an empty list when there is none."""
+    """The rows of a grades.csv, also of one that a spreadsheet program has saved; an empty list when there is none.
+
+    Raises CourseError that names the file when it cannot be understood.
+    """
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        return [
-            Grade(
-                student=_unescape(row["student"]),
-                unit=_unescape(row["unit"]),
-                exercise=_unescape(row["exercise"]),
-                score=float(row["score"]) if row["score"] else None,
-                max_score=float(row["max_score"]),
-                status=row["status"],
-                reason=_unescape(row["reason"]),
-            )
-            for row in csv.DictReader(lines)
-        ]
+    try:
+        header, *lines = _lines(_decode(path.read_bytes()))
+        places = {name.strip().lower(): place for place, name in enumerate(header)}
+        if missing := [column for column in COLUMNS if column not in places]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        return [_grade({column: line[places[column]] for column in COLUMNS}) for line in lines]
+    except (KeyError, IndexError, ValueError, csv.Error) as error:
+        raise CourseError(
+            f"{path.name} cannot be read ({type(error).__name__}: {error}); was it saved by a spreadsheet program? "
+            "`course grade --all --marks-only` makes it anew."
+        ) from None
+
+
+def _decode(data: bytes) -> str:
+    """Text in one of the encodings in which spreadsheet programs save tables."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _lines(text: str) -> list[list[str]]:
+    """The lines of a table that hold anything, whichever of the usual separators it has."""
+    text = re.sub(r"\Asep=.\r?\n", "", text)
+    first = text.lstrip().split("\n", 1)[0]
+    separator = max(",;\t", key=first.count)
+    lines = [
+        line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(map(str.strip, line))
+    ]
+    if not lines:
+        raise ValueError("it is empty")
+    return lines
+
+
+def _grade(row: dict[str, str]) -> Grade:
+    return Grade(
+        student=_unescape(row["student"]),
+        unit=_unescape(row["unit"]),
+        exercise=_unescape(row["exercise"]),
+        score=_number(row["score"]) if row["score"].strip() else None,
+        max_score=_number(row["max_score"]),
+        status=row["status"].strip(),
+        reason=_unescape(row["reason"]),
+    )
+
+
+def _number(text: str) -> float:
+    """A number with a point or, as some countries have it, a comma."""
+    value = float(text.strip().replace(",", "."))
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is no number of points")
+    return value
 
 
 def _read_laws(path: Path) -> dict[tuple[str, str, str], tuple[dict[str, Any], ...]]:

@@ -16,7 +16,7 @@ from .preprocessors import is_answer
 
 LONGEST = 1000
 STATUS_OF_ERROR = {"ProcessEnded": CRASHED, "CellTimeoutError": TIMED_OUT}
-OUR_ERRORS = (*STATUS_OF_ERROR, "NoVerdict", "CallFailed")
+OUR_ERRORS = (*STATUS_OF_ERROR, "NoVerdict", "CallFailed", "CourseFault")
 
 
 def explain_cell(

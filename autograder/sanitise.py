@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import nh3  # maintained, with a parser of HTML5 as browsers have it; bleach, which nbconvert's own step uses, has ended
 from nbformat import NotebookNode
@@ -93,6 +93,12 @@ _SCHEMES = ("http", "https", "mailto", "attachment")
 _LINK = re.compile(r"(\]\(\s*<?|^\s{0,3}\[[^\]]+\]:\s*<?)([^\s)>]+)", re.M)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
 _PICTURE = re.compile(rf"data:image/(?:png|jpeg|gif|webp);base64,{_BASE64.pattern}")
+# The length of everything is bounded: else a text made for it would be searched again from each of its brackets.
+_PICTURE_LINK = re.compile(
+    r"""!\[([^\]\n]{0,300})\]\(\s{0,5}<?attachment:((?:[^()\n]|\([^()\n]{0,100}\)){0,300}?)>?(?:\s{1,9}["'][^\n)]{0,200})?\)"""
+)
+_ATTACHMENT = re.compile(r"""(\]\(\s{0,5}<?|\]:\s{0,5}<?)attachment:([^\s)>"']{0,300})""")
+_PICTURE_TAG = re.compile(r"""(src=["']?)attachment:([^\s>"']{1,300})""", re.I)
 _FETCHES = re.compile(r"url|image|\\", re.I)  # in a style; a backslash can spell anything
 _TAG_NAME = re.compile(r"[\w-]{1,60}")
 # A whole tag that is allowed, or the beginning of something else. At most so many attributes: else a text made for it
@@ -101,7 +107,9 @@ _TAG_OR_LESS = re.compile(
     rf"""(</?(?:{"|".join(_TAGS)})(?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?){{0,30}}\s*/?>)|<""",
     re.I,
 )
-_OUTPUTS = {"text/plain", "text/latex", "text/html", "text/markdown", "image/png", "image/jpeg"}
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_OUTPUTS = {"text/plain", "text/latex", "text/html", "text/markdown", *_PICTURES}
+_SHOWN = {"text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
@@ -134,13 +142,51 @@ def sanitise(cell: NotebookNode, trusted_outputs: bool = False) -> None:
         if not trusted_outputs:
             cell.outputs = [_output(output) for output in cell.outputs]
         return
+    if cell.cell_type == "markdown":
+        _settle_attachments(cell)
     cell.source = safe_markdown(cell.source)
-    if "attachments" in cell:
-        cell.attachments = {
-            name: {kind: text for kind, text in data.items() if _is_picture(kind, text)}
-            for name, data in cell.attachments.items()
-            if re.fullmatch(r"[\w. -]{1,100}", name)
-        }
+
+
+def _settle_attachments(cell: NotebookNode) -> None:
+    """Each picture that can be shown gets a name that all programs understand; of the others a word stays.
+
+    A reference without its picture would stop the whole page, feedback's as well as formgrader's.
+    """
+    pictures: dict[str, dict[str, str]] = {}
+    attachments = cell.pop("attachments", None)
+    for name, data in attachments.items() if isinstance(attachments, dict) else ():
+        kinds = {kind: text for kind, text in data.items() if _is_picture(kind, text)} if isinstance(data, dict) else {}
+        if not kinds:
+            continue
+        if re.fullmatch(r"[\w.-]{1,100}", name, re.A):
+            pictures[name] = kinds
+            continue
+        new = f"picture-{len(pictures) + 1}"
+        for written in sorted({name, quote(name), quote(name, safe="()!*'~"), html.escape(name)}, key=len)[::-1]:
+            for reference in (f"attachment:<{written}>", f"attachment:{written}"):
+                if reference in cell.source:
+                    cell.source = cell.source.replace(reference, f"attachment:{new}")
+                    pictures[new] = kinds
+    if pictures:
+        cell.attachments = pictures
+
+    def picture(match: re.Match[str]) -> str:
+        name = unquote(match[2])
+        known = name in pictures
+        return f"![{match[1]}](attachment:{name})" if known else f"[the picture {_plain_word(name)} cannot be shown]"
+
+    def tag(match: re.Match[str]) -> str:
+        kinds = pictures.get(unquote(match[2]), {})
+        return match[1] + next((f"data:{kind};base64,{''.join(text.split())}" for kind, text in kinds.items()), "")
+
+    def other(match: re.Match[str]) -> str:
+        return match[0] if match[2] in pictures else f"{match[1]}#{_plain_word(match[2]).replace(' ', '-')}"
+
+    cell.source = _ATTACHMENT.sub(other, _PICTURE_TAG.sub(tag, _PICTURE_LINK.sub(picture, cell.source)))
+
+
+def _plain_word(name: str) -> str:
+    return re.sub(r"[^\w. -]", "_", name)[:100]
 
 
 def safe_markdown(text: str) -> str:
@@ -164,7 +210,14 @@ def _is_safe_link(target: str) -> bool:
 
 def _output(output: NotebookNode) -> NotebookNode:
     if "data" in output:
-        output.data = {kind: safe for kind, data in output.data.items() if (safe := _data(kind, data)) is not None}
+        given = output.data
+        output.data = {kind: safe for kind, data in given.items() if (safe := _data(kind, data)) is not None}
+        for kind in ("image/gif", "image/webp"):  # pages show these only as part of a text
+            if kind in output.data:
+                picture = output.data.pop(kind)
+                output.data.setdefault("text/html", f'<img alt="figure" src="data:{kind};base64,{picture}">')
+        if "image/svg+xml" in given and not set(output.data) & _SHOWN:
+            output.data["text/html"] = "<p>[A drawing in SVG, which can act, is not shown here.]</p>"
         output.metadata = {}
     return output
 
@@ -179,4 +232,4 @@ def _data(kind: str, data: object) -> str | None:
 
 
 def _is_picture(kind: str, text: object) -> bool:
-    return kind in ("image/png", "image/jpeg") and isinstance(text, str) and bool(_BASE64.fullmatch(text))
+    return kind in _PICTURES and isinstance(text, str) and bool(_BASE64.fullmatch(text))

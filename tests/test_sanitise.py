@@ -194,8 +194,12 @@ def test_outputs_keep_what_only_shows_something():
     assert output_of("text/plain", "<b>")["text/plain"] == "<b>"
     assert output_of("image/png", "iVBORw0KGgo=\n") == {"image/png": "iVBORw0KGgo=\n"}
     assert output_of("image/png", '"><script>') == {}
-    for kind in ("application/javascript", "image/svg+xml", "application/json", "text/x", "application/vnd.x+json"):
+    for kind in ("application/javascript", "application/json", "text/x", "application/vnd.x+json"):
         assert output_of(kind, "x") == {}, kind
+    assert output_of("image/svg+xml", "<svg>") == {
+        "text/html": "<p>[A drawing in SVG, which can act, is not shown here.]</p>"
+    }
+    assert 'src="data:image/gif;base64,R0lG"' in output_of("image/gif", "R0lG")["text/html"]
     assert "javascript" not in output_of("text/markdown", "[a](javascript:x())")["text/markdown"]
 
 

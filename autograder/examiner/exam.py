@@ -21,7 +21,7 @@ from course_utils.system.errors import CourseError
 from .proxy import RemoteCandidate
 from .session import Ended, Session
 from .settings import RECORD, Settings
-from .trusted import TrustedCells, Verdict
+from .trusted import NotDefined, TrustedCells, Verdict
 
 TIMED_OUT, CRASHED = "timed_out", "crashed"
 
@@ -124,12 +124,14 @@ class Exam:
         record: dict[str, Any] = {"laws": verdict.laws}
         if trouble is not None and (verdict.points is None or verdict.points < float(marks["points"])):
             record |= {"status": trouble[0], "trouble": trouble[1]}
+        elif verdict.fault:
+            record |= {"status": CRASHED, "fault": verdict.fault}
         cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), **record}
 
     def _proxy(self, name: str) -> RemoteCandidate:
         session = self._session_before(self._index)
         if not session.knows(name):
-            raise NameError(f"name '{name}' is not defined")
+            raise NotDefined(f"name '{name}' is not defined")
         candidate = RemoteCandidate(
             session,
             name,

@@ -7,6 +7,7 @@ import builtins
 import contextlib
 import io
 import math
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,14 @@ from autograder.template import NOT_RUN, PROVIDED, SOLUTION, Template, defined_n
 from course_utils.checks.engine.score import Score
 from course_utils.checks.engine.verdict import CallFailed
 
+from .session import Ended
+
 _MOST_PRINTED = 10_000
+_TEST_CELL = "<test cell>"
+
+
+class NotDefined(NameError):
+    """The notebook has nothing by the name of an exercise."""
 
 
 @dataclass
@@ -26,6 +34,7 @@ class Verdict:
     points: float | None = None
     laws: list[dict[str, Any]] = field(default_factory=list)
     error: BaseException | None = None
+    fault: str = ""  # of the course itself: then there is no score
 
 
 class TrustedCells:
@@ -60,7 +69,10 @@ class TrustedCells:
             verdict.outputs.append(
                 {"output_type": "stream", "name": "stdout", "text": printed.getvalue()[:_MOST_PRINTED]}
             )
-        if verdict.error is not None:
+        if verdict.error is not None and _is_courses_own(verdict.error):
+            verdict.fault = f"the check itself failed ({type(verdict.error).__name__}: {verdict.error})"
+            verdict.outputs.append(_error_output(ValueError(verdict.fault), "CourseFault"))
+        elif verdict.error is not None:
             verdict.outputs.append(_error_output(verdict.error))
         else:
             self._settle(verdict, value, points)
@@ -95,6 +107,20 @@ class TrustedCells:
         names.update({key: value for key, value in self._names.items() if key not in names})
 
 
+def _is_courses_own(error: BaseException) -> bool:
+    """Whether a check or a cell of the course failed, rather than what it was about.
+
+    What a student's function is blamed for comes as an error of the proxies or as an assertion, or fails in the words
+    of the test cell, which use its result.
+    """
+    if isinstance(error, ImportError):
+        return True
+    if isinstance(error, (CallFailed, Ended, NotDefined, AssertionError)):
+        return False
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return not frames or frames[-1][0].f_code.co_filename != _TEST_CELL
+
+
 def needed_names(source: str) -> list[str]:
     """Names that a cell reads and does not bind itself."""
     tree = ast.parse(source)
@@ -112,11 +138,11 @@ def _run(source: str, names: dict[str, Any]) -> Any:
     tree = ast.parse(source)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
-        exec(compile(tree, "<test cell>", "exec"), names)
+        exec(compile(tree, _TEST_CELL, "exec"), names)
         return None
     tree.body.pop()
-    exec(compile(tree, "<test cell>", "exec"), names)
-    return eval(compile(ast.Expression(last.value), "<test cell>", "eval"), names)
+    exec(compile(tree, _TEST_CELL, "exec"), names)
+    return eval(compile(ast.Expression(last.value), _TEST_CELL, "eval"), names)
 
 
 def _error_output(error: BaseException, name: str = "") -> dict[str, Any]:

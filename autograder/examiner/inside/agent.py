@@ -5,8 +5,10 @@ It shares a process with the student's code and is not believed: every answer is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import sys
 from collections import deque
 from typing import Any
 
@@ -60,9 +62,11 @@ class Agent:
     def _do_set_up(self, header: dict[str, Any], tensors: list[torch.Tensor], packer: Packer) -> dict[str, Any]:
         """Put the submission's own files in place."""
         for name, spec in header["files"]:
-            os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
-            with open(name, "wb") as file:
-                file.write(unpack(spec, tensors).numpy().tobytes())
+            with contextlib.suppress(OSError):  # a name that is too long here: the others are still put in place
+                os.makedirs(os.path.dirname(os.path.abspath(name)), exist_ok=True)
+                with open(name, "wb") as file:
+                    file.write(unpack(spec, tensors).numpy().tobytes())
+        sys.path.insert(0, "")  # as in Jupyter: modules that lie beside the notebook, or that it writes
         for name, value in header["limits"].items():
             setattr(seam.LIMITS, name, value)
         seed_generators(header["seed"])
