@@ -6,8 +6,11 @@ their metadata are gone; only test cells and questions are replaced by the instr
 
 from __future__ import annotations
 
+import ast
 import copy
+import re
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from typing import Any
 
 from nbformat import NotebookNode
@@ -15,13 +18,22 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader import utils
 from nbgrader.nbgraderformat import SCHEMA_VERSION as _SCHEMA
 
-from course_utils.cli.handin.cells import Identified, bare, exercise_name, identify, marks_for
+from course_utils.cli.handin.cells import (
+    STUB,
+    Identified,
+    bare,
+    exercise_name,
+    how_written,
+    identify,
+    marks_for,
+)
 from course_utils.cli.handin.notebook import drop_bad_metadata
-from course_utils.system.stubs import ANSWER_STUB, missing_stub
+from course_utils.system.stubs import ANSWER_STUB, is_blank, missing_stub
 
-from .template import ANSWER, NOT_RUN, SOLUTION, TASK, TEST, Template, TemplateCell
+from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_LONGEST_COMPARED = 20_000  # characters; a question that is longer is taken whole
 _NEVER_ON_GRADED = (*NOT_RUN, "skip-execution")
 
 
@@ -48,11 +60,14 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     found = identified.found
     _settle_who_is_who(cells, identified, template, result)
     _forget_unknown(cells, found)
+    beside = _answers_beside(cells, found, template)
     for grade_id, wanted in template.marked.items():
         if grade_id in found:
             _restore(found[grade_id], wanted, result)
     _insert_missing(cells, found, template, result)
     _tests_after_solutions(cells, found, template, result)
+    for grade_id, texts in beside.items():
+        _bring_in(found[grade_id], texts, result, grade_id)
     return result
 
 
@@ -68,8 +83,10 @@ def _settle_who_is_who(cells: list[NotebookNode], identified: Identified, templa
     """Of several cells with one name all but one become plain, tests are dropped; what was recognised is noted."""
     for grade_id, others in identified.spare.items():
         for other in others:
-            del other.metadata["nbgrader"]
-            if template.marked[grade_id].kind == TEST:
+            other.metadata.pop("nbgrader", None)
+            wanted = template.marked[grade_id]
+            stub = wanted.kind == SOLUTION and how_written(other.source, wanted) == STUB
+            if wanted.kind == TEST or stub:  # a stub would take the place of what is written, when it is run
                 cells[:] = [cell for cell in cells if cell is not other]
         result.note(grade_id, "the cell was there more than once")
     for grade_id in identified.recognised:
@@ -107,6 +124,95 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired) -> None
     cell.metadata["nbgrader"] = NotebookNode(_marks(wanted))
     if wanted.kind == ANSWER:
         cell.metadata.nbgrader["checksum"] = utils.compute_checksum(_stub(wanted))
+
+
+def _answers_beside(
+    cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template
+) -> dict[str, list[NotebookNode | str]]:
+    """What was written into a question, and, for an answer that is blank, into own cells below its question."""
+    given = {bare(cell.source) for cell in template.cells if cell.kind == PROVIDED}
+    marked = {id(cell): grade_id for grade_id, cell in found.items()}
+    beside: dict[str, list[NotebookNode | str]] = {}
+    question = ""
+    for grade_id, wanted in template.marked.items():
+        if wanted.kind == TASK:
+            question = grade_id
+        elif wanted.kind != ANSWER:
+            question = ""
+        if wanted.kind != ANSWER:
+            continue
+        texts: list[NotebookNode | str] = []
+        if question in found and (more := _added(found[question].source, template.marked[question].source)):
+            texts.append(more)
+        start = found.get(question, found.get(grade_id))
+        if start is not None and (grade_id not in found or is_blank(found[grade_id].source)):
+            place = next(index for index, cell in enumerate(cells) if cell is start)
+            for cell in cells[place + 1 :]:
+                if marked.get(id(cell)) == grade_id:
+                    continue
+                if id(cell) in marked or bare(cell.source) in given or not _may_be_an_answer(cell):
+                    break
+                if not is_blank(cell.source):
+                    texts.append(cell)
+        if texts:
+            beside[grade_id] = texts
+        question = ""
+    return beside
+
+
+def _may_be_an_answer(cell: NotebookNode) -> bool:
+    """Text, or a code cell that holds words instead of code."""
+    if cell.cell_type != "code":
+        return True
+    if set(cell.metadata.get("tags", [])) & set(_NEVER_ON_GRADED):
+        return False
+    try:
+        body = ast.parse(cell.source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return not cell.source.lstrip().startswith(("%", "!"))
+    return all(
+        isinstance(node, ast.Expr)
+        and (
+            isinstance(node.value, ast.Constant)
+            or (
+                isinstance(node.value, ast.Call)
+                and ast.unparse(node.value.func) == "print"
+                and all(isinstance(value, ast.Constant) for value in node.value.args)
+            )
+        )
+        for node in body
+    )
+
+
+def _added(text: str, released: str) -> str:
+    """The words of a question as handed in that are not the question's own."""
+    for what in ("MARK SCHEME", "HIDDEN TESTS"):
+        released = re.sub(rf"### BEGIN {what}.*?### END {what}", "", released, flags=re.S)
+        text = re.sub(rf"### BEGIN {what}.*?### END {what}", "", text, flags=re.S)
+    if bare(text) == bare(released):
+        return ""
+    if len(text) > _LONGEST_COMPARED:
+        return text
+    own, words = re.findall(r"\s*\S+", text), released.split()
+    steps = SequenceMatcher(None, words, [word.strip() for word in own], autojunk=False).get_opcodes()
+    more = "".join("".join(own[low:high]) for step, _, _, low, high in steps if step in ("insert", "replace"))
+    return more.strip() if re.search(r"\w", more) else ""
+
+
+def _bring_in(answer: NotebookNode, texts: list[NotebookNode | str], result: Repaired, grade_id: str) -> None:
+    """Put what stands beside an answer into it, so that it reaches the marker; where it stood it stays, too."""
+    parts = [] if is_blank(answer.source) else [answer.source]
+    for text in texts:
+        if isinstance(text, str):
+            parts.append(f"[Written into the question:]\n\n{text}")
+            continue
+        source = f"```\n{text.source}\n```" if text.cell_type == "code" else text.source
+        parts.append(f"[Written into another cell below the question:]\n\n{source}")
+        pictures = text.get("attachments")
+        if answer.cell_type == "markdown" and isinstance(pictures, dict):
+            answer["attachments"] = {**pictures, **answer.get("attachments", {})}
+    answer.source = "\n\n".join(parts)
+    result.note(grade_id, "the answer stood beside its cell")
 
 
 def _retype(cell: NotebookNode, kind: str) -> None:

@@ -347,3 +347,175 @@ def test_own_modules_work_as_they_do_in_jupyter(tree):
             (path.parent / "my_double.py").write_text("def double(x):\n    return 2 * x\n")
     rows = grade_unit(tree, UNIT)
     assert {student: scores(rows, student) for student in OWN_MODULES} == dict.fromkeys(OWN_MODULES, ALL)
+
+
+def cells_of(notebook):
+    return {cell.metadata.get("nbgrader", {}).get("grade_id", ""): cell for cell in notebook.cells}
+
+
+def place(notebook, grade_id):
+    return next(i for i, c in enumerate(notebook.cells) if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+
+
+def own(kind, source):
+    return {"md": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}[kind](source)
+
+
+def doubled(notebook, fresh):
+    notebook.cells += fresh.cells
+
+
+def doubled_without_metadata(notebook, fresh):
+    for cell in fresh.cells:
+        cell.metadata = nbformat.NotebookNode()
+    notebook.cells += fresh.cells
+
+
+def stub_behind(notebook, fresh):
+    notebook.cells.insert(place(notebook, "double") + 1, cells_of(fresh)["double"])
+
+
+def stub_before(notebook, fresh):
+    notebook.cells.insert(place(notebook, "double"), cells_of(fresh)["double"])
+
+
+def plain_stub_behind(notebook, fresh):
+    notebook.cells.insert(place(notebook, "double") + 1, own("code", cells_of(fresh)["double"].source))
+
+
+def other_stub_behind(notebook, fresh):
+    stub = 'def double(x):\n    """Twice x."""\n    raise NotImplementedError\n'
+    notebook.cells.insert(place(notebook, "double") + 1, own("code", stub))
+
+
+def stub_left_own_cell_at_the_end(notebook, fresh):
+    notebook.cells.append(own("code", cells_of(notebook)["double"].source))
+    cells_of(notebook)["double"].source = cells_of(fresh)["double"].source
+
+
+def stub_left_own_cell_above(notebook, fresh):
+    notebook.cells.insert(place(notebook, "double"), own("code", "%%time\n" + cells_of(notebook)["double"].source))
+    cells_of(notebook)["double"].source = cells_of(fresh)["double"].source
+
+
+def joined_into_the_test(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["test_double"].source = cells["double"].source + "\n\n" + cells["test_double"].source
+    notebook.cells.remove(cells["double"])
+
+
+def joined_into_the_exercise(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source += "\n\n" + cells["test_double"].source
+    notebook.cells.remove(cells["test_double"])
+
+
+def joined_into_the_test_stub_left(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["test_double"].source = cells["double"].source + "\n\n" + cells["test_double"].source
+    cells["double"].source = cells_of(fresh)["double"].source
+
+
+def split(notebook, fresh):
+    cell = cells_of(notebook)["double"]
+    cell.source = "def helper(x):\n    return 2 * x"
+    second = nbformat.v4.new_code_cell("def double(x):\n    return helper(x)", metadata=cell.metadata)
+    notebook.cells.insert(place(notebook, "double") + 1, second)
+
+
+def raise_left_behind_the_return(notebook, fresh):
+    cells_of(notebook)["double"].source += '\n    raise NotImplementedError("double: not written yet; replace")'
+
+
+@linux
+def test_a_right_answer_counts_wherever_it_stands_and_no_stub_beats_it(tree):
+    edits = [
+        doubled,
+        doubled_without_metadata,
+        stub_behind,
+        stub_before,
+        plain_stub_behind,
+        other_stub_behind,
+        stub_left_own_cell_at_the_end,
+        stub_left_own_cell_above,
+        joined_into_the_test,
+        joined_into_the_exercise,
+        joined_into_the_test_stub_left,
+        split,
+        raise_left_behind_the_return,
+    ]
+    for edit in edits:
+        path = hand_in(tree.root, edit.__name__, UNIT, RIGHT)
+        notebook = nbformat.read(path, as_version=4)
+        edit(notebook, nbformat.read(tree.root / "release" / UNIT / f"{UNIT}.ipynb", as_version=4))
+        nbformat.write(notebook, path)
+    rows = grade_unit(tree, UNIT)
+    got = {edit.__name__: scores(rows, edit.__name__) for edit in edits}
+    assert got == {edit.__name__: ALL for edit in edits}, [row for row in rows if row.score == 0]
+
+
+TEXT = "Zero stays zero: LOOK AT ME"
+
+
+def below(kind, source):
+    def edit(notebook):
+        notebook.cells.insert(place(notebook, "q_double") + 1, own(kind, source))
+
+    return edit
+
+
+def between(notebook):
+    notebook.cells.insert(place(notebook, "q_double"), own("md", TEXT))
+
+
+def inside(notebook):
+    cells_of(notebook)["rubric_double"].source += "\n\n" + TEXT
+
+
+def inside_in_the_middle(notebook):
+    question = cells_of(notebook)["rubric_double"]
+    question.source = question.source.replace("doubling", f"doubling {TEXT}")
+
+
+def below_and_cell_deleted(notebook):
+    notebook.cells.insert(place(notebook, "q_double") + 1, own("code", f"# {TEXT}"))
+    notebook.cells.remove(cells_of(notebook)["q_double"])
+
+
+BESIDE = {
+    "below": below("md", TEXT),
+    "below in code": below("code", TEXT),
+    "below as a comment": below("code", f"# {TEXT}"),
+    "below as a text": below("code", f'print("{TEXT}")'),
+    "between": between,
+    "inside": inside,
+    "in the middle": inside_in_the_middle,
+    "deleted": below_and_cell_deleted,
+}
+NOT_AN_ANSWER = {
+    "own experiment": below("code", "double(3)"),
+    "nothing": below("md", " \n"),
+    "a line more": lambda notebook: cells_of(notebook)["rubric_double"].update(
+        source="\n" + cells_of(notebook)["rubric_double"].source + "\n\n"
+    ),
+}
+
+
+@linux
+def test_a_written_answer_beside_its_cell_reaches_the_marker(tree):
+    for name, edit in {**BESIDE, **NOT_AN_ANSWER}.items():
+        path = hand_in(tree.root, name, UNIT, RIGHT | {"q_double": "YOUR ANSWER HERE"})
+        notebook = nbformat.read(path, as_version=4)
+        edit(notebook)
+        nbformat.write(notebook, path)
+    both = hand_in(tree.root, "both", UNIT, RIGHT)
+    change(both, appended("rubric_double", "\n\n" + TEXT))
+    rows = {row.student: row for row in grade_unit(tree, UNIT) if row.exercise == "q_double"}
+    for name in BESIDE:
+        assert rows[name].status == "needs_marking" and rows[name].score is None, rows[name]
+    for name in NOT_AN_ANSWER:
+        assert (rows[name].score, rows[name].reason) == (0, "not answered"), rows[name]
+    for name in [*BESIDE, "both"]:
+        graded = nbformat.read(tree.root / "autograded" / name / UNIT / f"{UNIT}.ipynb", as_version=4)
+        assert "LOOK AT ME" in cells_of(graded)["q_double"].source, name
+    assert RIGHT["q_double"] in cells_of(graded)["q_double"].source

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.stubs import is_blank
+from course_utils.system.stubs import is_blank, is_unwritten
 
 TEST, SOLUTION, ANSWER, TASK, PROVIDED = "test", "solution", "answer", "task", "provided"
 Cell = Any  # nbformat.NotebookNode
@@ -158,6 +158,7 @@ def identify(notebook: Any, template: Template, name: str) -> Identified:
     """
     cells = notebook.cells
     found, spare = _by_grade_id(cells, template)
+    _prefer_what_is_written(cells, found, spare, template)
     if not found and (elsewhere := _belongs_to(cells, template)):
         raise CourseError(f"{name} is not the notebook of {template.unit}: it belongs to {elsewhere}.")
     superfluous = {id(cell) for grade_id in spare if template.marked[grade_id].kind == TEST for cell in spare[grade_id]}
@@ -170,7 +171,7 @@ def identify(notebook: Any, template: Template, name: str) -> Identified:
 
 
 def _by_grade_id(cells: list[Cell], template: Template) -> tuple[dict[str, Cell], dict[str, list[Cell]]]:
-    """The cell that stands for each grade id: of several the last that says something; and the others."""
+    """The cell that stands for each grade id: of several the last of those that say most; and the others."""
     candidates: dict[str, list[Cell]] = {}
     for cell in cells:
         grade_id = marks_of(cell).get("grade_id")
@@ -186,10 +187,75 @@ def _by_grade_id(cells: list[Cell], template: Template) -> tuple[dict[str, Cell]
     return found, spare
 
 
-def _says_something(cell: Cell, wanted: TemplateCell) -> bool:
+def _says_something(cell: Cell, wanted: TemplateCell) -> int:
     if wanted.kind == ANSWER:
-        return not is_blank(cell.source)
-    return wanted.kind != SOLUTION or bool(set(wanted.defines) & set(defined_names(cell.source)))
+        return int(not is_blank(cell.source))
+    return how_written(cell.source, wanted) if wanted.kind == SOLUTION else 1
+
+
+NOTHING, STUB, BROKEN, WRITTEN = range(4)
+
+
+def how_written(source: str, wanted: TemplateCell) -> int:
+    """What a cell has of an exercise: nothing, its stub, something that does not parse, or a definition of it."""
+    if not any(name in source for name in wanted.defines):
+        return NOTHING
+    lines = source.splitlines()
+    source = "\n".join("" if line.startswith(("%", "!")) else line for line in lines)  # IPython's own
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        names = "|".join(map(re.escape, wanted.defines))
+        return BROKEN if names and re.search(rf"^\s*(def|class)\s+({names})\b", source, re.M) else NOTHING
+    found = NOTHING
+    for node in body:
+        if not set(wanted.defines) & set(defined_names(ast.unparse(node))):
+            continue
+        stub = isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
+        stub |= isinstance(node, ast.ClassDef) and is_unwritten(source, wanted.grade_id)
+        found = max(found, STUB if stub else WRITTEN)
+    return found
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Raise):
+        return "NotImplementedError" in ast.unparse(statement)
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def _prefer_what_is_written(
+    cells: list[Cell], found: dict[str, Cell], spare: dict[str, list[Cell]], template: Template
+) -> None:
+    """A stub never stands for an exercise that is written elsewhere: in a cell of one's own, or in that of its test.
+
+    Stubs that are left over become ``spare``.
+    """
+    given = {bare(cell.source) for cell in template.cells if cell.kind == PROVIDED}
+    code = [cell for cell in cells if cell.cell_type == "code" and bare(cell.source) not in given]
+    for grade_id, wanted in template.marked.items():
+        if wanted.kind != SOLUTION or not wanted.defines:
+            continue
+        taken = {id(cell): name for name, cell in found.items()}
+        free = [cell for cell in code if taken.get(id(cell), f"test_{grade_id}") in (f"test_{grade_id}", grade_id)]
+        degrees = {id(cell): how_written(cell.source, wanted) for cell in free}
+        best = found.get(grade_id)
+        if best is None or how_written(best.source, wanted) < BROKEN:
+            written = [cell for cell in free if degrees[id(cell)] == WRITTEN]
+            joined = [cell for cell in written if taken.get(id(cell)) == f"test_{grade_id}"]
+            if joined or (written and best is not None):
+                best = (written or joined)[-1]
+                if taken.get(id(best)) == f"test_{grade_id}":
+                    del found[f"test_{grade_id}"]
+                found[grade_id] = best
+                for several in spare.values():
+                    several[:] = [cell for cell in several if cell is not best]
+        if best is not None and how_written(best.source, wanted) == WRITTEN:
+            known = [id(cell) for cell in (best, *spare.get(grade_id, []))]
+            stubs = [cell for cell in free if degrees[id(cell)] == STUB and id(cell) not in known]
+            if stubs:
+                spare.setdefault(grade_id, []).extend(stubs)
 
 
 def _belongs_to(cells: list[Cell], template: Template) -> str:
