@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import sys
+import time
 
 import nbformat
 import pytest
@@ -519,3 +520,28 @@ def test_a_written_answer_beside_its_cell_reaches_the_marker(tree):
         graded = nbformat.read(tree.root / "autograded" / name / UNIT / f"{UNIT}.ipynb", as_version=4)
         assert "LOOK AT ME" in cells_of(graded)["q_double"].source, name
     assert RIGHT["q_double"] in cells_of(graded)["q_double"].source
+
+
+def test_the_clock_of_a_call_counts_neither_imports_nor_what_others_compute(tmp_path, monkeypatch):
+    from course_utils.checks.engine.worker import TooSlow, Worker
+
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.8)\nready = True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    worker = Worker()
+
+    def importing():
+        import slow_to_import
+
+        return slow_to_import.ready
+
+    assert worker.run(importing, 0.4) is True and worker.counted < 0.4
+    with pytest.raises(TooSlow):
+        worker.run(lambda: time.sleep(30), 0.2)
+
+    def endless():
+        while True:
+            pass
+
+    with pytest.raises(TooSlow):
+        worker.run(endless, 0.2)
+    worker.close()

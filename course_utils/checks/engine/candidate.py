@@ -10,7 +10,6 @@ else.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from .worker import TooSlow, Worker
 
 @dataclass
 class Limits:
-    """Wall-clock seconds that the student's code may take."""
+    """Seconds that the student's code may take: see `worker` for what counts."""
 
     call: float = 10.0  # for one call
     after_a_timeout: float = 1.0  # for each later call once one was too slow
@@ -135,7 +134,6 @@ class LocalCandidate(Candidate):
             raise CallFailed("too slow", "not tried: the time for this check is over")
         seed, self.next_seed = self.next_seed, None
         self._surroundings.begin(self._seeds.next(kind) if seed is None else seed)
-        started = time.monotonic()
         try:
             with self._printed.capturing():
                 return self._worker.run(lambda: self._watched(job), seconds)
@@ -146,7 +144,7 @@ class LocalCandidate(Candidate):
                 "too slow", f"no result after {seconds:g} seconds; is there a loop that never ends?{hint}"
             ) from None
         finally:
-            self._left -= time.monotonic() - started
+            self._left -= self._worker.counted
             self.reseeded |= self._surroundings.end()
 
     def _watched(self, job: Callable[[], Any]) -> Any:

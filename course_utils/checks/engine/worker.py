@@ -2,17 +2,26 @@
 
 The code runs in a thread of its own while the caller waits. When time is up the thread is told to stop and is
 abandoned, so that even code that swallows every exception or sleeps inside C cannot keep the caller waiting.
+
+Time is what the code itself takes: the processor's while it computes, the clock's while it sleeps, none while a module
+is imported. So the machine's speed at starting things, and who else is using it, decide nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
 import queue
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 _STOP_SECONDS = 0.5  # how long an interrupted thread may take to stop before it is left behind
+_SLICE = 0.05  # seconds between two looks at what the code is doing
+_PATIENCE = 10.0  # how much longer than its limit code may take by the clock while others use the processor
+_ASLEEP = 0.02  # share of a processor below which code does not compute, but waits
+_LONGEST_IMPORT = 300.0  # seconds of imports within one job; an endless one would be waited for, too
 _NAG_TIMES = 200  # how often a thread that was left behind is told again, once every tenth of a second
 
 
@@ -33,17 +42,22 @@ class Worker:
 
     def __init__(self) -> None:
         self._thread: _Thread | None = None
+        self.counted = 0.0  # seconds that the last job has taken
 
     def run(self, job: Callable[[], Any], seconds: float) -> Any:
-        """Return what `job()` returns or raise what it raises; raise TooSlow when it takes longer than `seconds`."""
+        """Return what `job()` returns or raise what it raises; raise TooSlow when it takes longer than `seconds`.
+
+        `counted` tells afterwards how many it took.
+        """
         if self._thread is None:
             self._thread = _Thread()
             self._thread.start()
         thread = self._thread
+        clock = _Clock(thread)
         thread.jobs.put(job)
         try:
-            value, error = thread.results.get(timeout=seconds)
-        except queue.Empty:
+            value, error = self._wait(thread, clock, seconds)
+        except TooSlow:
             self._thread = None
             raise TooSlow(seconds, thread.stop()) from None
         except BaseException:  # the user pressed interrupt while we waited
@@ -54,10 +68,46 @@ class Worker:
             raise error
         return value
 
+    def _wait(self, thread: _Thread, clock: _Clock, seconds: float) -> tuple[Any, BaseException | None]:
+        while True:
+            try:
+                outcome = thread.results.get(timeout=min(_SLICE, seconds))
+                self.counted = clock.counted()
+                return outcome
+            except queue.Empty:
+                clock.look()
+                self.counted = clock.counted()
+                if self.counted >= seconds or clock.importing > _LONGEST_IMPORT:
+                    raise TooSlow(seconds, stopped=False) from None
+
     def close(self) -> None:
         if self._thread is not None:
             self._thread.jobs.put(None)
             self._thread = None
+
+
+class _Clock:
+    """What a job has taken so far."""
+
+    def __init__(self, thread: _Thread) -> None:
+        self._thread = thread
+        self.importing = 0.0
+        self._imported = 0.0  # of the processor's time
+        self._started = self._last = time.monotonic()
+        self._began = self._before = thread.processor_time()
+
+    def look(self) -> None:
+        """Leave out what has passed since the last look if it was spent in an import."""
+        now, processor = time.monotonic(), self._thread.processor_time()
+        if self._thread.is_importing():
+            self.importing += now - self._last
+            self._imported += processor - self._before
+        self._last, self._before = now, processor
+
+    def counted(self) -> float:
+        passed = time.monotonic() - self._started - self.importing
+        computed = self._thread.processor_time() - self._began - self._imported
+        return passed if computed < _ASLEEP * passed else min(passed, max(computed, passed / _PATIENCE))
 
 
 class _Thread(threading.Thread):
@@ -65,6 +115,22 @@ class _Thread(threading.Thread):
         super().__init__(name="check", daemon=True)
         self.jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def processor_time(self) -> float:
+        """Seconds that this thread has computed; by the clock where the system does not tell (Windows, macOS)."""
+        try:
+            return time.clock_gettime(time.pthread_getcpuclockid(self.ident or 0))
+        except (AttributeError, OSError):
+            return time.monotonic()
+
+    def is_importing(self) -> bool:
+        """Whether a module is being imported: to interrupt that would leave half of it behind, for good."""
+        frame = sys._current_frames().get(self.ident or 0)
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                return True
+            frame = frame.f_back
+        return False
 
     def run(self) -> None:
         try:
@@ -101,5 +167,5 @@ class _Thread(threading.Thread):
                 return
 
     def _interrupt(self) -> None:
-        if self.ident is not None:
+        if self.ident is not None and not self.is_importing():
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(TimeIsUp))
