@@ -149,6 +149,8 @@ def _error_output(error: BaseException, name: str = "") -> dict[str, Any]:
     message = str(error)
     if isinstance(error, NotImplementedError):
         name = "NotImplementedError"
+    elif isinstance(error, NameError):
+        name = name or "NameError"
     elif isinstance(error, CallFailed):
         head, _, rest = message.partition(": ")  # the student's own exception, where there was one
         name, message = (head, rest) if head.isidentifier() and rest else ("CallFailed", message)
