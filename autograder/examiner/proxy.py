@@ -19,6 +19,7 @@ from course_utils.checks.engine.candidate import LIMITS, Candidate
 from course_utils.checks.engine.plain import Array, ModuleHandle, Truth, Unusable
 from course_utils.checks.engine.seeds import CallSeeds, derived, fresh
 from course_utils.checks.engine.verdict import CallFailed
+from course_utils.checks.engine.worker import PATIENCE
 
 from .inside.protocol import Garbled, Packer, pack, unpack
 from .inside.serialisation import Outgoing
@@ -60,7 +61,8 @@ class RemoteCandidate(Candidate):
         self._open = False
         self._limits = replace(LIMITS, **(limits or {}))
         self._grace = grace  # seconds beyond the limits that are kept inside, before the sandbox is killed
-        self._left, self._per_call = self._limits.check + grace, self._limits.call + grace
+        self._left = PATIENCE * self._limits.check + grace  # by the clock: inside, others' work does not count
+        self._per_call = PATIENCE * self._limits.call + grace
 
     def open(self) -> None:
         self._open = True

@@ -19,7 +19,7 @@ from typing import Any
 
 _STOP_SECONDS = 0.5  # how long an interrupted thread may take to stop before it is left behind
 _SLICE = 0.05  # seconds between two looks at what the code is doing
-_PATIENCE = 10.0  # how much longer than its limit code may take by the clock while others use the processor
+PATIENCE = 3.0  # how much longer than its limit code may take by the clock while others use the processor
 _ASLEEP = 0.02  # share of a processor below which code does not compute, but waits
 _LONGEST_IMPORT = 300.0  # seconds of imports within one job; an endless one would be waited for, too
 _NAG_TIMES = 200  # how often a thread that was left behind is told again, once every tenth of a second
@@ -107,7 +107,7 @@ class _Clock:
     def counted(self) -> float:
         passed = time.monotonic() - self._started - self.importing
         computed = self._thread.processor_time() - self._began - self._imported
-        return passed if computed < _ASLEEP * passed else min(passed, max(computed, passed / _PATIENCE))
+        return passed if computed < _ASLEEP * passed else min(passed, max(computed, passed / PATIENCE))
 
 
 class _Thread(threading.Thread):
