@@ -89,7 +89,9 @@ def _marked_text(cells: dict[str, NotebookNode], name: str) -> str:
 
 def changed_since_marked(cell: NotebookNode | None) -> tuple[str, str] | None:
     """The text that was marked and the one that was handed in since, where they differ."""
-    was = cell.metadata.get(RECORD, {}).get("marked") if cell is not None else None
+    if cell is None:
+        return None
+    was = cell.metadata.get(RECORD, {}).get("marked")
     return None if was is None else (was, cell.source)
 
 
