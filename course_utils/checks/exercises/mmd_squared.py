@@ -256,7 +256,9 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
                 same_tensor(got, want, f"dMMD^2/d{name}", scale=1 / len(got), rounding=_CLOSE, floor=1e-6)
         except Broken as broken:
             lost = "not finite" in broken.got
-            detached = not lost and right and _right_far_apart(candidate, draw)
+            again = (scalar(candidate(*leaves, list(widths)), "MMD^2") for _ in range(3))  # not right by chance
+            detached = not lost and right and all(is_right(each, x, y, widths) for each in again)
+            detached = detached and _right_far_apart(candidate, draw)
             broken.cause = broken.cause or (ROOT_OF_ZERO if lost else PART_DETACHED if detached else None)
             raise
 

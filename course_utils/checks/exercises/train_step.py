@@ -54,16 +54,16 @@ def _clears(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works with the optimiser it is given: momentum, Adam", weight=2)
 def _optimisers(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for kind in ("SGD with momentum", "Adam"):
+    for kind, pixels in (("SGD with momentum", _PIXELS), ("Adam", 12)):
         what = f"two steps of {kind}, in the middle of a training"
-        _compare_step(candidate, partial(_bench, draw, kind, warm=3), what, steps=2)
+        _compare_step(candidate, partial(_bench, draw, kind, warm=3, pixels=pixels), what, steps=2)
 
 
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)
 def _returns(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, scale in ((6, 0.6), (1, 0.6), (3, 2.0)):
-        bench = _bench(draw, "SGD", n, scale=scale)
+        bench = _decisive_bench(draw, n, scale)
         twin = bench.copy()
         with torch.no_grad():
             want = float(bench.loss())
@@ -173,18 +173,21 @@ _OPTIMISERS: dict[str, Callable[[list], torch.optim.Optimizer]] = {
 }
 
 
-def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0, scale: float = 0.6) -> Bench:
+def _bench(
+    draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int = 0, scale: float = 0.6, pixels: int = _PIXELS
+) -> Bench:
     """A small deterministic autoencoder with a gradient whose norm is above 3; `stale` leaves gradients of another loss
-    behind, `warm` steps fill the optimiser."""
-    encoder = nn.Sequential(nn.Linear(_PIXELS, 7), nn.Tanh(), nn.Linear(7, 3))
-    decoder = nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, _PIXELS))
+    behind, `warm` steps fill the optimiser. Adam divides by the size of each gradient, and so magnifies the rounding of
+    small ones: of 400 pixels it moves by more than 8 % another way in bfloat16 in 4 of 10 benches, of 12 in none."""
+    encoder = nn.Sequential(nn.Linear(pixels, 7), nn.Tanh(), nn.Linear(7, 3))
+    decoder = nn.Sequential(nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, pixels))
     parameters = _drawn(draw, encoder, decoder, scale)
     with torch.no_grad():
         decoder.get_parameter("2.bias").add_(1.5)
-    bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), _grey(draw, n))
+    bench = Bench(encoder, decoder, _OPTIMISERS[kind](parameters), _grey(draw, n, pixels))
     for _ in range(warm):
         bench.step()
-        bench.x = _grey(draw, n)
+        bench.x = _grey(draw, n, pixels)
     bench.optimizer.zero_grad()
     if stale:
         for p in parameters:
@@ -192,9 +195,21 @@ def _bench(draw: Draw, kind: str, n: int = 6, *, stale: bool = True, warm: int =
     return bench
 
 
-def _grey(draw: Draw, n: int) -> torch.Tensor:
+def _decisive_bench(draw: Draw, n: int, scale: float) -> Bench:
+    """A bench on which one step of SGD and two change the loss by more than 5 %, so that the loss before is told from
+    those after in any precision; about one draw in seven is one."""
+    while True:
+        bench = _bench(draw, "SGD", n, scale=scale)
+        bench.optimizer.param_groups[0]["lr"] = 0.1
+        trusted = bench.copy()
+        first, second, third = trusted.step(), trusted.step(), trusted.step()
+        if min(abs(second - first), abs(third - first)) > 0.05 * first:
+            return bench
+
+
+def _grey(draw: Draw, n: int, pixels: int) -> torch.Tensor:
     """One dark image and bright ones: without the first, or with rounded pixels, the loss is clearly another."""
-    x = draw.uniform(n, _PIXELS, low=0.55, high=0.9)
+    x = draw.uniform(n, pixels, low=0.55, high=0.9)
     x[0] -= 0.45
     return x
 
@@ -327,7 +342,9 @@ STEP_TOO_EARLY = _wrong(
     "optimizer.step() comes before loss.backward(): it uses the gradients "
     "of the batch before and changes the parameters that backward() needs.",
 )
-LOSS_AFTER = _wrong("loss_after_step", "You return the loss after the step; the loss before it is asked for.")
+LOSS_AFTER = _wrong(
+    "loss_after_step", "You return the loss after the step; the loss before it is asked for.", tentative=True
+)
 
 
 def _value_cause(came: float, want: float, after: float, n: int, pixels: int) -> Cause | None:
