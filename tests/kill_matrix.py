@@ -244,7 +244,8 @@ def render(blocks: dict[str, str]) -> str:
         f"({100 * total.named / max(total.wrong, 1):.0f} % of all); {total.rightly_none} more rightly get none; a "
         f"false cause in any run: {total.false_causes}.",
     ]
-    return "\n".join([HEAD, *summary, "", *(blocks[name] for name in sorted(blocks))])
+    parts = (blocks[name].rstrip("\n") + "\n" for name in sorted(blocks))
+    return "\n".join([HEAD, *summary, "", *parts])
 
 
 def _span(runs: Sequence[int]) -> str:

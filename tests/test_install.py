@@ -20,44 +20,53 @@ PROGRAM = Path(install.__file__)
 NO_NETWORK = "NewConnectionError: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution"
 
 
-@pytest.mark.parametrize("said, expected", [
-    (NO_NETWORK, "cannot be reached"),
-    ("error: Request failed\n  Caused by: dns error\n  Caused by: failed to lookup address", "cannot be reached"),
-    ("ProxyError('Cannot connect to proxy.', timeout('timed out'))", "proxy refuses"),
-    ("SSLCertVerificationError: certificate verify failed: self-signed certificate in chain", "SSL_CERT_FILE"),
-    ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
-    ("error: Failed to install: torch\n  Caused by: No space left on device (os error 28)", "disk is full"),
-    ("ERROR: [Errno 13] Permission denied: '/opt/x'", "cannot be written"),
-    ("OSError: [Errno 30] Read-only file system: '/mnt/kit'", "cannot be written"),
-    ("ERROR: No matching distribution found for torch==2.14.1", "has no torch==2.14.1"),
-    ("Because torch==2.14.1 has no wheels with a matching platform tag", "has no torch==2.14.1"),
-    ("Because soupsieve was not found in the package registry and ...", "has no soupsieve"),
-    ("something new", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        (NO_NETWORK, "cannot be reached"),
+        ("error: Request failed\n  Caused by: dns error\n  Caused by: failed to lookup address", "cannot be reached"),
+        ("ProxyError('Cannot connect to proxy.', timeout('timed out'))", "proxy refuses"),
+        ("SSLCertVerificationError: certificate verify failed: self-signed certificate in chain", "SSL_CERT_FILE"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
+        ("error: Failed to install: torch\n  Caused by: No space left on device (os error 28)", "disk is full"),
+        ("ERROR: [Errno 13] Permission denied: '/opt/x'", "cannot be written"),
+        ("OSError: [Errno 30] Read-only file system: '/mnt/kit'", "cannot be written"),
+        ("ERROR: No matching distribution found for torch==2.14.1", "has no torch==2.14.1"),
+        ("Because torch==2.14.1 has no wheels with a matching platform tag", "has no torch==2.14.1"),
+        ("Because soupsieve was not found in the package registry and ...", "has no soupsieve"),
+        ("something new", ""),
+    ],
+)
 def test_a_failure_has_its_cause_in_one_line(said, expected):
     told = install.cause(said)
     assert expected in told and "\n" not in told
     assert bool(expected) == bool(told)
 
 
-@pytest.mark.parametrize("machine, library, version, expected", [
-    ("x86_64", "glibc", "2.36", ""),
-    ("aarch64", "glibc", "2.28", ""),
-    ("x86_64", "glibc", "2.17", "glibc 2.28"),
-    ("x86_64", "", "", "without glibc"),
-    ("armv7l", "glibc", "2.36", "armv7l"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "machine, library, version, expected",
+    [
+        ("x86_64", "glibc", "2.36", ""),
+        ("aarch64", "glibc", "2.28", ""),
+        ("x86_64", "glibc", "2.17", "glibc 2.28"),
+        ("x86_64", "", "", "without glibc"),
+        ("armv7l", "glibc", "2.36", "armv7l"),
+    ],
+)
 def test_a_linux_without_torch_is_told_what_works(machine, library, version, expected):
     told = install.unsupported_linux(machine, library, version)
     assert expected in told and bool(expected) == bool(told)
 
 
-@pytest.mark.parametrize("machine, version, translated, expected", [
-    ("arm64", "14.2", "", ""),
-    ("arm64", "13.6", "", "macOS 14"),
-    ("x86_64", "14.2", "0", "Intel processors"),
-    ("x86_64", "14.2", "1", "not"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "machine, version, translated, expected",
+    [
+        ("arm64", "14.2", "", ""),
+        ("arm64", "13.6", "", "macOS 14"),
+        ("x86_64", "14.2", "0", "Intel processors"),
+        ("x86_64", "14.2", "1", "not"),
+    ],
+)
 def test_a_mac_without_torch_is_told_what_works(monkeypatch, machine, version, translated, expected):
     asked = subprocess.CompletedProcess([], 0, stdout=translated + "\n")
     monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: asked)
@@ -73,11 +82,14 @@ def test_every_refusal_of_a_platform_names_another_way(monkeypatch):
     assert install.unsupported() == ""
 
 
-@pytest.mark.parametrize("root", [
-    r"C:\Users\anna-katharina.musterfrau\OneDrive - Universität Beispielstadt\Dokumente\Semester 5\course-student-kit",
-    r"C:\Users\student\OneDrive\Desktop\course-student-kit",
-    r"C:\Users\student\Downloads\course-student-kit (1)\course-student-kit",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "root",
+    [
+        r"C:\Users\anna-katharina.musterfrau\OneDrive - Universität Beispielstadt\Dokumente\Semester 5\course-student-kit",
+        r"C:\Users\student\OneDrive\Desktop\course-student-kit",
+        r"C:\Users\student\Downloads\course-student-kit (1)\course-student-kit",
+    ],
+)
 def test_usual_folders_are_short_enough_for_windows(root):
     user = "\\".join(root.split("\\")[:3])
     assert install.longer_than_windows_allows(rf"{user}\AppData\Local\lsc\12345678-py313", root) == ""
@@ -271,9 +283,17 @@ def test_install_start_move_copy_and_mend(index, tmp_path, installer):
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "pip.conf").write_text("[global]\nuser = true\nprefix = /nowhere/at/all\n[install]\ntarget = /nowhere\n")
-    settings = {"PIP_CONFIG_FILE": str(bad / "pip.conf"), "PIP_USER": "1", "PIP_TARGET": str(bad), "PIP_ROOT": str(bad),
-                "PYTHONPATH": str(bad), "PYTHONHOME": str(bad), "COURSE_INSTALLER": installer,
-                "XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / ("long" * 30))}  # fmt: skip
+    settings = {
+        "PIP_CONFIG_FILE": str(bad / "pip.conf"),
+        "PIP_USER": "1",
+        "PIP_TARGET": str(bad),
+        "PIP_ROOT": str(bad),
+        "PYTHONPATH": str(bad),
+        "PYTHONHOME": str(bad),
+        "COURSE_INSTALLER": installer,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "TMPDIR": str(tmp_path / ("long" * 30)),
+    }
     settings |= {name: value for name, value in os.environ.items() if name in ("UV_CACHE_DIR",)}
     root = make_course(tmp_path / "my course (ä)", kit=False)
     first = start(root, "doctor", "a b", **settings)

@@ -59,12 +59,15 @@ def start(place, *arguments, shell="dash", **variables):
 
 
 @posix
-@pytest.mark.parametrize("pythons, found", [
-    ({"python3": "good"}, "python3"),
-    ({"python3": "old", "python3.12": "good"}, "python3.12"),
-    ({"python3": "old", "python3.11": "good", "python3.13": "good"}, "python3.13"),
-    ({"python": "good"}, "python"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pythons, found",
+    [
+        ({"python3": "good"}, "python3"),
+        ({"python3": "old", "python3.12": "good"}, "python3.12"),
+        ({"python3": "old", "python3.11": "good", "python3.13": "good"}, "python3.13"),
+        ({"python": "good"}, "python"),
+    ],
+)
 def test_a_python_is_found_under_whichever_name(place, pythons, found):
     for name, version in pythons.items():
         stub(place.parent / "bin", name, version)
@@ -171,8 +174,17 @@ def test_start_bat_uses_only_what_every_cmd_can_do():
 
 
 WINE = shutil.which("wine64") or shutil.which("wine")
-SITUATIONS = ("no Python", "only py", "only python", "spaces", "umlauts", "ampersand and brackets", "inside the zip",
-              "installation fails", "quoted arguments")  # fmt: skip
+SITUATIONS = (
+    "no Python",
+    "only py",
+    "only python",
+    "spaces",
+    "umlauts",
+    "ampersand and brackets",
+    "inside the zip",
+    "installation fails",
+    "quoted arguments",
+)
 PYTHON_BAT = """@echo off
 if "%~3"=="-c" exit /b 0
 if "%~4"=="-c" exit /b 0

@@ -385,9 +385,16 @@ class Progress:
     def run(self, command: list[str], failed: str, variables: dict[str, str]) -> None:
         """Run ``command`` to its end; raises Refused with the cause when it fails."""
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-            encoding="utf-8", errors="replace", env=variables, cwd=tempfile.gettempdir(),
-        )  # fmt: skip
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=variables,
+            cwd=tempfile.gettempdir(),
+        )
         lines: list[str] = []
         done = threading.Event()
         clock = threading.Thread(target=self._show, args=(lines, done), daemon=True)
@@ -453,21 +460,31 @@ def activity(line: str) -> str:
 
 
 CAUSES = (
-    (r"no space left|os error 28|disk full|not enough space|os error 112|errno 28|disk quota",
-     "the disk is full. Free some space, or set COURSE_VENV to a folder on another disk; the next start goes on"),
-    (r"permission denied|read-only file system|os error (13|30)|access is denied|errno (13|30)|not permitted",
-     "a folder cannot be written to. Move the course to a folder of your own, or set COURSE_VENV to one"),
-    (r"proxyerror|cannot connect to proxy|tunnel connection failed|407 proxy|tunnel error|proxy connect",
-     "the proxy refuses (HTTPS_PROXY, or pip's proxy setting). Set it right, then run this again"),
-    (r"certificate[_ ]verify|invalid peer certificate|self.signed certificate|unknownissuer",
-     "the index's certificate is not trusted: a proxy or virus scanner may put its own there. Set SSL_CERT_FILE to its "
-     "certificate, then run this again"),
-    (r"name resolution|name or service not known|nodename nor servname|getaddrinfo failed|dns error|network is unreach|"
-     r"no route to host|connection refused|connection reset|timed out|newconnectionerror|connection aborted|"
-     r"error sending request|connection error|offline|network connectivity is disabled",
-     "the package index cannot be reached. Connect to a network once; afterwards the course works without. Then run "
-     "this again: it goes on"),
-)  # fmt: skip
+    (
+        r"no space left|os error 28|disk full|not enough space|os error 112|errno 28|disk quota",
+        "the disk is full. Free some space, or set COURSE_VENV to a folder on another disk; the next start goes on",
+    ),
+    (
+        r"permission denied|read-only file system|os error (13|30)|access is denied|errno (13|30)|not permitted",
+        "a folder cannot be written to. Move the course to a folder of your own, or set COURSE_VENV to one",
+    ),
+    (
+        r"proxyerror|cannot connect to proxy|tunnel connection failed|407 proxy|tunnel error|proxy connect",
+        "the proxy refuses (HTTPS_PROXY, or pip's proxy setting). Set it right, then run this again",
+    ),
+    (
+        r"certificate[_ ]verify|invalid peer certificate|self.signed certificate|unknownissuer",
+        "the index's certificate is not trusted: a proxy or virus scanner may put its own there. Set SSL_CERT_FILE to "
+        "its certificate, then run this again",
+    ),
+    (
+        r"name resolution|name or service not known|nodename nor servname|getaddrinfo failed|dns error|"
+        r"network is unreach|no route to host|connection refused|connection reset|timed out|newconnectionerror|connection aborted|"
+        r"error sending request|connection error|offline|network connectivity is disabled",
+        "the package index cannot be reached. Connect to a network once; afterwards the course works without. Then run "
+        "this again: it goes on",
+    ),
+)
 
 
 def cause(said: str) -> str:
