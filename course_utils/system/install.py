@@ -479,8 +479,8 @@ CAUSES = (
     ),
     (
         r"name resolution|name or service not known|nodename nor servname|getaddrinfo failed|dns error|"
-        r"network is unreach|no route to host|connection refused|connection reset|timed out|newconnectionerror|connection aborted|"
-        r"error sending request|connection error|offline|network connectivity is disabled",
+        r"network is unreach|no route to host|connection refused|connection reset|timed out|newconnectionerror|"
+        r"connection aborted|error sending request|connection error|offline|network connectivity is disabled",
         "the package index cannot be reached. Connect to a network once; afterwards the course works without. Then run "
         "this again: it goes on",
     ),
