@@ -41,7 +41,7 @@ def weights(place, name: str = NAME) -> dict[str, torch.Tensor]:
 
 def interrupt_at(monkeypatch, step: int) -> None:
     """Ctrl-C in the given training step; the estimate beforehand, of as many steps as fit in its time, makes none."""
-    monkeypatch.setattr(fitting, "estimate_seconds", lambda *arguments: 0.0)
+    monkeypatch.setattr(fitting, "_estimate", lambda *arguments: 0.0)
     make, made = recipes.loss_function, [0]
 
     def making(*arguments):
