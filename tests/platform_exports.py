@@ -115,7 +115,7 @@ def folders(people: list[Person]) -> Files:
 
 def deep_folders(people: list[Person]) -> Files:
     return {
-        f"export/course/group {p.number % 2}/{p.name} {p.number}/work/{file}": data
+        f"export/course/group {p.number % 2}/{p.name} {p.number}/homework/{file}": data
         for p in people
         for file, data in p.files.items()
     }
