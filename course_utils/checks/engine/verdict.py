@@ -25,15 +25,11 @@ class CallFailed(Exception):
 
 
 @contextmanager
-def blame(cause: Cause | Callable[[], Cause | None] | None, *, instead: bool = False) -> Iterator[None]:
-    """What breaks inside without naming a cause breaks because of ``cause``, or of what ``cause()`` finds.
-
-    Args:
-        instead: a cause that is found takes the place of one that was named as well.
-    """
+def blame(cause: Cause | Callable[[], Cause | None] | None) -> Iterator[None]:
+    """What breaks inside without naming a cause breaks because of ``cause``, or of what ``cause()`` finds."""
     try:
         yield
     except Broken as broken:
-        if broken.cause is None or instead:
-            broken.cause = (cause() if callable(cause) else cause) or broken.cause
+        if broken.cause is None:
+            broken.cause = cause() if callable(cause) else cause
         raise
