@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils import datasets, models, training
-from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe
 from course_utils.system import device
+from course_utils.training import recipes
+from course_utils.training.recipes import Recipe
 
 BATCH, LATENT, LR, SIDE = 64, 128, 1e-4, 2048
 RECIPE = Recipe("mmd-ae", LATENT, weight=100.0)

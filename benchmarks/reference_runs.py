@@ -19,12 +19,12 @@ import time
 import torch
 
 from course_utils import datasets, metrics, models, training
-from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe
 from course_utils.metrics import reference_runs, scorecard
 from course_utils.models import classifier
 from course_utils.system import device
 from course_utils.system.whole_file import whole_file, write_whole
+from course_utils.training import recipes
+from course_utils.training.recipes import Recipe
 
 UNITS: dict[str, dict] = {
     "02_variational_autoencoders": {

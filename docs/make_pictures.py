@@ -23,11 +23,11 @@ sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
 from lab_in_chromium import chromium
 
 from course_utils import check, datasets, metrics, models, plots, training
-from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe
 from course_utils.models import classifier
 from course_utils.models import closed_forms as reference
 from course_utils.plots import explore
+from course_utils.training import recipes
+from course_utils.training.recipes import Recipe
 
 PICTURES = CHECKOUT / "docs" / "pictures"
 MOST_BYTES = 300_000

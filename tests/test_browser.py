@@ -47,7 +47,7 @@ beta_runs = {label: train(float(label)) for label in ("0", "0.001", "10")}
 # A training without end, with a picture whenever the line moves, and what is left of it once it is interrupted.
 LONG_TRAINING = """
 from course_utils import datasets, training
-from course_utils.cli.train import recipes
+from course_utils.training import recipes
 from course_utils.training.live import in_notebook
 
 in_notebook.SHARE = 1

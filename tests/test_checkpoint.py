@@ -10,10 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from course_utils import training
-from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe
 from course_utils.system.errors import CourseError
-from course_utils.training import fitting
+from course_utils.training import fitting, recipes
+from course_utils.training.recipes import Recipe
 
 IMAGES = (torch.rand(96, 20, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
 

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import training
-from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe
-from course_utils.training import cuda_graph
+from course_utils.training import cuda_graph, recipes
 from course_utils.training.loop import Loop, NotFinite
+from course_utils.training.recipes import Recipe
 
 IMAGES = (torch.rand(160, 12, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

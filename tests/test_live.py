@@ -12,10 +12,9 @@ from PIL import Image
 from torch import nn
 
 from course_utils import models, training
-from course_utils.cli.train import recipes
 from course_utils.plots import figures
 from course_utils.system import notebook
-from course_utils.training import fitting, live
+from course_utils.training import fitting, live, recipes
 from course_utils.training.live import in_notebook
 
 VIEW = "application/vnd.jupyter.widget-view+json"

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from course_utils import datasets, training
-from course_utils.cli.train import recipes
-from course_utils.cli.train.recipes import Recipe
 from course_utils.metrics import mmd
 from course_utils.models import closed_forms as reference
+from course_utils.training import recipes
+from course_utils.training.recipes import Recipe
 
 
 @pytest.fixture

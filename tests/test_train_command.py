@@ -15,8 +15,7 @@ from safetensors.torch import load_file
 
 from course_utils import datasets
 from course_utils.cli import app as cli
-from course_utils.cli.train import recipes
-from course_utils.training import fitting
+from course_utils.training import fitting, recipes
 
 ARGUMENTS = ["--dataset", "digits", "--latent-dim", "3", "--hidden-dim", "8", "--epochs", "2", "--batch-size", "300"]
 NAME = "vae-digits-z3-beta1-seed0"

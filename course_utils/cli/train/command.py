@@ -26,9 +26,10 @@ from course_utils.models import runs
 from course_utils.system import device
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import write_whole
+from course_utils.training import recipes
+from course_utils.training.recipes import Recipe
 
-from . import loggers, recipes
-from .recipes import Recipe
+from . import loggers
 
 UNIT = "train"
 WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise

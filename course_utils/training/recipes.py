@@ -16,7 +16,8 @@ from course_utils.datasets import scale
 from course_utils.metrics import mmd
 from course_utils.models import closed_forms as reference
 from course_utils.models.networks import LatentModel
-from course_utils.training import Critic, LossFunction
+
+from .loop import Critic, LossFunction
 
 KINDS = {
     "ae": "autoencoder: distortion alone",
