@@ -25,6 +25,7 @@ HOMES = {
     "recorded_runs": "metrics",
     "reference_runs": "metrics",
     "runs": "models",
+    "samplers": "models",
     "scoreboard": "metrics",
 }  # what notebooks import by its own name -> the room it is in
 

@@ -9,23 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_utils.models import samplers
 from course_utils.models.classifier import Classifier
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 
-def fit_mixture(codes: Tensor, num_components: int = 10, *, seed: int = 0, num_codes: int = 10_000) -> GaussianMixture:
-    """A Gaussian mixture with full covariances fitted to codes (N, D), at most ``num_codes`` of them (scikit-learn)."""
-    from sklearn.mixture import GaussianMixture
-
+def fit_mixture(codes: Tensor, num_components: int = 10, *, seed: int = 0) -> GaussianMixture:
+    """A Gaussian mixture with full covariances fitted to codes (N, D), at most 10,000 of them (scikit-learn)."""
     if codes.ndim != 2 or len(codes) < num_components:
         raise ValueError(f"codes are {tuple(codes.shape)}; expected (N, D), N at least {num_components} components.")
-    if len(codes) > num_codes:
-        chosen = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))[:num_codes]
-        codes = codes[chosen.to(codes.device)]
-    mixture = GaussianMixture(num_components, covariance_type="full", reg_covar=1e-4, random_state=seed)
-    return mixture.fit(codes.detach().double().cpu().numpy())
+    return samplers.Mixture(num_components, seed=seed).fit(codes).mixture
 
 
 def log_density(mixture: GaussianMixture, codes: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Notebooks train the same models with what the student wrote; here the losses are
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ KINDS = {
     "infovae": "distortion + beta * rate + weight * MMD²(codes, prior)",
     "wasserstein": "codes drawn from the posterior, matched to the prior by a critic: distortion + weight * gap",
 }
+WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise
+LIKELIHOODS = ("bernoulli", "gaussian")
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
@@ -44,6 +47,9 @@ class Recipe:
         bandwidths: of the MMD's Gaussian kernels; None: ``mmd.prior_bandwidths(latent_dim)``.
         critic_dims, critic_steps, critic_lr, critic_betas, penalty: the critic's hidden widths, its steps for each step
             of the model, Adam's settings, and the coefficient of the gradient penalty.
+        likelihood: of a pixel given its code: ``bernoulli``, or ``gaussian`` around the sigmoid of what the decoder
+            returns. Their nats cannot be compared.
+        variance: of a Gaussian pixel; None: the best for each batch (see ``closed_forms.gaussian_nll``).
         start_at_mean: the decoder's last bias begins where it shows the mean training image instead of grey.
     """
 
@@ -60,12 +66,16 @@ class Recipe:
     critic_betas: tuple[float, float] = (0.9, 0.999)
     penalty: float = 10.0
     start_at_mean: bool = False
+    likelihood: str = "bernoulli"
+    variance: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}.")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
+        if self.likelihood not in LIKELIHOODS:
+            raise ValueError(f"likelihood is {self.likelihood!r}; expected one of {', '.join(LIKELIHOODS)}.")
 
     def settings(self) -> dict:
         """Those of the fields that this kind of model uses, as JSON has them; the default bandwidths as numbers."""
@@ -78,6 +88,8 @@ class Recipe:
             unused.add("bandwidths")
         if self.kind != "wasserstein":
             unused |= {"critic_dims", "critic_steps", "critic_lr", "critic_betas", "penalty"}
+        if self.likelihood == "bernoulli":  # what records of earlier trainings mean, which do not say it
+            unused |= {"likelihood", "variance"}
         fields = asdict(self) | {"bandwidths": self.bandwidths or mmd.prior_bandwidths(self.latent_dim)}
         return {
             key: list(value) if isinstance(value, tuple) else value
@@ -138,11 +150,14 @@ def _networks(recipe: Recipe, images: Tensor, code_width: int) -> tuple[nn.Modul
 def loss_function(recipe: Recipe, critic: nn.Module | None = None) -> LossFunction:
     """The loss of this kind of model, with its parts unweighted beside it; x (N, ...) in [0, 1]."""
     bandwidths = recipe.bandwidths or mmd.prior_bandwidths(recipe.latent_dim)
+    nll = reference.bernoulli_nll
+    if recipe.likelihood == "gaussian":
+        nll = functools.partial(reference.gaussian_nll, variance=recipe.variance)
 
     def of_batch(model: LatentModel, x: Tensor) -> dict[str, Tensor]:
         z, mu, logvar = _codes(model, x)
         # under mixed precision the networks give bfloat16; sums over pixels need more digits
-        distortion = reference.bernoulli_nll(model.decode(z).float(), x).mean()
+        distortion = nll(model.decode(z).float(), x).mean()
         values = {"loss": distortion, "distortion": distortion}
         if logvar is not None:
             values["rate"] = reference.gaussian_kl(mu, logvar).sum(1).mean()

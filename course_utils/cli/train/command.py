@@ -32,7 +32,6 @@ from course_utils.training.recipes import Recipe
 from . import loggers
 
 UNIT = "train"
-WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise
 GRID = 64
 
 
@@ -150,7 +149,7 @@ def recipe(kind: str, latent_dim: int, hidden_dim: int, beta: float, weight: flo
     if kind not in recipes.KINDS:
         raise CourseError(f"There is no model {kind!r}; expected one of {', '.join(recipes.KINDS)}.")
     if weight is None:
-        weight = WEIGHTS.get(kind, 1.0)
+        weight = recipes.WEIGHTS.get(kind, 1.0)
     return Recipe(kind, latent_dim, (hidden_dim,), beta=beta, weight=weight)
 
 
