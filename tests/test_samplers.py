@@ -85,7 +85,7 @@ def test_aggregate_codes_are_draws_from_the_posterior_or_the_codes_themselves():
     vae = models.VAE(6, (8,), 2)
     mu, logvar = vae.encode(images)
     drawn = samplers.aggregate_codes(vae, images, seed=2)
-    noise = (drawn - mu) / torch.exp(0.5 * logvar)
+    noise = ((drawn - mu) / torch.exp(0.5 * logvar)).detach()
     assert abs(float(noise.mean())) < 0.16 and abs(float(noise.std()) - 1) < 0.12  # five standard errors of 1,000
     plain = models.Autoencoder(models.mlp([6, 2]), models.mlp([2, 6]))
     assert torch.equal(samplers.aggregate_codes(plain, images), plain.encode(images))

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
         status,
         validation,
     )
+    from .own import from_arrays, from_folder
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(".loading", __name__), name)
+    home = ".own" if name in ("from_arrays", "from_folder") else ".loading"
+    return getattr(import_module(home, __name__), name)
 
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "batches",
     "best_animals",
     "fetch",
+    "from_arrays",
+    "from_folder",
     "load",
     "name_of",
     "scale",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FALLBACK_MARKER = "FALLBACK DATA SET"
 ANIMALS = ("awa2", "toy_animals")  # in colour, with attributes and a validation part
+FOLDER_PREFIX = "folder:"  # before the path of a folder of one's own pictures
 NAMES = ("digits", "mnist", "fashion_mnist", *ANIMALS)
 
 _first_images: dict[bytes, str] = {}  # of the sets loaded so far: what tells them apart, see ``name_of``
@@ -51,12 +52,13 @@ def load(
 
     Args:
         name: ``digits`` (scikit-learn's 8x8 handwritten digits, embedded, enlarged to 28x28), ``mnist``,
-            ``fashion_mnist``, ``awa2`` (photographs of animals), ``toy_animals`` (drawn by a program), or ``auto``:
+            ``fashion_mnist``, ``awa2`` (photographs of animals), ``toy_animals`` (drawn by a program),
+            ``folder:PATH`` (pictures of your own, see ``from_folder``), or ``auto``:
             what ``$COURSE_DATASET`` names, by default MNIST and, where that cannot be had, the digits, with a banner
             that says so.
         device: where the tensors live; default ``get_device()``.
         train_limit: keep only the first so many training images.
-        size: of the pictures of animals, in pixels; default 64.
+        size: of the pictures of animals or of a folder, in pixels; default 64.
         fit: of AwA2's photographs: ``crop`` (default) keeps the central square, ``pad`` the whole picture.
 
     Raises:
@@ -66,6 +68,12 @@ def load(
     if name == "auto":
         last_fallback = None
         name = os.environ.get("COURSE_DATASET") or "auto"
+    if name.startswith(FOLDER_PREFIX):
+        from . import own
+
+        if fit is not None:
+            raise CourseError("fit is for awa2; pictures of a folder are cut to their central square.")
+        return own.from_folder(name.removeprefix(FOLDER_PREFIX), size=size, device=device, train_limit=train_limit)
     if name in ANIMALS:
         found = _animals(name, size, fit)
         train, test = found.part["train"], found.part["test"]
@@ -83,17 +91,23 @@ def load(
             name, arrays = "digits", _read("digits")
     else:
         arrays = _read(name)
+    return ready(name, Dataset(*arrays), device=device, train_limit=train_limit)
+
+
+def ready(
+    name: str, data: Dataset, *, device: torch.device | str | None = None, train_limit: int | None = None
+) -> Dataset:
+    """``data`` on the device, known by ``name`` from now on (see ``name_of``)."""
     target = device_module.get_device(None if device is None else str(device))
-    train_images, train_labels, test_images, test_labels, class_names = arrays
+    train_images, train_labels, test_images, test_labels, class_names = data
     _first_images[_digest(train_images)] = name
     if train_limit is not None:
         if train_limit < 1:
             raise ValueError(f"train_limit is {train_limit}; expected at least 1, or None for all images.")
         train_images, train_labels = train_images[:train_limit], train_labels[:train_limit]
-    train_images, train_labels, test_images, test_labels = (
-        tensor.to(target) for tensor in (train_images, train_labels, test_images, test_labels)
+    return Dataset(
+        train_images.to(target), train_labels.to(target), test_images.to(target), test_labels.to(target), class_names
     )
-    return Dataset(train_images, train_labels, test_images, test_labels, class_names)
 
 
 def name_of(images: torch.Tensor) -> str | None:
@@ -220,7 +234,10 @@ def fetch(
 
 def _known(name: str) -> None:
     if name not in NAMES:
-        raise CourseError(f"There is no data set {name!r}. Known: {', '.join(NAMES)}; 'auto' is MNIST, else digits.")
+        raise CourseError(
+            f"There is no data set {name!r}. Known: {', '.join(NAMES)}; 'auto' is MNIST, else digits; "
+            "'folder:PATH' is a folder of pictures."
+        )
 
 
 def _read(name: str) -> tuple:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ NUM_CODES = 10_000  # that a mixture is fitted to: more change it little and cos
 class Sampler(ABC):
     """A distribution over codes (D,), fitted to codes (N, D)."""
 
-    def fit(self, codes: Tensor) -> Sampler:
+    def fit(self, codes: Tensor) -> Self:
         """Fit to codes (N, D), floats without nan; returns itself.
 
         Raises:

@@ -1,0 +1,116 @@
+"""Images of one's own: arrays of every common layout, folders as people have them, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_utils import datasets
+from course_utils.system.errors import CourseError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+
+
+def picture(path, *, mode="L", size=(40, 30), value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode == "L" else (value, 10, 20)).save(path)
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """Two classes of 30 grey pictures each."""
+    for name, value in (("disc", 50), ("ring", 200)):
+        for number in range(30):
+            picture(tmp_path / name / f"{number:02}.png", value=value)
+    return tmp_path
+
+
+def test_layouts_and_types_of_arrays_give_the_same_set():
+    expected = datasets.from_arrays(PIXELS)
+    assert expected.train_images.shape == (36, 1, 28, 28) and expected.test_images.shape == (4, 1, 28, 28)
+    assert torch.equal(expected.test_images[0, 0], torch.from_numpy(PIXELS[9]))
+    for other in (
+        PIXELS[:, None],
+        PIXELS[..., None],
+        PIXELS / 255,
+        (PIXELS / 255).astype("f4"),
+        torch.from_numpy(PIXELS),
+    ):
+        assert torch.equal(datasets.from_arrays(other).train_images, expected.train_images)
+    colour = datasets.from_arrays(np.stack([PIXELS] * 3, -1))
+    assert colour.train_images.shape == (36, 3, 28, 28)
+
+
+def test_labels_names_and_parts_of_ones_own():
+    labels = np.arange(40) % 3
+    data = datasets.from_arrays(PIXELS, labels, class_names=("a", "b", "c"), name="mine")
+    assert (
+        data.class_names == ("a", "b", "c")
+        and data.train_labels.tolist() == np.delete(labels, range(9, 40, 10)).tolist()
+    )
+    assert datasets.name_of(data.train_images) == "mine"
+    whole = datasets.from_arrays(PIXELS[:30], test_images=PIXELS[30:])
+    assert len(whole.train_images) == 30 and len(whole.test_images) == 10
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((PIXELS.astype("i4"),), "images are int32; expected uint8"),
+        ((PIXELS.astype("f4"),), r"floats in \[0, 255\]; expected \[0, 1\]. Divide"),
+        ((PIXELS / 127.5 - 1,), r"floats in \[-1, 1\]"),
+        ((np.full((20, 28, 28), np.nan),), "not finite"),
+        ((PIXELS[0],), r"\(28, 28\); expected \(N, H, W\)"),
+        ((PIXELS.reshape(40, -1),), r"\(40, 784\)"),
+        ((PIXELS, np.zeros(3, int)), r"int64 \(3,\); expected a whole number from 0 up for each of 40"),
+        ((PIXELS, np.zeros(40)), "float64"),
+        ((PIXELS[:5],), "5 images are too few"),
+    ],
+)
+def test_other_arrays_are_refused(given, said):
+    with pytest.raises(CourseError, match=said):
+        datasets.from_arrays(*given)
+
+
+def test_a_folder_of_classes_is_split_by_name_and_stays_so(shapes):
+    data = datasets.load(f"folder:{shapes}")
+    assert data.class_names == ("disc", "ring") and data.train_images.shape[1:] == (1, 28, 28)
+    assert len(data.train_images) + len(data.test_images) == 60 and 1 <= len(data.test_images) <= 15
+    assert set(data.train_images[data.train_labels == 1].unique().tolist()) == {200}
+    assert datasets.name_of(data.train_images) == f"folder:{shapes.name}"
+    before = len(data.test_images)
+    picture(shapes / "disc" / "new.png", value=51)
+    assert len(datasets.load(f"folder:{shapes}").test_images) in (before, before + 1)
+
+
+def test_parts_colour_size_and_a_folder_without_classes(tmp_path, shapes):
+    for part in ("train", "test"):
+        for number in range(3):
+            picture(tmp_path / "split" / part / "x" / f"{number}.JPG", mode="RGB")
+    data = datasets.from_folder(tmp_path / "split")
+    assert data.train_images.shape == (3, 3, 64, 64) and len(data.test_images) == 3
+    assert datasets.from_folder(tmp_path / "split", grey=True, size=32).train_images.shape == (3, 1, 32, 32)
+    flat = datasets.from_folder(shapes / "disc")
+    assert flat.class_names == ("disc",) and len(flat.train_images) + len(flat.test_images) == 30
+    assert len(datasets.load(f"folder:{shapes}", size=16, train_limit=7).train_images) == 7
+
+
+def test_deep_pictures_are_brought_to_eight_bits(tmp_path):
+    for number in range(2):
+        Image.fromarray(np.full((20, 20), 65535, np.uint16)).save(tmp_path / f"{number}.png")
+    assert datasets.from_folder(tmp_path).train_images.unique().tolist() == [255]
+
+
+def test_folders_that_cannot_be_used_are_refused(tmp_path, shapes):
+    with pytest.raises(CourseError, match="is not a folder"):
+        datasets.load(f"folder:{tmp_path}/nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CourseError, match="no pictures to train on"):
+        datasets.from_folder(tmp_path / "empty")
+    (shapes / "disc" / "torn.png").write_bytes(b"\x89PNG torn")
+    with pytest.raises(CourseError, match="torn.png cannot be read as a picture"):
+        datasets.from_folder(shapes)
+    with pytest.raises(CourseError, match="size is 4"):
+        datasets.from_folder(shapes, size=4)
