@@ -139,16 +139,13 @@ def train(
     Example, with batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae --dataset awa2
     --latent-dim 128 --epochs 50 --batch-size 64 --lr 1e-4
     """
-    import os
-
     from course_utils.training import PRECISIONS
 
     from .train import command as train_command
 
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"{precision!r}; expected one of {', '.join(PRECISIONS)}.", param_hint="--precision")
-    if "COURSE_RUNS" not in os.environ:
-        os.environ["COURSE_RUNS"] = str(current_tree(context).root / "runs")
+    _runs_of_the_tree(context)
     request = train_command.Request(
         train_command.recipe(model, latent_dim, hidden_dim, beta, weight),
         dataset,
@@ -164,6 +161,82 @@ def train(
         fresh,
     )
     print(train_command.describe(train_command.train(request)))
+
+
+runs_app = typer.Typer(
+    help=(
+        "List the models that are kept, compare, show, sample and remove them.\n\nA run is named unit/name, or name "
+        "where only one unit has it. Examples: course runs; course runs show train/vae-mnist-z20-beta1-seed0"
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(runs_app, name="runs")
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="unit/name, as `course runs` lists it.")]
+
+
+@runs_app.callback(invoke_without_command=True)
+def _runs(context: typer.Context) -> None:
+    _runs_of_the_tree(context)
+    if context.invoked_subcommand is None:
+        from .runs_command import list_runs
+
+        list_runs()
+
+
+@runs_app.command("list")
+def runs_list() -> None:
+    """List every model with its data, epochs and test loss."""
+    from .runs_command import list_runs
+
+    list_runs()
+
+
+@runs_app.command("show")
+def runs_show(name: RunName) -> None:
+    """Show settings, measures, the path of the weights and the line that loads them."""
+    from .runs_command import show
+
+    show(name)
+
+
+@runs_app.command("compare")
+def runs_compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN ...", help="Two or more runs.")],
+) -> None:
+    """Show the settings in which runs differ, and their measures side by side."""
+    from .runs_command import compare
+
+    compare(names)
+
+
+@runs_app.command("remove")
+def runs_remove(name: RunName, yes: Annotated[bool, typer.Option("--yes", help="Really remove it.")] = False) -> None:
+    """Remove a model with its record, pictures and checkpoint."""
+    from .runs_command import remove
+
+    remove(name, sure=yes)
+
+
+@runs_app.command("sample")
+def runs_sample(
+    name: RunName,
+    sampler: Annotated[str, typer.Option(help="prior, axes, gaussian or mixture.")] = "prior",
+    num: Annotated[int, typer.Option(help="Images.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A .png or .npy file.")] = None,
+) -> None:
+    """Draw codes, decode them, and write the images."""
+    from .runs_command import sample
+
+    sample(name, sampler, num, seed, output)
+
+
+def _runs_of_the_tree(context: typer.Context) -> None:
+    """Runs are those of the course that this invocation works on, unless $COURSE_RUNS says otherwise."""
+    import os
+
+    if "COURSE_RUNS" not in os.environ:
+        os.environ["COURSE_RUNS"] = str(current_tree(context).root / "runs")
 
 
 @app.command()

@@ -7,6 +7,7 @@ then in the user's cache; what is found nowhere is downloaded from its official 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -114,6 +115,14 @@ def name_of(images: torch.Tensor) -> str | None:
     """The data set, loaded in this session, whose training images begin as ``images`` (N, ...) do, flat or not; else
     None."""
     return _first_images.get(_digest(images)) if images.dtype == torch.uint8 else None
+
+
+def as_file_name(name: str) -> str:
+    """A data set's name where it is part of a file's: of a folder its last part, without what files may not have."""
+    if not name.startswith(FOLDER_PREFIX):
+        return name
+    last = Path(name.removeprefix(FOLDER_PREFIX)).expanduser().resolve().name
+    return f"folder-{re.sub(r'[^A-Za-z0-9_.-]+', '_', last)}"
 
 
 def _digest(images: torch.Tensor) -> bytes:

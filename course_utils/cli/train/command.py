@@ -57,7 +57,8 @@ class Request:
         """``--name``, else one that says what distinguishes the run."""
         if self.name:
             return self.name
-        recipe, parts = self.recipe, [self.recipe.kind, self.dataset, f"z{self.recipe.latent_dim}"]
+        recipe = self.recipe
+        parts = [recipe.kind, datasets.as_file_name(self.dataset), f"z{recipe.latent_dim}"]
         used = recipe.settings()
         parts += [f"{key}{used[key]:g}" for key in ("beta", "weight") if key in used]
         return "-".join([*parts, f"seed{self.seed}"])
