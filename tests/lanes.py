@@ -46,6 +46,7 @@ MARKS = {
     "tests/test_platforms.py::test_moodle_takes_the_worksheet_with_marks_and_penalties": Slow("grading", 3),
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
+    "tests/test_reference_pages.py": Slow("slow", 8),
     "tests/test_replay.py::test_course_check_repeats_a_broken_law_of_grades_json": Slow("grading", 4),
     "tests/test_replay.py::test_the_same_code_gets_the_same_points_for_everybody_and_every_time": Slow("grading", 11),
     "tests/test_solutions.py": Slow("slow", 16),
@@ -53,6 +54,7 @@ MARKS = {
     "tests/test_text.py::test_a_diff_of_a_notebook_shows_the_edited_line_and_nothing_else": Slow("slow", 5),
     "tests/test_unit_07.py::test_grading_all_leaves_it_out": Slow("grading", 7),
     "solutions/02_variational_autoencoders/02_variational_autoencoders.ipynb": Slow("", 64),
+    "tests/test_using.py": Slow("slow", 10),
 }
 NOTEBOOK_SECONDS = 40.0  # of an executed notebook in solutions/ that is not listed
 

@@ -46,6 +46,10 @@ def from_arrays(
 
     Raises:
         CourseError: another shape, type or range; labels of another number than images.
+
+    >>> data = from_arrays(np.zeros((20, 28, 28), np.uint8), device="cpu")
+    >>> data.train_images.shape, data.test_images.shape
+    (torch.Size([18, 1, 28, 28]), torch.Size([2, 1, 28, 28]))
     """
     train, train_labels = _images("images", images), _labels("labels", labels, len(images))
     if test_images is None:

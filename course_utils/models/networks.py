@@ -24,7 +24,9 @@ LatentModel: TypeAlias = Any
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers of the given sizes with ``activation`` between them; the last layer stays linear.
 
-    >>> mlp([784, 400, 20])   # (N, 784) -> (N, 20)
+    >>> encoder = mlp([784, 400, 20])
+    >>> encoder(torch.zeros(5, 784)).shape
+    torch.Size([5, 20])
     """
     if len(sizes) < 2 or any(int(size) != size or size < 1 for size in sizes):
         raise ValueError(f"sizes is {list(sizes)}; expected at least two whole numbers from 1 up: input, ..., output.")
@@ -40,6 +42,11 @@ class Autoencoder(nn.Module):
     Args:
         encoder: x (N, ...) -> codes (N, D).
         decoder: codes (N, D) -> logits, shaped like x.
+
+    >>> model = Autoencoder(mlp([784, 20]), mlp([20, 784]))
+    >>> logits, z = model(torch.zeros(5, 784))
+    >>> logits.shape, z.shape
+    (torch.Size([5, 784]), torch.Size([5, 20]))
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
@@ -106,6 +113,10 @@ class VAE(GaussianAutoencoder):
         latent_dim: D.
         activation: ``nn.Tanh`` as in the paper, or ``nn.ReLU``.
         reparameterize: (mu, logvar) -> z; the course's own if none is given.
+
+    >>> logits, mu, logvar = VAE(784, [400], 20)(torch.zeros(5, 784))
+    >>> logits.shape, mu.shape, logvar.shape
+    (torch.Size([5, 784]), torch.Size([5, 20]), torch.Size([5, 20]))
     """
 
     def __init__(
@@ -129,6 +140,9 @@ def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
     """A convolutional autoencoder for 28x28 grey images: (N, 1, 28, 28) -> codes (N, latent_dim) -> logits.
 
     Two strided convolutions halve the picture twice; the decoder mirrors them.
+
+    >>> conv_autoencoder(2).encode(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 2])
     """
     encoder = nn.Sequential(
         nn.Conv2d(1, width, 4, stride=2, padding=1),

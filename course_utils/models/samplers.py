@@ -3,6 +3,10 @@
 Every sampler is fitted to codes and draws codes: ``samplers.Mixture().fit(codes).sample(64, seed=0)``. Fitting one to
 the codes of a trained autoencoder is ex-post density estimation (Ghosh et al. 2020, "From Variational to Deterministic
 Autoencoders", section 4).
+
+>>> codes = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 2.0]])
+>>> make("axes").fit(codes).sample(64, seed=0).shape
+torch.Size([64, 2])
 """
 
 from __future__ import annotations

@@ -455,7 +455,11 @@ def to_pictures(images: Tensor) -> np.ndarray:
 
 
 def mosaic(images: Tensor, columns: int) -> np.ndarray:
-    """Images as one large picture, row by row; missing ones at the end are black."""
+    """Images as one large picture, row by row; missing ones at the end are black.
+
+    >>> mosaic(torch.zeros(5, 784), columns=3).shape
+    (56, 84)
+    """
     pictures = to_pictures(images)
     rows = math.ceil(len(pictures) / columns)
     height, width, *rest = pictures.shape[1:]

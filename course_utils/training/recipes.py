@@ -51,6 +51,9 @@ class Recipe:
             returns. Their nats cannot be compared.
         variance: of a Gaussian pixel; None: the best for each batch (see ``closed_forms.gaussian_nll``).
         start_at_mean: the decoder's last bias begins where it shows the mean training image instead of grey.
+
+    >>> Recipe("vae", 20, beta=4.0).settings()["beta"]
+    4.0
     """
 
     kind: str
