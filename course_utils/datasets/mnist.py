@@ -18,8 +18,8 @@ import torch
 from course_utils.system.errors import CourseError
 
 from . import places
-from .kinds import kind_of
 from .download import download_file, has_md5
+from .kinds import kind_of
 
 FAMILIES = {
     "mnist": ("MNIST", tuple(str(d) for d in range(10))),
@@ -138,7 +138,9 @@ def _whole(path: Path, expected: tuple[int, ...], checksum: int | None) -> np.nd
         header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in expected)
         found = zlib.crc32(array.data, zlib.crc32(header))
         if found != checksum:
-            raise _damaged(path, f"its content has the checksum {found:08x}, that of the published file is {checksum:08x}")
+            raise _damaged(
+                path, f"its content has the checksum {found:08x}, that of the published file is {checksum:08x}"
+            )
     return array
 
 
@@ -156,7 +158,9 @@ def read_idx(path: Path) -> np.ndarray:
         raise CourseError(f"{path} cannot be read ({error.strerror or error}).") from None
     if len(content) < 4 or content[:3] != b"\0\0\x08" or content[3] > 3:
         kind = kind_of(content[:512])
-        raise _damaged(path, f"it does not begin like an IDX file of images or labels{f', it is {kind}' if kind else ''}")
+        raise _damaged(
+            path, f"it does not begin like an IDX file of images or labels{f', it is {kind}' if kind else ''}"
+        )
     num_dims = content[3]
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(num_dims))
     body = np.frombuffer(content, dtype=np.uint8, offset=min(4 + 4 * num_dims, len(content)))

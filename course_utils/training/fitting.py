@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import models
-from course_utils.datasets import batches, scale
+from course_utils.datasets import batches
 from course_utils.models import runs
 from course_utils.system import device as device_module
+from course_utils.system.contracts import Images, Number, OneOf, Whole, takes
 
 from . import checkpoint as checkpoints
 from .live import View, duration, open_view
@@ -51,6 +52,16 @@ class Run:
         return [record.get(name, math.nan) for record in self.history]
 
 
+SETTINGS = {
+    "epochs": Whole(0),
+    "batch_size": Whole(1),
+    "lr": Number(above=0),
+    "seed": Whole(0, 2**32 - 1),
+    "precision": OneOf(PRECISIONS),
+}
+
+
+@takes(images=Images(), test_images=Images(), **SETTINGS)
 def fit(
     model: nn.Module,
     loss_function: LossFunction,
@@ -102,8 +113,8 @@ def fit(
     Returns:
         Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
     """
-    _check_arguments(model, loss_function, images, test_images, epochs, batch_size, lr)
-    _check_options(images.device, precision, cuda_graph, name)
+    _check_arguments(model, loss_function, images, test_images)
+    _check_options(images.device, cuda_graph, name)
     run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph)
     checkpoint = None if checkpoint is None else Path(checkpoint)
     if checkpoint is not None and checkpoint.exists():
@@ -333,38 +344,20 @@ def _roughly(seconds: float) -> str:
     return "less than a second" if seconds < 1 else f"about {duration(seconds)}"
 
 
-def _check_options(device: torch.device, precision: str, cuda_graph: bool, name: str | None) -> None:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+def _check_options(device: torch.device, cuda_graph: bool, name: str | None) -> None:
     if name is not None:
         runs.check_name(name)  # now, not when the training is done
     if cuda_graph and device.type != "cuda":
         raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
 
 
-def _check_arguments(model, loss_function, images, test_images, epochs: int, batch_size: int, lr: float) -> None:
+def _check_arguments(model, loss_function, images, test_images) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; expected a module, such as models.Autoencoder(...).")
     if not callable(loss_function):
         raise TypeError(f"loss_function is {loss_function!r}; expected a function of model and x that returns a dict.")
-    for label, given in (("images", images), ("test_images", test_images)):
-        if given is None and label == "test_images":
-            continue
-        if not isinstance(given, Tensor) or given.ndim < 2:
-            what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise ValueError(
-                f"{label} is {what}; expected a tensor (N, ...) of images, e.g. data.train_images.flatten(1)."
-            )
-        if len(given) == 0:
-            raise ValueError(f"{label} is empty; expected at least one image.")
-        scale(given[:1])  # raises TypeError for what is neither bytes nor floats
     if test_images is not None and test_images.shape[1:] != images.shape[1:]:
         raise ValueError(
             f"test_images is {tuple(test_images.shape)} and images is {tuple(images.shape)}; "
             "expected one shape of image."
         )
-    for label, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{label} is {value!r}; expected a whole number from {least} up (an int).")
-    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
-        raise ValueError(f"lr is {lr!r}; expected a number above 0.")
