@@ -35,7 +35,7 @@ FILES = (
     ("t10k-labels-idx1-ubyte", 10000),
 )
 
-CHECKSUMS = {  # CRC-32 of each file's content, unpacked, in the order of FILES; a packed file holds it in its last bytes
+CHECKSUMS = {  # CRC-32 of each file's content, unpacked, in the order of FILES
     "MNIST": (0xE9F4D8B3, 0xE0CB4AD2, 0x91373BDF, 0x4AB9EFF9),
     "FashionMNIST": (0xB4F29F28, 0x741A4657, 0x678FE0B1, 0x80142C1F),
 }

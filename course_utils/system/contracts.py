@@ -1,5 +1,5 @@
-"""What an argument must be, said once: the table that refuses the rest in the reader's terms, and that the property test
-goes through.
+"""What an argument must be, said once: the table that refuses the rest in the reader's terms, and that the property
+test goes through.
 
 A function says ``@takes(images=IMAGES, batch_size=Whole(1))``; what comes is checked before the function begins, and
 handed on in one form: whole numbers of NumPy and pandas as int, half precision as float32. ``CONTRACTS`` holds every
