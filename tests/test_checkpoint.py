@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import fills_up
 from safetensors.torch import save_file
 from torch import nn
 
@@ -36,8 +38,8 @@ def train(path, kind: str = "vae", epochs: int = 3, interrupt_at: int | None = N
             raise KeyboardInterrupt
         return loss_function(model, x)
 
-    options = {"batch_size": 32, "seed": 3, "progress": False, "checkpoint": path} | more
-    return training.fit(model, interrupted, IMAGES, epochs=epochs, critic=critic, test_images=IMAGES[:40], **options)
+    options = {"batch_size": 32, "seed": 3, "progress": False, "checkpoint": path, "test_images": IMAGES[:40]} | more
+    return training.fit(model, interrupted, IMAGES, epochs=epochs, critic=critic, **options)
 
 
 def numbers(run: training.Run) -> list[dict]:
@@ -85,6 +87,95 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     train(tmp_path / "it", "ae", epochs=1)
     with pytest.raises(CourseError, match="belongs to another model"):
         train(tmp_path / "it", "vae")
+
+
+def test_a_checkpoint_of_other_images_of_the_same_number_is_refused(tmp_path, monkeypatch):
+    train(tmp_path / "it", epochs=1)
+    monkeypatch.setattr(sys.modules[__name__], "IMAGES", IMAGES.flip(0))
+    with pytest.raises(CourseError, match="of a training on other images"):
+        train(tmp_path / "it")
+
+
+@pytest.mark.parametrize("kind", ["vae", "infovae", "mmd-vae", "wasserstein"])
+@pytest.mark.parametrize("change", [{"beta": 4.0}, {"weight": 2.0}, {"penalty": 1.0}, {"bandwidths": (9.0,)}])
+def test_a_checkpoint_of_another_loss_is_refused_though_only_the_loss_knows(tmp_path, kind, change):
+    """Whatever the loss function holds within itself: it gives other numbers."""
+
+    def once(more):
+        torch.manual_seed(0)
+        recipe = Recipe(kind, 2, hidden_dims=(8,), critic_dims=(4,), critic_steps=2, **more)
+        model, loss_function, critic = recipes.prepare(recipe, IMAGES)
+        options = {"critic": critic, "batch_size": 32, "seed": 3, "progress": False, "checkpoint": tmp_path / "it"}
+        return training.fit(model, loss_function, IMAGES, epochs=2, **options)
+
+    once({})
+    once({})
+    if set(change) & set(Recipe(kind, 2).settings()):
+        with pytest.raises(CourseError, match="another loss function: on the same weights"):
+            once(change)
+
+
+@pytest.mark.parametrize("package", ["torch", "latent-space-course"])
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch, package):
+    real = fitting.version
+    train(tmp_path / "it", epochs=1)
+    monkeypatch.setattr(fitting, "version", lambda name: "0.9" if name == package else real(name))
+    with pytest.raises(CourseError, match=f"of a training with {package} .*, here is 0.9"):
+        train(tmp_path / "it")
+
+
+def test_a_checkpoint_of_a_newer_format_says_so(tmp_path):
+    train(tmp_path / "it", epochs=1)
+    state = torch.load(tmp_path / "it", weights_only=True)
+    torch.save(state | {"version": 3}, tmp_path / "it")
+    with pytest.raises(CourseError, match="a newer version of the course"):
+        train(tmp_path / "it")
+    del state["version"]
+    torch.save(state, tmp_path / "it")
+    with pytest.raises(CourseError, match="an earlier version of the course"):
+        train(tmp_path / "it")
+
+
+def test_bits_that_flipped_in_a_checkpoint_are_noticed(tmp_path):
+    """4 KB of 0xff at twenty places: refused, or where they fall on what is never read, the same weights."""
+    whole = train(None)
+    train(tmp_path / "it", epochs=1)
+    content = (tmp_path / "it").read_bytes()
+    for start in range(0, len(content) - 64, len(content) // 20):
+        (tmp_path / "it").write_bytes(content[:start] + b"\xff" * 64 + content[start + 64 :])
+        try:
+            again = train(tmp_path / "it")
+        except CourseError as error:
+            assert "Delete it" in str(error)
+            continue
+        assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True))
+
+
+def test_test_images_change_nothing_about_the_weights(tmp_path):
+    with_test, without = train(None), train(None, test_images=None)
+    assert all(torch.equal(a, b) for a, b in zip(with_test.model.parameters(), without.model.parameters(), strict=True))
+
+
+def test_fewer_epochs_than_a_checkpoint_has_are_said(tmp_path, capsys):
+    whole = train(tmp_path / "it", epochs=3)
+    again = train(tmp_path / "it", epochs=2, progress=True)
+    assert "has 3 epochs already, 2 were asked for" in capsys.readouterr().out
+    assert numbers(again) == numbers(whole) and again.settings["epochs"] == 3
+
+
+def test_two_trainings_with_one_checkpoint_at_once_are_refused(tmp_path):
+    with training.only_one(tmp_path / "it", "it"), pytest.raises(CourseError, match="Another training is writing"):
+        train(tmp_path / "it")
+
+
+def test_a_disk_too_full_for_the_checkpoint_costs_the_checkpoint_alone(tmp_path, monkeypatch, capsys):
+    whole = train(None)
+    fills_up(monkeypatch, 1000, lambda path, mode: "w" in mode and path.name.startswith(".it"))
+    run = train(tmp_path / "it")
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), run.model.parameters(), strict=True))
+    said = capsys.readouterr().out
+    assert said.count("could not be written (No space left on device)") == 1 and "MB" in said and str(tmp_path) in said
+    assert len(run.lost) == 1 and not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08" + bytes(30)])

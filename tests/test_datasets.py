@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+
 import numpy as np
 import pytest
 import torch
-from idx import STEMS, family, idx_bytes, packed, write
+from idx import STEMS, family, idx_bytes, md5, packed, write
 
 from course_utils import datasets
 from course_utils.datasets import mnist, places
@@ -55,8 +58,6 @@ def test_digits_are_embedded_balanced_and_the_same_every_time():
 
 
 def test_unpacked_files_are_read_like_packed_ones(folder):
-    import gzip
-
     packed_data = datasets.load("mnist", device="cpu")
     for stem in STEMS:
         source = folder / f"{stem}.gz"
@@ -115,6 +116,49 @@ def test_a_damaged_file_is_one_clear_error_that_names_it_and_the_cure(folder, da
     assert message.startswith(f"{path} is damaged: "), message
     assert message.endswith("Delete it, then get it again with: course data fetch mnist"), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_not_present_and_a_whole_copy_beside_it_or_elsewhere_is_used(folder, tmp_path, damage):
+    path = folder / f"{STEMS[0]}.gz"
+    whole = path.read_bytes()
+    wanted = datasets.load("mnist", device="cpu").train_images
+    path.write_bytes(DAMAGES[damage])
+    (row,) = (row for row in datasets.status() if row[0] == "mnist")
+    assert row[1] is None and "is damaged" in row[2] and "present" not in row[2]
+    (folder / STEMS[0]).write_bytes(gzip.decompress(whole))
+    assert torch.equal(datasets.load("mnist", device="cpu").train_images, wanted), "unpacked, in the same folder"
+    (folder / STEMS[0]).write_bytes(DAMAGES[damage])
+    write(tmp_path / "cache" / "MNIST" / "raw", family())
+    assert torch.equal(datasets.load("mnist", device="cpu").train_images, wanted), "in the user's cache"
+    assert mnist.find("mnist") == tmp_path / "cache" / "MNIST" / "raw"
+
+
+def test_bytes_changed_in_an_unpacked_file_of_the_published_size_are_a_damaged_file(folder, monkeypatch):
+    array = np.zeros((40, 28, 28), dtype=np.uint8)
+    monkeypatch.setattr(mnist, "COUNTS", (40, 40, 10, 10))
+    sums = [zlib.crc32(gzip.decompress((folder / f"{stem}.gz").read_bytes())) for stem in STEMS]
+    monkeypatch.setattr(mnist, "CHECKSUMS", {"MNIST": sums, "FashionMNIST": sums})
+    datasets.load("mnist", device="cpu")
+    (folder / f"{STEMS[0]}.gz").write_bytes(packed(idx_bytes(array)))
+    with pytest.raises(CourseError, match="is damaged: its content has the checksum"):
+        datasets.load("mnist", device="cpu")
+
+
+def test_a_damaged_file_makes_way_for_the_download_and_is_kept(folder, monkeypatch):
+    path, whole = folder / f"{STEMS[0]}.gz", (folder / f"{STEMS[0]}.gz").read_bytes()
+    path.write_bytes(b"half")
+    monkeypatch.setattr(
+        mnist,
+        "_addresses",
+        lambda family: (
+            ["x:"],
+            [(p.name, md5(p.read_bytes() if p != path else whole)) for p in sorted(folder.glob("*.gz"))],
+        ),
+    )
+    monkeypatch.setattr(mnist, "download_file", lambda urls, where, *_, **__: where.write_bytes(whole))
+    assert datasets.fetch("mnist", progress=False) == folder
+    assert path.read_bytes() == whole and path.with_name(f"{path.name}.damaged").read_bytes() == b"half"
 
 
 def test_labels_that_are_no_class_are_a_damaged_file(folder):

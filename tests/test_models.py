@@ -71,3 +71,16 @@ def test_every_parameter_takes_part():
         sum(part.square().sum() for part in model(x)).backward()
         idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert not idle, f"{type(model).__name__}: no gradient reaches {idle}"
+
+
+def test_logvar_is_bounded_far_outside_of_what_models_use_and_its_gradient_passes():
+    encoder = nn.Linear(1, 2, bias=False)
+    model = models.GaussianAutoencoder(encoder, nn.Linear(1, 1), 1)
+    with torch.no_grad():
+        encoder.weight.copy_(torch.ones(2, 1))
+    x = torch.tensor([[-500.0], [-80.0], [-54.7], [0.1], [3.4], [8.0], [1e4]])
+    logvar = model.encode(x)[1]
+    assert logvar.flatten().tolist() == pytest.approx([-80, -80, -54.7, 0.1, 3.4, 8, 8])
+    assert torch.equal(logvar[1:-1], encoder(x)[1:-1, 1:]), "within the range the very number"
+    logvar.sum().backward()
+    assert encoder.weight.grad[1].item() == pytest.approx(x.sum().item()), "outside of it the gradient passes"

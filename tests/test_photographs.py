@@ -213,7 +213,17 @@ def test_an_archive_cut_short_says_so(archive, tmp_path, share):
     ("content", "message"),
     [
         (b"<html>log in</html>", r"is not a zip archive: its 19 bytes begin with b'<html>log in</ht'"),
-        (b"", "its 0 bytes"),
+        (b"", "its 0 bytes begin with b'', which is an empty file"),
+        (b"Rar!\x1a\x07\x01\x00", "which is a RAR archive"),
+        (b"7z\xbc\xaf\x27\x1c", "which is a 7-Zip archive"),
+        (b"\x1f\x8b\x08", "which is a gzip file"),
+        (b"BZh9", "which is a bzip2 file"),
+        (b"\xfd7zXZ\x00", "which is an xz file"),
+        (b"\x28\xb5\x2f\xfd", "which is a zstandard file"),
+        (bytes(257).replace(b"\0", b"n") + b"ustar", "which is a tar archive"),
+        (bytes(600), "which is nothing but zeros"),
+        (b"\n<!DOCTYPE html>", "which is a web page"),
+        (b'{"error": 404}', "which is JSON"),
     ],
 )
 def test_another_file_says_what_it_is(tmp_path, content, message):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import math
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course_utils.models import runs
@@ -61,6 +66,118 @@ def test_a_name_that_is_no_file_name_is_refused(name):
         runs.save(name, model(), {}, UNIT)
 
 
+def of_older_version(path):
+    """The run as it was kept before weights held their record."""
+    save_file(load_file(path), path)
+    return path
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 100, b'{"history": 3, "n": 2}', None])
+def test_the_record_in_the_weights_counts_whatever_lies_beside_them(place, content):
+    path = runs.save("vae", model(), {"n": 1}, UNIT).with_suffix(".json")
+    path.unlink() if content is None else path.write_bytes(content)
+    assert runs.load("vae", model(), UNIT) == {"n": 1}
+
+
+def test_every_damage_to_the_weights_is_noticed_by_their_digest(place):
+    """All of 60 places, spread over the file, with one bit changed."""
+    path = runs.save("vae", model(), {"n": 1}, UNIT)
+    whole = path.read_bytes()
+    for place_of in range(0, len(whole), max(1, len(whole) // 60)):
+        changed = bytearray(whole)
+        changed[place_of] ^= 4
+        path.write_bytes(bytes(changed))
+        with contextlib.suppress(CourseError):
+            runs.load("vae", fresh := model(), UNIT)
+            path.write_bytes(whole)
+            kept = model()
+            runs.load("vae", kept, UNIT)
+            assert all(
+                torch.equal(a, b) for a, b in zip(fresh.state_dict().values(), kept.state_dict().values(), strict=True)
+            )
+
+
+def test_a_run_of_a_newer_version_says_so(place):
+    path = runs.save("vae", model(), {}, UNIT)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, metadata | {"version": "2"})
+    with pytest.raises(CourseError, match="kept in format 2 by another version of the course; this one reads 1"):
+        runs.load("vae", model(), UNIT)
+
+
+def test_records_are_strict_json(place):
+    record = {"history": [{"loss": math.inf, "test_loss": math.nan, "n": np.int64(3)}], "lr": np.float32(0.5)}
+    text = runs.save("vae", model(), record, UNIT).with_suffix(".json").read_text()
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    assert json.loads(text, parse_constant=refuse) == {
+        "history": [{"loss": None, "test_loss": None, "n": 3}],
+        "lr": 0.5,
+    }
+    assert math.isnan(runs.load("vae", model(), UNIT)["history"][0]["loss"])
+
+
+def test_weights_and_record_are_written_together_or_not_at_all(place, monkeypatch):
+    """Killed at every renaming in turn: what is read is the old run or the new one, never a mixture."""
+    runs.save("vae", model(), {"n": 1}, UNIT)
+    for step in range(2):
+        made = []
+
+        def killed(path, target, made=made, step=step, replace=runs.Path.replace):
+            if len(made) == step:
+                raise KeyboardInterrupt
+            made.append(target)
+            return replace(path, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runs.Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                runs.save("vae", model(), {"n": 2}, UNIT)
+        assert runs.load("vae", model(), UNIT) == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".",
+        "..",
+        "...",
+        ".x",
+        "-x",
+        "x.",
+        "CON",
+        "con",
+        "Nul.x",
+        "COM1",
+        "lpt9.txt",
+        "COM¹",
+        "a.json",
+        "a.SafeTensors",
+        "a" * 151,
+        "ü" * 80,
+    ],
+)
+def test_names_that_lead_out_or_mean_something_to_a_system_are_refused(place, name):
+    for call in (lambda: runs.save(name, model(), {}, UNIT), lambda: runs.load(name, model(), UNIT)):
+        with pytest.raises(ValueError, match="becomes a file's name"):
+            call()
+    with pytest.raises(ValueError, match="becomes a file's name"):
+        runs.save("a", model(), {}, name)
+    assert not place.exists()
+
+
+def test_the_home_folder_in_course_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COURSE_RUNS", "~/mine")
+    assert runs.folder(UNIT) == tmp_path / "mine" / UNIT
+    monkeypatch.setenv("COURSE_RUNS", "~nobody-of-this-name/mine")
+    with pytest.raises(CourseError, match="no such home folder"):
+        runs.folder(UNIT)
+
+
 def test_a_run_that_is_not_there_says_how_to_get_it():
     with pytest.raises(CourseError, match=r"There is no run 'vae' in .*01_autoencoders\. Train it first"):
         runs.load("vae", model(), UNIT)
@@ -69,7 +186,7 @@ def test_a_run_that_is_not_there_says_how_to_get_it():
 @pytest.mark.parametrize("suffix", [".safetensors", ".json"])
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 100, None], ids=["empty", "cut off", "noise", "missing"])
 def test_a_damaged_run_is_one_clear_error_and_leaves_the_model_alone(place, suffix, content):
-    path = runs.save("vae", model(), {}, UNIT).with_suffix(suffix)
+    path = of_older_version(runs.save("vae", model(), {}, UNIT)).with_suffix(suffix)
     path.unlink() if content is None else path.write_bytes(content)
     fresh = model()
     before = {key: value.clone() for key, value in fresh.state_dict().items()}

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from lab_in_chromium import chromium, find_chromium
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from course_utils import datasets, models, training
@@ -153,9 +154,10 @@ def damage(filled) -> None:
     (filled / "04_mmd" / "cut.safetensors").write_bytes(b"\xff" * 50)
     (filled / "04_mmd" / "orphan.safetensors").write_bytes(b"")
     (filled / "04_mmd" / "list.json").write_text("[]")
-    (filled / "04_mmd" / "list.safetensors").write_bytes(b"")
     vae = filled / "02_variational_autoencoders" / "vae_0.001"
     record = json.loads(vae.with_name("vae_0.001.json").read_text())
+    weights = load_file(vae.with_name("vae_0.001.safetensors"))
+    save_file(weights, filled / "04_mmd" / "list.safetensors")  # as older versions did, with the record beside
     for name, change in (
         ("old", {"architecture": ...}),
         (
@@ -177,8 +179,7 @@ def damage(filled) -> None:
         ("lying", {"data": {"name": "digits", "images": "<b>many</b>", "shape": [784]}, "settings": None}),
     ):
         changed = {key: value for key, value in (record | change).items() if value is not ...}
-        (filled / "04_mmd" / f"{name}.json").write_text(json.dumps(changed))
-        (filled / "04_mmd" / f"{name}.safetensors").write_bytes(vae.with_name("vae_0.001.safetensors").read_bytes())
+        runs.write(filled / "04_mmd" / f"{name}.safetensors", weights, changed)
 
 
 def test_damaged_and_foreign_runs_are_listed_and_the_others_compared(data, filled):
@@ -241,10 +242,10 @@ def test_stored_runs_stand_alone_or_behind_the_same_model_with_the_same_settings
     assert all(not row.values for row in alone.rows)
     for name, lr in (("ae", 1e-3), ("vae", 1e-2)):
         fit(data, autoencoder(), name, "03_interpolation", lr=lr)
-        path = place / "03_interpolation" / f"{name}.json"
-        record = json.loads(path.read_text())
+        path = place / "03_interpolation" / f"{name}.safetensors"
+        record, weights = runs.read(path)
         record["data"]["images"], record["settings"]["epochs"] = stored.made_with["images"], stored.made_with["epochs"]
-        path.write_text(json.dumps(record))
+        runs.write(path, weights, record)
     board = scoreboard.collect(data)
     scoreboard.measure(board, data, progress=False)
     bands = {row.label: row.bands for row in board.rows if row.values}

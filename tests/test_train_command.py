@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 import types
 
@@ -15,10 +16,11 @@ from safetensors.torch import load_file
 
 from course_utils import datasets
 from course_utils.cli import app as cli
+from course_utils.models import runs
 from course_utils.training import fitting, recipes
 
 ARGUMENTS = ["--dataset", "digits", "--latent-dim", "3", "--hidden-dim", "8", "--epochs", "2", "--batch-size", "300"]
-NAME = "vae-digits-z3-beta1-seed0"
+NAME = "vae-digits-z3-beta1-h8-e2-b300-seed0"
 
 
 @pytest.fixture(autouse=True)
@@ -104,13 +106,127 @@ def test_a_run_of_other_settings_is_neither_gone_on_with_nor_overwritten(place, 
 
 
 def test_a_training_that_leaves_the_finite_numbers_is_a_failure(place, capsys):
-    assert course_train("--lr", "1e6", "--epochs", "5") == 1
+    assert course_train("--lr", "1e36", "--epochs", "5") == 1
     assert "not trained to its end" in capsys.readouterr().err
+
+
+SWEEPS = {
+    "--epochs": ("1", "2", "3"),
+    "--lr": ("0.001", "0.01", "1e-05", "0.0012345678901"),
+    "--batch-size": ("200", "300"),
+    "--hidden-dim": ("8", "9"),
+    "--latent-dim": ("2", "3"),
+    "--beta": ("1", "4", "0.1234567", "0.1234568"),
+    "--seed": ("0", "1"),
+    "--precision": ("float32", "bfloat16"),
+    "--model": ("ae", "vae"),
+}
+
+
+@pytest.mark.parametrize("option", SWEEPS)
+def test_a_sweep_over_any_option_leaves_one_model_each_with_a_true_record(place, option):
+    arguments = [part for part in zip(ARGUMENTS[::2], ARGUMENTS[1::2], strict=True) if part[0] != option]
+    flat = [word for pair in arguments for word in pair]
+    for value in SWEEPS[option]:
+        assert cli.run(["train", *flat, option, value]) == 0
+    kept = {path.stem for path in place.glob("*.safetensors")}
+    assert len(kept) == len(SWEEPS[option])
+    for name in kept:
+        record, about = runs.read(place / f"{name}.safetensors")[0], json.loads((place / name / "run.json").read_text())
+        assert about["epochs"] == about["last_epoch"]["epoch"] == record["settings"]["epochs"] == len(record["history"])
+        assert about["lr"] == record["settings"]["lr"] and about["model"] == record["provenance"]["about"]["model"]
+
+
+def test_fewer_epochs_than_there_are_is_said_and_changes_nothing(place, capsys):
+    assert course_train("--name", "it", "--epochs", "3") == 0
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert course_train("--name", "it", "--epochs", "2") == 0
+    out = capsys.readouterr().out
+    assert "has 3 epochs already, 2 were asked for" in out and "2 epochs in" not in out
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_a_second_training_in_one_place_at_once_is_refused_before_it_starts(place, capsys):
+    from course_utils import training
+
+    place.mkdir()
+    with training.only_one(place / NAME, "it"):
+        assert course_train() == 1
+    assert "Another training is writing to the run" in capsys.readouterr().err
+    assert [path.name for path in place.iterdir()] == [f".{NAME}.lock"]
+    assert course_train() == 0
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "damaged"])
+def test_a_checkpoint_of_other_settings_is_refused_whatever_run_json_says(place, capsys, spoilt):
+    course_train("--name", "it", "--beta", "5")
+    before = weights(place, "it")
+    about = place / "it" / "run.json"
+    about.unlink() if spoilt == "missing" else about.write_text("{")
+    assert course_train("--name", "it", "--beta", "0.1") == 1
+    assert "about.model.beta = 5.0, now it is 0.1" in capsys.readouterr().err
+    assert all(torch.equal(value, before[key]) for key, value in weights(place, "it").items())
+
+
+def test_a_checkpoint_copied_into_another_run_is_refused(place, capsys):
+    course_train("--name", "five", "--beta", "5")
+    course_train("--name", "one", "--beta", "1", "--epochs", "1")
+    shutil.copy(place / "five" / "checkpoint.pt", place / "one" / "checkpoint.pt")
+    assert course_train("--name", "one", "--beta", "1") == 1
+    assert "about.model.beta = 5.0, now it is 1.0" in capsys.readouterr().err
+
+
+def test_a_model_whose_checkpoint_is_gone_is_not_replaced_by_other_settings(place, capsys):
+    course_train("--name", "it", "--beta", "5")
+    before = weights(place, "it")
+    shutil.rmtree(place / "it")
+    assert course_train("--name", "it", "--beta", "1") == 1
+    assert "--fresh" in capsys.readouterr().err
+    assert all(torch.equal(value, before[key]) for key, value in weights(place, "it").items())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--log", "wandb"],
+        ["--lr", "inf"],
+        ["--beta", "inf"],
+        ["--device", "abacus"],
+        ["--log", "csv"],
+        ["--precision", "half"],
+        ["--batch-size", "0"],
+        ["COURSE_BUDGET"],
+        ["COURSE_DATASET"],
+    ],
+)
+@pytest.mark.parametrize("fresh", [[], ["--fresh"]])
+def test_a_command_that_is_refused_leaves_a_finished_run_as_it_is(place, monkeypatch, wrong, fresh):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    course_train("--name", "it")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    if wrong[0].startswith("COURSE_"):
+        monkeypatch.setenv(wrong[0], "nonsense")
+        wrong = []
+    assert course_train("--name", "it", *wrong, *fresh) in (1, 2)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_a_logger_that_breaks_costs_no_training(place, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **_: 1 / 0))
+    assert course_train("--log", "wandb") == 0
+    assert "wandb does not take this epoch" in capsys.readouterr().out and weights(place)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (["--beta", "inf"], 2, "beta is inf; expected a number from 0 up"),
+        (["--weight", "nan", "--model", "mmd-ae"], 2, "weight"),
+        (["--lr", "inf"], 2, "lr is inf; expected a number above 0"),
+        (["--name", ".."], 1, "becomes a file's name"),
+        (["--name", "."], 1, "becomes a file's name"),
+        (["--name", "CON"], 1, "Windows keeps this name"),
         (["--model", "gan"], 1, "expected one of ae, vae"),
         (["--precision", "half"], 2, "float32, bfloat16"),
         (["--log", "paper"], 1, "expected one of tensorboard, wandb"),

@@ -372,6 +372,28 @@ def test_other_kinds_of_arguments_are_told_too():
         fit(loss_function="mse")
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("which", ["images", "test_images"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: 255 * x, r"images range from 0 to 25\d.*; expected floats in \[0, 1\]: divide by 255"),
+        (lambda x: 2 * x - 1, r"images range from -1 to 1; expected floats in \[0, 1\]: \(images \+ 1\) / 2"),
+        (lambda x: (x - 0.1307) / 0.3081, r"images range from -0.42\d* to 2.8\d*; .* images \* std \+ mean"),
+        (
+            lambda x: x.index_fill(0, torch.tensor([3]), math.nan),
+            "images have 6 values that are nan or inf, in 1 image",
+        ),
+        (lambda x: x.index_fill(1, torch.tensor([3]), math.inf), "images have 256 values .* in 256 images of 256"),
+    ],
+)
+def test_images_outside_0_to_1_are_refused_with_the_range_that_came(dtype, which, change, message):
+    images = toy_images().float() / 255
+    images = (images - images.min()) / (images.max() - images.min())
+    with pytest.raises(ValueError, match=message):
+        fit(**{which: change(images).to(dtype)})
+
+
 def test_a_model_without_parameters_is_one_clear_error():
     with pytest.raises(CourseError, match="The model has no parameters to train"):
         fit(nn.Identity())

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from course_utils.system.errors import CourseError
+from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, find_tree, tree_at
 
 app = typer.Typer(
@@ -146,20 +146,23 @@ def train(
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"{precision!r}; expected one of {', '.join(PRECISIONS)}.", param_hint="--precision")
     _runs_of_the_tree(context)
-    request = train_command.Request(
-        train_command.recipe(model, latent_dim, hidden_dim, beta, weight),
-        dataset,
-        epochs,
-        batch_size,
-        lr,
-        seed,
-        device,
-        precision,
-        cuda_graph,
-        name,
-        log,
-        fresh,
-    )
+    try:
+        request = train_command.Request(
+            train_command.recipe(model, latent_dim, hidden_dim, beta, weight),
+            dataset,
+            epochs,
+            batch_size,
+            lr,
+            seed,
+            device,
+            precision,
+            cuda_graph,
+            name,
+            log,
+            fresh,
+        )
+    except ValueError as error:
+        raise WrongUsage(str(error)) from None
     print(train_command.describe(train_command.train(request)))
 
 

@@ -140,8 +140,12 @@ def status() -> tuple[Path | None, str]:
     if part.is_file():
         here = f"{part.stat().st_size / 1e9:.1f} of about {DATA_BYTES / 1e9:.0f} GB"
         line = f"{here} are here; go on with: course data fetch awa2"
-    elif _find_source() is not None:
-        line = "photographs are here, not yet decoded: course data fetch awa2"
+    elif (source := _find_source()) is not None:
+        try:
+            open_source(source)
+            line = "photographs are here, not yet decoded: course data fetch awa2"
+        except CourseError as error:
+            line = str(error)
     else:
         line = "not here; get it with: course data fetch awa2 (13 GB)"
     return None, line
@@ -173,18 +177,28 @@ def _made() -> set[tuple[int, str]]:
 
 
 def _find_source() -> Path | None:
-    """The photographs: unpacked or packed, in the usual places or where an earlier cache was made from."""
+    """The photographs: unpacked or packed, in the usual places or where an earlier cache was made from.
+
+    Of several, the one with most photographs; one that cannot be read only where there is no other.
+    """
+    here = []
     for root in _roots():
         unpacked = root / FOLDER / "Animals_with_Attributes2"
-        if (unpacked / "JPEGImages").is_dir():
-            return unpacked
-        if (root / FOLDER / DATA).is_file():
-            return root / FOLDER / DATA
-    for folder in _caches():
-        found = cache.read(folder)
-        if found is not None and Path(found[1].source).exists():
-            return Path(found[1].source)
-    return None
+        here += [path for path, there in ((unpacked, (unpacked / "JPEGImages").is_dir()),) if there]
+        here += [path for path in (root / FOLDER / DATA,) if path.is_file()]
+    if not here:
+        for folder in _caches():
+            found = cache.read(folder)
+            here += [Path(found[1].source)] if found is not None and Path(found[1].source).exists() else []
+    return max(here, key=_num_photos) if len(here) > 1 else next(iter(here), None)
+
+
+def _num_photos(path: Path) -> int:
+    """How many photographs are in it; -1 where it cannot be read."""
+    try:
+        return len(open_source(path).photos)
+    except CourseError:
+        return -1
 
 
 def _texts(source: Source) -> dict[str, str]:

@@ -187,9 +187,18 @@ def _copy(response, file, have: int, total: int | None, label: str, progress: bo
         raise _Broken(f"the connection ended after {file.tell():,} of {total:,} bytes")
 
 
+def has_md5(path: Path, md5: str) -> bool:
+    """Whether the file's MD5 is this one."""
+    return _md5(path) == md5
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def _verify_md5(part: Path, md5: str) -> None:
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    found = _md5(part)
     if found != md5:
         part.unlink()
         raise _WrongFile(f"this is not the expected file (MD5 {found}, expected {md5}), it was thrown away")

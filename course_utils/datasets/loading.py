@@ -205,7 +205,9 @@ def status() -> list[tuple[str, Path | None, str]]:
     rows: list[tuple[str, Path | None, str]] = [("digits", None, "embedded in scikit-learn, always there")]
     for name in mnist.FAMILIES:
         folder = mnist.find(name)
-        rows.append((name, folder, "present" if folder else f"not here; get it with: course data fetch {name}"))
+        damage = None if folder else mnist.damaged(name)
+        line = "present" if folder else str(damage or f"not here; get it with: course data fetch {name}")
+        rows.append((name, folder, line))
     rows.append(("awa2", *awa2.status()))
     rows.append(("toy_animals", None, "embedded (drawn by a program, synthetic), always there"))
     return rows
@@ -253,7 +255,8 @@ def _read(name: str) -> tuple:
     _known(name)
     if name == "digits":
         return digits.read()
-    return mnist.read(name, mnist.find(name) or mnist.download(name, places.cache_folder()))
+    found = mnist.read_first(name)
+    return found if found is not None else mnist.read(name, mnist.download(name, places.cache_folder()))
 
 
 def _animals(name: str, size: int | None, fit: str | None) -> Pictures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from course_utils.system import settings
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import find_tree
 
@@ -18,8 +19,8 @@ def user_cache() -> Path:
 
 def cache_folder() -> Path:
     """The folder that downloads go to: ``$COURSE_DATA`` if it can be written to, else the user's cache."""
-    named = os.environ.get("COURSE_DATA")
-    return Path(named) if named and os.access(named, os.W_OK) else user_cache()
+    named = settings.folder("COURSE_DATA")
+    return named if named and os.access(named, os.W_OK) else user_cache()
 
 
 def candidates() -> list[Path]:
@@ -29,10 +30,10 @@ def candidates() -> list[Path]:
         CourseError: ``$COURSE_DATA`` is not a folder.
     """
     folders = []
-    if named := os.environ.get("COURSE_DATA"):
-        if not Path(named).is_dir():
-            raise CourseError(f"COURSE_DATA is {named!r}, which is not a folder. Correct it, or unset it.")
-        folders.append(Path(named))
+    if (named := settings.folder("COURSE_DATA")) is not None:
+        if not named.is_dir():
+            raise CourseError(f"COURSE_DATA is {str(named)!r}, which is not a folder. Correct it, or unset it.")
+        folders.append(named)
     try:
         folders.append(find_tree().root / "data")
     except CourseError:

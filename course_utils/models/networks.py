@@ -20,6 +20,10 @@ from . import closed_forms as reference
 # module", so a type checker is told no more than this.
 LatentModel: TypeAlias = Any
 
+# Where noise costs nothing and codes far away are not pulled back, logvar doubles from step to step until exp
+# overflows. Trainings of the course's models on MNIST stay between -55 and 3.4.
+LOGVAR_RANGE = (-80.0, 8.0)
+
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
     """Linear layers of the given sizes with ``activation`` between them; the last layer stays linear.
@@ -69,6 +73,9 @@ class Autoencoder(nn.Module):
 class GaussianAutoencoder(nn.Module):
     """An encoder that gives mu and logvar of q(z | x) = N(mu, exp(logvar)), and a decoder.
 
+    ``logvar`` is kept in ``LOGVAR_RANGE``, far outside of which sound models never go; there its gradient passes as if
+    it were not, so that a loss can pull it back.
+
     Args:
         encoder: x (N, ...) -> (N, 2 D), mu and logvar side by side.
         decoder: codes (N, D) -> logits, shaped like x.
@@ -91,7 +98,7 @@ class GaussianAutoencoder(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(mu, logvar) of q(z | x), each (N, D)."""
         mu, logvar = self.encoder(x).chunk(2, dim=1)
-        return mu, logvar
+        return mu, logvar + (logvar.clamp(*LOGVAR_RANGE) - logvar).detach()
 
     def decode(self, z: Tensor) -> Tensor:
         """Logits of the images that the codes stand for."""

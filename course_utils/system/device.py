@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from . import settings
+from .contracts import Whole
 from .errors import CourseError
-
-BUDGETS = ("quick", "full", "original")
+from .settings import BUDGETS
 
 
 def get_device(name: str | None = None) -> torch.device:
@@ -39,8 +40,7 @@ def get_device(name: str | None = None) -> torch.device:
 
 def seed_everything(seed: int = 0) -> None:
     """Seed Python, NumPy and torch (all devices), so that a cell run again gives the same numbers."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed is {seed!r}; expected a whole number from 0 to 4294967295.")
+    seed = Whole(0, 2**32 - 1).take("seed", seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -64,12 +64,7 @@ def random_state_kept() -> Iterator[None]:
 def budget_name() -> str:
     """``quick``, ``full`` or ``original``: ``$COURSE_BUDGET`` if set, else ``quick`` while nbgrader runs the notebook
     (Validate, autograde), else ``full``."""
-    name = os.environ.get("COURSE_BUDGET")
-    if not name:
-        return "quick" if os.environ.get("NBGRADER_EXECUTION") else "full"
-    if name not in BUDGETS:
-        raise CourseError(f"COURSE_BUDGET is {name!r}; expected one of {', '.join(BUDGETS)}.")
-    return name
+    return settings.one_of("COURSE_BUDGET", BUDGETS) or ("quick" if os.environ.get("NBGRADER_EXECUTION") else "full")
 
 
 def budget(quick: int, full: int, original: int) -> int:

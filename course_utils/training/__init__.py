@@ -4,22 +4,28 @@ from .fitting import (
     CHECK_EVERY_ON_GPU,
     PRECISIONS,
     PROBE_SECONDS,
+    SETTINGS,
     Critic,
     LossFunction,
     Run,
     estimate_seconds,
     evaluate,
     fit,
+    only_one,
+    say,
 )
 
 __all__ = [
     "CHECK_EVERY_ON_GPU",
     "PRECISIONS",
     "PROBE_SECONDS",
+    "SETTINGS",
     "Critic",
     "LossFunction",
     "Run",
     "estimate_seconds",
     "evaluate",
     "fit",
+    "only_one",
+    "say",
 ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
+import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import models
-from course_utils.datasets import batches, scale
+from course_utils.datasets import scale
 from course_utils.models import runs
 from course_utils.system import device as device_module
+from course_utils.system.contracts import Images, Number, OneOf, Whole, takes
+from course_utils.system.errors import CourseError
 
 from . import checkpoint as checkpoints
 from .live import View, duration, open_view
@@ -43,6 +49,16 @@ class Run:
     estimated_seconds: float = math.nan
     seconds: float = 0.0
     stopped: str | None = None  # why training ended early: "interrupted", "not finite"; None if it ran to its end
+    provenance: dict = field(default_factory=dict)  # of a kept run: digest of the images, versions, machines, the loss
+    lost: list[str] = field(default_factory=list)  # a sentence on each file that could not be written
+    path: Path | None = None  # of the kept weights
+
+    @property
+    def whole_epochs(self) -> int:
+        """Epochs that the weights have had from beginning to end."""
+        return len(self.history) - self._partial
+
+    _partial: int = 0  # 1 where the last record is of an epoch that was not finished
 
     def curve(self, name: str) -> list[float]:
         """The values of one number over the epochs, e.g. ``run.curve("test_loss")``; nan where it was not measured."""
@@ -51,6 +67,16 @@ class Run:
         return [record.get(name, math.nan) for record in self.history]
 
 
+SETTINGS = {
+    "epochs": Whole(0),
+    "batch_size": Whole(1),
+    "lr": Number(above=0),
+    "seed": Whole(0, 2**32 - 1),
+    "precision": OneOf(PRECISIONS),
+}
+
+
+@takes(images=Images(), test_images=Images(), **SETTINGS)
 def fit(
     model: nn.Module,
     loss_function: LossFunction,
@@ -68,6 +94,8 @@ def fit(
     precision: str = "float32",
     cuda_graph: bool = False,
     checkpoint: Path | None = None,
+    fresh: bool = False,
+    about: Mapping[str, Any] | None = None,
     on_epoch: Callable[[Run], None] | None = None,
     progress: bool = True,
     live: bool = True,
@@ -90,7 +118,12 @@ def fit(
         cuda_graph: on a CUDA device, record the step once and replay it. What the loss function does besides computing
             tensors (counting, printing, looking at a number) then happens in the first steps alone.
         checkpoint: a file that is written after every epoch and gone on from if it is there. On a CPU with the same
-            number of threads, a training that was interrupted ends with the very weights of one that was not.
+            number of threads, a training that was interrupted ends with the very weights of one that was not. It is
+            refused for other images, another model, loss, settings or versions. To tell another loss, the loss
+            function is called after each epoch once more, on a few images in evaluation mode.
+        fresh: start anew where the checkpoint is there already; it is replaced at the end of the first epoch.
+        about: what else decides about the weights, such as the parameters of the loss, as JSON has it: it is kept with
+            them, and a checkpoint with others is refused.
         on_epoch: called with the run after every epoch, with the model in training mode.
         progress: say the cost beforehand and show how far it is.
         live: in a notebook, draw curves, reconstructions and samples too while they change. Samples are drawn of a
@@ -98,27 +131,152 @@ def fit(
 
     An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far.
     A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
+    A disk that is full costs the file that did not fit, and a sentence; the training goes on.
+
+    Test images change nothing about the weights: what evaluation draws is not taken from the training's random numbers.
 
     Returns:
         Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
-    """
-    _check_arguments(model, loss_function, images, test_images, epochs, batch_size, lr)
-    _check_options(images.device, precision, cuda_graph, name)
-    run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph)
-    checkpoint = None if checkpoint is None else Path(checkpoint)
-    if checkpoint is not None and checkpoint.exists():
-        run.history = checkpoints.load(checkpoint, loop, run.settings, images.device)
-        if progress:
-            print(f"Going on after epoch {len(run.history)}, from {checkpoint}.", flush=True)
 
+    Raises:
+        ValueError, TypeError: an argument is out of its range; images outside [0, 1]. Nothing is trained or written.
+        CourseError: the checkpoint is damaged, of something else, or being written to by another training; the loss
+            function returns something else than it should.
+    """
+    _check_arguments(model, loss_function, images, test_images)
+    _check_options(images.device, cuda_graph, name)
+    images, test_images = _as_weights(model, images), None if test_images is None else _as_weights(model, test_images)
+    run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph)
+    if name is not None or checkpoint is not None:
+        run.provenance = _provenance(loop, run.settings, about)
+    if checkpoint is None:
+        return _fit(run, loop, None, test_images, name, unit, label, on_epoch, progress, live)
+    identity = {key: value for key, value in run.provenance.items() if key not in ("sittings", "loss")}
+    kept = checkpoints.Checkpoint(Path(checkpoint), identity, run.provenance["sittings"])
+    with only_one(kept.path, f"the checkpoint {kept.path}"):
+        if kept.path.exists() and not fresh:
+            run.history = kept.load(loop, run.settings)
+            made = len(run.history)
+            if progress and made <= epochs:
+                say(f"Going on after epoch {made}, from {kept.path}.")
+            if made > epochs:
+                say(
+                    f"{kept.path} has {made} epochs already, {epochs} were asked for: nothing is trained, and "
+                    "nothing is changed."
+                )
+                run.settings["epochs"], run.seconds = made, run.history[-1]["seconds"]
+                if name is not None and runs.path_of(name, unit).exists():
+                    name, run.path = None, runs.path_of(name, unit)
+                progress = False
+        return _fit(run, loop, kept, test_images, name, unit, label, on_epoch, progress, live)
+
+
+def _fit(run: Run, loop: Loop, kept, test_images, name, unit, label, on_epoch, progress: bool, live: bool) -> Run:
     def at_epoch() -> None:
-        if checkpoint is not None:
-            checkpoints.save(checkpoint, loop, run.settings, run.history, images.device)
+        run.provenance.get("sittings", [{}])[-1]["last_epoch"] = len(run.history)
+        if kept is not None:
+            try:
+                kept.save(loop, run.settings, run.history)
+            except OSError as error:
+                _lose(run, kept.path, error)
         if on_epoch is not None:
             on_epoch(run)
 
+    if len(run.history) >= run.settings["epochs"] and "sittings" in run.provenance and run.history:
+        run.provenance["sittings"].pop()  # nothing is left to train
+    elif "sittings" in run.provenance:
+        run.provenance["sittings"][-1]["first_epoch"] = len(run.history) + 1
     _run(run, loop, test_images, at_epoch, progress, live)
     return _keep(run, loop, name, unit, label)
+
+
+def _lose(run: Run, path: Path, error: OSError) -> None:
+    """Say that a file could not be written, once for each file."""
+    size = f" ({error.num_bytes / 1e6:.1f} MB)" if hasattr(error, "num_bytes") else ""
+    sentence = f"{path}{size} could not be written ({error.strerror or error}). The training goes on without it."
+    if not any(said.startswith(str(path)) for said in run.lost):
+        run.lost.append(sentence)
+        say(sentence)
+
+
+def _as_weights(model: nn.Module, images: Tensor) -> Tensor:
+    """Float images in the precision of the model's weights; bytes as they are."""
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype)
+    return images.to(dtype) if images.is_floating_point() and images.dtype != dtype else images
+
+
+def _provenance(loop: Loop, settings: dict, about: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What decides about the weights apart from ``settings``, and which machine makes them."""
+    function = loop.loss_function
+    versions = _versions("torch", "latent-space-course")
+    return {
+        "images_sha256": images_digest(loop.images),
+        "model": checkpoints.described(loop.model),
+        "versions": versions,
+        **({"about": dict(about)} if about else {}),
+        "loss": f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__name__)}",
+        "sittings": [
+            {
+                "device": device_module.describe(loop.images.device),
+                "machine": platform.machine(),
+                "system": platform.platform(),
+                "threads": torch.get_num_threads(),
+                "python": platform.python_version(),
+            }
+        ],
+    }
+
+
+def images_digest(images: Tensor) -> str:
+    """SHA-256 of images (N, ...): shape, type and every number."""
+    found = hashlib.sha256(f"{tuple(images.shape)} {images.dtype}".encode())
+    for part in images.split(4096):
+        found.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _versions(*packages: str) -> dict[str, str]:
+    """Of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+@contextlib.contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Inside, no other process writes to ``path``, if it asks here too. The lock goes with the process that holds it,
+    however it ends; the empty file ``.<name>.lock`` beside ``path`` stays.
+
+    Raises:
+        CourseError: another one is inside.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(str(path.with_name(f".{path.name}.lock")), blocking=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise CourseError(
+            f"Another training is writing to {what} now. Wait until it has ended, or take another name."
+        ) from None
+    except NotImplementedError:  # a file system that has no locks
+        yield
+        return
+    except OSError as error:
+        raise CourseError(f"{path.parent} cannot be written to ({error.strerror or error}).") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def say(text: str) -> None:
+    """Print where there is somebody to read: a terminal that has gone does not end a training."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)
 
 
 def _prepare(
@@ -172,10 +330,9 @@ def _run(run: Run, loop: Loop, test_images: Tensor | None, at_epoch, progress: b
     ahead = epochs - len(run.history)
     if ahead > 0 and progress:
         run.estimated_seconds = _estimate(loop, ahead, test_images)
-        print(
+        say(
             f"{ahead} epoch{'s' if ahead > 1 else ''} of {loop.steps} steps: {_roughly(run.estimated_seconds)} "
-            f"on {device_module.describe(loop.images.device)}.",
-            flush=True,
+            f"on {device_module.describe(loop.images.device)}."
         )
     view = View(run.history, epochs, loop.steps)
     if progress:
@@ -185,7 +342,8 @@ def _run(run: Run, loop: Loop, test_images: Tensor | None, at_epoch, progress: b
         _train(run, loop, test_images, view, at_epoch)
         last_words = _last_words(run, epochs) if progress or run.stopped else ""
     finally:
-        view.finish(last_words)
+        with contextlib.suppress(OSError, ValueError):  # a terminal that has gone
+            view.finish(last_words)
 
 
 def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str | None) -> Run:
@@ -194,19 +352,42 @@ def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str |
     if loop.critic:
         loop.critic.module.eval()
     if name is not None:
-        record = {"settings": run.settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
-        runs.save(name, run.model, runs.about(run.model, loop.images, label, name) | record, unit)
+        settings = run.settings | {"epochs": run.whole_epochs}
+        record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
+        record |= {"epochs_asked": run.settings["epochs"], "provenance": run.provenance}
+        about = runs.about(run.model, loop.images, label, name)
+        run.path = runs.save(name, run.model, about | record, unit)
+        if run.path is None:
+            run.lost.append(f"{runs.path_of(name, unit)} could not be written.")
     return run
 
 
+@takes(images=Images(), batch_size=Whole(1))
 def evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batch_size: int = 1000) -> dict[str, float]:
-    """Means over ``images`` of what ``loss_function`` returns, with the model in evaluation mode (restored after)."""
+    """Means over ``images`` of what ``loss_function`` returns, with the model in evaluation mode (restored after).
+
+    Random numbers that it draws are not taken from those of a training: the generators are afterwards as before. A last
+    batch of one image is measured together with the batch before it, as some losses (MMD) need two.
+    """
+    with device_module.random_state_kept():
+        return _evaluate(model, loss_function, _as_weights(model, images), batch_size)
+
+
+def _evaluate(model: nn.Module, loss_function: LossFunction, images: Tensor, batch_size: int) -> dict[str, float]:
     totals: dict[str, float] = {}
     with models.evaluating(model):
-        for x in batches(images, batch_size, shuffle=False):
-            for key, value in checked(loss_function(model, x)).items():
-                totals[key] = totals.get(key, 0.0) + float(value) * len(x) / len(images)
+        for part in _in_parts(images, batch_size):
+            for key, value in checked(loss_function(model, scale(part))).items():
+                totals[key] = totals.get(key, 0.0) + float(value) * len(part) / len(images)
     return totals
+
+
+def _in_parts(images: Tensor, batch_size: int) -> list[Tensor]:
+    """``images`` in order, so many at a time, and never a single one at the end."""
+    ends = list(range(batch_size, len(images), batch_size))
+    if ends and len(images) - ends[-1] == 1 and batch_size > 1:
+        ends.pop()
+    return list(images.tensor_split(ends))
 
 
 def estimate_seconds(
@@ -258,7 +439,7 @@ def _estimate(loop: Loop, epochs: int, test_images: Tensor | None) -> float:
         test_seconds = 0.0
         if test_images is not None:
             began = _clock(device)
-            evaluate(trial.model, trial.loss_function, test_images[:1000])
+            _evaluate(trial.model, trial.loss_function, test_images[:1000], 1000)
             test_seconds = (_clock(device) - began) * len(test_images) / min(len(test_images), 1000)
     return epochs * (loop.steps * step_seconds + test_seconds)
 
@@ -289,7 +470,8 @@ def _train(run: Run, loop: Loop, test_images: Tensor | None, view: View, at_epoc
                 raise NotFinite
             record = _record(epoch, totals, done, began)
             if test_images is not None:
-                test = evaluate(model, loop.loss_function, test_images)
+                with device_module.random_state_kept():
+                    test = _evaluate(model, loop.loss_function, test_images, 1000)
                 record.update({f"test_{key}": value for key, value in test.items()})
             run.history.append(record)
             done = 0
@@ -304,6 +486,7 @@ def _train(run: Run, loop: Loop, test_images: Tensor | None, view: View, at_epoc
         loop.rest()
         run.seconds = time.perf_counter() - began
     if run.stopped and done:
+        run._partial = 1
         run.history.append(_record(epoch, totals, done, began))
 
 
@@ -333,38 +516,20 @@ def _roughly(seconds: float) -> str:
     return "less than a second" if seconds < 1 else f"about {duration(seconds)}"
 
 
-def _check_options(device: torch.device, precision: str, cuda_graph: bool, name: str | None) -> None:
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+def _check_options(device: torch.device, cuda_graph: bool, name: str | None) -> None:
     if name is not None:
         runs.check_name(name)  # now, not when the training is done
     if cuda_graph and device.type != "cuda":
         raise ValueError(f"cuda_graph needs images on a CUDA device; these are on {device}. Leave it out here.")
 
 
-def _check_arguments(model, loss_function, images, test_images, epochs: int, batch_size: int, lr: float) -> None:
+def _check_arguments(model, loss_function, images, test_images) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; expected a module, such as models.Autoencoder(...).")
     if not callable(loss_function):
         raise TypeError(f"loss_function is {loss_function!r}; expected a function of model and x that returns a dict.")
-    for label, given in (("images", images), ("test_images", test_images)):
-        if given is None and label == "test_images":
-            continue
-        if not isinstance(given, Tensor) or given.ndim < 2:
-            what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise ValueError(
-                f"{label} is {what}; expected a tensor (N, ...) of images, e.g. data.train_images.flatten(1)."
-            )
-        if len(given) == 0:
-            raise ValueError(f"{label} is empty; expected at least one image.")
-        scale(given[:1])  # raises TypeError for what is neither bytes nor floats
     if test_images is not None and test_images.shape[1:] != images.shape[1:]:
         raise ValueError(
             f"test_images is {tuple(test_images.shape)} and images is {tuple(images.shape)}; "
             "expected one shape of image."
         )
-    for label, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1)):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{label} is {value!r}; expected a whole number from {least} up (an int).")
-    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
-        raise ValueError(f"lr is {lr!r}; expected a number above 0.")

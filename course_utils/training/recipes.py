@@ -6,6 +6,7 @@ Notebooks train the same models with what the student wrote; here the losses are
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from course_utils.datasets import scale
 from course_utils.metrics import mmd
 from course_utils.models import closed_forms as reference
 from course_utils.models.networks import LatentModel
+from course_utils.system.contracts import Number, OneOf, Whole
 
 from .loop import Critic, LossFunction
 
@@ -31,6 +33,17 @@ KINDS = {
 WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise
 LIKELIHOODS = ("bernoulli", "gaussian")
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+SETTINGS = {  # what each may be, here and on the command line
+    "kind": OneOf(tuple(KINDS)),
+    "latent_dim": Whole(1),
+    "activation": OneOf(tuple(ACTIVATIONS)),
+    "likelihood": OneOf(LIKELIHOODS),
+    "beta": Number(least=0),
+    "weight": Number(least=0),
+    "critic_steps": Whole(1),
+    "critic_lr": Number(above=0),
+    "penalty": Number(least=0),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,9 @@ class Recipe:
             returns. Their nats cannot be compared.
         variance: of a Gaussian pixel; None: the best for each batch (see ``closed_forms.gaussian_nll``).
         start_at_mean: the decoder's last bias begins where it shows the mean training image instead of grey.
+
+    Raises:
+        ValueError: a setting is out of its range (``SETTINGS``).
 
     >>> Recipe("vae", 20, beta=4.0).settings()["beta"]
     4.0
@@ -73,12 +89,21 @@ class Recipe:
     variance: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}; expected one of {', '.join(KINDS)}.")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}.")
-        if self.likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood is {self.likelihood!r}; expected one of {', '.join(LIKELIHOODS)}.")
+        for key, kind in SETTINGS.items():
+            object.__setattr__(self, key, kind.take(key, getattr(self, key)))
+        for key in ("hidden_dims", "critic_dims"):
+            widths = getattr(self, key)
+            if isinstance(widths, (str, bytes)) or not isinstance(widths, Iterable):
+                raise ValueError(f"{key} is {widths!r}; expected several whole numbers, such as (400,).")
+            object.__setattr__(self, key, tuple(Whole(1).take(f"a width of {key}", width) for width in widths))
+        if self.variance is not None:
+            object.__setattr__(self, "variance", Number(above=0).take("variance", self.variance))
+        if self.bandwidths is not None:
+            object.__setattr__(self, "bandwidths", tuple(mmd.as_floats(self.bandwidths)))
+        betas = tuple(Number(least=0, below=1).take("critic_betas", beta) for beta in self.critic_betas)
+        if len(betas) != 2:
+            raise ValueError(f"critic_betas is {self.critic_betas!r}; expected two numbers, such as (0, 0.9).")
+        object.__setattr__(self, "critic_betas", betas)
 
     def settings(self) -> dict:
         """Those of the fields that this kind of model uses, as JSON has them; the default bandwidths as numbers."""

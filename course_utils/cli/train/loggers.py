@@ -22,11 +22,17 @@ def write_csv(path: Path, history: list[dict[str, float]]) -> None:
 class TensorBoardLogger:
     """Event files in ``tensorboard/``; look at them with ``tensorboard --logdir runs/train``."""
 
-    def __init__(self, folder: Path, name: str, settings: dict) -> None:
+    @staticmethod
+    def look() -> None:
+        """Raises CourseError where the package is missing."""
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            import torch.utils.tensorboard  # noqa: F401
         except ImportError:
             raise CourseError("TensorBoard is not installed. Get it with: pip install tensorboard") from None
+
+    def __init__(self, folder: Path, name: str, settings: dict) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder / "tensorboard"))
         self._writer.add_text("settings", "\n".join(f"    {key}: {value}" for key, value in settings.items()))
 
@@ -42,11 +48,17 @@ class TensorBoardLogger:
 class WandbLogger:
     """Weights & Biases: into ``wandb/`` on this disk, without an account, unless ``$WANDB_MODE`` asks otherwise."""
 
-    def __init__(self, folder: Path, name: str, settings: dict) -> None:
+    @staticmethod
+    def look() -> None:
+        """Raises CourseError where the package is missing."""
         try:
-            import wandb
+            import wandb  # noqa: F401
         except ImportError:
             raise CourseError("Weights & Biases is not installed. Get it with: pip install wandb") from None
+
+    def __init__(self, folder: Path, name: str, settings: dict) -> None:
+        import wandb
+
         self._run = wandb.init(
             project="latent-space-course",
             name=name,

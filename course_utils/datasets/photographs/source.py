@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from course_utils.datasets.kinds import kind_of
 from course_utils.system.errors import CourseError
 
 IMAGES = "JPEGImages"
@@ -63,6 +64,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip = open_zip(path)
+        _refuse_unreadable(self._zip, path)
         names = {info.filename: info.file_size for info in self._zip.infolist() if _matters(info.filename)}
         for name in names:
             _refuse_to_leave(name, path)
@@ -113,7 +115,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile:
         with path.open("rb") as file:
-            beginning = file.read(16)
+            beginning = file.read(512)
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror or error}).") from None
     size = path.stat().st_size
@@ -122,9 +124,23 @@ def open_zip(path: Path) -> zipfile.ZipFile:
             f"{path} is cut short: it begins like a zip archive, but of its {size:,} bytes the last are not the list "
             "of contents that ends one. Delete it, then get it again with: course data fetch awa2"
         )
+    kind = kind_of(beginning)
     raise CourseError(
-        f"{path} is not a zip archive: its {size:,} bytes begin with {beginning!r}. Expected AwA2-data.zip."
+        f"{path} is not a zip archive: its {size:,} bytes begin with {beginning[:16]!r}"
+        f"{f', which is {kind}' if kind else ''}. Expected AwA2-data.zip, or the folder that it unpacks to."
     )
+
+
+def _refuse_unreadable(archive: zipfile.ZipFile, path: Path) -> None:
+    """Members that need a password or a method that Python does not know: told before the first is read."""
+    for info in archive.infolist():
+        if info.flag_bits & 1:
+            raise CourseError(f"{path} is encrypted ({info.filename} needs a password). Unpack it and name the folder.")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            raise CourseError(
+                f"{path} is packed by method {info.compress_type}, which Python cannot read. Unpack it and name the "
+                "folder."
+            )
 
 
 def _refuse_to_leave(name: str, path: Path) -> None:
