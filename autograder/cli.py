@@ -33,19 +33,27 @@ def release(
     units: Units = None,
     all_units: All = False,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if release/ is not current.")] = False,
+    repository: Annotated[
+        str | None,
+        typer.Option("--git", help="Also publish the kit: one more commit in this repository, a URL or folder."),
+    ] = None,
+    branch: Annotated[str, typer.Option(help="With --git: the branch.")] = "main",
 ) -> None:
     """Make the student version and the student kit.
 
     Writes release/<unit> and dist/course-student-kit.zip. Publishes nothing that contains a solution, a mark scheme
-    or an output.
+    or an output. With --git, whoever follows that branch with nbgitpuller or git loses nothing by it.
 
-    Examples: course release; course release 02
+    Examples: course release; course release 02; course release 02 --git https://example.org/course-kit.git
     """
-    from .kit import build_kit
+    from .kit import build_kit, released_units
+    from .publish import publish_kit, pull_link
     from .release import release_units, stale_units
 
     tree = _instructor_tree(context)
     chosen = _units(tree, units, all_units)
+    if check and repository:
+        raise WrongUsage("--check changes nothing, so it does not go with --git.")
     if check:
         stale = stale_units(tree, chosen)
         if stale:
@@ -55,6 +63,12 @@ def release(
     release_units(tree, chosen, debug=context.obj["debug"])
     print(f"Released {', '.join(chosen)} to release/.")
     print(f"Student kit: {_shown(build_kit(tree), tree)}")
+    if repository:
+        done = publish_kit(tree, repository, branch)
+        news = f"commit {done.commit[:10]}; notebooks: {', '.join(done.notebooks) or 'as before'}"
+        print(f"{repository}, branch {branch}: {news if done.is_new else 'has this kit already'}.")
+        unit = chosen[-1] if chosen[-1] in released_units(tree) else released_units(tree)[-1]
+        print(f"nbgitpuller: https://YOUR.HUB/{pull_link(repository, branch, unit)}")
 
 
 def solutions(
