@@ -22,7 +22,7 @@ All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
-    for command in (release, solutions, text, collect, grade, check, feedback, report, demo):
+    for command in (release, solutions, text, collect, grade, check, feedback, report, demo, hub):
         app.command()(command)
     app.command(name="new-exercise")(new_exercise)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
@@ -351,6 +351,49 @@ def demo(
 
     summary = run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))
     print(f"Class summary: {summary}")
+
+
+def hub(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to write the files; none means: print them.", show_default=False)
+    ] = None,
+    instructors: Annotated[
+        list[str] | None,
+        typer.Option("--instructor", help="Who grades, by name on the hub; may be repeated. Default: you."),
+    ] = None,
+    exchange: Annotated[
+        Path | None,
+        typer.Option(
+            help="The exchange, a folder that everybody can write to; default: nbgrader's own.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data sets for everybody.", show_default=False)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there and differ.")] = False,
+) -> None:
+    """Write the settings of a JupyterHub.
+
+    nbgrader's exchange and course id, panels for instructors and students, budget, memory and processors; the hub's own
+    configuration loads them. docs/jupyterhub.md says the rest.
+
+    Examples: course hub; course hub /srv/course-hub --instructor ada --data /srv/course-data
+    """
+    import getpass
+
+    from .hub import EXCHANGE, hub_files, write_files
+
+    tree = _instructor_tree(context)
+    place = (folder or Path("/srv/course-hub")).expanduser().resolve()
+    exchange = (exchange or EXCHANGE).expanduser().absolute()
+    data = data and data.expanduser().absolute()
+    files = hub_files(tree, place, instructors or [getpass.getuser()], exchange, data)
+    if folder is None:
+        for name, content in files.items():
+            print(f"# ---- {place / name}\n{content}")
+        return
+    for name, what in write_files(files, place, overwrite).items():
+        print(f"{what}: {place / name}")
+    print(f"In the hub's jupyterhub_config.py: load_subconfig({str(place / 'jupyterhub_config.py')!r})")
 
 
 def new_exercise(

@@ -23,8 +23,8 @@ from course_utils.system.tree import KIT_MARKER, MARKER, Tree
 
 from .kit import EXECUTABLE, kit_files
 
-# No line ends are changed: kit.json has a digest of every file. "-merge": where both sides changed a notebook, git keeps
-# one of them whole, with nbgitpuller's -Xours the student's; merged line by line it might not be JSON any more.
+# No line ends are changed: kit.json has a digest of every file. "-merge": where both sides changed a notebook, git
+# keeps one of them whole, with nbgitpuller's -Xours the student's; merged line by line it might not be JSON any more.
 ATTRIBUTES = b"* -text\n*.ipynb -merge\nkit.json -merge\n"
 IGNORED = b"runs/\ndata/\n.venv/\n.update/\n.ipynb_checkpoints/\n__pycache__/\n*-submission.zip\n"
 OWN = {".gitattributes": ATTRIBUTES, ".gitignore": IGNORED}
@@ -42,8 +42,8 @@ class Published:
 def publish_kit(tree: Tree, repository: str, branch: str) -> Published:
     """Add the student kit of ``tree`` to a branch of ``repository`` (a URL or folder), as one commit.
 
-    Raises CourseError when the repository cannot be reached or written to, when the branch holds something else than the
-    kit, or when the repository holds this course's private history as well. Then nothing was published.
+    Raises CourseError when the repository cannot be reached or written to, when the branch holds something else than
+    the kit, or when the repository holds this course's private history as well. Then nothing was published.
     """
     files = kit_files(tree) | OWN
     with tempfile.TemporaryDirectory() as scratch:
@@ -87,8 +87,8 @@ def _kit_there(git: _Git, repository: str, branch: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         pass
     raise CourseError(
-        f"branch {branch} of {repository} holds something else than this course's student kit. Name an empty repository, "
-        "or another branch with --branch."
+        f"branch {branch} of {repository} holds something else than this course's student kit. Name an empty "
+        "repository, or another branch with --branch."
     )
 
 
@@ -103,8 +103,8 @@ def _refuse_private(tree: Tree, repository: str, remote: dict[str, str]) -> None
         ]
         if known[0] == 0 and known[1] != 0:
             raise CourseError(
-                f"{repository} holds this course with its solutions, too (branch {ref.removeprefix('refs/heads/')}), and "
-                "students who can read one branch can read them all. Name a repository of its own."
+                f"{repository} holds this course with its solutions, too (branch {ref.removeprefix('refs/heads/')}), "
+                "and students who can read one branch can read them all. Name a repository of its own."
             )
 
 

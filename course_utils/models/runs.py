@@ -27,7 +27,7 @@ def folder(unit: str | None = None) -> Path:
     if unit is None:
         unit = Path.cwd().name if UNIT_NAME.fullmatch(Path.cwd().name) else "scratch"
     if named := os.environ.get("COURSE_RUNS"):
-        return Path(named) / unit
+        return Path(named).expanduser() / unit
     try:
         return find_tree().root / "runs" / unit
     except CourseError:
