@@ -393,6 +393,7 @@ def hub(
         return
     for name, what in write_files(files, place, overwrite).items():
         print(f"{what}: {place / name}")
+    print("Formgrader: https://YOUR.HUB/hub/user-redirect/formgrader/manage_assignments")
     print(f"In the hub's jupyterhub_config.py: load_subconfig({str(place / 'jupyterhub_config.py')!r})")
 
 

@@ -89,6 +89,9 @@ INSTRUCTOR = '''"""nbgrader for instructors on the hub, written by `course hub`.
 load_subconfig({marker!r}, path={course!r})  # noqa: F821 (given by traitlets)
 '''
 
+# JupyterHub forbids that its pages are shown inside others, which could be a student's. Lab shows formgrader inside its
+# page: instructors open its address in a tab of its own.
+NOT_IN_LAB = ("@jupyter/nbgrader:course-list", "@jupyter/nbgrader:formgrader")
 IDLE = {"cull_idle_timeout": 3600, "cull_interval": 300, "cull_connected": True}  # a kernel holds about a gigabyte
 
 
@@ -101,7 +104,7 @@ def hub_files(
     everyone, student = _lab_settings("everyone"), _lab_settings("student")
     everyone["jupyter_server_config.json"]["ServerApp"]["jpserver_extensions"] = _panels(course_list=False)
     everyone["jupyter_server_config.json"]["MappingKernelManager"] = IDLE
-    everyone["labconfig/page_config.json"] = {"disabledExtensions": {"@jupyter/nbgrader:course-list": True}}
+    everyone["labconfig/page_config.json"] = {"disabledExtensions": dict.fromkeys(NOT_IN_LAB, True)}
     files: dict[str, Any] = {
         "jupyterhub_config.py": HUB.format(
             place=str(folder / "jupyterhub_config.py"),

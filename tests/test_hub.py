@@ -229,7 +229,7 @@ def test_from_release_to_feedback(hub):
         assert {f"@jupyter/nbgrader:{panel}" for panel in ("formgrader", "create-assignment")} < disabled_in(
             pages[name]
         )
-    assert disabled_in(pages["prof"]) == {"@jupyter/nbgrader:course-list"}
+    assert disabled_in(pages["prof"]) == {"@jupyter/nbgrader:course-list", "@jupyter/nbgrader:formgrader"}
     assert "Manage Assignments" in hub.api("GET", "/user/prof/formgrader")
     environment = hub.environment_of("ada")
     assert environment["COURSE_RUNS"] == f"~/{COURSE_ID}-runs" and environment["COURSE_BUDGET"] == "quick"
@@ -293,16 +293,14 @@ def test_from_release_to_feedback(hub):
     # handed in again after the feedback: the old page is not taken for the new submission's
     hub.do("bob")
     hub.assignments("bob", "submit")
-    assert "1 collected, 2 had already" not in hub.formgrader("collect")["log"]
+    assert "1 collected, 1 had already, 0 failed" in hub.formgrader("collect")["log"]
     hub.run("feedback", "02")
     hub.formgrader("release_feedback")
     listed = hub.assignments("bob", "fetch_feedback")["value"]
     has = [s["has_local_feedback"] for each in listed for s in each.get("submissions", [])]
     assert has.count(True) == 1 and len(has) == 3
     hub.run("grade", "02")
-    assert grades(hub, "bob") == grades(hub, "ada") or sum(filter(None, grades(hub, "bob").values())) == sum(
-        full.values()
-    )
+    assert grades(hub, "bob") == grades(hub, "ada")
     hub.run("feedback", "02")
     hub.formgrader("release_feedback")
     listed = hub.assignments("bob", "fetch_feedback")["value"]
