@@ -73,6 +73,10 @@ c.GenerateFeedback.preprocessors = [
 ]
 c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
 
+# The exchange of a hub: links in it are not followed, and one student's trouble stops nobody else.
+c.ExchangeFactory.collect = "autograder.exchange.Collect"
+c.ExchangeFactory.release_feedback = "autograder.exchange.ReleaseFeedback"
+
 # Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly; solutions run
 # everything and take what they take.
 c.Execute.timeout = None

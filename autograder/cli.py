@@ -22,7 +22,7 @@ All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
-    for command in (release, solutions, text, collect, grade, check, feedback, report, demo):
+    for command in (release, solutions, text, collect, grade, check, feedback, report, demo, hub):
         app.command()(command)
     app.command(name="new-exercise")(new_exercise)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
@@ -33,19 +33,27 @@ def release(
     units: Units = None,
     all_units: All = False,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail if release/ is not current.")] = False,
+    repository: Annotated[
+        str | None,
+        typer.Option("--git", help="Also publish the kit: one more commit in this repository, a URL or folder."),
+    ] = None,
+    branch: Annotated[str, typer.Option(help="With --git: the branch.")] = "main",
 ) -> None:
     """Make the student version and the student kit.
 
     Writes release/<unit> and dist/course-student-kit.zip. Publishes nothing that contains a solution, a mark scheme
-    or an output.
+    or an output. With --git, whoever follows that branch with nbgitpuller or git loses nothing by it.
 
-    Examples: course release; course release 02
+    Examples: course release; course release 02; course release 02 --git https://example.org/course-kit.git
     """
-    from .kit import build_kit
+    from .kit import build_kit, released_units
+    from .publish import publish_kit, pull_link
     from .release import release_units, stale_units
 
     tree = _instructor_tree(context)
     chosen = _units(tree, units, all_units)
+    if check and repository:
+        raise WrongUsage("--check changes nothing, so it does not go with --git.")
     if check:
         stale = stale_units(tree, chosen)
         if stale:
@@ -55,6 +63,12 @@ def release(
     release_units(tree, chosen, debug=context.obj["debug"])
     print(f"Released {', '.join(chosen)} to release/.")
     print(f"Student kit: {_shown(build_kit(tree), tree)}")
+    if repository:
+        done = publish_kit(tree, repository, branch)
+        news = f"commit {done.commit[:10]}; notebooks: {', '.join(done.notebooks) or 'as before'}"
+        print(f"{repository}, branch {branch}: {news if done.is_new else 'has this kit already'}.")
+        unit = chosen[-1] if chosen[-1] in released_units(tree) else released_units(tree)[-1]
+        print(f"nbgitpuller: https://YOUR.HUB/{pull_link(repository, branch, unit)}")
 
 
 def solutions(
@@ -337,6 +351,50 @@ def demo(
 
     summary = run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))
     print(f"Class summary: {summary}")
+
+
+def hub(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where to write the files; none means: print them.", show_default=False)
+    ] = None,
+    instructors: Annotated[
+        list[str] | None,
+        typer.Option("--instructor", help="Who grades, by name on the hub; may be repeated. Default: you."),
+    ] = None,
+    exchange: Annotated[
+        Path | None,
+        typer.Option(
+            help="The exchange, a folder that everybody can write to; default: nbgrader's own.", show_default=False
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data sets for everybody.", show_default=False)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there and differ.")] = False,
+) -> None:
+    """Write the settings of a JupyterHub.
+
+    nbgrader's exchange and course id, panels for instructors and students, budget, memory and processors; the hub's own
+    configuration loads them. docs/jupyterhub.md says the rest.
+
+    Examples: course hub; course hub /srv/course-hub --instructor ada --data /srv/course-data
+    """
+    import getpass
+
+    from .hub import EXCHANGE, hub_files, write_files
+
+    tree = _instructor_tree(context)
+    place = (folder or Path("/srv/course-hub")).expanduser().resolve()
+    exchange = (exchange or EXCHANGE).expanduser().absolute()
+    data = data and data.expanduser().absolute()
+    files = hub_files(tree, place, instructors or [getpass.getuser()], exchange, data)
+    if folder is None:
+        for name, content in files.items():
+            print(f"# ---- {place / name}\n{content}")
+        return
+    for name, what in write_files(files, place, overwrite).items():
+        print(f"{what}: {place / name}")
+    print("Formgrader: https://YOUR.HUB/hub/user-redirect/formgrader/manage_assignments")
+    print(f"In the hub's jupyterhub_config.py: load_subconfig({str(place / 'jupyterhub_config.py')!r})")
 
 
 def new_exercise(

@@ -16,6 +16,7 @@ from course_utils.system.whole_file import write_whole
 from .grade import all_students, find_problem
 from .grades_file import MISSING
 from .nbgrader_course import NbGraderCourse
+from .submissions import carry, exchange_files
 from .summary import TEMPLATES
 
 
@@ -62,6 +63,7 @@ def _make_page(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> P
         return path
     if problem is not None and (tree.root / "submitted" / student / unit).is_dir():
         _explain(path, unit, problem[1])
+        carry(exchange_files(tree.root / "submitted" / student / unit), path.parent)
         return path
     return None
 

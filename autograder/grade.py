@@ -29,7 +29,16 @@ from .batch import Failed, Options, run_batch
 from .class_seeds import class_seed
 from .examiner.job import make_job
 from .examiner.settings import RECORD, Settings
-from .gradebook import changed_since_marked, forget_key, knows, read_graded, save_graded, settle, update_penalty
+from .gradebook import (
+    changed_since_marked,
+    forget_key,
+    graded_path,
+    knows,
+    read_graded,
+    save_graded,
+    settle,
+    update_penalty,
+)
 from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
@@ -37,7 +46,7 @@ from .reasons import explain_cell, plain, shorten
 from .release import register_unit
 from .repair import repair
 from .sandbox.stage import version
-from .submissions import Problem, Submission, find_submission
+from .submissions import Problem, Submission, carry, find_submission
 from .template import ANSWER, TEST
 
 Progress = Callable[[str], None]
@@ -176,6 +185,8 @@ class _Grading:
                 troubles: list[str] = []
                 with one_students_trouble(self._gradebook, troubles):
                     update_penalty(self._course, self._gradebook, self._unit, student)
+                    if run:
+                        carry(submission.files, graded_path(self._tree.root, self._unit, student).parent)
                 self._finish(
                     student,
                     (CRASHED, troubles[0])
@@ -227,6 +238,7 @@ class _Grading:
             record["repairs"] = submission.notes + record["repairs"]
             record["key"] = self._key(submission)
             save_graded(self._course, self._gradebook, self._unit, student, notebook)
+            carry(submission.files, graded_path(self._tree.root, self._unit, student).parent)
         return (CRASHED, f"its result could not be kept ({troubles[0]})") if troubles else None
 
     def _finish(self, student: str, problem: Problem | None, note: str = "") -> None:

@@ -12,12 +12,16 @@ from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES, read_notebook, te
 from course_utils.cli.handin.cells import identify
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.whole_file import write_whole
 
 from .grades_file import MISSING, UNREADABLE
 
 MOST_FILES = 200
 _IGNORED = {".ipynb_checkpoints", "__pycache__", "runs", "__MACOSX"}
 _NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json")  # as browsers and mail programs save one
+
+TIMESTAMP, SECRET = "timestamp.txt", "submission_secret.txt"
+EXCHANGE_FILES = (TIMESTAMP, SECRET)  # nbgrader's exchange adds them; where feedback goes follows from the secret
 
 Problem = tuple[str, str]  # status, reason
 
@@ -128,6 +132,20 @@ def other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
                 continue
             left -= len(files[relative])
     return files, notes[:20]
+
+
+def exchange_files(folder: Path) -> dict[str, bytes]:
+    """What nbgrader's exchange has added to a submission."""
+    return {name: _read(folder / name) for name in EXCHANGE_FILES if _is_plain(folder / name, stat.S_ISREG)}
+
+
+def carry(files: dict[str, bytes], folder: Path) -> None:
+    """Lay the exchange's files among ``files`` into ``folder``; those that are missing are not left from earlier."""
+    for name in EXCHANGE_FILES:
+        if name in files:
+            write_whole(folder / name, files[name].decode("utf-8", "replace"))
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def _is_plain(path: Path, kind) -> bool:

@@ -16,6 +16,10 @@ def update_kit(tree: Tree, source: Path) -> None:
     """
     if not tree.is_kit:
         raise WrongUsage("this is the instructor's checkout, not a student kit. Use git to update it.")
+    if (tree.root / ".git").exists():
+        raise WrongUsage(
+            "this kit came by git and is renewed by git: click the course's link again, or run `git pull`."
+        )
     if source.expanduser().resolve() == tree.root:
         raise WrongUsage("that is this kit itself. Name the new one, a zip or a folder.")
     try:

@@ -76,17 +76,20 @@ def resume(root: Path) -> list[str]:
     for name in sorted(before.keys() - after.keys()):
         if name.startswith("course_utils/"):  # a module of the old package would still be imported
             (root / name).unlink(missing_ok=True)
-    merged = new_kit | {
-        "units": old_kit.get("units", {}) | new_kit["units"],
-        "cells": old_kit.get("cells", {}) | new_kit.get("cells", {}),
-        "files": {name: value for name, value in before.items() if name.startswith("notebooks/")} | after,
-    }
     scratch = stage / KIT
-    scratch.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+    scratch.write_text(json.dumps(merged_kit(old_kit, new_kit), indent=1) + "\n", encoding="utf-8")
     os.replace(scratch, root / KIT)
     shutil.rmtree(stage, ignore_errors=True)
     keep(root)
     return said
+
+
+def merged_kit(old: dict, new: dict) -> dict:
+    """kit.json of a folder with the new kit and those notebooks of the old one that the new one does not have."""
+    notebooks = {name: value for name, value in old.get("files", {}).items() if name.startswith("notebooks/")}
+    merged = {key: old.get(key, {}) | new.get(key, {}) for key in ("units", "cells")}
+    merged["files"] = notebooks | new.get("files", {})
+    return new | {key: dict(sorted(value.items())) for key, value in merged.items()}
 
 
 def _bring_notebook(root: Path, new: Path, name: str, came_with: str | None, coming: str) -> list[str]:
@@ -188,7 +191,7 @@ def older_kit_beside(root: Path) -> Path | None:
     if changed(root, mine) or _worked_in(root):
         return None
     for folder in sorted(root.parent.iterdir()):
-        if folder == root or not (folder / KIT).is_file():
+        if folder == root or not (folder / KIT).is_file() or (folder / ".git").exists():
             continue
         with contextlib.suppress(UpdateError, OSError):
             other = read_kit(folder)
