@@ -38,6 +38,7 @@ MARKS = {
     "tests/test_interrupted.py": Slow("grading", 30),
     "tests/test_isolation.py": Slow("grading", 20),
     "tests/test_kit.py": Slow("slow", 6),
+    "tests/test_lab_start.py": Slow("slow", 9),
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 150),
     "tests/test_pages.py": Slow("browser", 22),
