@@ -83,7 +83,7 @@ def test_both_lists_can_be_installed_on_every_platform_with_every_python(tmp_pat
     """Wheels for all, at the pinned versions: 3.11.2 is Debian 12's, which some packages leave out."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from course_utils.system.install import NEWEST, find_uv
+    from course_utils.system.machine import NEWEST, find_uv
 
     beside = Path(sys.executable).with_name("uv")
     uv = str(beside) if beside.is_file() else find_uv()

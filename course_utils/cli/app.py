@@ -70,12 +70,21 @@ def lab(
 
 
 @app.command()
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    remove_unused: Annotated[
+        bool, typer.Option("--remove-unused", help="Remove packages of kits that are gone; asks first.")
+    ] = False,
+) -> None:
     """Check this machine, and say what to do.
 
     Looks at Python, device, memory, disk, data sets, kernel, JupyterLab extensions and isolation. Exit
     code 1 when something necessary is missing.
     """
+    if remove_unused:
+        from .unused import remove_after_asking
+
+        return remove_after_asking()
     from .doctor import diagnose, report
 
     findings = diagnose(current_tree(context))
@@ -289,8 +298,8 @@ def load_plugins() -> None:
 def put_off_grammar() -> None:
     """Let the grammar of international web addresses be read when one is first checked, not at the start.
 
-    jsonschema, which reads notebooks and JupyterLab's settings, imports it for a check that they never ask for; building
-    its parser costs most of a second.
+    jsonschema, which reads notebooks and JupyterLab's settings, imports it for a check that they never ask for;
+    building its parser costs most of a second.
     """
     name = "rfc3987_syntax"
     specification = importlib.util.find_spec(name)

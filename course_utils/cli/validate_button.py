@@ -1,4 +1,4 @@
-"""What answers nbgrader's Validate button in student kits: nbgrader's own validation, imported when it is first asked for.
+"""What answers nbgrader's Validate button in student kits: nbgrader's own validation, imported when first asked for.
 
 nbgrader's server extension imports all of nbgrader, which is a quarter of what JupyterLab needs to start. Here it also
 runs beside the server, which can save the other notebooks meanwhile. lab_config/student puts this in its place.
