@@ -68,7 +68,7 @@ def complete_environment(is_kit: bool, arguments: list[str]) -> Environment | No
     except installer.Refused as refusal:
         print(f"course: {refusal}", file=sys.stderr)
     except OSError as error:
-        print(f"course: {installer.cause(str(error)) or error}", file=sys.stderr)
+        print(f"course: {installer.told(error)}", file=sys.stderr)
     return None
 
 

@@ -136,6 +136,13 @@ CAUSES = (
 )
 
 
+def told(error: OSError) -> str:
+    """One line about a file or folder that could not be written, with its name and what to do."""
+    advice = "See that it can be written to, or set COURSE_VENV to a folder of your own; the next start goes on."
+    known = cause(str(error)) or f"{error.strerror or error}. {advice}"
+    return f"{error.filename}: {known}" if error.filename else known
+
+
 def cause(said: str) -> str:
     """The known cause that an installer's output speaks of, with what to do; empty for an unknown one."""
     for pattern, text in CAUSES:
