@@ -68,11 +68,11 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     files |= {name: (CHECKOUT / name).read_bytes() for name in FROM_CHECKOUT}
     main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     files["pyproject.toml"] = student_pyproject(main).encode()
-    package = _tree_files(CHECKOUT / "course_utils", "course_utils")
+    package = tree_files(CHECKOUT / "course_utils", "course_utils")
     files |= package | build_wheel(package, main)
     for unit in units:
         check_release(tree, unit, tree.root / "release")
-        files |= _tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
+        files |= tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
     files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"], files).encode()
     return files
 
@@ -132,7 +132,8 @@ def _kit_json(tree: Tree, units: list[str], version: str, files: dict[str, bytes
     return json.dumps(about | facts_for_kit(released), indent=1) + "\n"
 
 
-def _tree_files(folder: Path, name: str) -> dict[str, bytes]:
+def tree_files(folder: Path, name: str) -> dict[str, bytes]:
+    """Content of every file below ``folder``, by its path below ``name``; without what running leaves there."""
     return {
         f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
         for path in folder.rglob("*")

@@ -26,6 +26,8 @@ MARKS = {
     "tests/test_cockpit.py": Slow("browser", 4),
     "tests/test_database.py": Slow("grading", 19),
     "tests/test_demo.py": Slow("grading", 14),
+    "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 600),
+    "tests/test_elsewhere.py::test_notebooks_import_nothing_that_a_foreign_kernel_lacks": Slow("slow", 4),
     "tests/test_ending.py": Slow("grading", 3),
     "tests/test_from_colab.py": Slow("slow", 6),
     "tests/test_grading.py": Slow("grading", 36),
