@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from hatchling.builders.wheel import WheelBuilder
 
 from course_utils.cli.handin.units import facts_for_kit
 from course_utils.system.errors import CourseError
@@ -26,6 +29,23 @@ OWN_FILES = Path(__file__).parent / "student_kit"
 CHECKOUT = Path(__file__).resolve().parent.parent
 FROM_CHECKOUT = ("LICENSE", "environment.yml", "constraints.txt")
 EXECUTABLE = {"start.sh"}
+# What the notebooks import. IPython and its kernel are those that run them; torchvision is done without.
+NEEDED_BY_NOTEBOOKS = {
+    "anywidget",
+    "filelock",
+    "ipywidgets",
+    "jinja2",
+    "matplotlib",
+    "numpy",
+    "pillow",
+    "platformdirs",
+    "rich",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "tqdm",
+}
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -48,10 +68,11 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     files |= {name: (CHECKOUT / name).read_bytes() for name in FROM_CHECKOUT}
     main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     files["pyproject.toml"] = student_pyproject(main).encode()
-    files |= _tree_files(CHECKOUT / "course_utils", "course_utils")
+    package = tree_files(CHECKOUT / "course_utils", "course_utils")
+    files |= package | build_wheel(package, main)
     for unit in units:
         check_release(tree, unit, tree.root / "release")
-        files |= _tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
+        files |= tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
     files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"], files).encode()
     return files
 
@@ -65,6 +86,26 @@ def released_units(tree: Tree) -> list[str]:
     return units
 
 
+def build_wheel(package: dict[str, bytes], main: dict[str, Any]) -> dict[str, bytes]:
+    """course_utils as a wheel, by its file name: for notebooks on a server whose packages are not ours to choose.
+    It asks for what the notebooks import and nothing else."""
+    needed = [line for line in main["project"]["dependencies"] if name_of(line) in NEEDED_BY_NOTEBOOKS]
+    project = {key: value for key, value in main["project"].items() if key != "scripts"} | {"dependencies": needed}
+    files = package | {"pyproject.toml": student_pyproject(main | {"project": project}).encode()}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (built,) = WheelBuilder(folder).build(directory=f"{folder}/dist", versions=["standard"])
+        return {Path(built).name: Path(built).read_bytes()}
+
+
+def name_of(requirement: str) -> str:
+    """The name in a line of a list of packages, as the index writes it."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
 def student_pyproject(main: dict[str, Any]) -> str:
     """The kit's pyproject.toml: the main one's dependencies and `course` command, without autograder and extras."""
     project = main["project"]
@@ -76,7 +117,8 @@ def student_pyproject(main: dict[str, Any]) -> str:
         for key in ("name", "version", "description", "license", "requires-python")
     ]
     lines += ["dependencies = [", *(f"    {json.dumps(package)}," for package in project["dependencies"]), "]", ""]
-    lines += ["[project.scripts]", f"course = {json.dumps(project['scripts']['course'])}", ""]
+    if "scripts" in project:
+        lines += ["[project.scripts]", f"course = {json.dumps(project['scripts']['course'])}", ""]
     lines += ["[tool.hatch.build.targets.wheel]", 'packages = ["course_utils"]']
     return "\n".join(lines) + "\n"
 
@@ -90,7 +132,8 @@ def _kit_json(tree: Tree, units: list[str], version: str, files: dict[str, bytes
     return json.dumps(about | facts_for_kit(released), indent=1) + "\n"
 
 
-def _tree_files(folder: Path, name: str) -> dict[str, bytes]:
+def tree_files(folder: Path, name: str) -> dict[str, bytes]:
+    """Content of every file below ``folder``, by its path below ``name``; without what running leaves there."""
     return {
         f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes()
         for path in folder.rglob("*")

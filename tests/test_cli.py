@@ -220,11 +220,11 @@ def test_submit_warns_of_an_unsaved_copy(course, tree, tmp_path):
 
 
 def test_lab_opens_the_tree_without_news_and_hides_instructor_panels_from_students(tree, tmp_path):
-    from course_utils.cli.lab import lab_command, lab_environment
+    from course_utils.cli.lab import lab_environment, lab_options
 
-    command = lab_command(tree, "01_double", browser=False, port=8890)
-    assert f"--ServerApp.root_dir={tree.root}" in command and "--no-browser" in command
-    assert "--LabApp.default_url=/lab/tree/notebooks/01_double/01_double.ipynb" in command
+    options = lab_options(tree, "01_double", browser=False, port=8890)
+    assert f"--ServerApp.root_dir={tree.root}" in options and "--no-browser" in options
+    assert "--LabApp.default_url=/lab/tree/notebooks/01_double/01_double.ipynb" in options
     assert "student" not in lab_environment(tree)["JUPYTER_CONFIG_PATH"]
     (tmp_path / "kit.json").write_text("{}")
     settings = (

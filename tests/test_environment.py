@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -49,11 +51,14 @@ OPTIONAL = {"wandb"}
 STAGED = {"grading_agent", "grading_sandbox", "examination", "examination_sandbox"}
 
 
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(packages_distributions())
+
+
 def _imported(folder: Path) -> dict[str, str]:
     """Third-party distributions that the modules below ``folder`` import, wherever in them; with one that does."""
-    from importlib.metadata import packages_distributions
-
-    distributions, found = packages_distributions(), {}
+    distributions, found = _distributions(), {}
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -83,7 +88,7 @@ def test_both_lists_can_be_installed_on_every_platform_with_every_python(tmp_pat
     """Wheels for all, at the pinned versions: 3.11.2 is Debian 12's, which some packages leave out."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from course_utils.system.install import NEWEST, find_uv
+    from course_utils.system.machine import NEWEST, find_uv
 
     beside = Path(sys.executable).with_name("uv")
     uv = str(beside) if beside.is_file() else find_uv()
@@ -119,6 +124,41 @@ def test_both_lists_can_be_installed_on_every_platform_with_every_python(tmp_pat
     with ThreadPoolExecutor(4) as pool:
         failed = {case: error for case, error in [first, *pool.map(resolve, cases[1:])] if error}
     assert not failed
+
+
+@pytest.mark.parametrize("python", ["3.11.2", "3.14"])
+def test_the_oldest_versions_that_the_list_allows_go_together(tmp_path, python):
+    """A hub or Colab with these is used as it is: the kit's list at its floors, with the torch before the pinned one."""
+    from course_utils.system.machine import find_uv
+
+    beside = Path(sys.executable).with_name("uv")
+    uv = str(beside) if beside.is_file() else find_uv()
+    if not uv:
+        pytest.skip("uv is not here")
+    (tmp_path / "kit.in").write_text("\n".join(_project()["dependencies"]))
+    options = ["--quiet", "--no-config", "--only-binary", ":all:", "--resolution", "lowest-direct", "--no-annotate"]
+    options += ["--python-version", python, "--python-platform", PLATFORMS[0]]
+    environment = os.environ | {"UV_HTTP_RETRIES": "1"}
+    command = [uv, "pip", "compile", *options, tmp_path / "kit.in"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300)
+    if re.search(r"dns error|error sending request|connect|timed out", done.stderr, flags=re.IGNORECASE):
+        pytest.skip(f"the package index cannot be reached: {done.stderr.splitlines()[-1].strip()}")
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("==") for line in done.stdout.splitlines() if "==" in line)
+    pinned = _pins()["torch"].split(".")
+    assert found["torch"].split(".")[:2] == [pinned[0], str(int(pinned[1]) - 1)], "the torch before the pinned one"
+    if python == "3.11.2":
+        assert found["ipywidgets"].startswith("7.7.")
+
+
+def test_the_wheel_asks_for_what_the_notebooks_import_and_nothing_else():
+    from autograder.kit import NEEDED_BY_NOTEBOOKS
+
+    rooms = [path for path in (ROOT / "course_utils").iterdir() if path.is_dir() and path.name not in ("cli", "runs")]
+    imported = set().union(*(_imported(room) for room in rooms))
+    runs_them = {"ipython", "ipykernel", "traitlets"}  # whatever opens a notebook has these, and keeps its own
+    done_without = {"torchvision"}
+    assert imported - runs_them - done_without == NEEDED_BY_NOTEBOOKS - {"ipywidgets"}, "anywidget brings ipywidgets"
 
 
 def test_the_conda_environment_installs_exactly_this_project():

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from miniature import CHECKOUT
 
-from course_utils.system import install
+from course_utils.system import environment as environments
+from course_utils.system import install, installer, machine
 
 PROGRAM = Path(install.__file__)
 NO_NETWORK = "NewConnectionError: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution"
@@ -38,13 +39,13 @@ NO_NETWORK = "NewConnectionError: Failed to establish a new connection: [Errno -
     ],
 )
 def test_a_failure_has_its_cause_in_one_line(said, expected):
-    told = install.cause(said)
+    told = installer.cause(said)
     assert expected in told and "\n" not in told
     assert bool(expected) == bool(told)
 
 
 @pytest.mark.parametrize(
-    "machine, library, version, expected",
+    "processor, library, version, expected",
     [
         ("x86_64", "glibc", "2.36", ""),
         ("aarch64", "glibc", "2.28", ""),
@@ -53,13 +54,13 @@ def test_a_failure_has_its_cause_in_one_line(said, expected):
         ("armv7l", "glibc", "2.36", "armv7l"),
     ],
 )
-def test_a_linux_without_torch_is_told_what_works(machine, library, version, expected):
-    told = install.unsupported_linux(machine, library, version)
+def test_a_linux_without_torch_is_told_what_works(processor, library, version, expected):
+    told = machine.unsupported_linux(processor, library, version)
     assert expected in told and bool(expected) == bool(told)
 
 
 @pytest.mark.parametrize(
-    "machine, version, translated, expected",
+    "processor, version, translated, expected",
     [
         ("arm64", "14.2", "", ""),
         ("arm64", "13.6", "", "macOS 14"),
@@ -67,19 +68,19 @@ def test_a_linux_without_torch_is_told_what_works(machine, library, version, exp
         ("x86_64", "14.2", "1", "not"),
     ],
 )
-def test_a_mac_without_torch_is_told_what_works(monkeypatch, machine, version, translated, expected):
+def test_a_mac_without_torch_is_told_what_works(monkeypatch, processor, version, translated, expected):
     asked = subprocess.CompletedProcess([], 0, stdout=translated + "\n")
-    monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: asked)
-    told = install.unsupported_mac(machine, version)
+    monkeypatch.setattr(machine.subprocess, "run", lambda *_, **__: asked)
+    told = machine.unsupported_mac(processor, version)
     assert expected in told and bool(expected) == bool(told)
 
 
 def test_every_refusal_of_a_platform_names_another_way(monkeypatch):
-    monkeypatch.setattr(install.platform, "system", lambda: "Windows")
-    monkeypatch.setattr(install.platform, "machine", lambda: "ARM64")
-    assert "WSL" in install.unsupported() and "JupyterHub" in install.unsupported()
-    monkeypatch.setattr(install.platform, "machine", lambda: "AMD64")
-    assert install.unsupported() == ""
+    monkeypatch.setattr(machine.platform, "system", lambda: "Windows")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "ARM64")
+    assert "WSL" in machine.unsupported() and "JupyterHub" in machine.unsupported()
+    monkeypatch.setattr(machine.platform, "machine", lambda: "AMD64")
+    assert machine.unsupported() == ""
 
 
 @pytest.mark.parametrize(
@@ -92,13 +93,13 @@ def test_every_refusal_of_a_platform_names_another_way(monkeypatch):
 )
 def test_usual_folders_are_short_enough_for_windows(root):
     user = "\\".join(root.split("\\")[:3])
-    assert install.longer_than_windows_allows(rf"{user}\AppData\Local\lsc\12345678-py313", root) == ""
+    assert machine.longer_than_windows_allows(rf"{user}\AppData\Local\lsc\12345678-py313", root) == ""
 
 
 def test_a_folder_too_deep_for_windows_is_told():
     place, deep = r"C:\Users\a\AppData\Local\lsc\12345678-py313", "C:\\" + "deeper\\" * 22
-    assert "Move the folder" in install.longer_than_windows_allows(place, deep)
-    assert "COURSE_VENV" in install.longer_than_windows_allows(deep, "C:\\kit")
+    assert "Move the folder" in machine.longer_than_windows_allows(place, deep)
+    assert "COURSE_VENV" in machine.longer_than_windows_allows(deep, "C:\\kit")
 
 
 def test_the_longest_paths_are_known():
@@ -107,10 +108,10 @@ def test_the_longest_paths_are_known():
     kept = [
         str(p) for p in files if p.parts[0] not in ("playwright", "triton", "cuda") and "__pycache__" not in p.parts
     ]
-    assert max(map(len, kept)) <= install.LONGEST_IN_PACKAGES, max(kept, key=len)
+    assert max(map(len, kept)) <= machine.LONGEST_IN_PACKAGES, max(kept, key=len)
     units = [path.name for path in (CHECKOUT / "notebooks").iterdir()]
     longest = max(len(f"notebooks/{unit}/.ipynb_checkpoints/{unit}-checkpoint.ipynb") for unit in units)
-    assert longest <= install.LONGEST_IN_KIT
+    assert longest <= machine.LONGEST_IN_KIT
 
 
 def test_only_sensible_settings_of_pip_are_used():
@@ -123,9 +124,9 @@ def test_only_sensible_settings_of_pip_are_used():
         ":env:.index-url='https://four'",
         "global.proxy='http://p:1'",
     ]
-    settings = install.sensible_pip_settings(lines)
+    settings = machine.sensible_pip_settings(lines)
     assert settings.keys() == {"index-url", "extra-index-url", "proxy"} and settings["index-url"] == "https://four"
-    given = install.pip_settings_for_uv(settings)
+    given = machine.pip_settings_for_uv(settings)
     assert given["UV_DEFAULT_INDEX"] == "https://four" and given["UV_INDEX"] == "https://two https://three"
     assert given["HTTPS_PROXY"] == "http://p:1"
 
@@ -136,12 +137,12 @@ def test_variables_that_lead_elsewhere_are_not_passed_on(monkeypatch, tmp_path):
     for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"):
         monkeypatch.setenv(name, "/elsewhere")
     monkeypatch.setenv("TMPDIR", str(deep))
-    assert not {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "TMPDIR"} & install.clean_environment().keys()
+    assert not {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "TMPDIR"} & machine.clean_environment().keys()
 
 
 def make_course(root: Path, kit: bool) -> Path:
     """A course whose one dependency is tiny, with the real install.py."""
-    for name in ("install.py", "kit_update.py"):
+    for name in ("install.py", "kit_update.py", "environment.py", "installer.py", "machine.py"):
         target = root / "course_utils/system" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROGRAM.with_name(name), target)
@@ -152,7 +153,7 @@ def make_course(root: Path, kit: bool) -> Path:
     )
     (root / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling>=1.27"]\nbuild-backend = "hatchling.build"\n'
-        f'[project]\nname = "{install.NAME}"\nversion = "1"\nrequires-python = ">=3.11,<3.15"\n'
+        f'[project]\nname = "{machine.NAME}"\nversion = "1"\nrequires-python = ">=3.11,<3.15"\n'
         'dependencies = ["iniconfig"]\n'
         '[tool.hatch.build.targets.wheel]\npackages = ["course_utils"]\n'
     )
@@ -170,7 +171,7 @@ def environment(root, kit, monkeypatch, tmp_path, **variables):
     monkeypatch.delenv("COURSE_VENV", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return install.Environment(root, kit)
+    return environments.Environment(root, kit)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the cache folder's name is another elsewhere")
@@ -191,22 +192,21 @@ def test_where_the_packages_go(monkeypatch, tmp_path):
     assert chosen.place == tmp_path / "mine"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    with pytest.raises(install.Refused, match="other things"):
+    with pytest.raises(installer.Refused, match="other things"):
         environment(kit, True, monkeypatch, tmp_path, COURSE_VENV=str(tmp_path / "mine"))
 
 
 def test_little_disk_is_refused_with_what_is_needed_where(monkeypatch, tmp_path):
     here = environment(make_course(tmp_path / "kit", kit=True), True, monkeypatch, tmp_path)
-    monkeypatch.setattr(install.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9e9, 9e9, 1e9))
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9e9, 9e9, 1e9))
     for system, needed in (("darwin", "2 GB"), ("linux", "6.5 GB")):
-        monkeypatch.setattr(install.sys, "platform", system)
-        with pytest.raises(install.Refused, match=f"need {needed}"):
-            here._require_space()
+        monkeypatch.setattr(machine.sys, "platform", system)
+        assert f"need {needed}" in machine.too_little_disk(here.place, here._has_torch())
     installed = here.place / "lib/python3.11/site-packages/torch-2.14.1+cpu.dist-info"
     installed.mkdir(parents=True)
     (installed / "RECORD").touch()
     here.constraints.write_text("torch==2.14.1\n")
-    here._require_space()
+    assert machine.too_little_disk(here.place, here._has_torch()) == ""
 
 
 def test_a_package_with_a_missing_or_short_file_is_not_whole(tmp_path):
@@ -214,22 +214,22 @@ def test_a_package_with_a_missing_or_short_file_is_not_whole(tmp_path):
     record.parent.mkdir()
     (tmp_path / "p.py").write_text("x = 1\n")
     record.write_text("p.py,sha256=x,6\np-1.dist-info/RECORD,,\n__pycache__/p.pyc,,\n")
-    assert install.whole(record)
+    assert environments.whole(record)
     (tmp_path / "p.py").write_text("x")
-    assert not install.whole(record)
+    assert not environments.whole(record)
     (tmp_path / "p.py").unlink()
-    assert not install.whole(record)
+    assert not environments.whole(record)
 
 
 def test_one_start_at_a_time_installs(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(install, "cache", lambda: tmp_path)
+    monkeypatch.setattr(machine, "cache", lambda: tmp_path)
     order = []
 
     def other():
-        with install.lock(tmp_path / "place"):
+        with environments.lock(tmp_path / "place"):
             order.append("second")
 
-    with install.lock(tmp_path / "place"):
+    with environments.lock(tmp_path / "place"):
         thread = threading.Thread(target=other)
         thread.start()
         time.sleep(1.2)
@@ -240,12 +240,12 @@ def test_one_start_at_a_time_installs(monkeypatch, tmp_path, capsys):
 
 def test_what_an_installer_does_is_shown(capsys):
     assert (
-        install.activity("  Downloading torch-2.14.1-cp313-none-macosx_14_0_arm64.whl (79.1 MB)")
+        installer.activity("  Downloading torch-2.14.1-cp313-none-macosx_14_0_arm64.whl (79.1 MB)")
         == "Downloading torch (79.1 MB)"
     )
-    assert install.activity("Collecting numpy>=2 (from -r x)") == "Collecting numpy>=2 (from"
-    assert install.activity("Resolved 139 packages in 2s") == "Resolved 139 packages"
-    assert install.activity("  note: nothing") == ""
+    assert installer.activity("Collecting numpy>=2 (from -r x)") == "Collecting numpy>=2 (from"
+    assert installer.activity("Resolved 139 packages in 2s") == "Resolved 139 packages"
+    assert installer.activity("  note: nothing") == ""
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +328,7 @@ def test_install_start_move_copy_and_mend(index, tmp_path, installer):
 
     packages = next((moved / ".venv/lib").glob("python3*/site-packages"))
     (packages / "iniconfig/__init__.py").unlink()  # as an interrupted installation leaves it
-    (moved / ".venv" / install.STAMP).unlink()
+    (moved / ".venv" / environments.STAMP).unlink()
     assert start(moved, **settings).returncode == 0
     assert (packages / "iniconfig/__init__.py").stat().st_size > 0
 
@@ -343,7 +343,7 @@ def test_two_kits_share_packages_and_each_uses_its_own_course_utils(index, tmp_p
         arguments, package, prefix, _, here = json.loads(done.stdout)
         assert arguments == ["lab"] and package == str(kit / "course_utils/__init__.py") and here == str(kit)
         assert str(tmp_path / "cache") in prefix
-    assert len(list((tmp_path / "cache" / install.NAME / "environments").glob("*-py3*"))) == 1
+    assert len(list((tmp_path / "cache" / machine.NAME / "environments").glob("*-py3*"))) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes environments as POSIX has them")

@@ -8,6 +8,7 @@ nbgrader) are imported inside the commands, so that ``course --help`` answers at
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import sys
 from importlib.metadata import entry_points
@@ -69,12 +70,21 @@ def lab(
 
 
 @app.command()
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    remove_unused: Annotated[
+        bool, typer.Option("--remove-unused", help="Remove packages of kits that are gone; asks first.")
+    ] = False,
+) -> None:
     """Check this machine, and say what to do.
 
     Looks at Python, device, memory, disk, data sets, kernel, JupyterLab extensions and isolation. Exit
     code 1 when something necessary is missing.
     """
+    if remove_unused:
+        from .unused import remove_after_asking
+
+        return remove_after_asking()
     from .doctor import diagnose, report
 
     findings = diagnose(current_tree(context))
@@ -288,6 +298,25 @@ def load_plugins() -> None:
         register(app)
 
 
+def put_off_grammar() -> None:
+    """Let the grammar of international web addresses be read when one is first checked, not at the start.
+
+    jsonschema, which reads notebooks and JupyterLab's settings, imports it for a check that they never ask for;
+    building its parser costs most of a second.
+    """
+    name = "rfc3987_syntax"
+    specification = importlib.util.find_spec(name)
+    if name in sys.modules or specification is None:
+        return
+    module: Any = importlib.util.module_from_spec(specification)  # not executed; its submodules can be imported
+
+    def is_valid_syntax(term: str, value: str) -> bool:
+        return importlib.import_module(f"{name}.syntax_helpers").is_valid_syntax(term, value)
+
+    module.is_valid_syntax = is_valid_syntax
+    sys.modules[name] = module
+
+
 def explain(error: BaseException) -> str:
     """One line that says what went wrong and what to do, whatever the error."""
     if isinstance(error, CourseError):
@@ -308,6 +337,7 @@ def explain(error: BaseException) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script ``course``."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    put_off_grammar()
     load_plugins()
     sys.exit(run(arguments))
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from course_utils.system.machine import NEWEST, OLDEST
 from course_utils.system.tree import Tree
 
 OK, NOTE, MISSING = "ok", "note", "missing"
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 NEEDED_GB, NEEDED_MEMORY_GB = 2, 4
 
 
@@ -40,6 +40,7 @@ def diagnose(tree: Tree) -> list[Finding]:
         _device,
         _memory,
         _disk,
+        _unused,
         _data,
         _kernel,
         _extensions,
@@ -80,7 +81,7 @@ def _course(tree: Tree) -> Iterator[Finding]:
 
 def _python(tree: Tree) -> Iterator[Finding]:
     text = f"{platform.python_version()} in {sys.prefix} on {platform.system()} {platform.machine()}"
-    fine = OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON
+    fine = OLDEST <= sys.version_info[:2] <= NEWEST
     yield Finding("python", OK if fine else MISSING, text, "" if fine else "Install Python 3.13.")
 
 
@@ -144,6 +145,15 @@ def _disk(tree: Tree) -> Iterator[Finding]:
     yield Finding("disk", MISSING if tight else OK, f"{free / 1e9:.1f} GB free where the course lies", advice)
     if not os.access(tree.root, os.W_OK):
         yield Finding("disk", MISSING, f"{tree.root} cannot be written to", "Move the course to a folder of your own.")
+
+
+def _unused(tree: Tree) -> Iterator[Finding]:
+    from .unused import described, unused
+
+    found = unused()
+    if found:
+        text = f"packages that no kit uses any more: {'; '.join(map(described, found))}"
+        yield Finding("unused", NOTE, text, "To get the space back: course doctor --remove-unused (it asks first).")
 
 
 def _data(tree: Tree) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -17,37 +16,37 @@ CONFIG = Path(__file__).parent / "lab_config"
 
 
 def open_lab(tree: Tree, unit: str | None, browser: bool = True, port: int | None = None) -> int:
-    """Say what is done, on the welcome page too, and run JupyterLab until it is stopped; returns its exit code. On
-    POSIX it takes this process's place, so that whoever stops `course lab` stops JupyterLab."""
+    """Say what is done, on the welcome page too, and run JupyterLab in this process until it is stopped (a second one
+    would import much of it again); returns the exit code."""
     units = overviews(tree)
     for each in units:
         print("  ".join(filter(None, [each.unit.ljust(max(len(other.unit) for other in units)), each.done, each.time])))
     write_page(tree, units)
+    sys.stdout.flush()
+    os.environ.update(lab_environment(tree))
+    os.chdir(tree.root)
     try:
-        if os.name == "posix":
-            os.chdir(tree.root)
-            command = lab_command(tree, unit, browser, port)
-            sys.stdout.flush()
-            os.execve(command[0], command, lab_environment(tree))
-        return subprocess.call(lab_command(tree, unit, browser, port), env=lab_environment(tree), cwd=tree.root)
+        from jupyterlab.labapp import LabApp
+    except ImportError as error:
+        raise CourseError(f"JupyterLab could not be started ({error}). Run `course doctor`.") from error
+    try:
+        LabApp.launch_instance(lab_options(tree, unit, browser, port))
     except KeyboardInterrupt:
-        return 0
-    except OSError as error:
-        raise CourseError(f"JupyterLab could not be started ({error.strerror}). Run `course doctor`.") from error
+        pass
+    return 0
 
 
-def lab_command(tree: Tree, unit: str | None, browser: bool, port: int | None) -> list[str]:
-    """The command line that starts JupyterLab with the course folder as its root."""
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={tree.root}"]
+def lab_options(tree: Tree, unit: str | None, browser: bool, port: int | None) -> list[str]:
+    """The options with which JupyterLab has the course folder as its root."""
     page = notebook_path(Path("notebooks"), unit).as_posix() if unit else PAGE
-    command.append(f"--LabApp.default_url=/lab/tree/{page}")
+    options = [f"--ServerApp.root_dir={tree.root}", f"--LabApp.default_url=/lab/tree/{page}"]
     if not browser:
-        command.append("--no-browser")
+        options.append("--no-browser")
     if port:
-        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+        options += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
-    return command
+        options.append("--allow-root")
+    return options
 
 
 def lab_environment(tree: Tree) -> dict[str, str]:

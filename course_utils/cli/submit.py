@@ -60,6 +60,9 @@ def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     checkpoint = path.parent / ".ipynb_checkpoints" / f"{path.stem}-checkpoint.ipynb"
     if checkpoint.is_file() and checkpoint.stat().st_mtime > path.stat().st_mtime + 1:
         warnings.append(f"JupyterLab keeps a newer copy than {path.name}; save the notebook there and try again.")
+    for copy in sorted(path.parent.glob(f"Copy of {path.stem}*.ipynb")):  # as Colab and Drive name what they save
+        if copy.stat().st_mtime > path.stat().st_mtime + 1:
+            warnings.append(f"{copy.name} in the same folder is newer. To hand that in: --notebook '{copy}'.")
     if not any(cell.get("outputs") for cell in notebook.cells):
         warnings.append("no cell has output; run the experiments and save, so that your figures can be seen.")
     return warnings

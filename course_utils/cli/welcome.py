@@ -20,7 +20,7 @@ PAGE = "Welcome.md"
 _TITLE = re.compile(r"# (.+)")
 _QUESTION = re.compile(r"\*\*The question of this unit:\*\*\s+(.+?)(?:\n\n|\Z)", re.DOTALL)
 _TIME = re.compile(
-    r"(about\s.+?)\sof work(?:, of which two cores \w+ for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE
+    r"(about\s[^.]+?)\sof work(?:, of which two cores \w+ for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE
 )
 _FOR_STUDENTS = (
     "Open a unit by its link. What is done is read from your saved notebooks (Ctrl S) whenever you start "
