@@ -16,6 +16,7 @@ from course_utils.system.whole_file import write_whole
 from .grade import all_students, find_problem
 from .grades_file import MISSING
 from .nbgrader_course import NbGraderCourse
+from .submissions import is_trouble
 from .summary import TEMPLATES
 
 
@@ -60,7 +61,8 @@ def _make_page(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> P
     if graded and (problem is None or problem[0] == MISSING):  # a submission that was moved away keeps its grades
         course.convert(GenerateFeedback, unit, student=student)
         return path
-    if problem is not None and (tree.root / "submitted" / student / unit).is_dir():
+    handed_in = (tree.root / "submitted" / student / unit).is_dir()
+    if problem is not None and (handed_in or is_trouble(unit, problem)):
         _explain(path, unit, problem[1])
         return path
     return None

@@ -8,6 +8,7 @@ nbgrader) are imported inside the commands, so that ``course --help`` answers at
 from __future__ import annotations
 
 import errno
+import io
 import json
 import sys
 from importlib.metadata import entry_points
@@ -232,6 +233,9 @@ def explain(error: BaseException) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script ``course``."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     load_plugins()
     sys.exit(run(arguments))
 

@@ -5,6 +5,7 @@ This is the border: behind it every text can be written to a file, a page and a 
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import warnings
@@ -48,8 +49,8 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     if not data.strip():
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, because it is empty.")
     try:
-        content = made_safe(json.loads(_shallow(data.decode("utf-8-sig", "surrogatepass"))))
-    except (UnicodeDecodeError, ValueError, RecursionError):
+        content = made_safe(json.loads(_shallow(_decoded(data))))
+    except (ValueError, RecursionError):
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, so it is damaged.") from None
     try:
         with warnings.catch_warnings():
@@ -62,6 +63,18 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     for cell in notebook.cells:
         drop_bad_metadata(cell)
     return notebook
+
+
+def _decoded(data: bytes) -> str:
+    """The text of a file that should be UTF-8: as editors save it otherwise, and with odd bytes shown as such."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig", "surrogatepass")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8-sig", "replace")
+        utf8 = any(char > "\x7f" and char != "\ufffd" for char in text)
+        return text if utf8 else data.decode("cp1252", "replace")
 
 
 def safe_text(text: str) -> str:
