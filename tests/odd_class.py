@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import psutil
 from miniature import make_tree
 from platform_exports import Person, moodle_folders, own_zip, zipped

@@ -105,7 +105,9 @@ def find_folders(tree: Tree, unit: str, roster: dict[str, Record], people: list[
         if folders[index] is not None:
             continue
         name = composed(place.name)
-        nobody = bool(_NOBODYS_NAME.fullmatch(name)) or (bool(place.id) and names[name] >= _MANY == len(people))
+        nobody = (
+            not name or bool(_NOBODYS_NAME.fullmatch(name)) or (bool(place.id) and names[name] >= _MANY == len(people))
+        )
         namesakes = [] if nobody else [k for k in known if name in (composed(k.record["name"]), k.folder)]
         fitting = [k for k in namesakes if not k.taken and _may_be(k, place, unit)]
         if len(namesakes) == len(fitting) == names[name] == 1:

@@ -26,10 +26,10 @@ from .names import composed, folded
 MOODLE, CANVAS, GRADESCOPE, ILIAS = "moodle", "canvas", "gradescope", "ilias"
 BLACKBOARD, BRIGHTSPACE, PLAIN = "blackboard", "brightspace", ""
 
-_MOODLE = re.compile(r"(?P<name>.+?)[_ ](?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?", re.S)
+_MOODLE = re.compile(r"(?P<name>.*?)[_ ](?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?", re.S)
 _PARTICIPANT = re.compile(r"(?P<name>participant|teilnehmer(?:/?in)?)[ _](?P<id>\d+)", re.I)
-_CANVAS = re.compile(r"(?P<name>.+?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<attachment>\d+)_(?P<file>.+)", re.I | re.S)
-_CANVAS_TEXT = re.compile(r"(?P<name>.+?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<file>(?:text|link)\.html)", re.I | re.S)
+_CANVAS = re.compile(r"(?P<name>.*?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<attachment>\d+)_(?P<file>.+)", re.I | re.S)
+_CANVAS_TEXT = re.compile(r"(?P<name>.*?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<file>(?:text|link)\.html)", re.I | re.S)
 _ANONYMOUS = re.compile(
     r"(?:(?P<late>LATE)_)?anon_(?:(?P<late2>LATE)_)?(?P<id>[A-Za-z0-9]+)_(?:(?P<late3>LATE)_)?"
     r"(?:(?P<attachment>\d+)_(?P<file>.+)|(?P<text>(?:text|link)\.html))",

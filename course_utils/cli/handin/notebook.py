@@ -109,12 +109,12 @@ def _shallow(text: str) -> str:
 
 def drop_bad_metadata(cell: Any) -> None:
     """Take out of a cell the names and tags that are none: whoever reads on may rely on their types."""
-    marks = cell.metadata.get("nbgrader")
-    if "nbgrader" in cell.metadata and not (isinstance(marks, dict) and isinstance(marks.get("grade_id"), str)):
-        del cell.metadata["nbgrader"]
-    tags = cell.metadata.get("tags")
-    if "tags" in cell.metadata and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        del cell.metadata["tags"]
+    metadata = cell["metadata"]
+    marks, tags = metadata.get("nbgrader"), metadata.get("tags")
+    if "nbgrader" in metadata and not (isinstance(marks, dict) and isinstance(marks.get("grade_id"), str)):
+        del metadata["nbgrader"]
+    if "tags" in metadata and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+        del metadata["tags"]
 
 
 def _cleaned(content: Any) -> Any:
@@ -129,6 +129,7 @@ def _cleaned(content: Any) -> Any:
             continue
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
+        drop_bad_metadata(cell)
         if cell.get("cell_type") == "code":
             cell.setdefault("outputs", [])
             cell.setdefault("execution_count", None)
