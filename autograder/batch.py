@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver, get_context
+from multiprocessing import connection, forkserver, get_context, parent_process
 from typing import Any
 
 from course_utils.system.errors import CourseError, WrongUsage
@@ -130,6 +131,15 @@ def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
 
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this worker when its parent is no more: killed, it could not say so, and workers wait for jobs for ever."""
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from course_utils.cli.handin import is_graded, require_graded
+from course_utils.cli.handin import is_graded, require_graded, safe_text
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, find_tree, tree_at
 
@@ -158,13 +158,14 @@ def grade(
     run again; an interrupted run goes on where it stopped.
     Written answers wait for you in formgrader (course lab, menu Nbgrader); after marking them,
     `course grade UNIT --marks-only` brings the marks into grades.csv. Exit code 1 when an automatic score could not
-    be decided; those are listed.
+    be decided, or something that was handed in could not be read as the unit's notebook; those are listed.
 
     Examples: course grade 02; course grade --all; course grade 02 --student ada
     """
     from .batch import Options
     from .grade import CHANGED, changed_texts, grade_unit
-    from .grades_file import NEEDS_MARKING
+    from .grades_file import CRASHED, NEEDS_MARKING, TIMED_OUT
+    from .submissions import is_trouble
 
     tree = _instructor_tree(context)
     use_database(db)
@@ -190,13 +191,19 @@ def grade(
     )
     for row in rows:
         if row.reason.endswith(CHANGED):
-            print(f"course: changed after it was marked: {row.student}, {row.unit}, {row.exercise}", file=sys.stderr)
+            _warn(f"changed after it was marked: {row.student}, {row.unit}, {row.exercise}")
             for line in changed_texts(tree, row):
                 print(f"    {line}", file=sys.stderr)
+    for row in rows:
+        if row.status in (TIMED_OUT, CRASHED) and not row.undecided:
+            _warn(f"{row.status}: {row.student}, {row.unit}, {row.exercise}: {row.reason}")
+    unread = {(row.student, row.unit): row.reason for row in rows if is_trouble(row.unit, (row.status, row.reason))}
+    for (name, unit), reason in unread.items():
+        _warn(f"not graded: {name}, {unit}: {reason}")
     undecided = [row for row in rows if row.undecided]
     for row in undecided:
-        print(f"course: undecided: {row.student}, {row.unit}, {row.exercise}: {row.reason}", file=sys.stderr)
-    if undecided:
+        _warn(f"undecided: {row.student}, {row.unit}, {row.exercise}: {row.reason}")
+    if undecided or unread:
         raise typer.Exit(1)
 
 
@@ -263,7 +270,7 @@ def feedback(
         if packed:
             _print_exported(pack_feedback(tree, unit, packed, pages), packed, tree)
         for name, reason in troubles.items():
-            print(f"course: no page: {name}, {unit}: {reason}", file=sys.stderr)
+            _warn(f"no page: {name}, {unit}: {reason}")
         failed += len(troubles)
     if failed:
         raise typer.Exit(1)
@@ -293,9 +300,9 @@ def collect(
         f"left out: {len(result.without)}."
     )
     for line in result.notes:
-        print(f"course: note: {line}", file=sys.stderr)
+        _warn(f"note: {line}")
     for line in result.left_out:
-        print(f"course: left out: {line}", file=sys.stderr)
+        _warn(f"left out: {line}")
     if not result.complete:
         raise typer.Exit(1)
 
@@ -506,7 +513,12 @@ def _print_exported(exported: Exported, platform: str, tree: Tree) -> None:
     for path in exported.files:
         print(f"For {platform}: {_shown(path, tree)}")
     for note in exported.notes:
-        print(f"course: note: {note}", file=sys.stderr)
+        _warn(f"note: {note}")
+
+
+def _warn(text: str) -> None:
+    """One line on standard error, whatever is in the names and reasons."""
+    print(f"course: {' '.join(safe_text(text).split())}", file=sys.stderr)
 
 
 def _shown(path: Path, tree: Tree) -> str:

@@ -17,6 +17,7 @@ from .grade import all_students, find_problem
 from .grades_file import MISSING
 from .nbgrader_course import NbGraderCourse
 from .submissions import carry, exchange_files
+from .submissions import is_trouble
 from .summary import TEMPLATES
 
 
@@ -61,7 +62,8 @@ def _make_page(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> P
     if graded and (problem is None or problem[0] == MISSING):  # a submission that was moved away keeps its grades
         course.convert(GenerateFeedback, unit, student=student)
         return path
-    if problem is not None and (tree.root / "submitted" / student / unit).is_dir():
+    handed_in = (tree.root / "submitted" / student / unit).is_dir()
+    if problem is not None and (handed_in or is_trouble(unit, problem)):
         _explain(path, unit, problem[1])
         carry(exchange_files(tree.root / "submitted" / student / unit), path.parent)
         return path

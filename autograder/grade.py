@@ -27,6 +27,7 @@ from course_utils.system.tree import Tree
 
 from .batch import Failed, Options, run_batch
 from .class_seeds import class_seed
+from .collect import read_roster
 from .examiner.job import make_job
 from .examiner.settings import RECORD, Settings
 from .gradebook import (
@@ -84,10 +85,11 @@ def grade_unit(
 
 
 def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
-    """Everybody who has a folder in submitted/ or is entered in the gradebook."""
+    """Everybody who has a folder in submitted/, was in an export, or is entered in the gradebook."""
     folder = tree.root / "submitted"
     folders = folder.iterdir() if folder.is_dir() else ()
     found = {path.name for path in folders if path.is_dir() and not path.name.startswith(".")}
+    found |= set(read_roster(tree))
     with course.gradebook() as gradebook:
         found |= {student.id for student in gradebook.students}
     return sorted(found)
@@ -109,12 +111,16 @@ def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
 
 def read_submission(tree: Tree, unit: str, student: str) -> Submission | Problem:
     """`find_submission`, with names of files that every program can write down; what fails is this student's alone."""
+    if safe_text(student) != student:
+        return CRASHED, "the name of this folder in submitted/ is not UTF-8: rename the folder, then run this again"
     try:
         found = find_submission(tree, unit, student)
     except Exception as error:
         return UNREADABLE, f"it cannot be read ({_words(error)})"
     if not isinstance(found, Submission):
-        return found[0], safe_text(found[1])
+        left_out = read_roster(tree).get(student, {}).get("units", {}).get(unit, {}).get("left_out", "")
+        more = f"; {left_out}" if left_out and found[0] == MISSING else ""
+        return found[0], safe_text(found[1] + more)
     return replace(
         found,
         name=safe_text(found.name),
@@ -244,20 +250,30 @@ class _Grading:
     def _finish(self, student: str, problem: Problem | None, note: str = "") -> None:
         troubles: list[str] = []
         rows: list[Grade] = []
+        if safe_text(student) != student:  # no gradebook holds such a name
+            assert problem is not None
+            rows = self._rows_without_gradebook(student, problem)
+            return self._enter(student, rows, problem, note)
         with one_students_trouble(self._gradebook, troubles):
             rows = student_rows(self._tree, self._gradebook, self._unit, student, problem)
         if troubles:
             problem = CRASHED, f"its grades could not be kept ({troubles[0]})"
-            rows = [
-                Grade(safe_text(student), self._unit, exercise_name(cell.grade_id), None, cell.points, *problem)
-                for cell in self._template.marked.values()
-                if cell.kind in (TEST, ANSWER)
-            ]
+            rows = self._rows_without_gradebook(student, problem)
+        self._enter(student, rows, problem, note)
+
+    def _rows_without_gradebook(self, student: str, problem: Problem) -> list[Grade]:
+        return [
+            Grade(safe_text(student), self._unit, exercise_name(cell.grade_id), None, cell.points, *problem)
+            for cell in self._template.marked.values()
+            if cell.kind in (TEST, ANSWER)
+        ]
+
+    def _enter(self, student: str, rows: list[Grade], problem: Problem | None, note: str) -> None:
         self.done[student] = rows
         points, most = sum(row.score or 0 for row in rows), sum(row.max_score for row in rows)
         reason = f" ({problem[1]})" if problem else ""
         line = f"[{len(self.done)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}"
-        self._progress(safe_text(line))
+        self._progress(" ".join(safe_text(line).split()))
 
     def _time_left(self, done: int) -> str:
         left = (time.monotonic() - self._started) / done * (self._expected - done)

@@ -1,12 +1,16 @@
-"""The release gate on points: what an exercise is worth stands in three places, and must be the same in all of them.
+"""The release gate on test cells: their points and their checks.
 
-The card's heading is for the student, nbgrader's points for the gradebook, ``points=`` for the check.
+What an exercise is worth stands in three places, and must be the same in all of them: the card's heading is for the
+student, nbgrader's points for the gradebook, ``points=`` for the check. A check that cannot be imported would leave the
+whole class undecided.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from nbformat import NotebookNode
 from nbgrader import utils
@@ -23,9 +27,7 @@ def find_point_faults(source: NotebookNode) -> list[str]:
     """
     headings = _headings(source)
     found = []
-    for cell in source.cells:
-        if cell.cell_type != "code" or not utils.is_grade(cell) or utils.is_solution(cell):
-            continue
+    for cell in _test_cells(source):
         found_call = _check_call(cell.source)
         if found_call is None:
             continue
@@ -44,6 +46,44 @@ def find_point_faults(source: NotebookNode) -> list[str]:
             told = "; ".join(f"{place}: {'none' if value is None else f'{value:g}'}" for place, value in places.items())
             found.append(f"the points of {grade_id} disagree ({told})")
     return found
+
+
+def find_check_faults(source: NotebookNode) -> list[str]:
+    """What of this course the test cells of a unit name and cannot have, one sentence each; imports every check."""
+    found = []
+    for cell in _test_cells(source):
+        grade_id = cell.metadata.nbgrader["grade_id"]
+        try:
+            body = ast.parse(cell.source)
+        except SyntaxError as error:
+            found.append(f"{grade_id} is no Python (line {error.lineno}: {error.msg})")
+            continue
+        for what, load in _named(body):
+            try:
+                load()
+            except Exception as error:
+                lines = str(error).splitlines() or [""]
+                found.append(f"{grade_id} needs {what}, which cannot be had ({type(error).__name__}: {lines[0]})")
+    return found
+
+
+def _named(body: ast.Module) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The course's modules that a cell imports and the checks that it calls, with what fetches each."""
+    for node in ast.walk(body):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            text = ast.unparse(node)
+            if re.match(r"(import|from) course_utils\b", text):
+                yield f"`{text}`", partial(exec, text, {})
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "check" and node.attr in CHECKS:
+            yield f"check.{node.attr}", partial(CHECKS.__getitem__, node.attr)  # others are named with their points
+
+
+def _test_cells(source: NotebookNode) -> list[NotebookNode]:
+    return [
+        cell
+        for cell in source.cells
+        if cell.cell_type == "code" and utils.is_grade(cell) and not utils.is_solution(cell)
+    ]
 
 
 def _headings(source: NotebookNode) -> dict[str, float]:

@@ -19,11 +19,13 @@ from course_utils.system.tree import Tree, notebook_path
 
 from .leaks import find_leaks
 from .nbgrader_course import NbGraderCourse
-from .points import find_point_faults
+from .points import find_check_faults, find_point_faults
 
 
 def release_units(tree: Tree, units: list[str], debug: bool = False) -> None:
     """Make release/<unit> for each unit. Nothing is replaced unless every unit passes the release gate."""
+    for unit in units:
+        _refuse(unit, find_check_faults(read_source(tree, unit)))
     with build(tree, units, debug=debug) as built:
         for unit in units:
             publish(built / unit, tree.root / "release" / unit, workspace(tree))
@@ -69,6 +71,10 @@ def check_release(tree: Tree, unit: str, released: Path) -> None:
     source = read_source(tree, unit)
     faults = find_leaks(source, nbformat.read(notebook_path(released, unit), as_version=4))
     faults += find_point_faults(source)
+    _refuse(unit, faults)
+
+
+def _refuse(unit: str, faults: list[str]) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise CourseError(f"{unit} is not released: {faults[0]}{more}. Correct notebooks/{unit}, then run this again.")

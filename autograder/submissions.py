@@ -17,6 +17,7 @@ from course_utils.system.whole_file import write_whole
 from .grades_file import MISSING, UNREADABLE
 
 MOST_FILES = 200
+TIMESTAMP = "timestamp.txt"
 _IGNORED = {".ipynb_checkpoints", "__pycache__", "runs", "__MACOSX"}
 _NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json")  # as browsers and mail programs save one
 
@@ -46,7 +47,7 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
     """Read what `student` has handed in for `unit`; or why it cannot be read."""
     folder = tree.root / "submitted" / student / unit
     if not os.path.lexists(folder):
-        return MISSING, f"no {unit}/{unit}.ipynb was handed in"
+        return MISSING, _nothing(unit)
     if not _is_plain(folder, stat.S_ISDIR):
         return UNREADABLE, f"{unit} is not a folder but a link or a file"
     try:
@@ -54,7 +55,7 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
     except OSError as error:
         return UNREADABLE, f"{unit} cannot be read ({error.strerror})"
     if notebook is None:
-        return MISSING, f"no {unit}/{unit}.ipynb was handed in{notes}"
+        return MISSING, _nothing(unit) + notes
     size = notebook.stat().st_size
     if size > MOST_BYTES:
         return UNREADABLE, f"{notebook.name} has {size / 1e6:.0f} MB, more than {MAX_MEGABYTES}"
@@ -64,6 +65,16 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
         return UNREADABLE, f"{notebook.name} cannot be read ({error.strerror})"
     files, left_out = other_files(folder)
     return Submission(_shown(notebook.name), data, files, ([notes] if notes else []) + left_out)
+
+
+def _nothing(unit: str) -> str:
+    return f"no {unit}/{unit}.ipynb was handed in"
+
+
+def is_trouble(unit: str, problem: Problem) -> bool:
+    """Whether something was handed in that could not be graded; not, where nothing was."""
+    status, reason = problem
+    return status == UNREADABLE or (status == MISSING and reason != _nothing(unit))
 
 
 def _choose_notebook(tree: Tree, folder: Path, unit: str) -> tuple[Path | None, str]:
@@ -86,7 +97,8 @@ def _choose_notebook(tree: Tree, folder: Path, unit: str) -> tuple[Path | None, 
     known = [path for path in others if _is_of_unit(tree, unit, path)]
     if len(known) == 1:
         return known[0], f"the file was named {_shown(known[0].name)}"
-    return None, f"; found instead: {', '.join(_shown(path.name) for path in others[:5])}" if others else ""
+    there = others or sorted(path for path in folder.iterdir() if not _is_junk(path.name) and path.name != TIMESTAMP)
+    return None, f"; found instead: {', '.join(_shown(path.name) for path in there[:5])}" if there else ""
 
 
 def _is_of_unit(tree: Tree, unit: str, path: Path) -> bool:

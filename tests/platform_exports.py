@@ -1,9 +1,18 @@
-"""Exports of a made-up class in the shape of each platform, and the ways in which they are packed again."""
+"""Exports of a made-up class in the shape of each platform, and the ways in which they are packed again.
+
+Names follow the platforms' own sources where these are open:
+Moodle       mod/assign/classes/downloader.php (get_student_prefix, load_submissionplugin_filelist; clean_filename)
+Canvas       lib/content_zipper.rb (get_filename, sanitize_user_name, sanitize_attachment_filename)
+ILIAS        Modules/Exercise/Submission/class.ilExSubmission.php (downloadAllAssignmentFiles)
+Blackboard   github.com/kwurst/bb-file-cleanup describes assignment_username_attempt_datetime_file
+Gradescope and Brightspace document no rule; these follow what scripts that read their exports expect.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -23,9 +32,13 @@ class Person:
     files: dict[str, bytes]
 
 
+def _moodle_prefix(name: str, number: int) -> str:
+    return re.sub(r"""[\x00-\x1f&<>"`|':\\/]|\.\.+""", "", f"{name.replace('_', ' ')}_{number}")
+
+
 def moodle_folders(people: list[Person]) -> Files:
     return {
-        f"{p.name.replace('_', ' ')}_{p.here}_assignsubmission_file_/{file}": data
+        f"{_moodle_prefix(p.name, p.here)}_assignsubmission_file_/{file}": data
         for p in people
         for file, data in p.files.items()
     }
@@ -50,12 +63,14 @@ def _canvas(people: list[Person], who: Callable[[Person], str]) -> Files:
     for person in people:
         for file, data in person.files.items():
             attachment += 1
-            entries[f"{who(person)}_{attachment}_{file.replace('/', '-')}"] = data
+            entries[f"{who(person)}_{attachment}_" + re.sub(r'[\x00/\\:*?"<>|]+', "_", file)] = data
     return entries
 
 
 def _canvas_name(person: Person) -> str:
-    return "".join(char for char in person.name.lower() if char.isalnum()) or "x"
+    """The name by which Canvas sorts, last name first, with letters, numbers and underscores alone."""
+    first, _, last = person.name.rpartition(" ")
+    return re.sub(r"\W", "", re.sub(r"_(\d+)_", r"\1", f"{last}, {first}".lower()))
 
 
 def canvas(people: list[Person]) -> Files:
@@ -68,6 +83,10 @@ def canvas_late(people: list[Person]) -> Files:
 
 def canvas_anonymous(people: list[Person]) -> Files:
     return _canvas(people, lambda p: f"anon_x{p.number}z")
+
+
+def canvas_anonymous_late(people: list[Person]) -> Files:
+    return _canvas(people, lambda p: f"LATE_anon_x{p.number}z")
 
 
 def gradescope(people: list[Person]) -> Files:
@@ -89,6 +108,16 @@ def ilias(people: list[Person]) -> Files:
         for p in people
         for file, data in p.files.items()
     }
+
+
+def ilias_late_teams(people: list[Person]) -> Files:
+    entries = {}
+    for person in people:
+        folder = f"Abgaben/Team {person.number}/{person.name.replace('_', ' ').replace('/', ' ')}_V_x_{person.number}"
+        for file, data in person.files.items():
+            inner, _, name = file.rpartition("/")
+            entries["/".join(filter(None, [folder, inner, f"Late Submission - {name}"]))] = data
+    return entries
 
 
 def blackboard(people: list[Person]) -> Files:
@@ -131,8 +160,10 @@ SHAPES = {
         canvas,
         canvas_late,
         canvas_anonymous,
+        canvas_anonymous_late,
         gradescope,
         ilias,
+        ilias_late_teams,
         blackboard,
         brightspace,
         folders,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
+from miniature import make_tree
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from notebook_source import graded_units, read
 
-from autograder.points import find_point_faults
+from autograder.points import find_check_faults, find_point_faults
+from autograder.release import release_units
+from course_utils import checks
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
 
 
 def unit(heading="### Exercise 1 · `slerp` · 3 points", points=3, call="check.slerp(slerp, points=3)", name="slerp"):
@@ -57,3 +63,53 @@ def test_a_misspelt_check_and_a_cell_of_another_name_are_named():
     assert "check.slurp, which does not exist" in fault and "slerp" in fault
     (fault,) = find_point_faults(unit(name="interpolate"))
     assert "must be test_slerp" in fault
+
+
+@pytest.fixture
+def own_checks(tmp_path, monkeypatch):
+    """A folder of checks beside the course's, to write broken ones into."""
+    monkeypatch.setattr(checks.CHECKS, "_names", [*checks.CHECKS, "broken"])
+    package = __import__("course_utils.checks.exercises", fromlist=["exercises"])
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    return tmp_path / "broken.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("from ..engine.score import Draw\nCHECK = Draw()\n", "Draw"),
+        ("import no_such_module\n", "no_such_module"),
+        ("CHECKS = 1\n", "CHECK"),
+        ("def (:\n", "invalid syntax"),
+        ("raise KeyError('x')\n", "KeyError"),
+    ],
+)
+def test_a_check_that_cannot_be_imported_is_named(own_checks, monkeypatch, text, told):
+    monkeypatch.delitem(__import__("sys").modules, "course_utils.checks.exercises.broken", raising=False)
+    own_checks.write_text(text)
+    (fault,) = find_check_faults(unit(call="check.broken(broken, points=3)", name="broken"))
+    assert fault.startswith("test_broken needs check.broken") and told in fault
+
+
+def test_a_wrong_import_and_what_is_no_python_are_named():
+    ours = unit()
+    assert find_check_faults(ours) == []
+    ours.cells[1].source = "from course_utils import chek\n\nchek.slerp(slerp, points=3)"
+    assert "chek" in find_check_faults(ours)[0]
+    ours.cells[1].source = "check.slerp(slerp, points=3"
+    assert "is no Python" in find_check_faults(ours)[0]
+
+
+def test_release_refuses_and_leaves_the_old_release(tmp_path):
+    tree = Tree(make_tree(tmp_path / "course"))
+    release_units(tree, tree.units())
+    before = (tree.root / "release" / "01_double" / "01_double.ipynb").read_bytes()
+    path = tree.source / "01_double" / "01_double.ipynb"
+    source = nbformat.read(path, as_version=4)
+    source.cells[3].source = "from course_utils import chek\n\n" + source.cells[3].source
+    nbformat.write(source, path)
+    with pytest.raises(
+        CourseError, match="01_double is not released: test_double needs `from course_utils import chek`"
+    ):
+        release_units(tree, tree.units())
+    assert (tree.root / "release" / "01_double" / "01_double.ipynb").read_bytes() == before

@@ -15,14 +15,14 @@ from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_file
 
+from ..submissions import TIMESTAMP
 from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, shown, unpacked
 from .choose import OF_THE_UNIT, Candidate, Handed, candidates, choose, examine
 from .names import folded, is_meant_for_the_grader, safe_file_name, safe_name
-from .roster import find_folders, read_roster, register, remember, write_roster
+from .roster import find_folders, note_left_out, read_roster, register, remember, write_roster
 from .shapes import PLAIN, Place, find_places
 
 _NOT_FOR_GRADING = {".pdf", ".doc", ".docx", ".odt", ".rtf", ".pages", ".ppt", ".pptx", ".htm", ".html"}
-TIMESTAMP = "timestamp.txt"
 
 
 @dataclass
@@ -90,15 +90,17 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
             except _Nothing as nothing:
                 result.without[folder] = str(nothing)
                 result.left_out.append(f"{shown(folder)}: {nothing}")
+                note_left_out(roster, folder, unit, str(nothing))
             except Exception as error:  # whatever it is, the others are collected
                 said = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 result.students.pop(folder, None)
                 result.without[folder] = said
                 result.failed.append(folder)
                 result.left_out.append(f"{shown(folder)}: {said}")
+                note_left_out(roster, folder, unit, said)
+    write_roster(tree, roster)
     if not result.students:
         raise CourseError(f"{source} holds no submissions of {unit}. " + ("; ".join(result.left_out) or "It is empty."))
-    write_roster(tree, roster)
     return result
 
 

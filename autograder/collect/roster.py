@@ -2,7 +2,7 @@
 
 One record for each folder: ``name`` (for reading), ``platform`` and ``id`` (the platform's for the person), and in
 ``units`` what the export of each unit said: ``identifier`` (Moodle's participant, another one in each assignment),
-``attachment`` and ``file`` (Canvas' names), ``late``, ``time`` and ``order``.
+``attachment`` and ``file`` (Canvas' names), ``late``, ``time`` and ``order``; ``left_out``: why nothing was collected.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from course_utils.cli.handin import safe_text
 from course_utils.system.tree import Tree
 from course_utils.system.whole_file import write_whole
 
@@ -104,7 +105,9 @@ def find_folders(tree: Tree, unit: str, roster: dict[str, Record], people: list[
         if folders[index] is not None:
             continue
         name = composed(place.name)
-        nobody = bool(_NOBODYS_NAME.fullmatch(name)) or (bool(place.id) and names[name] >= _MANY == len(people))
+        nobody = (
+            not name or bool(_NOBODYS_NAME.fullmatch(name)) or (bool(place.id) and names[name] >= _MANY == len(people))
+        )
         namesakes = [] if nobody else [k for k in known if name in (composed(k.record["name"]), k.folder)]
         fitting = [k for k in namesakes if not k.taken and _may_be(k, place, unit)]
         if len(namesakes) == len(fitting) == names[name] == 1:
@@ -165,6 +168,11 @@ def register(roster: dict[str, Record], folder: str, unit: str, place: Place) ->
     remember(roster, folder, unit, Place(place.platform, place.name, place.id), late=False)
     if unit in known:
         roster[folder]["units"][unit] = known[unit]
+
+
+def note_left_out(roster: dict[str, Record], folder: str, unit: str, reason: str) -> None:
+    """Enter why nothing was collected of somebody who is in the export: grading tells it where there is no notebook."""
+    roster[folder]["units"].setdefault(unit, {})["left_out"] = safe_text(reason)
 
 
 def remember(roster: dict[str, Record], folder: str, unit: str, place: Place, late: bool) -> None:

@@ -1,9 +1,9 @@
 """Whose file is it? The shapes of the exports, by the rules by which each platform names folders and files:
 
 Moodle       <name>_<participant>_assignsubmission_file_/..., or that before a file's name; blind: Participant_<number>
-Canvas       <name>[_LATE]_<user>_<attachment>_<file>, anonymous: anon_<letters>[_LATE]_<attachment>_<file>
+Canvas       <name>[_LATE]_<user>_<attachment>_<file>, anonymous: [LATE_]anon_<letters>_<attachment>_<file>
 Gradescope   submission_<number>/..., with submission_metadata.yml, which says who and when
-ILIAS        <last>_<first>_<login>_<number>/..., files perhaps with the time before their names
+ILIAS        <last>_<first>_<login>_<number>/..., files perhaps with the time, or that they are late, before their names
 Blackboard   <assignment>_<login>_attempt_<time>_<file>, and a receipt <assignment>_<login>_attempt_<time>.txt
 Brightspace  <number>-<number> - <name> - <time>/...
 else         folders named after students, however deep, or files named after them
@@ -12,6 +12,7 @@ else         folders named after students, however deep, or files named after th
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -25,15 +26,18 @@ from .names import composed, folded
 MOODLE, CANVAS, GRADESCOPE, ILIAS = "moodle", "canvas", "gradescope", "ilias"
 BLACKBOARD, BRIGHTSPACE, PLAIN = "blackboard", "brightspace", ""
 
-_MOODLE = re.compile(r"(?P<name>.+?)[_ ](?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?", re.S)
+_MOODLE = re.compile(r"(?P<name>.*?)[_ ](?P<id>\d+)_assignsubmission_[a-z]+(?:_(?P<file>.*))?", re.S)
 _PARTICIPANT = re.compile(r"(?P<name>participant|teilnehmer(?:/?in)?)[ _](?P<id>\d+)", re.I)
-_CANVAS = re.compile(r"(?P<name>.+?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<attachment>\d+)_(?P<file>.+)", re.I | re.S)
-_CANVAS_TEXT = re.compile(r"(?P<name>.+?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<file>(?:text|link)\.html)", re.I | re.S)
+_CANVAS = re.compile(r"(?P<name>.*?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<attachment>\d+)_(?P<file>.+)", re.I | re.S)
+_CANVAS_TEXT = re.compile(r"(?P<name>.*?)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<file>(?:text|link)\.html)", re.I | re.S)
 _ANONYMOUS = re.compile(
-    r"anon_(?:(?P<late>LATE)_)?(?P<id>[A-Za-z0-9]+)_(?:(?P<late2>LATE)_)?(?P<attachment>\d+)_(?P<file>.+)", re.S
+    r"(?:(?P<late>LATE)_)?anon_(?:(?P<late2>LATE)_)?(?P<id>[A-Za-z0-9]+)_(?:(?P<late3>LATE)_)?"
+    r"(?:(?P<attachment>\d+)_(?P<file>.+)|(?P<text>(?:text|link)\.html))",
+    re.S,
 )
 _GRADESCOPE = re.compile(r"submission_(\d+)")
 _ILIAS = re.compile(r"(?P<last>[^_]+)_(?P<first>[^_]+)_(?P<login>.+)_(?P<id>\d+)")
+_ILIAS_LATE = re.compile(r"(?:late submission|versp(?:ä|ae)tete abgabe) - (?P<file>.+)", re.S | re.I)
 _ILIAS_TIME = re.compile(r"(?P<time>20\d{12})_(?P<file>.+)", re.S)
 _ATTEMPT = re.compile(r"_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)\Z", re.S)
 _BRIGHTSPACE = re.compile(
@@ -146,7 +150,7 @@ def _canvas_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
             continue
         given = match.groupdict()
         attachment = given.get("attachment") or ""
-        file, suffix = PurePosixPath(given["file"]), 0
+        file, suffix = PurePosixPath(given.get("file") or given["text"]), 0
         if again := re.fullmatch(r"(.+)-(\d{1,3})", file.stem, re.S):
             suffix = int(again[2])
         places[entry.path] = Place(
@@ -156,7 +160,7 @@ def _canvas_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
             file,
             (suffix, int(attachment or 0)),
             attachment,
-            bool(given.get("late") or given.get("late2")),
+            any(given.get(late) for late in ("late", "late2", "late3")),
             as_exported=name,
         )
     folders = {path.parent for path in places}
@@ -169,7 +173,10 @@ def _ilias_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
         for index, part in enumerate(entry.path.parts[:-1]):
             if match := _ILIAS.fullmatch(part):
                 inner = PurePosixPath(*entry.path.parts[index + 1 :])
-                places[entry.path] = Place(ILIAS, f"{match['first']} {match['last']}", match["id"], inner)
+                late = _ILIAS_LATE.fullmatch(unicodedata.normalize("NFC", inner.name))
+                inner = inner.with_name(late["file"]) if late else inner
+                name = f"{match['first']} {match['last']}"
+                places[entry.path] = Place(ILIAS, name, match["id"], inner, late=bool(late))
                 break
     # A student may give a file such a name: the platform did it only where all files have it.
     matches = {path: _ILIAS_TIME.fullmatch(place.file.name) for path, place in places.items()}

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .engine.law import Check
 from .engine.score import Cause, LawResult, Score
+
+if TYPE_CHECKING:
+    from .engine.law import Check
 
 EXERCISES = Path(__file__).parent / "exercises"
 
 
-class _Checks(Mapping[str, Check]):
+class _Checks(Mapping[str, "Check"]):
     """The check of each exercise, by its name; its module is imported when it is asked for."""
 
     def __init__(self) -> None:
@@ -31,6 +34,9 @@ class _Checks(Mapping[str, Check]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
+    def __contains__(self, exercise: object) -> bool:
+        return exercise in self._names  # imports nothing
+
     def __len__(self) -> int:
         return len(self._names)
 
@@ -38,3 +44,12 @@ class _Checks(Mapping[str, Check]):
 CHECKS: Mapping[str, Check] = _Checks()
 
 __all__ = ["CHECKS", "Cause", "Check", "LawResult", "Score"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Check` at its first use: it imports torch, which whoever asks for names or reads a score does not need."""
+    if name != "Check":
+        raise AttributeError(name)
+    from .engine.law import Check
+
+    return Check

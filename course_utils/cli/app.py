@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import io
 import json
 import sys
 from importlib.metadata import entry_points
@@ -338,6 +339,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script ``course``."""
     arguments = sys.argv[1:] if arguments is None else arguments
     put_off_grammar()
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     load_plugins()
     sys.exit(run(arguments))
 

@@ -5,6 +5,7 @@ This is the border: behind it every text can be written to a file, a page and a 
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import warnings
@@ -48,8 +49,8 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     if not data.strip():
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, because it is empty.")
     try:
-        content = made_safe(json.loads(_shallow(data.decode("utf-8-sig", "surrogatepass"))))
-    except (UnicodeDecodeError, ValueError, RecursionError):
+        content = made_safe(json.loads(_shallow(_decoded(data))))
+    except (ValueError, RecursionError):
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, so it is damaged.") from None
     try:
         with warnings.catch_warnings():
@@ -62,6 +63,18 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     for cell in notebook.cells:
         drop_bad_metadata(cell)
     return notebook
+
+
+def _decoded(data: bytes) -> str:
+    """The text of a file that should be UTF-8: as editors save it otherwise, and with odd bytes shown as such."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig", "surrogatepass")
+    except UnicodeDecodeError:
+        text = data.decode("utf-8-sig", "replace")
+        utf8 = any(char > "\x7f" and char != "\ufffd" for char in text)
+        return text if utf8 else data.decode("cp1252", "replace")
 
 
 def safe_text(text: str) -> str:
@@ -96,12 +109,12 @@ def _shallow(text: str) -> str:
 
 def drop_bad_metadata(cell: Any) -> None:
     """Take out of a cell the names and tags that are none: whoever reads on may rely on their types."""
-    marks = cell.metadata.get("nbgrader")
-    if "nbgrader" in cell.metadata and not (isinstance(marks, dict) and isinstance(marks.get("grade_id"), str)):
-        del cell.metadata["nbgrader"]
-    tags = cell.metadata.get("tags")
-    if "tags" in cell.metadata and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        del cell.metadata["tags"]
+    metadata = cell["metadata"]
+    marks, tags = metadata.get("nbgrader"), metadata.get("tags")
+    if "nbgrader" in metadata and not (isinstance(marks, dict) and isinstance(marks.get("grade_id"), str)):
+        del metadata["nbgrader"]
+    if "tags" in metadata and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
+        del metadata["tags"]
 
 
 def _cleaned(content: Any) -> Any:
@@ -116,6 +129,7 @@ def _cleaned(content: Any) -> Any:
             continue
         if not isinstance(cell.get("metadata"), dict):
             cell["metadata"] = {}
+        drop_bad_metadata(cell)
         if cell.get("cell_type") == "code":
             cell.setdefault("outputs", [])
             cell.setdefault("execution_count", None)
