@@ -9,6 +9,7 @@ import os
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader import preprocessors as nbgrader
 
+from autograder import feedback_page
 from autograder import preprocessors as ours
 from course_utils.system.stubs import ANSWER_STUB
 
@@ -72,6 +73,9 @@ c.GenerateFeedback.preprocessors = [
     CSSHTMLHeaderPreprocessor,
 ]
 c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
+
+# Formgrader: its page of a submission, in which nothing acts but formgrader itself and nothing comes from elsewhere.
+feedback_page.configure_formgrader(c)
 
 # Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly; solutions run
 # everything and take what they take.
