@@ -64,6 +64,7 @@ def sanitise(cell: NotebookNode, trusted_outputs: bool = False, budget: Budget |
             cell.outputs = [_within(_output(output), budget) for output in cell.outputs]
         return
     if cell.cell_type != "markdown":
+        cell.source = safe_html(cell.source)  # nbconvert shows a raw cell as HTML
         return
     _settle_attachments(cell)
     if len(cell.source) > min(LONGEST_MARKDOWN, budget.markdown):
@@ -168,6 +169,9 @@ def _output(output: NotebookNode) -> NotebookNode:
         output.data.setdefault("text/markdown", formula)
     if "image/svg+xml" in given and not set(output.data) & _SHOWN:
         output.data["text/html"] = "<p>[A drawing in SVG, which can act, is not shown here.]</p>"
+    elif given and not output.data:
+        kinds = ", ".join(_plain_word(kind.replace("/", " ")) for kind in list(given)[:3])
+        output.data["text/plain"] = f"[Output of this kind is not shown here: {kinds}.]"
     output.metadata = NotebookNode()
     return output
 

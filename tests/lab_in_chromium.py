@@ -81,16 +81,20 @@ def chromium(width: int = 1400, height: int = 1000, scale: float = 1) -> Iterato
     from playwright.sync_api import sync_playwright
 
     asked: list[str] = []
+    held_back: list[str] = []  # by the page's policy or the browser's own rules, before anything was sent
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_ARGUMENTS))
         try:
             context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
             context.on("request", lambda request: asked.append(request.url))
+            context.on("requestfailed", lambda r: held_back.append(r.url) if r.failure in ("csp", "origin") else None)
             page = context.new_page()
             page.on("websocket", lambda socket: asked.append(socket.url))
             yield page
         finally:
             browser.close()
+    for url in held_back:
+        asked.remove(url)
     assert not (elsewhere := [url for url in asked if leaves(url)]), f"other hosts are asked: {elsewhere[:5]}"
 
 
