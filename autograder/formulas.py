@@ -13,9 +13,9 @@ from itertools import zip_longest
 from xml.etree.ElementTree import Element
 
 LONGEST = 4000  # characters of a formula that is drawn; a longer one is shown as it was written
-ELEMENTS = frozenset(
+_ELEMENTS = (
     "math mrow mi mn mo mtext mspace ms mfrac msqrt mroot msub msup msubsup munder mover munderover mmultiscripts "
-    "mprescripts none mtable mtr mtd mstyle mpadded mphantom menclose".split()
+    "mprescripts none mtable mtr mtd mstyle mpadded mphantom menclose"
 )
 _WORDS = (
     "display displaystyle stretchy fence separator form largeop movablelimits symmetric accent accentunder mathvariant "
@@ -31,6 +31,7 @@ _VALUES = (
     | dict.fromkeys(_LENGTHS.split(), _LENGTH)
     | dict.fromkeys(("mathcolor", "mathbackground"), _COLOUR)
 )
+ELEMENTS = frozenset(_ELEMENTS.split())
 ATTRIBUTES = frozenset(_VALUES) | {"style"}
 # What could grow without end, and what the converter calls otherwise.
 _DEFINES = re.compile(r"\\(?:(?:re)?new|provide)(?:command|environment)|\\[egx]?def\b|\\let\b|\\DeclareMathOperator")

@@ -26,15 +26,16 @@ from course_utils.system.templates import content_policy, digest, render
 
 from . import formulas
 
-TAGS = frozenset(
+_TAGS = (
     "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 "
     "hr i img kbd li mark ol p pre q s samp section small span strong sub summary sup table tbody td tfoot th thead "
-    "tr u ul var".split()
+    "tr u ul var"
 )
-STYLES = frozenset(
+_STYLES = (
     "background-color border border-collapse color display font-family font-size font-style font-weight height "
-    "line-height margin max-width padding text-align vertical-align white-space width".split()
+    "line-height margin max-width padding text-align vertical-align white-space width"
 )
+TAGS, STYLES = frozenset(_TAGS.split()), frozenset(_STYLES.split())
 _EVERYWHERE = {"style", "title", "colspan", "rowspan", "scope", "role", "aria-label"}
 _ATTRIBUTES = {
     "*": _EVERYWHERE,
@@ -226,7 +227,7 @@ def is_harmless_markdown(text: str, attachments: dict[str, dict[str, str]] | Non
 
 @cache
 def marking_policy() -> str:
-    """The policy of formgrader's page of a submission: the server's own scripts, and the few that its template holds."""
+    """The policy of formgrader's page of a submission: the server's own scripts and the few that its template holds."""
     template = (FORMGRADER / "formgrade" / "formgrade_macros.html.j2").read_text(encoding="utf-8")
     scripts = [text for text in re.findall(r"<script[^>]*>(.*?)</script>", template, re.S) if "{{" not in text]
     handlers = re.findall(r'\son\w+="([^"{]*)"', template)

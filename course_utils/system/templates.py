@@ -34,7 +34,7 @@ def _environment(folder: Path) -> Environment:
 
 
 def content_policy(*scripts: str) -> str:
-    """A Content-Security-Policy for a page that holds all it needs: of scripts these texts alone, nothing from any host."""
+    """A Content-Security-Policy for a page that holds all it needs: these scripts alone, nothing from any host."""
     own = " ".join(f"'{digest(script)}'" for script in scripts) or "'none'"
     return (
         f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; img-src data:; "
