@@ -19,6 +19,7 @@ class Slow(NamedTuple):
 
 
 MARKS = {
+    "tests/test_border.py": Slow("slow", 14),
     "tests/test_browser.py": Slow("browser", 90),
     "tests/test_checks_bank.py": Slow("", 10),  # for each exercise; the file itself marks all but the first of each
     "tests/test_cli.py::test_a_full_disk_is_one_line_and_loses_nothing": Slow("grading", 4),
