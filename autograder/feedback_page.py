@@ -38,9 +38,7 @@ class FeedbackExporter(HTMLExporter):
         config.FeedbackExporter.filters = FILTERS
         return config
 
-    def from_notebook_node(
-        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **others: Any
-    ) -> tuple[str, dict[str, Any]]:
+    def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **others: Any) -> Any:
         """The page, cleaned once more when it is put together."""
         resources = {**(resources or {}), "policy": content_policy()}
         page, resources = super().from_notebook_node(nb, resources, **others)

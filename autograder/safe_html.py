@@ -189,10 +189,6 @@ def markdown_filter(context: Context, source: str) -> str:
     return markdown_to_html(source, context.get("cell", {}).get("attachments", {}))
 
 
-# By the names of nbconvert's own, in whose place they come.
-FILTERS = {"markdown2html": markdown_filter, "clean_html": clean, "marking_policy": lambda _: marking_policy()}
-
-
 class _Parts(HTMLParser):
     """The tags of a text with their attributes; what is added for tidiness is left out."""
 
@@ -210,7 +206,14 @@ class _Parts(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.parts.append(("comment", ()))
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        self.handle_comment(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.handle_comment(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.handle_comment(data)
 
 
 def is_harmless_markdown(text: str, attachments: dict[str, dict[str, str]] | None = None) -> bool:
@@ -236,3 +239,7 @@ def marking_policy() -> str:
         f"default-src 'none'; script-src 'self' 'unsafe-hashes' {known}; style-src 'self' 'unsafe-inline'; "
         "img-src data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
+
+
+# By the names of nbconvert's own, in whose place they come.
+FILTERS = {"markdown2html": markdown_filter, "clean_html": clean, "marking_policy": lambda _: marking_policy()}

@@ -42,10 +42,10 @@ MARKS = {
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 150),
     "tests/test_pages.py": Slow("browser", 22),
+    "tests/test_pages_cannot_act.py": Slow("browser", 38),
     "tests/test_platforms.py::test_canvas_takes_the_table_with_its_numbers": Slow("grading", 2),
     "tests/test_platforms.py::test_from_the_export_to_the_worksheet_and_the_packed_feedback": Slow("grading", 9),
     "tests/test_platforms.py::test_moodle_takes_the_worksheet_with_marks_and_penalties": Slow("grading", 3),
-    "tests/test_pages_cannot_act.py": Slow("browser", 38),
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
     "tests/test_replay.py::test_course_check_repeats_a_broken_law_of_grades_json": Slow("grading", 4),
