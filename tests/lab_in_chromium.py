@@ -122,6 +122,14 @@ def keep_screenshot(page, name: str, **options) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
 
 
+def wait_until(page, true: str, seconds: float = 60) -> None:
+    """Wait until an expression is true; also in a page whose policy forbids the way in which playwright waits."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(true):
+        assert time.monotonic() < deadline, f"never: {true}"
+        page.wait_for_timeout(50)
+
+
 def serious_faults(page) -> list[str]:
     """What axe-core finds in the page that keeps people out."""
     from axe_playwright_python.sync_playwright import Axe
