@@ -9,6 +9,7 @@ import os
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader import preprocessors as nbgrader
 
+from autograder import feedback_page
 from autograder import preprocessors as ours
 from course_utils.system.stubs import ANSWER_STUB
 
@@ -76,6 +77,8 @@ c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
 # The exchange of a hub: links in it are not followed, and one student's trouble stops nobody else.
 c.ExchangeFactory.collect = "autograder.exchange.Collect"
 c.ExchangeFactory.release_feedback = "autograder.exchange.ReleaseFeedback"
+# Formgrader: its page of a submission, in which nothing acts but formgrader itself and nothing comes from elsewhere.
+feedback_page.configure_formgrader(c)
 
 # Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly; solutions run
 # everything and take what they take.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
 from nbgrader import utils
 
 from course_utils.system.errors import CourseError
@@ -24,8 +26,11 @@ from .release import read_source, release_units
 from .report import write_report
 from .sample_answers import ANOTHER_STYLE, MISCONCEPTIONS, WRITTEN_ANSWER
 from .sample_guesses import add_guesses
+from .template import is_not_run
 
 GRADED_UNITS = 2
+# Who hands in every figure of the units, which take a megabyte each; the others stop after a few.
+FIGURES_OF, FEW_FIGURES = "ada_right", 3
 CONFIG = '''"""nbgrader in the folder of `course demo`: as in the course itself, on this folder."""
 
 import os
@@ -92,13 +97,15 @@ def hand_in_samples(demo: Tree, unit: str, solved: Path) -> list[str]:
     """Write the submissions of the sample class for one unit; returns the students' names. What their guesses are held
     against is what came out in the ``solved`` notebook, where there is one."""
     source, release = read_source(demo, unit), notebook_path(demo.root / "release", unit)
-    known = beliefs_in(nbformat.read(solved, as_version=4), questions_of(source)) if solved.is_file() else {}
+    shown = nbformat.read(solved, as_version=4) if solved.is_file() else new_notebook()
+    known = beliefs_in(shown, questions_of(source))
     students = sample_class(source)
     for student, answers in students.items():
         notebook = nbformat.read(release, as_version=4)
         fill_in(notebook, answers)
         if answers:
             add_guesses(notebook, student, known)
+            add_figures(notebook, shown, most=None if student == FIGURES_OF else FEW_FIGURES)
         path = notebook_path(demo.root / "submitted" / student, unit)
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
@@ -145,6 +152,17 @@ def fill_in(notebook: NotebookNode, answers: dict[str, str]) -> None:
         name = cell.metadata.get("nbgrader", {}).get("grade_id")
         if name in answers and utils.is_solution(cell):
             cell.source = answers[name].strip("\n")
+
+
+def add_figures(notebook: NotebookNode, solved: NotebookNode, most: int | None = None) -> None:
+    """Put what came out in a ``solved`` notebook under the experiments, up to the figure with the number ``most``."""
+    outputs = {cell.source: cell.outputs for cell in solved.cells if is_not_run(cell)}
+    left = len(outputs) if most is None else most
+    for cell in notebook.cells:
+        if not is_not_run(cell) or cell.outputs or left <= 0:
+            continue
+        cell.outputs = copy.deepcopy(outputs.get(cell.source, []))
+        left -= any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
 
 
 def _shown(path: Path, tree: Tree) -> str:

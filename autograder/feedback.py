@@ -9,7 +9,6 @@ from traitlets.config import Config
 
 from course_utils.cli.handin import safe_text
 from course_utils.system.errors import CourseError
-from course_utils.system.templates import render
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
@@ -19,6 +18,7 @@ from .nbgrader_course import NbGraderCourse
 from .submissions import carry, exchange_files
 from .submissions import is_trouble
 from .summary import TEMPLATES
+from .safe_html import render_page
 
 
 def feedback_unit(
@@ -73,4 +73,4 @@ def _make_page(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> P
 def _explain(path: Path, unit: str, reason: str) -> None:
     """A page for a submission that could not be graded."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, render(TEMPLATES / "ungraded.html.j2", title=unit, reason=reason))
+    write_whole(path, render_page("ungraded.html.j2", title=unit, reason=reason))

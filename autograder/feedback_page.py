@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nbconvert.exporters import HTMLExporter
+from nbformat import NotebookNode
 from traitlets.config import Config
+
+from course_utils.system.templates import content_policy
+
+from .safe_html import FILTERS, FORMGRADER, finished
 
 TEMPLATES = Path(__file__).parent / "feedback_template"
 
@@ -28,4 +34,21 @@ class FeedbackExporter(HTMLExporter):
             "image/jpeg",
             "text/plain",
         ]
+        config.FeedbackExporter.sanitize_html = True
+        config.FeedbackExporter.filters = FILTERS
         return config
+
+    def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **others: Any) -> Any:
+        """The page, cleaned once more when it is put together."""
+        resources = {**(resources or {}), "policy": content_policy()}
+        page, resources = super().from_notebook_node(nb, resources, **others)
+        return finished(page), resources
+
+
+def configure_formgrader(config: Config) -> None:
+    """Formgrader's page of a submission, which nbgrader makes by nbconvert's exporter: our template around its own."""
+    config.HTMLExporter.template_name = "course_marking"
+    config.HTMLExporter.extra_template_basedirs = [str(TEMPLATES), str(FORMGRADER)]
+    config.HTMLExporter.extra_template_paths = [str(FORMGRADER)]
+    config.HTMLExporter.sanitize_html = True
+    config.HTMLExporter.filters = FILTERS

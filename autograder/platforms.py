@@ -1,9 +1,11 @@
 """The way back: tables and packed pages that learning platforms import, by their documented rules.
 
 Moodle   "Upload grading worksheet" of one assignment finds people by its Identifier, and needs Grade and Last modified
-         (grade). "Upload multiple feedback files in a zip" takes <name>_<participant>_assignfeedback_file_<file>.
-Canvas   The gradebook's import finds people by ID and assignments by the number in "<name> (<number>)". "Upload
-         submissions" of an assignment takes files named as they were exported, by the numbers in the name.
+         (grade). "Upload multiple feedback files in a zip" takes <name>_<participant>_assignfeedback_file_<file>,
+         but no name that begins with a dot or a tilde.
+Canvas   The gradebook's import finds people by ID and assignments by the number in "<name> (<number>)"; an empty cell
+         takes a score away. "Upload submissions" of an assignment takes files named as they were exported, by the
+         numbers in the name, but none whose last part begins with "link".
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from course_utils.cli.handin import exercise_name
@@ -140,12 +142,27 @@ def canvas_table(
     people, unknown = _canvas_people(students, roster, given)
     notes += [f"{student}: {why}" for student, why in unknown.items()]
     most = {unit: max((result.most for result in of.values()), default=0.0) for unit, of in results.items()}
+    held = _held(given)
     table = [[*_CANVAS_PEOPLE, *headers.values()]]
     table.append(["    Points Possible", "", "", "", "", *[number(most[unit]) for unit in results]])
     for student, cells in people.items():
-        points = [number(of[student].points) if student in of else "" for of in results.values()]
+        before = held.get(cells[1], {}) if cells[1] else {}
+        points = [
+            before.get(headers[unit], "")
+            if student not in of or of[student].points is None
+            else number(of[student].points)
+            for unit, of in results.items()
+        ]
         table.append([*(escape_formula(cell) for cell in cells), *points])
     return _text(table)
+
+
+def _held(given: list[list[str]] | None) -> dict[str, dict[str, str]]:
+    """What Canvas has in each column by a person's ID: an empty cell in an import would take it away."""
+    if given is None or "ID" not in given[0]:
+        return {}
+    at = given[0].index("ID")
+    return {row[at]: dict(zip(given[0], row, strict=False)) for row in given[1:] if row[at]}
 
 
 def _canvas_people(
@@ -320,6 +337,10 @@ def _packed_name(platform: str, unit: str, name: str, said: dict[str, Any]) -> s
     if said.get("platform") != platform:
         return ""
     if platform == CANVAS:
-        return f"{PurePosixPath(said['file']).stem}.html" if said.get("file") and said.get("attachment") else ""
+        anonymous = str(said.get("file", "")).startswith("anon_")
+        letters = "".join(filter(str.isalpha, name.lower()))[:60]
+        person = "anon" if anonymous else letters if letters not in ("", "anon") else "student"
+        numbers = said.get("identifier", ""), said.get("attachment", "")
+        return "_".join([person, *numbers, "feedback.html"]) if all(numbers) else ""
     person = safe_name(name.replace("_", " ")) or "Participant"
     return f"{person}_{said['identifier']}_assignfeedback_file_{unit}.html" if said.get("identifier") else ""

@@ -10,7 +10,6 @@ from nbformat import NotebookNode
 
 from course_utils.cli.handin import exercise_name
 from course_utils.system.errors import CourseError
-from course_utils.system.templates import render
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
@@ -19,8 +18,9 @@ from .examiner.settings import RECORD
 from .gradebook import read_graded
 from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, read_grades
 from .release import read_source
+from .safe_html import render_page
 from .similar import similar_pairs
-from .summary import TEMPLATES, Place, Table, summarise
+from .summary import Place, Table, summarise
 
 _SLOWEST, _MOST_PAIRS = 10, 50
 
@@ -46,8 +46,8 @@ def report_page(
 ) -> str:
     """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
-    return render(
-        TEMPLATES / "report.html.j2",
+    return render_page(
+        "report.html.j2",
         title=title,
         isolation=_isolation(notebooks),
         summary=summarise(grades, _explained(grades, notebooks)),

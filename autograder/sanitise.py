@@ -1,138 +1,59 @@
-"""Takes out of a student's notebook whatever could run in the browser of those who look at it."""
+"""The border for what students wrote: behind it a graded notebook holds nothing that acts or fetches where it is shown,
+in nbgrader's pages as in ours, and no more than pages can bear. Figures, still pictures and tables stay.
+"""
 
 from __future__ import annotations
 
 import html
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
-import nh3  # maintained, with a parser of HTML5 as browsers have it; bleach, which nbconvert's own step uses, has ended
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 
-_TAGS = [
-    "a",
-    "abbr",
-    "b",
-    "blockquote",
-    "br",
-    "caption",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "del",
-    "details",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "figcaption",
-    "figure",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "hr",
-    "i",
-    "img",
-    "kbd",
-    "li",
-    "mark",
-    "ol",
-    "p",
-    "pre",
-    "q",
-    "s",
-    "samp",
-    "section",
-    "small",
-    "span",
-    "strong",
-    "sub",
-    "summary",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "u",
-    "ul",
-    "var",
-]
-_STYLES = [
-    "background-color",
-    "border",
-    "border-collapse",
-    "color",
-    "display",
-    "font-family",
-    "font-size",
-    "font-style",
-    "font-weight",
-    "height",
-    "line-height",
-    "margin",
-    "max-width",
-    "padding",
-    "text-align",
-    "vertical-align",
-    "white-space",
-    "width",
-]
-_ATTRIBUTES = {
-    "*": {"style", "title", "colspan", "rowspan", "scope", "role", "aria-label"},
-    "a": {"href"},
-    "img": {"src", "alt", "width", "height"},
-}
-_SCHEMES = ("http", "https", "mailto", "attachment")
+from .safe_html import LONGEST_MARKDOWN, TAGS, as_text, clean, is_harmless_markdown, is_picture, is_safe_link
+
+# In characters.
+MOST_TEXT = 100_000  # of one printed text, value or traceback
+MOST_HTML = 4_000_000  # of one output with its pictures
+MOST_OUTPUTS = 16_000_000  # of all outputs of a notebook
+MOST_MARKDOWN = 400_000  # of a notebook that is read as Markdown; what comes behind it is shown as it was written
+_HEAD = 0.8  # of a text that is cut, what is kept of its beginning; the rest is its end
+
 _LINK = re.compile(r"(\]\(\s*<?|^\s{0,3}\[[^\]]+\]:\s*<?)([^\s)>]+)", re.M)
-_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
-_PICTURE = re.compile(rf"data:image/(?:png|jpeg|gif|webp);base64,{_BASE64.pattern}")
 # The length of everything is bounded: else a text made for it would be searched again from each of its brackets.
 _PICTURE_LINK = re.compile(
     r"""!\[([^\]\n]{0,300})\]\(\s{0,5}<?attachment:((?:[^()\n]|\([^()\n]{0,100}\)){0,300}?)>?(?:\s{1,9}["'][^\n)]{0,200})?\)"""
 )
 _ATTACHMENT = re.compile(r"""(\]\(\s{0,5}<?|\]:\s{0,5}<?)attachment:([^\s)>"']{0,300})""")
 _PICTURE_TAG = re.compile(r"""(src=["']?)attachment:([^\s>"']{1,300})""", re.I)
-_FETCHES = re.compile(r"url|image|\\", re.I)  # in a style; a backslash can spell anything
 _TAG_NAME = re.compile(r"[\w-]{1,60}")
 # A whole tag that is allowed, or the beginning of something else. At most so many attributes: else a text made for it
 # would be searched again from each of its tags.
 _TAG_OR_LESS = re.compile(
-    rf"""(</?(?:{"|".join(_TAGS)})(?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?){{0,30}}\s*/?>)|<""",
+    rf"""(</?(?:{"|".join(sorted(TAGS))})(?:\s+[^\s"'<>/=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'=<>`]+))?){{0,30}}\s*/?>)|<""",
     re.I,
 )
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-_OUTPUTS = {"text/plain", "text/latex", "text/html", "text/markdown", *_PICTURES}
-_SHOWN = {"text/html", "text/markdown", "text/latex", "image/png", "image/jpeg"}
+_SHOWN = {"text/html", "text/markdown", "image/png", "image/jpeg"}
 
 
-def _attribute(tag: str, name: str, value: str) -> str | None:
-    """An attribute as it may stay: links lead to pages, pictures are in the page itself, styles fetch nothing."""
-    if name == "src":
-        return value if _PICTURE.fullmatch(value) else None
-    if name == "href":
-        return value if _is_safe_link(value) else None
-    return None if name == "style" and _FETCHES.search(value) else value
+@dataclass
+class Budget:
+    """What is left of what one notebook may hold."""
+
+    markdown: int = MOST_MARKDOWN
+    outputs: int = MOST_OUTPUTS
 
 
-_cleaner = nh3.Cleaner(
-    tags=set(_TAGS),
-    attributes=_ATTRIBUTES,
-    attribute_filter=_attribute,
-    filter_style_properties=set(_STYLES),
-    url_schemes={"http", "https", "mailto", "data"},  # data: in pictures alone, see _attribute
-    link_rel=None,
-)
+def sanitise(cell: NotebookNode, trusted_outputs: bool = False, budget: Budget | None = None) -> None:
+    """Clean one cell in place: text, outputs (unless they are ours), attachments and metadata.
 
-
-def sanitise(cell: NotebookNode, trusted_outputs: bool = False) -> None:
-    """Clean one cell in place: text, outputs (unless they are ours), attachments and metadata."""
+    ``budget`` is that of its notebook, and is used up.
+    """
+    budget = budget or Budget()
     tags = [tag for tag in cell.metadata.get("tags", []) if _TAG_NAME.fullmatch(tag)]
     cell.metadata = NotebookNode(
         {key: cell.metadata[key] for key in ("nbgrader", "course") if key in cell.metadata}
@@ -140,11 +61,17 @@ def sanitise(cell: NotebookNode, trusted_outputs: bool = False) -> None:
     )
     if cell.cell_type == "code":
         if not trusted_outputs:
-            cell.outputs = [_output(output) for output in cell.outputs]
+            cell.outputs = [_within(_output(output), budget) for output in cell.outputs]
         return
-    if cell.cell_type == "markdown":
-        _settle_attachments(cell)
-    cell.source = safe_markdown(cell.source)
+    if cell.cell_type != "markdown":
+        cell.source = safe_html(cell.source)  # nbconvert shows a raw cell as HTML
+        return
+    _settle_attachments(cell)
+    if len(cell.source) > min(LONGEST_MARKDOWN, budget.markdown):
+        cell.source = as_text(cell.source)
+        return
+    budget.markdown -= len(cell.source)
+    cell.source = safe_markdown(cell.source, cell.get("attachments"))
 
 
 def _settle_attachments(cell: NotebookNode) -> None:
@@ -155,7 +82,7 @@ def _settle_attachments(cell: NotebookNode) -> None:
     pictures: dict[str, dict[str, str]] = {}
     attachments = cell.pop("attachments", None)
     for name, data in attachments.items() if isinstance(attachments, dict) else ():
-        kinds = {kind: text for kind, text in data.items() if _is_picture(kind, text)} if isinstance(data, dict) else {}
+        kinds = {kind: text for kind, text in data.items() if is_picture(kind, text)} if isinstance(data, dict) else {}
         if not kinds:
             continue
         if re.fullmatch(r"[\w.-]{1,100}", name, re.A):
@@ -189,47 +116,96 @@ def _plain_word(name: str) -> str:
     return re.sub(r"[^\w. -]", "_", name)[:100]
 
 
-def safe_markdown(text: str) -> str:
-    """Markdown without HTML that acts and without links to anything but pages."""
-    text = _LINK.sub(lambda match: match[1] + (match[2] if _is_safe_link(match[2]) else "#"), text)
-    return safe_html(text) if re.search(r"<[A-Za-z/!?]", text) else text
+def safe_markdown(text: str, attachments: dict[str, dict[str, str]] | None = None) -> str:
+    """Markdown without HTML that acts and without links to anything but pages, judged by what a renderer makes of it.
+
+    What is harmless stays as it is, the rest is mended, and what cannot be mended is shown as it was written.
+    """
+    return _safe_text(text) if not attachments else _mended(text, attachments)
+
+
+@lru_cache(maxsize=512)  # the given text is the same in all submissions
+def _safe_text(text: str) -> str:
+    return _mended(text, {})
+
+
+def _mended(text: str, attachments: dict[str, dict[str, str]]) -> str:
+    if len(text) > LONGEST_MARKDOWN:
+        return as_text(text)
+    if is_harmless_markdown(text, attachments):
+        return text
+    mended = _LINK.sub(lambda match: match[1] + (match[2] if _may_be_linked(match[2]) else "#"), text)
+    mended = safe_html(mended) if re.search(r"<[A-Za-z/!?]", mended) else mended
+    return mended if is_harmless_markdown(mended, attachments) else as_text(text)
+
+
+def _may_be_linked(target: str) -> bool:
+    return target.startswith("attachment:") or is_safe_link(target)
 
 
 def safe_html(text: str) -> str:
     """HTML that only shows something. Comments go; what is no allowed tag stays to be read, as text."""
     end = text.rfind("-->") + 3  # no comment that is closed begins behind it
     text = re.sub(r"<!--.*?-->", "", text[:end], flags=re.S) + text[end:] if end > 2 else text
-    return _cleaner.clean(_TAG_OR_LESS.sub(lambda match: match[1] or "&lt;", text))
-
-
-def _is_safe_link(target: str) -> bool:
-    plain = re.sub(r"[\x00-\x20]", "", unquote(html.unescape(html.unescape(target))))
-    scheme = re.match(r"([^/?#:]*):", plain)
-    return scheme is None or scheme[1].lower() in _SCHEMES
+    return clean(_TAG_OR_LESS.sub(lambda match: match[1] or "&lt;", text))
 
 
 def _output(output: NotebookNode) -> NotebookNode:
-    if "data" in output:
-        given = output.data
-        output.data = {kind: safe for kind, data in given.items() if (safe := _data(kind, data)) is not None}
-        for kind in ("image/gif", "image/webp"):  # pages show these only as part of a text
-            if kind in output.data:
-                picture = output.data.pop(kind)
-                output.data.setdefault("text/html", f'<img alt="figure" src="data:{kind};base64,{picture}">')
-        if "image/svg+xml" in given and not set(output.data) & _SHOWN:
-            output.data["text/html"] = "<p>[A drawing in SVG, which can act, is not shown here.]</p>"
-        output.metadata = {}
+    if output.output_type == "stream":
+        output.text = cut(output.text)
+    elif output.output_type == "error":
+        output.ename, output.evalue = cut(output.ename, 1000), cut(output.evalue, 10_000)
+        output.traceback = cut("\n".join(output.traceback)).split("\n")
+    if "data" not in output:
+        return output
+    given = output.data
+    output.data = NotebookNode({kind: safe for kind, data in given.items() if (safe := _data(kind, data)) is not None})
+    for kind in ("image/gif", "image/webp"):  # pages show these only as part of a text
+        if kind in output.data:
+            picture = output.data.pop(kind)
+            output.data.setdefault("text/html", f'<img alt="figure" src="data:{kind};base64,{picture}">')
+    if "text/latex" in output.data:  # for a renderer that draws formulas in Markdown only
+        formula = output.data.pop("text/latex")
+        output.data.setdefault("text/markdown", formula)
+    if "image/svg+xml" in given and not set(output.data) & _SHOWN:
+        output.data["text/html"] = "<p>[A drawing in SVG, which can act, is not shown here.]</p>"
+    elif given and not output.data:
+        kinds = ", ".join(_plain_word(kind.replace("/", " ")) for kind in list(given)[:3])
+        output.data["text/plain"] = f"[Output of this kind is not shown here: {kinds}.]"
+    output.metadata = NotebookNode()
     return output
 
 
 def _data(kind: str, data: object) -> str | None:
     """One form of an output as it may stay; None for a form that could act."""
-    if kind not in _OUTPUTS or not isinstance(data, str):
+    if not isinstance(data, str):
         return None
-    if kind.startswith("image/"):
-        return data if _is_picture(kind, data) else None
-    return {"text/html": safe_html, "text/markdown": safe_markdown}.get(kind, str)(data)
+    if kind in _PICTURES:
+        return data if is_picture(kind, data) else None
+    if kind in ("text/markdown", "text/latex"):
+        return safe_markdown(data)
+    if kind == "text/html":
+        return safe_html(data) if len(data) <= MOST_HTML else f"<p>{_left_out(len(data))}</p>"
+    return cut(data) if kind == "text/plain" else None
 
 
-def _is_picture(kind: str, text: object) -> bool:
-    return kind in _PICTURES and isinstance(text, str) and bool(_BASE64.fullmatch(text))
+def cut(text: str, most: int = MOST_TEXT) -> str:
+    """A text of at most so many characters, and a line that says how many were left out of its middle."""
+    if len(text) <= most:
+        return text
+    head = int(_HEAD * most)
+    return f"{text[:head]}\n{_left_out(len(text) - most)}\n{text[head - most :]}"
+
+
+def _left_out(characters: int) -> str:
+    return f"[{characters:,} characters of this output are left out here.]"
+
+
+def _within(output: NotebookNode, budget: Budget) -> NotebookNode:
+    """The output, or a line in its place when the notebook's outputs are too large together."""
+    size = sum(len(data) for data in output.get("data", {}).values()) + len(output.get("text", ""))
+    size += sum(map(len, output.get("traceback", [])))
+    if size <= budget.outputs:
+        budget.outputs -= size
+        return output
+    return new_output("stream", name="stdout", text=_left_out(size) + "\n")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
 
 from .grades_file import NEEDS_MARKING, Grade, number
 
-TEMPLATES = Path(__file__).parent / "templates"
 _BAR_EM = 8  # width of a bar that stands for all points
 
 Place = tuple[str, str, str]  # unit, student, exercise

@@ -51,7 +51,7 @@ def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
     command = [sys.executable, "-m", "course_utils.cli", "lab", "--no-browser", "--port", str(port)]
     settings = {
         "JUPYTER_TOKEN": token,
-        "PYTHONPATH": str(root),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")])),
         "IPYTHONDIR": str(root / ".ipython"),
         "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
         "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
@@ -74,15 +74,33 @@ def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def chromium(width: int = 1400, height: int = 1000, scale: float = 1) -> Iterator:
-    """A fresh page (playwright) of the system's Chromium, which keeps nothing when it closes."""
+    """A fresh page (playwright) of the system's Chromium, which keeps nothing when it closes.
+
+    AssertionError at the end if anything in it, of any page, frame or window, asked another machine for something.
+    """
     from playwright.sync_api import sync_playwright
 
+    asked: list[str] = []
+    held_back: list[str] = []  # by the page's policy or the browser's own rules, before anything was sent
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_ARGUMENTS))
         try:
-            yield browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
+            context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=scale)
+            context.on("request", lambda request: asked.append(request.url))
+            context.on("requestfailed", lambda r: held_back.append(r.url) if r.failure in ("csp", "origin") else None)
+            page = context.new_page()
+            page.on("websocket", lambda socket: asked.append(socket.url))
+            yield page
         finally:
             browser.close()
+    for url in held_back:
+        asked.remove(url)
+    assert not (elsewhere := [url for url in asked if leaves(url)]), f"other hosts are asked: {elsewhere[:5]}"
+
+
+def leaves(url: str) -> bool:
+    """Whether a request goes to another machine."""
+    return not re.match(r"(data|blob|file|about|chrome|devtools):|(https?|wss?)://(127\.0\.0\.1|localhost)[:/]", url)
 
 
 @contextmanager
@@ -102,6 +120,14 @@ def keep_screenshot(page, name: str, **options) -> None:
     """Keep what the page shows as test-artifacts/<name>.png."""
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
+
+
+def wait_until(page, true: str, seconds: float = 60) -> None:
+    """Wait until an expression is true; also in a page whose policy forbids the way in which playwright waits."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(true):
+        assert time.monotonic() < deadline, f"never: {true}"
+        page.wait_for_timeout(50)
 
 
 def serious_faults(page) -> list[str]:

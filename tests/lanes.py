@@ -19,6 +19,7 @@ class Slow(NamedTuple):
 
 
 MARKS = {
+    "tests/test_border.py": Slow("slow", 14),
     "tests/test_browser.py": Slow("browser", 90),
     "tests/test_checks_bank.py": Slow("", 10),  # for each exercise; the file itself marks all but the first of each
     "tests/test_cli.py::test_a_full_disk_is_one_line_and_loses_nothing": Slow("grading", 4),
@@ -48,6 +49,7 @@ MARKS = {
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 150),
     "tests/test_pages.py": Slow("browser", 22),
+    "tests/test_pages_cannot_act.py": Slow("browser", 38),
     "tests/test_platforms.py::test_canvas_takes_the_table_with_its_numbers": Slow("grading", 2),
     "tests/test_platforms.py::test_from_the_export_to_the_worksheet_and_the_packed_feedback": Slow("grading", 9),
     "tests/test_platforms.py::test_moodle_takes_the_worksheet_with_marks_and_penalties": Slow("grading", 3),

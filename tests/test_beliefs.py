@@ -11,8 +11,8 @@ from miniature import make_tree
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from autograder.beliefs import beliefs_in, class_belief, class_beliefs, questions_of
+from autograder.safe_html import TEMPLATES
 from autograder.sample_guesses import add_guesses
-from autograder.summary import TEMPLATES
 from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number
 from course_utils.system.templates import render
 from course_utils.system.tree import Tree

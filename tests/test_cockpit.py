@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults
+from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults, wait_until
 from PIL import Image
 from torch import nn
 
@@ -96,12 +96,17 @@ def page(browser, place):
         browser.on(event, listener)
     browser.goto(place.as_uri())
     browser.wait_for_selector("#cockpit[data-ready=true]")
-    browser.wait_for_function("document.querySelector('.cockpit-caption').textContent.length > 0")
+    wait_until(browser, "document.querySelector('.cockpit-caption').textContent.length > 0")
     yield browser
     for event, listener in (("pageerror", note), ("console", hear), ("request", seen)):
         browser.remove_listener(event, listener)
     assert not errors, f"the browser's console shows errors: {errors}"
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_the_page_runs_its_own_script_and_no_other(place):
+    head = place.read_text(encoding="utf-8").partition("<body>")[0]
+    assert "default-src &#39;none&#39;; script-src &#39;sha256-" in head and "unsafe-eval" not in head
 
 
 def canvas(page, selector: str = ".cockpit-large") -> np.ndarray:
@@ -124,7 +129,7 @@ def test_the_picture_is_what_torch_decodes(page, trained, index, title):
     choose_model(page, index)
     z = [0.7, -1.1, 0.4, 1.3][: 2 if title == "flat" else 4]
     page.evaluate("z => { window.cockpit.moveTo(z, 'here'); }", z)
-    page.wait_for_function("document.querySelector('.cockpit-caption').textContent === 'here'")
+    wait_until(page, "document.querySelector('.cockpit-caption').textContent === 'here'")
     with torch.no_grad():
         wanted = torch.sigmoid(trained[title].eval().decode(torch.tensor([z]))).view(28, 28) * 255
     off = np.abs(canvas(page) - wanted.numpy())
@@ -184,7 +189,7 @@ def test_every_layer_that_is_known_computes_what_torch_computes(page, network):
 
 def test_the_classifier_reads_what_torch_reads(page, trained, reader):
     page.evaluate("window.cockpit.moveTo([0.7, -1.1, 0.4, 1.3], 'here')")
-    page.wait_for_function("document.querySelector('.cockpit-caption').textContent === 'here'")
+    wait_until(page, "document.querySelector('.cockpit-caption').textContent === 'here'")
     with torch.no_grad():
         picture = torch.sigmoid(trained["VAE"].decode(torch.tensor([[0.7, -1.1, 0.4, 1.3]])))
     share, label = reader.probabilities(picture).max(1)
@@ -214,7 +219,7 @@ def test_dragging_on_the_map_moves_the_point_and_the_picture_follows(page):
     page.mouse.down()
     page.mouse.move(box["x"] + 260, box["y"] + 60, steps=4)
     page.mouse.up()
-    page.wait_for_function("document.querySelector('.cockpit-caption').textContent.includes('moved on the map')")
+    wait_until(page, "document.querySelector('.cockpit-caption').textContent.includes('moved on the map')")
     keep_screenshot(page, "cockpit", full_page=True)
     assert not np.array_equal(before, canvas(page)), "the picture did not follow the pointer"
     moved = [d for d, (p, q) in enumerate(zip(z, state(page), strict=True)) if p != q]
@@ -260,7 +265,7 @@ def test_an_attribute_is_added_to_the_code_and_taken_back(page):
 
 def test_playing_a_path_ends_at_its_end(page):
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('.cockpit-path output').textContent === '1.00'", timeout=20_000)
+    wait_until(page, "document.querySelector('.cockpit-path output').textContent === '1.00'")
     page.get_by_role("button", name="Play").wait_for()
     end = page.evaluate("window.cockpit.code(window.cockpit.current, window.cockpit.ends[1])")
     np.testing.assert_allclose(state(page), end, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import nbformat
@@ -15,10 +17,13 @@ from lab_in_chromium import (
     open_welcome,
     serious_faults,
 )
-from student_tree import make_instructors_tree
+from miniature import CHECKOUT
+from nbformat.v4 import new_code_cell, new_output
+from PIL import Image
+from student_tree import grade_id, make_instructors_tree
 
 from autograder.batch import Options
-from autograder.demo import fill_in, sample_class
+from autograder.demo import add_figures, fill_in, sample_class
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
 from autograder.nbgrader_course import NbGraderCourse
@@ -28,7 +33,6 @@ from autograder.sample_guesses import add_guesses
 from course_utils.system.tree import Tree, notebook_path
 
 UNIT, STUDENT, QUESTION = "02_variational_autoencoders", "emil", "q_beta_zero"
-OFFLINE = "MathJax is not defined"  # formgrader loads it from the network, and minds when there is none
 # In pixels of the screen: a drawing's text shrinks with the drawing.
 SMALLEST_TEXT = """() => {
     const sizes = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -40,10 +44,55 @@ SMALLEST_TEXT = """() => {
     return Math.min(...sizes);
 }"""
 
+# Pictures of a page, or of a frame in it, that show nothing.
+BROKEN_PICTURES = """(frame) => [...(frame ? document.querySelector(frame).contentDocument : document).images]
+    .filter((image) => !image.complete || !image.naturalWidth).map((image) => image.alt)"""
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine (Debian: apt install chromium)"),
 ]
+
+
+# Figures of one colour each, by their text alternatives: in HTML as the course shows it, a picture of its own, a kind
+# that pages show as part of a text, and one that is attached to an answer under a name that needs care.
+SQUARES = {"a green square": "#0a8f2c", "figure": "#c01818", "a moving square": "#8844cc", "a blue square": "#1230d0"}
+
+
+def add_squares(notebook) -> None:
+    """Put them into a submission."""
+    green, red, violet, blue = (
+        _picture(colour, "GIF" if "moving" in alt else "PNG") for alt, colour in SQUARES.items()
+    )
+    shown = [
+        new_output(
+            "display_data", {"text/html": f'<figure><img alt="a green square" src="data:image/png;base64,{green}">'}
+        ),
+        new_output("display_data", {"image/png": red, "text/plain": "<Figure>"}),
+        new_output("display_data", {"text/html": f'<img alt="a moving square" src="data:image/gif;base64,{violet}">'}),
+        new_output("display_data", {"text/html": "<table><tr><th>beta</th></tr><tr><td>0.0625</td></tr></table>"}),
+    ]
+    notebook.cells.append(new_code_cell("squares()", outputs=shown, metadata={"tags": ["experiment"]}))
+    answer = next(cell for cell in notebook.cells if grade_id(cell) == QUESTION)
+    answer.source += "\n\n![a blue square](attachment:my%20square%20(1).png)"
+    answer.attachments = {"my square (1).png": {"image/png": blue}}
+
+
+def _picture(colour: str, kind: str) -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (60, 40), colour).save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def colours_of(page) -> dict[str, str]:
+    """What the squares look like on a page or in a frame of it."""
+    pictures = {alt: page.get_by_alt_text(alt, exact=True).first for alt in SQUARES}
+    pictures["figure"] = page.locator(f'img[src="data:image/png;base64,{_picture(SQUARES["figure"], "PNG")}"]')
+    seen = {}
+    for alt, picture in pictures.items():
+        screen = Image.open(io.BytesIO(picture.screenshot())).convert("RGB")
+        seen[alt] = "#{:02x}{:02x}{:02x}".format(*screen.getpixel((screen.width // 2, screen.height // 2)))
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +102,8 @@ def graded(tmp_path_factory) -> Tree:
     notebook = nbformat.read(notebook_path(tree.root / "release", UNIT), as_version=4)
     fill_in(notebook, sample_class(read_source(tree, UNIT))["emil_logvar_as_log_sigma"])
     add_guesses(notebook, STUDENT, {})
+    add_figures(notebook, nbformat.read(notebook_path(CHECKOUT / "solutions", UNIT), as_version=4))
+    add_squares(notebook)
     for student, text in ((STUDENT, nbformat.writes(notebook)), ("harper", "{")):
         path = notebook_path(tree.root / "submitted" / student, UNIT)
         path.parent.mkdir(parents=True)
@@ -64,7 +115,7 @@ def graded(tmp_path_factory) -> Tree:
 def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_there(graded):
     from playwright.sync_api import expect
 
-    with lab(graded.root, {}) as (address, token), chromium_without_errors(OFFLINE) as page:
+    with lab(graded.root, {}) as (address, token), chromium_without_errors() as page:
         open_welcome(page, address, token)
         keep_screenshot(page, "instructor-welcome")
         assert "2 handed in, 1 graded" in page.locator(".jp-MarkdownViewer table").inner_text()
@@ -90,6 +141,8 @@ def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_ther
                 field.fill(text)
                 field.press("Tab")
         keep_screenshot(page, "instructor-marks")
+        assert colours_of(formgrader) == SQUARES
+        assert formgrader.locator("math").count() > 50 and not page.evaluate(BROKEN_PICTURES, "iframe")
         with NbGraderCourse(graded).gradebook() as gradebook:
             grade = gradebook.find_grade(QUESTION, UNIT, UNIT, STUDENT)
             assert (grade.manual_score, grade.needs_manual_grade) == (2.5, False)
@@ -126,3 +179,13 @@ def test_a_page_reads_well_on_a_desk_and_on_a_phone(pages, name):
             assert wide <= width, f"the page is {wide} pixels wide in a window of {width}"
             assert smallest >= 12, f"text of {smallest} pixels"
         assert not (faults := serious_faults(page)), faults
+
+
+def test_every_figure_and_formula_is_on_the_feedback_page(pages, graded):
+    submitted = notebook_path(graded.root / "submitted" / STUDENT, UNIT).read_text(encoding="utf-8")
+    with chromium_without_errors() as page:
+        page.goto(pages["feedback"].as_uri())
+        assert colours_of(page) == SQUARES
+        assert page.locator("img").count() >= submitted.count("<img") + 2 and not page.evaluate(BROKEN_PICTURES, "")
+        assert page.locator("td", has_text="0.0625").is_visible()
+        assert page.locator("math").count() > 50 and page.locator("code", has_text="$").count() == 0

@@ -47,45 +47,55 @@ def moodle_worksheet(text: str, participants: dict[int, str]) -> dict[str, tuple
 
 
 def moodle_feedback(archive: zipfile.ZipFile, participants: dict[int, str]) -> dict[str, str]:
-    """The file of each user: a part of the path of at least five pieces between underscores, the second a number."""
+    """The file of each user: a part of the path of at least four pieces between underscores, the second a number.
+    Hidden files are passed over."""
     taken = {}
     for path in archive.namelist():
         parts = path.split("/")
+        if parts[-1].startswith((".", "~")):
+            continue
         while parts:
             pieces = parts.pop(0).split("_", 4)
-            if len(pieces) < 5 or not pieces[1].isdecimal() or int(pieces[1]) not in participants:
+            if len(pieces) < 4 or not pieces[1].isdecimal() or int(pieces[1]) not in participants:
                 continue
             assert pieces[2:4] == ["assignfeedback", "file"], path
+            assert pieces[4:] and pieces[4].endswith(".html"), path
             taken[participants[int(pieces[1])]] = archive.read(path).decode()
             break
     return taken
 
 
-def canvas_gradebook(text: str, users: dict[int, str], assignments: dict[int, str]) -> dict[tuple[str, str], float]:
-    """Scores by user and assignment: people by ID, assignments by the number at the end of the column's name."""
+def canvas_gradebook(
+    text: str, users: dict[int, str], assignments: dict[int, str], before: dict[tuple[str, str], float] | None = None
+) -> dict[tuple[str, str], float]:
+    """Scores by user and assignment: people by ID, assignments by the number at the end of the column's name. An empty
+    cell takes away what was there ``before``; a row is no person's if its first cell says Points Possible."""
     rows = list(csv.reader(io.StringIO(text)))
-    assert rows[0][:5] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"], "Canvas refuses the file"
+    assert "Student" in rows[0][0] and "ID" in rows[0][1], "Canvas refuses the file"
+    assert rows[0][2:5] == ["SIS User ID", "SIS Login ID", "Section"], "Canvas takes a column for an assignment"
     columns = {i: re.fullmatch(r"(.+) \((\d+)\)", name) for i, name in enumerate(rows[0][5:], 5)}
-    start = 2 if "Points Possible" in rows[1][0] else 1
-    return {
-        (users[int(row[1])], assignments[int(match[2])]): float(row[i])
-        for row in rows[start:]
-        if row[1].isdecimal() and int(row[1]) in users
-        for i, match in columns.items()
-        if match and int(match[2]) in assignments and row[i]
-    }
+    scores = dict(before or {})
+    for row in rows[1:]:
+        if "Points Possible" in row[0] or not row[1].isdecimal() or int(row[1]) not in users:
+            continue
+        for i, match in columns.items():
+            if match and int(match[2]) in assignments:
+                place = users[int(row[1])], assignments[int(match[2])]
+                scores.pop(place, None)
+                if row[i]:
+                    scores[place] = float(row[i])
+    return scores
 
 
 def canvas_submissions(archive: zipfile.ZipFile, attachments: dict[tuple[str, str], str]) -> dict[str, str]:
-    """The file of each user: the first two numbers between underscores are the user's and the attachment's; of an
-    anonymous assignment the letters after ``anon`` and one number."""
+    """The file of each user, by the parts of its name between underscores, "LATE" left out: of an anonymous assignment
+    the second and third, else the first two numbers. A last part that begins with "link" is passed over."""
     taken = {}
     for name in archive.namelist():
-        pieces = name.rsplit("/")[-1].split("_")
-        numbers = [piece for piece in pieces if piece.isdecimal()]
-        key = (pieces[1], numbers[0]) if pieces[0] == "anon" else tuple(numbers[:2])
-        if key in attachments:
-            taken[attachments[key]] = archive.read(name).decode()
+        pieces = [piece for piece in name.rsplit("/")[-1].split("_") if piece != "LATE"]
+        numbers = pieces[1:3] if pieces[0] == "anon" else [piece for piece in pieces if piece.isdecimal()][:2]
+        if tuple(numbers) in attachments and not pieces[-1].startswith("link") and not name.startswith("._"):
+            taken[attachments[tuple(numbers)]] = archive.read(name).decode()
     return taken
 
 
@@ -195,6 +205,30 @@ def test_canvas_takes_the_table_with_its_numbers(tree, tmp_path):
         write_tables(tree, "canvas", [NEXT], given)
 
 
+def test_what_canvas_has_stays_where_nothing_is_known(tree, tmp_path):
+    """An answer that waits to be marked, and a unit that somebody did not hand in."""
+    folders = collected(tree, tmp_path, "canvas")
+    graded(tree, folders)
+    rows = [Grade(folder, UNIT, "q", None if i == 0 else 3.0, 3, "needs_marking") for i, folder in enumerate(folders)]
+    rows += [Grade(folders[1], NEXT, "q", 2.0, 3, "graded")]
+    write_grades(tree.root, rows)
+    given = tmp_path / "gradebook.csv"
+    given.write_text(
+        "Student,ID,SIS User ID,SIS Login ID,Section,Double (4711),02 other (4712)\n    Points Possible,,,,,3,3\n"
+        '"Lovelace, Ada",500,,,A,2.5,1.5\n"Groß, Jürgen",501,,,A,1,1\n',
+        encoding="utf-8",
+    )
+    text = write_tables(tree, "canvas", [UNIT, NEXT], given).files[0].read_text(encoding="utf-8")
+    users, before = {500: "ada", 501: "jürgen"}, {("ada", "4711"): 2.5, ("ada", "4712"): 1.5, ("jürgen", "4711"): 1.0}
+    taken = canvas_gradebook(text, users, {4711: "4711", 4712: "4712"}, before)
+    assert taken == {
+        ("ada", "4711"): 2.5,
+        ("ada", "4712"): 1.5,
+        ("jürgen", "4711"): 3.0,
+        ("jürgen", "4712"): 2.0,
+    }
+
+
 def test_a_person_put_in_by_hand_is_not_the_row_of_points_possible(tree, tmp_path):
     folders = [*collected(tree, tmp_path, "canvas"), "by hand"]
     graded(tree, folders)
@@ -258,6 +292,29 @@ def test_canvas_takes_the_packed_feedback(tree, tmp_path, shape):
     }
     with zipfile.ZipFile(exported.files[0]) as archive:
         assert canvas_submissions(archive, attachments) == {folder: folder for folder in folders}
+
+
+@pytest.mark.parametrize("shape", ["canvas", "moodle_folders"])
+def test_no_name_keeps_a_page_from_its_student(tree, tmp_path, shape):
+    """The importers pass over hidden files and links, and cut names at underscores."""
+    people = [
+        Person(name, 500 + i, 1000 + i, {file: NOTEBOOK + b"\n" * i})
+        for i, (name, file) in enumerate(
+            [("Ada_B", "link.ipynb"), ("~tilde", "link_1_2.ipynb"), (".dot", "._x_7.ipynb"), ("4711", "12_34.ipynb")]
+        )
+    ]
+    collect(tree, UNIT, zipped(SHAPES[shape](people), tmp_path / "export.zip"))
+    folders = {
+        len(p.read_bytes()) - len(NOTEBOOK): p.parts[-3] for p in (tree.root / "submitted").glob(f"*/{UNIT}/*.ipynb")
+    }
+    exported = pack_feedback(tree, UNIT, shape.split("_")[0], list(pages_of(tree, folders.values())))
+    with zipfile.ZipFile(exported.files[0]) as archive:
+        if shape == "canvas":
+            attachments = {(str(500 + i), str(70001 + i)): folder for i, folder in folders.items()}
+            taken = canvas_submissions(archive, attachments)
+        else:
+            taken = moodle_feedback(archive, {1000 + i: folder for i, folder in folders.items()})
+    assert taken == {folder: folder for folder in folders.values()} and len(taken) >= 3
 
 
 def test_pages_of_people_whom_the_platform_does_not_know_are_named(tree, tmp_path):

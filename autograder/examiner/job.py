@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from autograder.prepare import prepare, record_repairs
 from autograder.repair import Repaired, repair
 from autograder.sandbox.client import own_address
-from autograder.sanitise import sanitise
+from autograder.sanitise import Budget, sanitise
 from autograder.template import TASK, TEST, Template, kind_of
 from course_utils.cli.handin import made_safe, parse_notebook
 from course_utils.system.errors import CourseError
@@ -102,7 +102,8 @@ def examine_notebook(
     exam = Exam(notebook, template, address, settings, files)
     exam.run()
     notebook.cells = [made_safe(cell) for cell in notebook.cells]  # what was printed and raised comes from outside, too
+    budget = Budget()
     for cell in notebook.cells:
         if kind_of(cell) != TASK:
-            sanitise(cell, trusted_outputs=kind_of(cell) == TEST)
+            sanitise(cell, trusted_outputs=kind_of(cell) == TEST, budget=budget)
     return exam.level

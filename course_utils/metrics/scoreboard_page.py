@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from course_utils.system.templates import render
+from course_utils.system.templates import content_policy, render
 
 from .scoreboard import COLUMNS, UNITS, Board, Row, is_number
 from .scorecard import COLUMNS as MEANING
@@ -18,7 +18,7 @@ UNBOUNDED = ("distortion", "rate", "sliced_wasserstein", "frechet")  # may be dr
 
 def page(board: Board, machine: str) -> str:
     """The whole page."""
-    return render(TEMPLATES / "page.html.j2", machine=machine, **_content(board))
+    return render(TEMPLATES / "page.html.j2", machine=machine, policy=content_policy(), **_content(board))
 
 
 def fragment(board: Board) -> str:

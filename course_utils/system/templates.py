@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,3 +31,17 @@ def _environment(folder: Path) -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return environment
+
+
+def content_policy(*scripts: str) -> str:
+    """A Content-Security-Policy for a page that holds all it needs: these scripts alone, nothing from any host."""
+    own = " ".join(f"'{digest(script)}'" for script in scripts) or "'none'"
+    return (
+        f"default-src 'none'; script-src {own}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def digest(script: str) -> str:
+    """The hash by which a policy knows a script."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

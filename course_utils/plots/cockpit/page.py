@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from course_utils.system.templates import content_policy
 from course_utils.system.templates import render as render_template
 
 from .payload import Payload
@@ -18,13 +19,18 @@ def render(payload: Payload, title: str, still: bytes, still_alt: str) -> str:
     Args:
         still: a PNG; still_alt: its text alternative.
     """
+    script = render_template(
+        FOLDER / "templates" / "start.js.j2",
+        cockpit=(FOLDER / "cockpit.js").read_text(encoding="utf-8"),
+        about=payload.about,
+        numbers=base64.b64encode(payload.numbers).decode("ascii"),
+    )
     return render_template(
         FOLDER / "templates" / "page.html.j2",
         title=title,
-        about=payload.about,
-        numbers=base64.b64encode(payload.numbers).decode("ascii"),
+        policy=content_policy(script),
+        script=script,
         still=base64.b64encode(still).decode("ascii"),
         still_alt=still_alt,
         style=(FOLDER / "cockpit.css").read_text(encoding="utf-8"),
-        script=(FOLDER / "cockpit.js").read_text(encoding="utf-8"),
     )
