@@ -11,10 +11,13 @@ from ..engine.candidate import Candidate
 from ..engine.demand import plain64, same_tensor
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
+from ..engine.trusted import interpolate
 from ..shared import paths
 from ..shared.tables import causes
 
-CHECK = Check("slerp(z_start, z_end, num_steps)", "codes on Shoemake's spherical path, both ends included")
+CHECK = Check(
+    "slerp(z_start, z_end, num_steps)", "codes on Shoemake's spherical path, both ends included", lends=interpolate
+)
 
 
 @CHECK.law("begins at z_start and ends at z_end, for any number of steps", weight=2)

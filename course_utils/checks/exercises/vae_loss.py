@@ -12,20 +12,20 @@ from ..engine.causes import Probe, table
 from ..engine.demand import gradients, plain64, same_number, same_tensor, untouched, well_behaved
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
-from ..engine.trusted import kl_size, kl_terms, per_image
+from ..engine.trusted import kl_divergence, kl_size, kl_terms, per_image
 from ..engine.verdict import Broken, blame
 from ..shared.weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
 from .kl_divergence import CLAMPED, MONTE_CARLO, draw_codes, match_kl
 from .reconstruction_loss import draw_images
 
-CHECK = Check("vae_loss(logits, x, mu, logvar, beta)", "(loss, distortion, rate)")
+CHECK = Check("vae_loss(logits, x, mu, logvar, beta)", "(loss, distortion, rate)", lends=kl_divergence)
 
 
 @CHECK.law("returns three scalars: loss, distortion, rate")
 def _three(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs. The first call must be right as well: a weight that grows from call to call would have
     grown by the time the later laws look."""
-    first = _call(candidate, _inputs(draw, 3, (7,), 4), 1.0)
+    first = LOSS.three(candidate(*_inputs(draw, 3, (7,), 4).copies(), 1.0), tensors=True)
     for beta in (0, 3):
         _call(candidate, _inputs(draw, 3, (7,), 4), beta)
     LOSS.same_loss(first, 1.0, " in the first call")
@@ -241,7 +241,7 @@ _LOSSES = table(
 
 def _match_rate(probes: list) -> Cause | None:
     as_rate = [Probe((plain64(inputs.mu), plain64(inputs.logvar)), came[2]) for inputs, _, came in probes]
-    return inside("rate", "kl_divergence", match_kl(as_rate))
+    return inside("rate", match_kl(as_rate))
 
 
 LOSS = WeightedSum(

@@ -118,9 +118,13 @@ class BatchAverage:
         same_number(self.value(candidate, given), (first + second) / 2, what, scale=(abs(first) + abs(second)) / 2)
 
     def repeats(self, candidate: Candidate, given: Pair) -> None:
-        """Twice the same number, and not 0."""
+        """Twice the same number, without axes, and not 0."""
+        self.is_one_number(candidate, given)
         if abs(self.settled(candidate, given)) < 1e-6:
             raise Broken(f"a {self.name} above 0", "0")
+
+    def is_one_number(self, candidate: Candidate, given: Pair) -> None:
+        scalar(candidate(*(argument.clone() for argument in given)), f"the {self.name}", exactly=True)
 
     def behaves(self, candidate: Candidate, given: Pair) -> None:
         """Arguments, generators and switches are as they were before."""
