@@ -23,14 +23,19 @@ from ..engine.score import Cause
 from ..engine.verdict import Broken, blame
 from ..shared.noise_causes import name_the_noise
 
+EDGES = (-29.9, 19.9)  # a clamp of logvar may begin at -30 and at 20, not nearer
+
 CHECK = Check("reparameterize(mu, logvar)", "z, differentiable in both, with fresh noise at every call")
 
 
 @CHECK.law("returns one finite z for each mu, for any batch")
 def _shape(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs."""
-    for n, d in ((1, 1), (1, 5), (7, 1), (64, 10)):
-        _draw_z(candidate, draw.normal(n, d), draw.normal(n, d))
+    for dtype in (torch.float32, torch.float64):
+        for n, d in ((1, 1), (1, 5), (7, 1), (64, 10)):
+            z = _draw_z(candidate, draw.normal(n, d, dtype=dtype), draw.normal(n, d, dtype=dtype))
+            if z.dtype != dtype:
+                raise Broken(f"z of type {dtype}, as mu and logvar", f"{z.dtype}", OTHER_DTYPE)
 
 
 @CHECK.law("is centred on mu", weight=2)
@@ -54,7 +59,7 @@ def _spread(candidate: Candidate, draw: Draw) -> None:
     """Laurent-Massart bound for the variance of 8192 and of 2048 normals, 11 columns: false alarm below 1e-7."""
     for n, learning in ((8192, False), (2048, True)):
         logvar = torch.tensor([-14.0, -6.0, -2.0, -0.7, 0.0, 1.0, 3.0, 6.0, 10.0]) + draw.number(-0.2, 0.2)
-        logvar = torch.cat([logvar, draw.uniform(1, low=-15.8, high=-14.5), draw.uniform(1, low=12.0, high=15.8)])
+        logvar = torch.cat([logvar, torch.tensor(EDGES)])
         _has_spread(candidate, n, logvar[draw.permutation(len(logvar))], learning)
 
 
@@ -122,7 +127,8 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("lets the gradient through: dz/dmu = 1 and dz/dlogvar = (z - mu) / 2", weight=3)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
-    """An identity for every draw: a correct function never fails."""
+    """An identity for every draw: a correct function never fails. Just within [-30, 20] as well, where a narrower clamp
+    of logvar takes the gradient."""
     for n, d, low, high, dtype in (
         (1, 6, -2.0, 1.5, torch.float32),
         (40, 8, -2.0, 1.5, torch.float32),
@@ -131,6 +137,9 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
     ):
         mu, logvar = draw.normal(n, d, dtype=dtype), draw.uniform(n, d, low=low, high=high, dtype=dtype)
         _has_gradient(candidate, mu, logvar, draw.signs(n, d) * draw.uniform(n, d, low=0.5, high=1.5))
+    logvar = torch.tensor(EDGES).repeat(6, 2)
+    with blame(CLAMPED):
+        _has_gradient(candidate, torch.zeros(6, 4), logvar, (-logvar / 2).exp())
 
 
 @CHECK.law("works in double precision, for a batch of one, and on your accelerator")
@@ -322,6 +331,12 @@ FROZEN = Cause(
     "frozen_noise",
     "The noise of one call comes again in another: a fixed seed, noise tensors that are "
     "kept, or no noise at all. Draw eps anew inside the function.",
+    _EPS,
+)
+OTHER_DTYPE = Cause(
+    "other_dtype",
+    "Your z has another type of numbers than mu and logvar, so that the decoder, whose weights have theirs, refuses "
+    "it: make eps with torch.randn_like(mu).",
     _EPS,
 )
 NO_NOISE = Cause(

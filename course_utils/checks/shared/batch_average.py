@@ -18,7 +18,20 @@ from ..engine.score import Cause
 from ..engine.trusted import per_image
 from ..engine.verdict import Broken
 
+WARM_UP = Cause(
+    "warm_up",
+    "Your result grows from call to call: a weight that is warmed up is kept in the function. Whoever calls you "
+    "decides about weights; the same arguments must give the same number.",
+    "a counter or a global variable that your function changes",
+)
 Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+def grows(call: Callable[[], float]) -> bool:
+    """Whether the number changes in even steps from call to call, as no random one does."""
+    numbers = [call() for _ in range(8)]
+    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    return 0 < max(map(abs, steps)) < 2 * min(map(abs, steps)) and min(steps) * max(steps) > 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,8 @@ class BatchAverage:
         """What comes for these numbers, twice the same."""
         first, second = (float(self.value(candidate, given).detach()) for _ in range(2))
         if abs(first - second) > 1e-5 * abs(first):
-            raise Broken(f"the same number again, {show(first)}", show(second), self.random)
+            cause = self.random if not grows(lambda: float(self.value(candidate, given).detach())) else WARM_UP
+            raise Broken(f"the same number again, {show(first)}", show(second), cause)
         return first
 
     def is_exact(self, came: object, given: Pair, agreement: float = 1e-5) -> bool:

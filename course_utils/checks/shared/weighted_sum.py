@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..engine.causes import Probe, agrees, sole
+from ..engine.causes import Probe, agrees, both, sole
 from ..engine.demand import ROUNDING, describe, number, plain64, same_number, scalar, several
 from ..engine.score import Cause
 from ..engine.trusted import bernoulli_size, bernoulli_terms, per_image
@@ -134,11 +134,13 @@ class WeightedSum:
         return self.distortion_weighted if any(self.agree(probes, 1, formula) for formula in weighted) else None
 
     def _within(self, probes: list[Observed]) -> Cause | None:
-        """A mistake inside one of the parts."""
+        """A mistake inside one of the parts or in both, as public code has it: sums or means of everything."""
         as_distortion = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
         distortion = inside("distortion", match_reconstruction(as_distortion))
         found = [cause for cause in (distortion, self.match_part(probes)) if cause]
-        return found[0] if len(found) == 1 else None
+        if len(found) == 2 and found[0].id == found[1].id:
+            return replace(found[0], sentence=f"{found[0].sentence} {found[1].sentence}")
+        return both(*found) if len(found) == 2 else found[0] if found else None
 
     def _sum(self, probes: list[Observed]) -> Cause | None:
         return sole(cause for cause, formula in self.losses if self.agree(probes, 0, formula))
