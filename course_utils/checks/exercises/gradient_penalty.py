@@ -406,7 +406,8 @@ _MISTAKES: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Tensor]], ...] =
     ),
     (
         "norm_over_everything",
-        "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1).",
+        "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1). Mixing weights "
+        "of shape (N, 1, 1, 1), which are for images, come to the same with codes (N, D): draw them of shape (N, 1).",
         lambda n: (n.square().sum().sqrt() - 1).square(),
     ),
     (
@@ -461,6 +462,12 @@ _MISTAKES_BY_COMPONENT: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Ten
         "no_norm",
         "You compare every component of the gradient with 1; its *length* is asked for.",
         lambda g: (g - 1).square().sum(1).mean(),
+    ),
+    (
+        "mixing_weights_shape",
+        "The norm runs over an axis of length 1, so that every component is compared with 1. Mixing weights of shape "
+        "(N, 1, 1, 1), which are for images, make such an axis: for codes (N, D) draw them of shape (N, 1).",
+        lambda g: (g.abs() - 1).square().mean(),
     ),
     (
         "other_norm",

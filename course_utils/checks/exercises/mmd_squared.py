@@ -274,7 +274,7 @@ def _too_small(candidate: Candidate, draw: Draw) -> None:
                 raise
             if failed.message.startswith("ValueError"):
                 continue
-            raise Broken(f"a ValueError for {n} and {m} codes", failed.message, _NO_REFUSAL) from None
+            raise Broken(f"a ValueError for {n} and {m} codes", failed.message, _OTHER_EXCEPTION) from None
         number = isinstance(value, torch.Tensor) and value.dim() == 0
         got = f"a result, {show(value.detach())}" if number else "no error"
         raise Broken(f"a ValueError for {n} and {m} codes", got, _NO_REFUSAL)
@@ -339,6 +339,12 @@ def _far_codes(draw: Draw, n: int, dim: int, dtype: torch.dtype = torch.float32)
     return z
 
 
+_OTHER_EXCEPTION = Cause(
+    "other_exception",
+    "A sample of fewer than two codes ends in another exception than ValueError, which is what a caller would catch: "
+    "raise ValueError (an assert raises AssertionError).",
+    "the docstring of mmd_squared, 'Raises'",
+)
 _NO_REFUSAL = Cause(
     "no_refusal",
     "You do not refuse a sample of fewer than two codes: dividing by n (n - 1) = 0 gives nan, which a training "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -30,7 +31,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 def grows(call: Callable[[], float]) -> bool:
     """Whether the number changes in even steps from call to call, as no random one does."""
     numbers = [call() for _ in range(8)]
-    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(numbers)]
     return 0 < max(map(abs, steps)) < 2 * min(map(abs, steps)) and min(steps) * max(steps) > 0
 
 
