@@ -42,6 +42,7 @@ class Measured:
     about: str
     right: bool
     expected: str | None
+    varies: str = ""
     runs: int = 0
     scores: Counter[float] = field(default_factory=Counter)
     broken: Counter[int] = field(default_factory=Counter)  # law number (from 1) -> runs in which it was broken
@@ -88,7 +89,7 @@ def measure(exercise: str, index: int, right: bool, runs: int) -> Measured:
 
     bank = load(exercise)
     entry = (bank.right_ones if right else bank.wrong_ones)[index]
-    measured = Measured(entry.name, entry.about, right, entry.cause)
+    measured = Measured(entry.name, entry.about, right, entry.cause, entry.varies)
     for _ in range(runs):
         score = CHECKS[exercise].judge(entry.function, points=POINTS)
         measured.runs += 1
@@ -177,9 +178,10 @@ def block(exercise: str, results: Sequence[Measured]) -> str:
 
 
 def _scores(result: Measured) -> str:
-    """One score as it is; several as their range and number."""
+    """One score as it is; several as their range and number, and why."""
     low, high = min(result.scores), max(result.scores)
-    return f"{low:g}" if result.one_score else f"{low:g} to {high:g} ({len(result.scores)} scores)"
+    why = f": {_cell(result.varies)}" if result.varies else ""
+    return f"{low:g}" if result.one_score else f"{low:g} to {high:g} ({len(result.scores)} scores{why})"
 
 
 def _laws(result: Measured) -> str:

@@ -350,7 +350,7 @@ def test_train_step_is_judged_when_reconstruction_loss_is_missing():
     assert "reconstruction_loss" not in names
 
 
-def test_mistake_in_kl_divergence_is_named_in_vae_loss():
+def test_mistake_of_the_rate_is_named_in_vae_loss():
     def vae_loss(logits, x, mu, logvar, beta):
         distortion = (
             torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()
@@ -359,7 +359,38 @@ def test_mistake_in_kl_divergence_is_named_in_vae_loss():
         return distortion + beta * rate, distortion, rate
 
     score = check.vae_loss(vae_loss, points=4)
-    assert any(law.cause and "kl_divergence" in law.cause.sentence and law.cause.id == "no_half" for law in score.laws)
+    assert any(law.cause and "In the rate" in law.cause.sentence and law.cause.id == "no_half" for law in score.laws)
+
+
+LENDING = {
+    "train_step": "def train_step(a, x, o):\n    loss = reconstruction_loss(a[1](a[0](x)), x)\n    o.zero_grad()\n"
+    "    loss.backward()\n    o.step()\n    return loss.item()",
+    "vae_loss": "def vae_loss(logits, x, mu, logvar, beta):\n"
+    "    d = F.binary_cross_entropy_with_logits(logits, x, reduction='sum') / len(x)\n"
+    "    r = kl_divergence(mu, logvar=logvar)\n    return d + beta * r, d, r",
+    "slerp": "def slerp(a, b, n):\n    w = torch.acos(F.cosine_similarity(a, b, dim=0).clamp(-1, 1))\n"
+    "    if torch.sin(w) < 1e-4 or a.norm() * b.norm() == 0:\n        return interpolate(a, b, n)\n"
+    "    t = torch.linspace(0, 1, n, dtype=a.dtype)[:, None]\n"
+    "    return (torch.sin((1 - t) * w) * a + torch.sin(t * w) * b) / torch.sin(w)",
+    "mmd_vae_loss": "def mmd_vae_loss(logits, x, z, prior, weight, bandwidths):\n"
+    "    d = F.binary_cross_entropy_with_logits(logits, x, reduction='sum') / len(x)\n"
+    "    m = mmd_squared(z, prior, bandwidths)\n    return d + weight * m, d, m",
+}
+
+
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_a_mistake_in_an_earlier_exercise_costs_nothing_in_a_later_one(exercise):
+    lends = CHECKS[exercise].lends
+    assert bool(lends) == (exercise in LENDING)
+    for name in lends:
+        for wrong in ("lambda *args: 1 / 0", None):
+            notebook = {"torch": torch, "F": torch.nn.functional}
+            if wrong:
+                exec(f"{name} = {wrong}", notebook)
+            before = notebook.get(name)
+            exec(LENDING[exercise], notebook)
+            assert getattr(check, exercise)(notebook[exercise], points=3).earned == 3
+            assert notebook.get(name) is before
 
 
 @pytest.mark.parametrize("exercise", CHECKS)

@@ -68,7 +68,8 @@ class RemoteCandidate(Candidate):
         self._open = True
         answer = self._ask({"do": "open", "name": self.__name__})[0]
         if answer.get("compiled") is True:
-            self._left = self._per_call = self._limits.compiling + self._grace
+            longest = self._limits.compiling + self._grace
+            self._left, self._per_call = max(self._left, longest), max(self._per_call, longest)
 
     @property
     def printed(self) -> str:
@@ -90,12 +91,12 @@ class RemoteCandidate(Candidate):
         if self._own_session is not None:
             self._own_session.close()
 
-    def __call__(self, *args: Any, replacing: dict[str, Callable[..., Any]] | None = None) -> Any:
-        if replacing and self._apart is not None and self._own_session is None:
+    def __call__(self, *args: Any) -> Any:
+        if self.lent and self._apart is not None and self._own_session is None:
             self._move(self._apart)
         if not self._open:
             self.open()
-        return self._call(None, args, replacing or {})
+        return self._call(None, args, dict(self.lent))
 
     def _move(self, apart: Callable[[], Session]) -> None:
         """Go on in a session of one's own."""

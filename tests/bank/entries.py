@@ -9,13 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One implementation: what it is called, what it stands for, and the cause that should be named (wrong ones
-    only)."""
+    """One implementation: what it is called, what it stands for, the cause that should be named, and why it may get
+    several scores, where it does (wrong ones only)."""
 
     name: str
     about: str
     function: Any
     cause: str | None = None
+    varies: str = ""
 
 
 @dataclass
@@ -26,11 +27,11 @@ class Bank:
     wrong_ones: list[Entry] = field(default_factory=list)
     right_ones: list[Entry] = field(default_factory=list)
 
-    def wrong(self, about: str, cause: str | None = None) -> Callable[[Callable], Callable]:
+    def wrong(self, about: str, cause: str | None = None, varies: str = "") -> Callable[[Callable], Callable]:
         """Enter a wrong implementation; `cause` is None where no cause can be told from what it does."""
 
         def enter(function: Callable) -> Callable:
-            self.wrong_ones.append(Entry(function.__name__, about, function, cause))
+            self.wrong_ones.append(Entry(function.__name__, about, function, cause, varies))
             return function
 
         return enter
@@ -42,6 +43,6 @@ class Bank:
 
         return enter
 
-    def formula(self, name: str, about: str, function: Callable, cause: str | None = None) -> None:
+    def formula(self, name: str, about: str, function: Callable, cause: str | None = None, varies: str = "") -> None:
         """Enter a wrong implementation given as a lambda."""
-        self.wrong_ones.append(Entry(name, about, function, cause))
+        self.wrong_ones.append(Entry(name, about, function, cause, varies))

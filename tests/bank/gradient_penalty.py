@@ -347,3 +347,17 @@ class Penalty(nn.Module):
 
 
 BANK.right("a module")(Penalty())
+
+
+@BANK.wrong("mixing weights for images, gradients flattened", "norm_over_everything")
+def weights_for_images(critic, z_prior, z_posterior):
+    t = torch.rand(len(z_prior), 1, 1, 1, dtype=z_prior.dtype)
+    slopes = gradient(critic, points_between(z_prior, z_posterior, t))
+    return (slopes.reshape(len(z_prior), -1).norm(2, dim=1) - 1).square().mean()
+
+
+@BANK.wrong("mixing weights for images, norm over the second axis", "mixing_weights_shape")
+def weights_for_images_dim_1(critic, z_prior, z_posterior):
+    t = torch.rand(len(z_prior), 1, 1, 1, dtype=z_prior.dtype)
+    slopes = gradient(critic, points_between(z_prior, z_posterior, t))
+    return (slopes.norm(2, dim=1) - 1).square().mean()

@@ -110,7 +110,10 @@ def monte_carlo_thousand(mu, logvar):
     return (q.log_prob(z) - p.log_prob(z)).mean(0).sum(1).mean()
 
 
-@BANK.wrong("Monte Carlo with a generator of its own that always starts alike")
+@BANK.wrong(
+    "Monte Carlo with a generator of its own that always starts alike",
+    varies="whether 500 samples come within the precision that is asked for depends on the codes",
+)
 def monte_carlo_frozen(mu, logvar):
     generator = torch.Generator().manual_seed(3)
     sigma = (logvar / 2).exp()
@@ -386,3 +389,39 @@ class _Kl:
 
 
 BANK.right("callable object")(_Kl())
+
+
+@BANK.right("logvar clamped to [-30, 20]")
+def clamped_far_out(mu, logvar):
+    return per_image(terms(mu, logvar.clamp(-30, 20)))
+
+
+@BANK.wrong("logvar clamped to [-29, 20]", "clamped")
+def clamped_at_29(mu, logvar):
+    return per_image(terms(mu, logvar.clamp(-29, 20)))
+
+
+@BANK.wrong("logvar clamped to [-30, 19]", "clamped")
+def clamped_at_19(mu, logvar):
+    return per_image(terms(mu, logvar.clamp(-30, 19)))
+
+
+@BANK.right("full covariance matrices")
+def full_covariance(mu, logvar):
+    q = D.MultivariateNormal(mu, torch.diag_embed(logvar.exp()))
+    p = D.MultivariateNormal(torch.zeros_like(mu[0]), torch.eye(mu.shape[1], dtype=mu.dtype))
+    return D.kl_divergence(q, p).mean()
+
+
+@BANK.wrong("the result in a list of one number, shape (1,)", "one_axis_too_many")
+def one_axis_too_many(mu, logvar):
+    return per_image(terms(mu, logvar)).view(1)
+
+
+@BANK.wrong("KL of a warm-up, more at every call", "warm_up")
+def warm_up(mu, logvar):
+    _CALLS["warm_up"] = _CALLS.get("warm_up", 0) + 1
+    return min(1.0, _CALLS["warm_up"] / 1e6) * per_image(terms(mu, logvar))
+
+
+_CALLS: dict[str, int] = {}

@@ -117,6 +117,13 @@ for name, about, cause, k in (
         "normalised_density",
         each(lambda q, s: torch.exp(-q / (2 * s**2)) / (s * math.sqrt(2 * math.pi))),
     ),
+    (
+        "published_kernel",
+        "exp(-mean of squares / D), without bandwidths",
+        "bandwidths_ignored",
+        lambda a, b, w: torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / a.shape[1]),
+    ),
+    ("no_bandwidth", "exp(-d^2)", "bandwidths_ignored", lambda a, b, w: torch.exp(-squared(a, b))),
     ("multiquadric", "inverse multiquadric", "another_kernel", each(lambda q, s: 1 / (1 + q / (2 * s**2)))),
     ("linear", "inner product", "another_kernel", lambda a, b, w: a @ b.T),
     ("minus_forgotten", "exp(+...)", "exponent_sign", each(lambda q, s: torch.exp((q / (2 * s**2)).clamp_max(80)))),
@@ -205,7 +212,7 @@ for name, about, cause, estimate in (
 BANK.formula("no_refusal", "nan for one code", put_together(kernel, unbiased, refusing=False), "no_refusal")
 
 
-@BANK.wrong("assert for a ValueError", "no_refusal")
+@BANK.wrong("assert for a ValueError", "other_exception")
 def asserts(x, y, bandwidths):
     assert len(x) > 1 and len(y) > 1
     return put_together(kernel, unbiased)(x, y, bandwidths)
@@ -459,3 +466,22 @@ def logsumexp(x, y, bandwidths):
         + log_sum(squared(y, y), True) / (m * (m - 1))
         - 2 * log_sum(squared(x, y), False) / (n * m)
     )
+
+
+@BANK.wrong("the published MMD-VAE loss: exp(-mean of squares / D), biased", "bandwidths_ignored+biased")
+def published(x, y, bandwidths):
+    refuse(x, y)
+    k = [torch.exp(-(a[:, None] - b[None]).pow(2).mean(2) / x.shape[1]) for a, b in ((x, x), (y, y), (x, y))]
+    return k[0].mean() + k[1].mean() - 2 * k[2].mean()
+
+
+@BANK.wrong("of shape (1,)", "one_axis_too_many")
+def one_axis_too_many(x, y, bandwidths):
+    return put_together(kernel, unbiased)(x, y, bandwidths).reshape(1)
+
+
+@BANK.wrong("IndexError for a single code", "other_exception")
+def other_exception(x, y, bandwidths):
+    if min(len(x), len(y)) < 2:
+        raise IndexError("too few codes")
+    return put_together(kernel, unbiased)(x, y, bandwidths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import torch
@@ -137,6 +138,20 @@ for name, about, cause, f in (
         "clamped",
         lambda m, v: m + sigma(v.clamp(-5, 2)) * torch.randn_like(m),
     ),
+    (
+        "clamp_logvar_wide",
+        "logvar clamped to [-29, 20]",
+        "clamped",
+        lambda m, v: m + sigma(v.clamp(-29, 20)) * torch.randn_like(m),
+    ),
+    (
+        "clamp_logvar_above",
+        "logvar clamped to [-30, 19]",
+        "clamped",
+        lambda m, v: m + sigma(v.clamp(-30, 19)) * torch.randn_like(m),
+    ),
+    ("float_out", "float32 out", "other_dtype", lambda m, v: (m + sigma(v) * torch.randn_like(m)).float()),
+    ("half_out", "bfloat16 out", "other_dtype", lambda m, v: (m + sigma(v) * torch.randn_like(m)).bfloat16()),
     ("floor", "sigma + 0.001", "clamped", lambda m, v: m + (sigma(v) + 1e-2) * torch.randn_like(m)),
     ("tanh", "z squashed", None, lambda m, v: torch.tanh(m + sigma(v) * torch.randn_like(m))),
     (
@@ -415,7 +430,7 @@ def double(mu, logvar):
     return (mu.double() + sigma(logvar.double()) * torch.randn_like(mu.double())).to(mu.dtype)
 
 
-@BANK.right("float64 out")
+@BANK.wrong("float64 out", "other_dtype")
 def double_out(mu, logvar):
     return mu.double() + sigma(logvar.double()) * torch.randn_like(mu.double())
 
@@ -438,3 +453,19 @@ _GENERATOR.seed()
 @BANK.right("addcmul")
 def addcmul(mu, logvar):
     return torch.addcmul(mu, (0.5 * logvar).exp(), torch.randn(mu.size(), dtype=mu.dtype, device=mu.device))
+
+
+@BANK.right("logvar clamped to [-30, 20], as diffusion libraries do")
+def clamped_far_out(mu, logvar):
+    return mu + sigma(logvar.clamp(-30.0, 20.0)) * torch.randn_like(mu)
+
+
+@BANK.right("a full covariance matrix for each image")
+def full_covariance(mu, logvar):
+    return D.MultivariateNormal(mu, torch.diag_embed(logvar.exp())).rsample()
+
+
+@BANK.right("pure Python's noise, a number at a time")
+def number_by_number(mu, logvar):
+    eps = [[random.gauss(0.0, 1.0) for _ in row] for row in mu.tolist()]
+    return mu + sigma(logvar) * torch.tensor(eps, dtype=mu.dtype, device=mu.device)

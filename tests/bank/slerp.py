@@ -100,31 +100,36 @@ for name, about, cause, f in (
         ),
     ),
     ("uneven", "t squared", "uneven", lambda a, b, n: slerp(a, b, n, t=t_of(n, a) ** 2)),
-    ("no_fallback", "divides by zero for parallel codes", None, lambda a, b, n: slerp(a, b, n, small=-2)),
+    (
+        "no_fallback",
+        "divides by zero for parallel codes",
+        "parallel_codes+opposite_codes+zero_codes|zero_codes|parallel_codes+opposite_codes|parallel_codes|parallel_codes+zero_codes|opposite_codes+zero_codes",
+        lambda a, b, n: slerp(a, b, n, small=-2),
+    ),
     (
         "fallback_for_parallel_only",
         "opposite codes forgotten",
-        None,
+        "opposite_codes|opposite_codes+zero_codes",
         lambda a, b, n: line(a, b, n) if cosine_similarity(a, b, dim=0) > 0.9999999 else slerp(a, b, n, small=-2),
     ),
-    ("fallback_too_wide", "straight below 0.5", None, lambda a, b, n: slerp(a, b, n, small=0.5)),
+    ("fallback_too_wide", "straight below 0.5", "straight_too_early", lambda a, b, n: slerp(a, b, n, small=0.5)),
     (
         "fallback_by_cosine",
         "straight where |cos w| > 0.9995, as quaternion code has it",
-        None,
+        "straight_too_early",
         lambda a, b, n: line(a, b, n) if cosine_similarity(a, b, dim=0).abs() > 0.9995 else slerp(a, b, n),
     ),
-    ("fallback_at_a_tenth", "straight below 0.1", None, lambda a, b, n: slerp(a, b, n, small=0.1)),
+    ("fallback_at_a_tenth", "straight below 0.1", "straight_too_early", lambda a, b, n: slerp(a, b, n, small=0.1)),
     (
         "fallback_for_acute",
         "straight at angles below 0.4",
-        None,
+        "straight_too_early",
         lambda a, b, n: line(a, b, n) if angle(a, b) < 0.4 else slerp(a, b, n),
     ),
     (
         "fallback_start",
         "start repeated for parallel codes",
-        None,
+        "parallel_codes+opposite_codes",
         lambda a, b, n: a.expand(n, -1).clone() if torch.sin(angle(a, b)) < 1e-4 else slerp(a, b, n),
     ),
     (
@@ -132,6 +137,28 @@ for name, about, cause, f in (
         "straight line scaled to the mean length",
         None,
         lambda a, b, n: normalize(line(a, b, n), dim=1) * (a.norm() + b.norm()) / 2,
+    ),
+    (
+        "diffusion",
+        "straight where the cosine is above 0.9995, and for zero codes; lengths as they are",
+        "straight_too_early|",
+        lambda a, b, n: line(a, b, n) if not 0 < (a @ b).abs() <= 0.9995 * a.norm() * b.norm() else slerp(a, b, n),
+    ),
+    (
+        "zero_forgotten",
+        "nan where a code is zero",
+        "zero_codes",
+        lambda a, b, n: (
+            line(a, b, n)
+            if torch.sin(torch.acos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))) < 1e-4
+            else slerp(a, b, n) * (a.norm() * b.norm() / (a.norm() * b.norm()))
+        ),
+    ),
+    (
+        "opposite_forgotten",
+        "only parallel and zero codes are straight",
+        "opposite_codes",
+        lambda a, b, n: line(a, b, n) if a.norm() * b.norm() == 0 or angle(a, b) < 1e-4 else slerp(a, b, n, small=-2),
     ),
     ("list", "a Python list", "wrong_number_of_values", lambda a, b, n: list(slerp(a, b, n))),
     ("nothing", "nothing returned", "returns_none", lambda a, b, n: None),

@@ -38,6 +38,17 @@ def usual(autoencoder, x):
     return reconstruction_loss(forward(autoencoder, x), x)
 
 
+def with_codes(autoencoder, x, penalty):
+    """The loss and a penalty on the codes of the same pass."""
+    codes = autoencoder[0](x)
+    return reconstruction_loss(autoencoder[1](codes), x) + penalty(codes)
+
+
+def activity(codes):
+    share = codes.sigmoid().mean(0)
+    return 1e-2 * (0.05 * torch.log(0.05 / share) + 0.95 * torch.log(0.95 / (1 - share))).sum()
+
+
 for name, about, cause, function in (
     ("not_cleared", "zero_grad forgotten", "gradients_not_cleared", step(usual, before="")),
     ("cleared_too_late", "zero_grad after the step", "gradients_not_cleared", step(usual, "", "backward step clear")),
@@ -93,14 +104,50 @@ for name, about, cause, function in (
     (
         "slightly_regularised",
         "a little weight decay added",
-        None,
+        "own_penalty|",
         step(lambda ae, x: usual(ae, x) + 1e-3 * sum(p.square().sum() for part in ae for p in part.parameters())),
     ),
     (
         "code_penalty",
         "codes pulled to zero",
-        "several_forward_passes",
+        "several_forward_passes|own_penalty",
         step(lambda ae, x: usual(ae, x) + ae[0](x).square().sum(1).mean()),
+    ),
+    (
+        "sparse_codes",
+        "a little of the codes' absolute values, of one pass",
+        "own_penalty",
+        step(lambda ae, x: with_codes(ae, x, lambda z: 1e-3 * z.abs().mean())),
+    ),
+    (
+        "kl_sparsity",
+        "codes' activity held at 5 % by a KL term",
+        "own_penalty",
+        step(lambda ae, x: with_codes(ae, x, activity)),
+    ),
+    (
+        "decoder_penalty",
+        "the decoder's weights made sparse",
+        "own_penalty|",
+        step(lambda ae, x: usual(ae, x) + 1e-3 * sum(p.abs().sum() for p in ae[1].parameters())),
+    ),
+    (
+        "squared_error_summed",
+        "sum of squared errors of the logits",
+        "squared_error",
+        step(lambda ae, x: F.mse_loss(forward(ae, x), x, reduction="sum")),
+    ),
+    (
+        "squared_error_of_logits",
+        "MSE of the logits",
+        "squared_error",
+        step(lambda ae, x: F.mse_loss(forward(ae, x), x)),
+    ),
+    (
+        "half_squared_error",
+        "half the squared error of an image",
+        "squared_error",
+        step(lambda ae, x: (forward(ae, x).sigmoid() - x).square().sum(1).mean() / 2),
     ),
     (
         "binarised",
@@ -228,8 +275,10 @@ def clipping(clip, limit):
 NORM, VALUE = torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_
 BANK.formula("clipped", "gradients clipped to norm one", clipping(NORM, 1.0), "gradients_clipped")
 for limit in (3, 5, 10):
-    BANK.formula(f"clipped_at_{limit}", f"gradients clipped to norm {limit}", clipping(NORM, limit))
-BANK.formula("clipped_values", "each gradient clipped at one", clipping(VALUE, 1.0))
+    BANK.formula(
+        f"clipped_at_{limit}", f"gradients clipped to norm {limit}", clipping(NORM, limit), "gradients_clipped"
+    )
+BANK.formula("clipped_values", "each gradient clipped at one", clipping(VALUE, 1.0), "gradients_clipped")
 
 
 @BANK.wrong("learning rate one per cent lower after every step", "changes_optimizer")

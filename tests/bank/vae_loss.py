@@ -189,6 +189,7 @@ for name, about, d, r in (
                 )
             )
         )(d, r),
+        "clamped" if name == "loss_of_near_codes" else None,
     )
 
 
@@ -221,7 +222,7 @@ def beta_floor(logits, x, mu, logvar, beta):
     return d + max(beta, 0.01) * r, d, r
 
 
-@BANK.wrong("rate of at most 50 nats", "clamped")
+@BANK.wrong("rate of at most 50 nats")
 def rate_capped(logits, x, mu, logvar, beta):
     d, r = nll(logits, x), kl(mu, logvar).clamp_max(50.0)
     return d + beta * r, d, r
@@ -300,3 +301,71 @@ def shortcut(logits, x, mu, logvar, beta):
 def stacked(logits, x, mu, logvar, beta):
     parts = torch.stack([nll(logits, x), kl(mu, logvar)])
     return parts @ torch.tensor([1.0, beta], dtype=parts.dtype, device=parts.device), parts[0], parts[1]
+
+
+@BANK.right("logvar clamped to [-30, 20]")
+def clamped_far_out(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar.clamp(-30.0, 20.0))
+    return d + beta * r, d, r
+
+
+@BANK.wrong("logvar clamped to [-30, 19]", "clamped")
+def clamped_at_19(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar.clamp(-30.0, 19.0))
+    return d + beta * r, d, r
+
+
+@BANK.wrong("parts as floats", "part_is_number")
+def float_parts(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x), kl(mu, logvar)
+    return d + beta * r, d.item(), r.item()
+
+
+@BANK.wrong("everything of shape (1,)", "one_axis_too_many")
+def one_axis_too_many(logits, x, mu, logvar, beta):
+    d, r = nll(logits, x)[None], kl(mu, logvar)[None]
+    return d + beta * r, d, r
+
+
+@BANK.wrong("sums over the batch in both parts", "sum_over_batch")
+def both_summed(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    r = 0.5 * torch.sum(mu.pow(2) + logvar.exp() - 1 - logvar)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("means of everything in both parts", "mean_over_everything")
+def both_averaged(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy_with_logits(logits, x)
+    r = 0.5 * torch.mean(mu.pow(2) + logvar.exp() - 1 - logvar)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("sigmoid, binary_cross_entropy, sums over the batch, as in torch's example", "sum_over_batch|clamped")
+def as_in_the_example(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy(torch.sigmoid(logits), x, reduction="sum")
+    r = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    return d + beta * r, d, r
+
+
+@BANK.wrong("mean of the pixels, sum of the rate", "mean_over_everything+sum_over_batch")
+def mean_and_sum(logits, x, mu, logvar, beta):
+    d = F.binary_cross_entropy_with_logits(logits, x)
+    r = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    return d + beta * r, d, r
+
+
+@BANK.wrong("mean squared error and a right rate", "squared_error+mean_over_everything")
+def squared_error(logits, x, mu, logvar, beta):
+    d, r = F.mse_loss(logits.sigmoid(), x), kl(mu, logvar)
+    return d + beta * r, d, r
+
+
+@BANK.wrong("a beta that is warmed up inside", "warm_up")
+def warmed_up(logits, x, mu, logvar, beta):
+    _CALLS["warmed_up"] = _CALLS.get("warmed_up", 0) + 1
+    d, r = nll(logits, x), kl(mu, logvar)
+    return d + min(1.0, _CALLS["warmed_up"] / 1e6) * beta * r, d, r
+
+
+_CALLS: dict[str, int] = {}

@@ -101,7 +101,8 @@ class Agent:
         answer: dict[str, Any] = {"failed": None, "value": None}
         try:
             if header["handle"] is None:
-                value = candidate(*arguments.values, replacing=_functions(header["replacing"]))
+                candidate.lent = _functions(header["replacing"])
+                value = candidate(*arguments.values)
             else:
                 value = self._handles[header["handle"]](*arguments.values)
             outputs: list[torch.Tensor] = []
@@ -122,7 +123,7 @@ class Agent:
             total = [output for output, _ in pairs if output.requires_grad]
             weights = [weight.to(output.dtype) for output, weight in pairs if output.requires_grad]
             found = candidate.guarded(
-                lambda: torch.autograd.grad(total, wanted, weights, allow_unused=True, retain_graph=True)
+                lambda: torch.autograd.grad(total, wanted, weights, allow_unused=True)  # and once only, as at home
             )
         return {
             "grads": [None if grad is None else packer.tensor(grad.detach()) for grad in found],

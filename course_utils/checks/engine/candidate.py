@@ -11,8 +11,9 @@ else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -29,9 +30,9 @@ from .worker import TooSlow, Worker
 class Limits:
     """Seconds that the student's code may take: see `worker` for what counts."""
 
-    call: float = 10.0  # for one call
+    call: float = 20.0  # for one call
     after_a_timeout: float = 1.0  # for each later call once one was too slow
-    check: float = 20.0  # for all calls of a check together
+    check: float = 60.0  # for all calls of a check together
     compiling: float = 120.0  # for both, where the student used torch.compile
 
 
@@ -41,6 +42,7 @@ LIMITS = Limits()
 class Candidate(ABC):
     """What a law may do with the student's code."""
 
+    lent: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # by name, in place of what the student has
     reseeded: set[str]  # names of global generators that a call has reseeded ("torch", "numpy", "random")
     switched: set[str]  # global switches of torch that a call has left changed
 
@@ -58,8 +60,8 @@ class Candidate(ABC):
         """Called before each law: what its calls find in the global generators derives from `seed`."""
 
     @abstractmethod
-    def __call__(self, *args: Any, replacing: dict[str, Callable[..., Any]] | None = None) -> Any:
-        """Call the student's function; functions named in `replacing` take the place of those it knows by that name.
+    def __call__(self, *args: Any) -> Any:
+        """Call the student's function; what is `lent` takes the place of what it knows by that name.
 
         Raises CallFailed when it does not return.
         """
@@ -112,10 +114,10 @@ class LocalCandidate(Candidate):
     def devices(self) -> list[torch.device]:
         return [torch.device("cuda")] if torch.cuda.is_available() else []
 
-    def __call__(self, *args: Any, replacing: dict[str, Callable[..., Any]] | None = None) -> Any:
+    def __call__(self, *args: Any) -> Any:
         if not callable(self._function):
             raise CallFailed("not callable", f"{describe(to_plain(self._function, None))} instead of a function")
-        with replaced(self._function, replacing or {}):
+        with replaced(self._function, self.lent):
             return self.guarded(lambda: self._function(*args))
 
     def gradients(

@@ -28,8 +28,15 @@ DETACHED = Cause(
 )
 
 
-def scalar(value: Any, what: str) -> torch.Tensor:
-    """`value` as a finite 0-dimensional tensor."""
+ONE_AXIS = Cause(
+    "one_axis_too_many",
+    "Your number sits in a tensor of shape (1,), one axis too many: reduce over all axes, or take [0] of it.",
+    "the last line of your function, and keepdim=True, [None] or view(1) before it",
+)
+
+
+def scalar(value: Any, what: str, *, exactly: bool = False) -> torch.Tensor:
+    """`value` as a finite 0-dimensional tensor; shape (1,) will do but where the law is about that (`exactly`)."""
     if isinstance(value, (int, float)):
         raise Broken(
             f"{what} as a scalar tensor that carries gradients",
@@ -41,6 +48,10 @@ def scalar(value: Any, what: str) -> torch.Tensor:
                 "the last line of your function",
             ),
         )
+    if isinstance(value, torch.Tensor) and value.shape == (1,):
+        if exactly:
+            raise Broken(f"{what} as one number without axes, shape ()", describe(value), ONE_AXIS)
+        value = value.reshape(())
     if isinstance(value, torch.Tensor) and value.dim() > 0:
         raise Broken(
             f"{what} as one number, a scalar tensor",
@@ -302,6 +313,7 @@ def well_behaved(candidate: Candidate) -> None:
 
 __all__ = [
     "DETACHED",
+    "ONE_AXIS",
     "ROUNDING",
     "CallFailed",
     "Cause",

@@ -16,6 +16,7 @@ _LIBRARIES = tuple(
     {os.path.abspath(path) for path in sysconfig.get_paths().values() if path}
     - {os.path.abspath(sysconfig.get_paths()["data"]), os.path.abspath(sysconfig.get_paths()["scripts"])}
 )
+_EXAMINER = "autograder"  # the package whose code calls the student's when it is graded
 _MOST_FRAMES, _MOST_CHARACTERS = 3, 400
 
 
@@ -47,13 +48,14 @@ def _student_frames(tb: TracebackType | None) -> list[tuple[FrameType, int, bool
     """(frame, line number, is it where the error was raised?) of the frames that are the student's own."""
     frames = list(traceback.walk_tb(tb))
     return [
-        (frame, number, place == len(frames))
-        for place, (frame, number) in enumerate(frames, 1)
-        if _is_students(frame.f_code.co_filename)
+        (frame, number, place == len(frames)) for place, (frame, number) in enumerate(frames, 1) if _is_students(frame)
     ]
 
 
-def _is_students(filename: str) -> bool:
+def _is_students(frame: FrameType) -> bool:
+    filename = frame.f_code.co_filename
+    if str(frame.f_globals.get("__name__")).partition(".")[0] == _EXAMINER:
+        return False
     if filename.startswith("<") and not filename.startswith(("<ipython", "<stdin", "<string", "<student")):
         return False
     path = os.path.abspath(filename)

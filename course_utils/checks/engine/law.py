@@ -87,12 +87,17 @@ class Check:
     """All laws of one exercise.
 
     ``signature`` is the exercise's, ``returns`` says in a line what it gives: both stand in front of the student, and
-    in the documentation of ``check.<exercise>``. ``note`` is what else a student should know about how it is judged.
+    in the documentation of ``check.<exercise>``. ``lends`` is a correct function for an earlier exercise, of its name,
+    which stands in for the student's while this one is judged: a mistake is paid once.
     """
 
-    def __init__(self, signature: str, returns: str, *, note: str = "") -> None:
+    def __init__(self, signature: str, returns: str, *, lends: Callable[..., Any] | None = None) -> None:
         self.exercise = signature.partition("(")[0]
-        self.signature, self.returns, self.note = signature, returns, note
+        self.signature, self.returns, self.note = signature, returns, ""
+        self.lends: dict[str, Callable[..., Any]] = {}
+        if lends is not None:
+            self.lends[lends.__name__] = lends
+            self.note = f"While it is judged, {lends.__name__} means a correct one: a mistake there costs nothing here."
         self.laws: list[Law] = []
         self.diagnose: Diagnose | None = None
 
@@ -129,6 +134,7 @@ class Check:
         if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
             raise ValueError(f"seed is {seed!r}; expected a whole number")
         candidate = as_candidate(function)
+        candidate.lent = self.lends
         if seed is None:
             seed = candidate.check_seed(self.exercise)
             seed = self._seed_of(chosen, fresh() if seed is None else seed)

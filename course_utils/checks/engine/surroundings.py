@@ -9,7 +9,7 @@ import inspect
 import io
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -113,7 +113,7 @@ class Printed(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def replaced(function: Any, by_name: dict[str, Callable[..., Any]]) -> Iterator[None]:
+def replaced(function: Any, by_name: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     """While open, `function` finds the given functions under these names, whether or not it knew the names before."""
     undo: list[Callable[[], None]] = []
     try:

@@ -71,8 +71,31 @@ def mmd_size(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -> f
 
 
 def reconstruction_loss(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """A correct `reconstruction_loss` that takes the place of the student's while `train_step` is judged."""
+    """A correct `reconstruction_loss`, lent to `train_step`."""
     if not isinstance(logits, torch.Tensor) or not isinstance(x, torch.Tensor) or logits.shape != x.shape:
         given = [tuple(v.shape) if isinstance(v, torch.Tensor) else type(v).__name__ for v in (logits, x)]
         raise ValueError(f"reconstruction_loss was given logits {given[0]} and x {given[1]}; expected the same shape")
     return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1).mean()
+
+
+def kl_divergence(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """A correct `kl_divergence`, lent to `vae_loss`."""
+    return 0.5 * (mu**2 + torch.exp(logvar) - 1 - logvar).flatten(1).sum(1).mean()
+
+
+def interpolate(z_start: torch.Tensor, z_end: torch.Tensor, num_steps: int) -> torch.Tensor:
+    """A correct `interpolate`, lent to `slerp`."""
+    t = torch.linspace(0, 1, num_steps, dtype=z_start.dtype, device=z_start.device)[:, None]
+    return (1 - t) * z_start + t * z_end
+
+
+def mmd_squared(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -> torch.Tensor:
+    """A correct `mmd_squared`, lent to `mmd_vae_loss`."""
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"mmd_squared was given {len(x)} and {len(y)} codes; expected at least 2 each")
+    means = []
+    for a, b, within in ((x, x, 1), (y, y, 1), (x, y, 0)):
+        squared = (a[:, None] - b[None]).pow(2).sum(2)
+        kernel = torch.stack([torch.exp(-squared / (2 * s**2)) for s in bandwidths]).sum(0)
+        means.append((kernel.sum() - within * kernel.diagonal().sum()) / (kernel.numel() - within * len(a)))
+    return means[0] + means[1] - 2 * means[2]

@@ -3,8 +3,9 @@
 The code runs in a thread of its own while the caller waits. When time is up the thread is told to stop and is
 abandoned, so that even code that swallows every exception or sleeps inside C cannot keep the caller waiting.
 
-Time is what the code itself takes: the processor's while it computes, the clock's while it sleeps, none while a module
-is imported. So the machine's speed at starting things, and who else is using it, decide nothing.
+Time is what the code itself takes: the processor's while it computes, the clock's while it sleeps, a tenth of the
+clock's while it waits for processes of its own, none while a module is imported. So the machine's speed at starting
+things, and who else is using it, decide nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 _STOP_SECONDS = 0.5  # how long an interrupted thread may take to stop before it is left behind
 _SLICE = 0.05  # seconds between two looks at what the code is doing
-PATIENCE = 3.0  # how much longer than its limit code may take by the clock while others use the processor
+# how much longer than its limit code may take by the clock while others use the processor, or its own processes work
+PATIENCE = 10.0
 _ASLEEP = 0.02  # share of a processor below which code does not compute, but waits
 _LONGEST_IMPORT = 300.0  # seconds of imports within one job; an endless one would be waited for, too
 _NAG_TIMES = 200  # how often a thread that was left behind is told again, once every tenth of a second
@@ -107,7 +111,17 @@ class _Clock:
     def counted(self) -> float:
         passed = time.monotonic() - self._started - self.importing
         computed = self._thread.processor_time() - self._began - self._imported
-        return passed if computed < _ASLEEP * passed else min(passed, max(computed, passed / PATIENCE))
+        if computed < _ASLEEP * passed and (passed < 2 * _SLICE or not _has_processes()):
+            return passed
+        return min(passed, max(computed, passed / PATIENCE))
+
+
+def _has_processes() -> bool:
+    """Whether there are processes that this one has started, such as the workers of scikit-learn's ``n_jobs``."""
+    try:
+        return bool(psutil.Process().children())
+    except (psutil.Error, OSError):
+        return False
 
 
 class _Thread(threading.Thread):

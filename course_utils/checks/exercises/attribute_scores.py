@@ -21,16 +21,17 @@ CHECK = Check("attribute_scores(z, attributes)", "(A,) held-out ROC AUC of a lin
 _CARD = "the card of attribute_scores: cross-validated scores of a linear probe, then their ROC AUC, column by column"
 
 
-@CHECK.law("gives a float array with one score for every column")
+@CHECK.law("gives one score for every column, in an array or a list")
 def _array(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs."""
     z, column = _separated(draw, 15, 15, 2.0)
     came = candidate(z, column[:, None].to(torch.uint8))
     values = came.values if isinstance(came, Array) else came
     expected = "a float array of shape (1,) for attributes (30, 1)"
+    if isinstance(came, tuple) and all(isinstance(value, float) for value in came):  # a list of them will do
+        values = torch.tensor(came)
     if not isinstance(values, torch.Tensor):
-        cause = A_LIST if isinstance(came, tuple) else AVERAGED if isinstance(came, (int, float)) else None
-        raise Broken(expected, describe(came), cause)
+        raise Broken(expected, describe(came), AVERAGED if isinstance(came, (int, float)) else None)
     if tuple(values.shape) != (1,):
         raise Broken(expected, describe(came), EXTRA_AXIS if values.dim() > 1 else AVERAGED)
     if not values.is_floating_point():
@@ -43,8 +44,10 @@ def _values(candidate: Candidate, draw: Draw) -> None:
     draws each (without any penalty: 0.04 for the rare attribute). 0.045 is allowed, false alarm below 1e-6; logistic
     regression by stochastic gradient descent, whose folds differ, misses it in two of three draws, so five are made.
     The AUC of right or wrong (predict), with both classes weighing the same, is 0.084 below, with a standard deviation
-    of 0.008. Then two separated classes with one positive among the negatives: its score is 0.95 whatever the folds
-    are (0.963 at most, as an average over folds), unless pictures are left out."""
+    of 0.008. Then separated classes with one positive among the negatives, another one in each of six columns: right
+    probes come within 0.016 of the exact scores whatever the folds are, and 0.033 is allowed. A split that scores a
+    part of the pictures has or has not that one among them, and is off by more than 0.035 either way; five random
+    splits are right for a column in four of ten, and for all six in one run of 200."""
     for _ in range(5):
         _, came, want = _measured(candidate, draw, 2.0, 2.8)
         off = (came - want).abs()
@@ -53,24 +56,29 @@ def _values(candidate: Candidate, draw: Draw) -> None:
     else:
         worst = int(off.argmax())
         raise Broken(f"{float(want[worst]):.2f} for column {worst} of {_in_words(want)}", show(came[worst]))
-    z, column = _separated(draw, 20, 20, 12.0)
-    z[z[:, 0].argsort()[20]] = z.min() - 0.5  # the lowest of the positives
-    score = _one(candidate, z, column, "0.95 where one of 20 positives lies among the negatives")
-    if not 0.92 <= score <= 0.985:
-        raise Broken("0.95 where one of 20 positives lies among the negatives, and the others above", show(score))
+    z, columns, want = _one_astray(draw)
+    scores = _scores(candidate, z, columns)
+    off = (scores - want).abs().nan_to_num(1.0)
+    worst = int(off.argmax())
+    if float(off[worst]) > 0.033:
+        raise Broken(
+            f"{show(want[worst])} where one of 21 positives lies among the negatives, and the others above",
+            show(scores[worst]),
+            LEFT_OUT if _is_left_out(scores) else None,
+        )
 
 
 @CHECK.law("is held out: pictures are scored by a probe that has not seen them", weight=3)
 def _held_out(candidate: Candidate, draw: Draw) -> None:
-    """Noise whose averages are brought together (by 0.7) in the two classes: what is left out pulls the rest the other
-    way. Of five kinds of probes, the linear discriminant scores highest: 0.08 with a standard deviation of 0.04;
-    0.45 is allowed, false alarm below 1e-9. A probe of 60 dimensions learns 40 pictures by heart: 1. Then plain
-    noise, see `_noise`."""
+    """Noise whose averages are brought together (by 0.9) in the two classes: what is left out pulls the rest the other
+    way. Of seven kinds of probes, the linear discriminant scores highest: 0.046 with a standard deviation of 0.009;
+    0.2 is allowed, false alarm below 1e-9. A probe of 240 dimensions learns 160 pictures by heart: 1. Then plain noise,
+    see `_noise`."""
     noise, z, column = _opposite(draw)
     expected = "a score far below 1/2 where held-out codes lie opposite to what the others suggest"
     score = _one(candidate, z, column, expected)
-    if score > 0.45:
-        others = torch.stack([column[draw.permutation(40)] for _ in range(3)], 1)
+    if score > 0.2:
+        others = torch.stack([column[draw.permutation(len(column))] for _ in range(3)], 1)
         known = float(_scores(candidate, noise, others).mean())
         cause = TRAINING if known > 0.9 else FOLDED if _is_folded(candidate, draw, score) else None
         if cause is None:
@@ -197,11 +205,30 @@ def _quantiles(n: int) -> torch.Tensor:
 
 
 def _separated(draw: Draw, positives: int, negatives: int, distance: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (N, 1) of two classes `distance` standard deviations apart, and the column (N,), in random order."""
+    """Codes (N, 1) of two classes `distance` standard deviations apart, and the column (N,). The order is random but
+    for the share of the classes, which is the same in every part of it, so that folds of neighbours have it as well."""
     codes = torch.cat([_quantiles(positives) + distance, _quantiles(negatives)])
     column = torch.cat([torch.ones(positives), torch.zeros(negatives)])
-    order = draw.permutation(positives + negatives)
+    order = torch.empty(positives + negatives, dtype=torch.long)
+    places = (torch.arange(positives) * len(order)).div(positives, rounding_mode="floor") + draw.integer(0, 1)
+    kept = torch.ones(len(order), dtype=torch.bool)
+    kept[places] = False
+    order[places], order[kept] = draw.permutation(positives), positives + draw.permutation(negatives)
     return codes[order][:, None], column[order]
+
+
+def _one_astray(draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes (40, 1), columns (40, 6) and their exact scores: one of the six lowest pictures is a positive, a different
+    one in each column, and so are the 20 highest."""
+    z, column = _separated(draw, 20, 20, 12.0)
+    columns = column[:, None].repeat(1, 6)
+    columns[z[:, 0].argsort()[:6], torch.arange(6)] = 1.0
+    return z, columns, 1 - (19 - torch.arange(6, dtype=torch.float64)) / (21 * 19)
+
+
+def _is_left_out(scores: torch.Tensor) -> bool:
+    """Some scores are 1, as without the one picture, and others too low."""
+    return float(scores.max()) > 0.999 and 0.5 < float(scores.min()) < 0.94
 
 
 def _auc(distance: float) -> float:
@@ -228,10 +255,9 @@ def _measured(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Columns, the candidate's scores and the exact ones."""
     z, many, few = _two_attributes(draw, frequent, rare)
-    exact = torch.tensor([_auc(frequent), _auc(frequent), _auc(rare)])
-    order = [[0, 1, 2], [2, 1, 0]][draw.integer(0, 1)]
-    columns = torch.stack([many, 1 - many, few], 1)[:, order]
-    return columns, _scores(candidate, z, columns), exact[order].double()
+    exact = torch.tensor([_auc(rare), _auc(frequent), _auc(frequent)])
+    columns = torch.stack([few, many, 1 - many], 1)  # in no order of their scores, one way or the other
+    return columns, _scores(candidate, z, columns), exact.double()
 
 
 def _in_words(values: torch.Tensor) -> str:
@@ -266,12 +292,18 @@ def _negative(candidate: Candidate, draw: Draw) -> bool:
 
 
 def _opposite(draw: Draw) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Noise (40, 60), the same with the averages of two classes brought together, and the column (40,)."""
-    noise, column = draw.normal(40, 60), (torch.arange(40) % 2).float()[draw.permutation(40)]
+    """Noise (160, 240), the same with the averages of two classes brought together, and the column (160,)."""
+    noise, column = draw.normal(160, 240), _coins(draw, 160)
     z = noise.clone()
     for value in (0, 1):
-        z[column == value] -= 0.7 * z[column == value].mean(0)
+        z[column == value] -= 0.9 * z[column == value].mean(0)
     return noise, z, column
+
+
+def _coins(draw: Draw, n: int) -> torch.Tensor:
+    """A column (n,) of coin tosses, as many heads as tails in every part of it."""
+    heads = draw.integer(0, 1) ^ (draw.uniform(n // 2) < 0.5).long()
+    return torch.stack([heads, 1 - heads], 1).flatten().float()
 
 
 def _is_folded(candidate: Candidate, draw: Draw, score: float) -> bool:
@@ -282,19 +314,19 @@ def _is_folded(candidate: Candidate, draw: Draw, score: float) -> bool:
 
 
 def _noise(candidate: Candidate, draw: Draw) -> float:
-    """The average score of two columns of coin tosses. Correct probes score 0.49 on average with a standard deviation
-    of at most 0.1 (4 probes, 20 draws each). Above 0.82, which happens less than once in 1000, coins are tossed again:
-    three times in a row is a false alarm below 1e-9. A selection of 5 of the 1000 dimensions by all labels scores 0.95
-    with a standard deviation of 0.025."""
+    """The lowest score of three columns of coin tosses. Of correct probes each scores 0.49 on average with a standard
+    deviation of 0.14 (4 probes, 20 draws each). Where all three are above 0.75, which happens less than once in 1000,
+    coins are tossed again: three times in a row is a false alarm below 1e-9. A selection of 5 of the 1000 dimensions by
+    all labels scores 0.95 with a standard deviation of 0.035."""
     means = []
     for _ in range(3):
-        columns = torch.stack([(torch.arange(30) % 2).float()[draw.permutation(30)] for _ in range(2)], 1)
-        means.append(float(_scores(candidate, draw.normal(30, 1000), columns).mean()))
-        if means[-1] <= 0.82:
+        columns = torch.stack([_coins(draw, 30) for _ in range(3)], 1)
+        means.append(float(_scores(candidate, draw.normal(30, 1000), columns).min()))
+        if means[-1] <= 0.75:
             return means[-1]
     raise Broken(
-        "about 1/2 on average for two columns of coin tosses and codes that are noise",
-        show(means[0]),
+        "about 1/2 for three columns of coin tosses and codes that are noise",
+        f"at least {show(means[0])}",
         SELECTED if max(means) <= 1 and _well_in_general(candidate, draw) else None,
     )
 
@@ -344,6 +376,13 @@ SELECTED = Cause(
     "Noise gets a score far above 1/2: something before the folds has seen all labels, such as a selection of "
     "dimensions. Make it a part of the probe (make_pipeline), so that it is learnt without the pictures that are "
     "scored.",
+    _CARD,
+    tentative=True,
+)
+LEFT_OUT = Cause(
+    "pictures_left_out",
+    "Pictures are left out: a single split into training and test scores only some of them, and another split gives "
+    "another number. With cross-validation every picture is scored once.",
     _CARD,
     tentative=True,
 )
@@ -407,11 +446,6 @@ ONE_CONSTANT = Cause(
 )
 SAME_FOR_ALL = Cause("same_for_all", "Every column gets the same score, whatever it holds.", _CARD)
 AVERAGED = Cause("averaged", "You return one number: each attribute has a score of its own.", _CARD)
-A_LIST = Cause(
-    "list",
-    "You return a Python list: make an array of it, np.array(scores), so that it can be compared and averaged.",
-    _CARD,
-)
 EXTRA_AXIS = Cause("extra_axis", "Your array has an axis too many: (A,) is asked for.", _CARD)
 DROPPED = Cause(
     "constant_dropped",

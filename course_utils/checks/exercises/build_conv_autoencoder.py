@@ -24,7 +24,7 @@ from ..shared.networks import (
     midpoint_error,
     must_agree,
     must_be_trainable,
-    second_difference,
+    ends_linear,
 )
 
 CHECK = Check("build_conv_autoencoder(channels, latent_dim)", "(encoder, decoder) of 64x64 pictures")
@@ -296,7 +296,7 @@ def _affine(part: Part, values: list[torch.Tensor], index: int, draw: Draw, gain
     if len(shape) < 2:
         return False
     direction = draw.normal(*shape, scale=gain / math.sqrt(math.prod(shape[1:])), dtype=values[index].dtype)
-    return second_difference(part, values, index, direction, x) <= 0.04
+    return ends_linear(part, values, index, direction, x)
 
 
 def _explain_end(part: Part, draw: Draw) -> Broken:

@@ -96,6 +96,7 @@ def _detached(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works in double precision, for a batch of one, on your accelerator, and gives the same again")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
+    scalar(candidate(*_probe(draw, 4, 3)), "the loss", exactly=True)
     for n, level in ((1, 1.0), (5, 1.0), (7, -50.0), (9, 1.0), (11, 1.0)):
         critic, *codes = _probe(draw, n, 3, torch.float64, level)
         for prior, posterior in (codes, codes[::-1]):

@@ -8,7 +8,6 @@ tells where each pair was measured.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -34,7 +33,7 @@ from ..shared.tables import causes, holds
 
 CHECK = Check("gradient_penalty(critic, z_prior, z_posterior)", "scalar, two-sided, at random points between the pairs")
 _CARD = "the card of gradient_penalty: mean over the pairs of (|gradient| - 1)^2, each at a random point of its segment"
-_CALLS = ((8, 0.2), (25, 0.03))  # so many calls while the fastest takes less than so many seconds
+_CALLS = 15
 _EXACT = 0.02  # places are read off with less error than this; shares of the way
 _SAME = 4e-4  # shares nearer than this are taken for the same; torch.rand has steps of 5e-4 in float16
 
@@ -129,7 +128,7 @@ def _on_segment(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("draws that point uniformly, anew for every pair and every call", weight=3)
 def _uniform(candidate: Candidate, draw: Draw) -> None:
-    """600 points at least: Dvoretzky-Kiefer-Wolfowitz bound (distribution), Bernstein (spread), (1 - T/n)^n (ends),
+    """3000 points: Dvoretzky-Kiefer-Wolfowitz bound (distribution), Bernstein (spread), (1 - T/n)^n (ends),
     Chernoff (coincidences), concentration of the cosine between calls (Hoeffding, as for sub-Gaussian numbers): false
     alarm below 1e-8."""
     both = _places_of_calls(candidate, draw)
@@ -173,6 +172,8 @@ def _uniform(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works with codes that carry a graph and codes that do not, in double precision, on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
+    critic = linear_critic(torch.tensor([2.0, -1.0, 2.0]))
+    scalar(candidate(critic, draw.normal(4, 3), draw.normal(4, 3)), "the penalty", exactly=True)
     for dtype in (torch.float32, torch.float64):
         for attached in (True, False):
             critic = linear_critic(torch.tensor([2.0, -1.0, 2.0], dtype=dtype))
@@ -239,15 +240,8 @@ def _places(candidate: Candidate, draw: Draw, pairs: int) -> torch.Tensor:
 
 
 def _places_of_calls(candidate: Candidate, draw: Draw) -> torch.Tensor:
-    """Calls with 200 pairs each, (calls, 200, 2): 25, or 3 to 8 of a function whose fastest call takes long (a loop
-    over the pairs does; on a busy machine, one call in eight of another is quick). Every bound holds for any number."""
-    both: list[torch.Tensor] = []
-    seconds: list[float] = []
-    while len(both) < 3 or any(len(both) < most and min(seconds) < time_each for most, time_each in _CALLS):
-        started = time.monotonic()
-        both.append(_places(candidate, draw, 200))
-        seconds.append(time.monotonic() - started)
-    return torch.stack(both)
+    """Calls with 200 pairs each, (calls, 200, 2)."""
+    return torch.stack([_places(candidate, draw, 200) for _ in range(_CALLS)])
 
 
 def _spread_and_ends(calls: torch.Tensor) -> None:
@@ -412,7 +406,8 @@ _MISTAKES: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Tensor]], ...] =
     ),
     (
         "norm_over_everything",
-        "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1).",
+        "You take one norm of the whole batch of gradients; each pair has a length of its own (dim=1). Mixing weights "
+        "of shape (N, 1, 1, 1), which are for images, come to the same with codes (N, D): draw them of shape (N, 1).",
         lambda n: (n.square().sum().sqrt() - 1).square(),
     ),
     (
@@ -467,6 +462,12 @@ _MISTAKES_BY_COMPONENT: tuple[tuple[str, str, Callable[[torch.Tensor], torch.Ten
         "no_norm",
         "You compare every component of the gradient with 1; its *length* is asked for.",
         lambda g: (g - 1).square().sum(1).mean(),
+    ),
+    (
+        "mixing_weights_shape",
+        "The norm runs over an axis of length 1, so that every component is compared with 1. Mixing weights of shape "
+        "(N, 1, 1, 1), which are for images, make such an axis: for codes (N, D) draw them of shape (N, 1).",
+        lambda g: (g.abs() - 1).square().mean(),
     ),
     (
         "other_norm",

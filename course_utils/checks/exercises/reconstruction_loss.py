@@ -38,7 +38,9 @@ def _grey(candidate: Candidate, draw: Draw) -> None:
             if "within the support" in failed.message:
                 failed.cause = GREY_REFUSED
             raise
-    LOSS.is_right(candidate, (draw.normal(5, 30, scale=2.0), draw.uniform(5, 30)), "of 5 grey images of 30 pixels")
+    given = draw.normal(5, 30, scale=2.0), draw.uniform(5, 30)
+    LOSS.settled(candidate, given)
+    LOSS.is_right(candidate, given, "of 5 grey images of 30 pixels")
 
 
 @CHECK.law("adds up over pixels", weight=2)
@@ -87,6 +89,7 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("gives the same number when asked twice, in double precision, and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
+    LOSS.is_one_number(candidate, draw_images(draw, 3, 4))
     wide = [draw_images(draw, *shape, dtype=torch.float64) for shape in ((1, 1), (1, 7), (6, 3))]
     for given in (*wide, _pixel(3.0, 0.0, torch.float64)):
         LOSS.settled(candidate, given)

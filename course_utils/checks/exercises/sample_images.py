@@ -60,6 +60,12 @@ def _prior(candidate: Candidate, draw: Draw) -> None:
     low, high = mean_square_bounds(n)
     if not low <= float(z.square().mean()) <= high:
         raise Broken("standard deviation of z = 1", show(z.square().mean().sqrt()))
+    low, high = mean_square_bounds(len(z))
+    common = float(z.mean(1).square().mean() * z.shape[1])
+    if not 0.9 * low <= common <= 1.1 * high:
+        raise Broken(
+            "dimensions of z unrelated", f"their average varies {show(common)} times as much as that of unrelated ones"
+        )
     distance = kolmogorov_distance(z)
     if distance > distance_bound(n) + 0.003:  # images in bfloat16 have steps of that size
         raise Broken(

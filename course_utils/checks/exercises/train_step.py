@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,14 +21,14 @@ from ..engine.verdict import Broken, CallFailed, blame
 CHECK = Check(
     "train_step(autoencoder, x, optimizer)",
     "one step; the loss before it, a float",
-    note="While it is judged, the name reconstruction_loss means a correct one: a mistake there costs nothing here.",
+    lends=reconstruction_loss,
 )
 
 
 @CHECK.law("takes the optimiser's step on encoder and decoder", weight=3)
 def _plain_step(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails. The large bench shows clipping and images left
-    out; where the gradient is 0, nothing but a penalty of the student's own moves a weight."""
+    out; where the gradient is 0, nothing but a penalty of the student's own, on weights or on codes, moves a weight."""
     for n in (6, 1):
         _compare_step(candidate, partial(_bench, draw, "SGD", n, stale=False), f"SGD, batch of {n}")
     _compare_step(candidate, partial(_large_bench, draw), "SGD, batch of 100 with 784 pixels")
@@ -42,6 +42,7 @@ def _plain_step(candidate: Candidate, draw: Draw) -> None:
             "weights of a pixel that is black in every image stay where they are: their gradient is 0",
             f"they move by {show(moved)}",
         )
+    _stays_where_nothing_pulls(candidate, draw)
 
 
 @CHECK.law("clears gradients that an earlier step has left behind", weight=3)
@@ -196,15 +197,35 @@ def _bench(
 
 
 def _decisive_bench(draw: Draw, n: int, scale: float) -> Bench:
-    """A bench on which one step of SGD and two change the loss by more than 5 %, so that the loss before is told from
-    those after in any precision; about one draw in seven is one."""
-    while True:
-        bench = _bench(draw, "SGD", n, scale=scale)
-        bench.optimizer.param_groups[0]["lr"] = 0.1
-        trusted = bench.copy()
-        first, second, third = trusted.step(), trusted.step(), trusted.step()
-        if min(abs(second - first), abs(third - first)) > 0.05 * first:
-            return bench
+    """A bench on which each of two steps of SGD lowers the loss by more than 5 %, so that the loss before is told from
+    those after in any precision: the decoder's last bias alone, which the loss is convex in, takes it far down."""
+    bench = _bench(draw, "SGD", n, scale=scale)
+    bias = bench.decoder.get_parameter("2.bias")
+    with torch.no_grad():
+        bias.copy_(draw.uniform(len(bias), low=-5.0, high=-4.0))
+    bench.optimizer = torch.optim.SGD([{"params": [p for p in bench.parameters() if p is not bias], "lr": 1e-4}])
+    bench.optimizer.add_param_group({"params": [bias], "lr": 3.0})
+    return bench
+
+
+def _stays_where_nothing_pulls(candidate: Candidate, draw: Draw) -> None:
+    """Where the decoder's first weights are 0 no gradient reaches the encoder; where codes are, none reaches those."""
+    for still, silent in (("encoder", "decoder.0.weight"), ("decoder.0.weight", "encoder.2")):
+        bench = _bench(draw, "SGD", stale=False)
+        parts = nn.ModuleDict({"encoder": bench.encoder, "decoder": bench.decoder})
+        with torch.no_grad():
+            for name, p in parts.named_parameters():
+                if name.startswith(silent):
+                    p.zero_()
+        kept = {name: p.detach().clone() for name, p in parts.named_parameters() if name.startswith(still)}
+        _take(candidate, bench)
+        moved = max(float((parts.get_parameter(name).detach() - p).abs().max()) for name, p in kept.items())
+        if moved > 1e-7:
+            raise Broken(
+                f"weights of the {still[:7]} stay where they are where the loss does not depend on them",
+                f"they move by {show(moved)}",
+                OWN_PENALTY,
+            )
 
 
 def _grey(draw: Draw, n: int, pixels: int) -> torch.Tensor:
@@ -254,12 +275,7 @@ def _drawn(draw: Draw, encoder: nn.Module, decoder: nn.Module, scale: float) -> 
 
 def _take(candidate: Candidate, bench: Bench) -> object:
     try:
-        return candidate(
-            (bench.encoder, bench.decoder),
-            bench.x,
-            bench.optimizer,
-            replacing={"reconstruction_loss": reconstruction_loss},
-        )
+        return candidate((bench.encoder, bench.decoder), bench.x, bench.optimizer)
     except CallFailed as failed:
         if "modified by an inplace operation" in failed.message:
             failed.cause = STEP_TOO_EARLY
@@ -337,11 +353,18 @@ FORWARD_TWICE = _wrong(
     "it each time. Return the loss of the pass that you differentiate.",
     tentative=True,
 )
+OWN_PENALTY = _wrong(
+    "own_penalty",
+    "Something else than the reconstruction loss pulls at the weights: a penalty on codes or weights (sparsity, "
+    "weight decay) does not belong here.",
+    tentative=True,
+)
 STEP_TOO_EARLY = _wrong(
     "step_before_backward",
     "optimizer.step() comes before loss.backward(): it uses the gradients "
     "of the batch before and changes the parameters that backward() needs.",
 )
+CLIPPED = _wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's.")
 LOSS_AFTER = _wrong(
     "loss_after_step", "You return the loss after the step; the loss before it is asked for.", tentative=True
 )
@@ -393,6 +416,10 @@ def _squared_errors(b: Bench) -> torch.Tensor:
     return (b.decoder(b.encoder(b.x)).sigmoid() - b.x).square()
 
 
+def _squared_errors_of_logits(b: Bench) -> torch.Tensor:
+    return (b.decoder(b.encoder(b.x)) - b.x).square()
+
+
 _STALE = (
     "gradients_not_cleared",
     "Gradients of the step before are still there and are added to: call optimizer.zero_grad() before backward().",
@@ -424,11 +451,6 @@ _MISTAKES: list[tuple[Cause | None, Run]] = table(
     ),
     ("two_steps", "You take two steps; one is asked for.", _step(times=2)),
     (
-        "gradients_clipped",
-        "You clip the gradients: the step is shorter than the optimiser's.",
-        _step(after_backward=lambda b: nn.utils.clip_grad_norm_(b.parameters(), 1.0)),
-    ),
-    (
         "mean_over_everything",
         "You average over pixels: reconstruction_loss sums over them.",
         _step(lambda b: b.loss() / b.x[0].numel()),
@@ -438,8 +460,11 @@ _MISTAKES: list[tuple[Cause | None, Run]] = table(
         "You sum over the batch: reconstruction_loss averages over it.",
         _step(lambda b: b.loss() * b.x.shape[0]),
     ),
-    (*_SQUARED, _step(lambda b: _squared_errors(b).mean())),
-    (*_SQUARED, _step(lambda b: _squared_errors(b).sum(1).mean())),
+    *(
+        (*_SQUARED, _step(lambda b, errors=errors, reduced=reduced: reduced(errors(b))))
+        for errors in (_squared_errors, _squared_errors_of_logits)
+        for reduced in (torch.mean, torch.sum, lambda e: e.sum(1).mean(), lambda e: e.sum(1).mean() / 2)
+    ),
     (
         "sigmoid_twice",
         "You give probabilities to reconstruction_loss, which expects logits: no sigmoid here.",
@@ -454,14 +479,38 @@ _MISTAKES: list[tuple[Cause | None, Run]] = table(
 )
 
 
+def _clipping(candidate: Candidate, bench: Bench) -> tuple[float | None, float | None]:
+    """Where the step follows the gradient but is shorter: its length, and its largest component, in units of the
+    learning rate."""
+    before, rate = bench.values(), bench.optimizer.param_groups[0]["lr"]
+    bench.optimizer.zero_grad()
+    want = torch.cat([plain64(g).flatten() for g in torch.autograd.grad(bench.loss(), bench.parameters())])
+    _take(candidate, bench)
+    came = torch.cat([(a - b).flatten() for a, b in zip(before, bench.values(), strict=True)]) / rate
+    most = float(came.abs().max())
+    shorter = float(came.norm()) < 0.9 * float(want.norm())
+    parallel = float(came @ want) > 0.9999 * float(came.norm() * want.norm()) > 0
+    cut = float((came - want.clamp(-most, most)).norm()) < 1e-2 * float(came.norm())
+    return float(came.norm()) if shorter and parallel else None, most if shorter and cut else None
+
+
+def _is_one(numbers: Iterable[float | None]) -> bool:
+    """The same number on every bench, though the gradients differ."""
+    found = list(numbers)
+    known = [number for number in found if number is not None]
+    return len(known) == len(found) and max(known) - min(known) < 1e-2 * max(known)
+
+
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     """The only mistake that leaves the same parameters and returns the same number, on two benches; if none does, the
     only one that leaves the same parameters."""
     moves_alike, returns_alike = [True] * len(_MISTAKES), [True] * len(_MISTAKES)
+    clips = []
     for n in (5, 3):
         start = _bench(draw, "SGD", n, warm=1)
         bench = start.copy()
+        clips.append(_clipping(candidate, _large_bench(draw)))
         came = _take(candidate, bench)
         value = float(came.detach()) if isinstance(came, torch.Tensor) and came.dim() == 0 else came
         for index, (_, run) in enumerate(_MISTAKES):
@@ -469,6 +518,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
             predicted = run(trial)
             moves_alike[index] &= _moved_alike(start.values(), bench, trial)
             returns_alike[index] &= isinstance(value, (int, float)) and abs(value - predicted) <= 1e-3 * abs(predicted)
+    if _is_one(norm for norm, _ in clips) or _is_one(most for _, most in clips):
+        return CLIPPED
     alike = [cause for (cause, _), moves in zip(_MISTAKES, moves_alike, strict=True) if moves]
     exact = [c for (c, _), *both in zip(_MISTAKES, moves_alike, returns_alike, strict=True) if all(both)]
     return sole(exact or [cause for cause in alike if cause is None or cause.id != LOSS_AFTER.id])

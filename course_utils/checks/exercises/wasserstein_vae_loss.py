@@ -28,7 +28,7 @@ _CARD = "the card of wasserstein_vae_loss: loss = distortion + weight * gap, gap
 def _three(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs. The first call must be right as well: a weight that grows from call to call would have
     grown by the time the later laws look."""
-    first = _SUM.read(_inputs(draw, 3, (7,), 4, level=4.0).call(candidate, 1.0))
+    first = _SUM.three(_inputs(draw, 3, (7,), 4, level=4.0).call(candidate, 1.0))
     for weight in (0, 3):
         _SUM.read(_inputs(draw, 3, (7,), 4).call(candidate, weight))
     _SUM.same_loss(first, 1.0, " in the first call")

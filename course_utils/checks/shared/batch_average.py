@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -18,7 +19,20 @@ from ..engine.score import Cause
 from ..engine.trusted import per_image
 from ..engine.verdict import Broken
 
+WARM_UP = Cause(
+    "warm_up",
+    "Your result grows from call to call: a weight that is warmed up is kept in the function. Whoever calls you "
+    "decides about weights; the same arguments must give the same number.",
+    "a counter or a global variable that your function changes",
+)
 Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+def grows(call: Callable[[], float]) -> bool:
+    """Whether the number changes in even steps from call to call, as no random one does."""
+    numbers = [call() for _ in range(8)]
+    steps = [after - before for before, after in pairwise(numbers)]
+    return 0 < max(map(abs, steps)) < 2 * min(map(abs, steps)) and min(steps) * max(steps) > 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,8 @@ class BatchAverage:
         """What comes for these numbers, twice the same."""
         first, second = (float(self.value(candidate, given).detach()) for _ in range(2))
         if abs(first - second) > 1e-5 * abs(first):
-            raise Broken(f"the same number again, {show(first)}", show(second), self.random)
+            cause = self.random if not grows(lambda: float(self.value(candidate, given).detach())) else WARM_UP
+            raise Broken(f"the same number again, {show(first)}", show(second), cause)
         return first
 
     def is_exact(self, came: object, given: Pair, agreement: float = 1e-5) -> bool:
@@ -118,9 +133,13 @@ class BatchAverage:
         same_number(self.value(candidate, given), (first + second) / 2, what, scale=(abs(first) + abs(second)) / 2)
 
     def repeats(self, candidate: Candidate, given: Pair) -> None:
-        """Twice the same number, and not 0."""
+        """Twice the same number, without axes, and not 0."""
+        self.is_one_number(candidate, given)
         if abs(self.settled(candidate, given)) < 1e-6:
             raise Broken(f"a {self.name} above 0", "0")
+
+    def is_one_number(self, candidate: Candidate, given: Pair) -> None:
+        scalar(candidate(*(argument.clone() for argument in given)), f"the {self.name}", exactly=True)
 
     def behaves(self, candidate: Candidate, given: Pair) -> None:
         """Arguments, generators and switches are as they were before."""

@@ -91,6 +91,11 @@ _ONE_WIDTH = "Only one of the bandwidths counts: the kernel is the sum over all 
 _DENSITY = (
     "You use the density of a Gaussian; the kernel has no factor in front, so that a code is 1 similar to itself."
 )
+_IGNORED = "Your kernel takes no bandwidth: it is the sum of one kernel for each of them."
+_COPIED = (
+    "Your kernel is exp(-mean of the squared differences / D), or one like it, as many published MMD-VAEs copy it: no "
+    "bandwidth enters it. Sum the squared differences, and add one kernel for each bandwidth."
+)
 _NORM = "You take another norm: |a - b|^2 is the sum of the squared differences."
 _KERNELS: tuple[tuple[str, str, Kernel], ...] = (
     ("distance_not_squared", _NO_SQUARE, _summed(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2)))),
@@ -133,6 +138,15 @@ _KERNELS: tuple[tuple[str, str, Kernel], ...] = (
         "You average the squared differences over the dimensions and divide by their number again. Sum them.",
         _over_features(lambda d: d.square().mean(2) / d.shape[2]),
     ),
+    (
+        "bandwidths_ignored",
+        _COPIED,
+        lambda a, b, widths: torch.exp(-(a[:, None] - b[None]).square().mean(2) / a.shape[1]),
+    ),
+    ("bandwidths_ignored", _COPIED, lambda a, b, widths: torch.exp(-(a[:, None] - b[None]).square().mean(2))),
+    ("bandwidths_ignored", _COPIED, lambda a, b, widths: torch.exp(-squared_distances(a, b) / (2 * a.shape[1]))),
+    ("bandwidths_ignored", _IGNORED, lambda a, b, widths: torch.exp(-squared_distances(a, b))),
+    ("bandwidths_ignored", _IGNORED, lambda a, b, widths: torch.exp(-squared_distances(a, b) / 2)),
     ("sum_not_squared_norm", _NORM, _over_features(lambda d: d.abs().sum(2))),
     ("sum_not_squared_norm", _NORM, _over_features(lambda d: d.abs().sum(2).square())),
     ("sum_not_squared_norm", _NORM, _over_features(lambda d: d.sum(2).square())),

@@ -6,6 +6,7 @@ Nothing is said about how the modules are written, and what is seen does not dep
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -154,6 +155,32 @@ def second_difference(
     part.handle.load(values)
     change = float((outputs[2] - outputs[0]).norm())
     return float((outputs[0] + outputs[2] - 2 * outputs[1]).norm()) / change if change > 1e-9 else float("inf")
+
+
+def ends_linear(part: Part, values: list[torch.Tensor], index: int, direction: torch.Tensor, x: torch.Tensor) -> bool:
+    """Is the output affine along this line of parameter `index`, or along one that leaves a normalised layer's norm
+    alone? A linear layer is linear with spectral normalisation as well, whose norm is u^T W v for two buffers."""
+    lines = [direction, *_at_constant_norm(part, direction)]
+    return any(second_difference(part, values, index, line, x) <= 0.04 for line in lines)
+
+
+def is_spectral(part: Part, weight: torch.Tensor) -> bool:
+    """Has this weight two buffers of the sizes that spectral normalisation keeps for it?"""
+    return bool(_at_constant_norm(part, torch.zeros_like(weight)))
+
+
+def _at_constant_norm(part: Part, direction: torch.Tensor) -> list[torch.Tensor]:
+    """For each two buffers u and v that fit: the part of a change of W in which u^T W v stays the same."""
+    buffers, found = part.handle.buffers(), []
+    for u, v in pairwise(buffers):
+        for axis in range(min(direction.dim(), 2)):  # along which the outputs of the layer lie
+            turned = direction.movedim(axis, 0)
+            matrix = turned.flatten(1)
+            if u.dim() == v.dim() == 1 and matrix.shape == (len(u), len(v)):
+                u, v = u.to(matrix), v.to(matrix)
+                along = (u @ matrix @ v) / (u @ u * (v @ v)).clamp_min(1e-30)
+                found.append((matrix - along * torch.outer(u, v)).view(turned.shape).movedim(0, axis))
+    return found
 
 
 def end_of(low: float, high: float, card: str) -> Cause | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..engine.causes import Probe, agrees, sole
-from ..engine.demand import ROUNDING, number, plain64, same_number, scalar, several
+from ..engine.causes import Probe, agrees, both, sole
+from ..engine.demand import ROUNDING, describe, number, plain64, same_number, scalar, several
 from ..engine.score import Cause
 from ..engine.trusted import bernoulli_size, bernoulli_terms, per_image
 from ..engine.verdict import Broken, blame
@@ -33,6 +33,13 @@ class Images:
     def distortion_size(self) -> float:
         return per_image(bernoulli_size(plain64(self.logits), plain64(self.x)))
 
+
+PART_IS_NUMBER = Cause(
+    "part_is_number",
+    "You return a part as a Python number: whoever calls you asks it for .item(), as the example in the docstring "
+    "does. Leave it a tensor.",
+    "the last line of your function",
+)
 
 Observed = tuple[Any, float, tuple]  # the inputs, the weight, the three values that came
 
@@ -64,6 +71,15 @@ class WeightedSum:
     def loss(self, came: Any) -> torch.Tensor:
         """The loss with its graph; nothing is said of the other two values but that they are there."""
         return scalar(several(came, self.names)[0], "the loss")
+
+    def three(self, came: Any, *, tensors: bool = False) -> tuple[torch.Tensor, float, float]:
+        """As `read`, none of them with an axis; with ``tensors``, Python's own numbers will not do for the parts."""
+        for value, name in zip(several(came, self.names), self.names, strict=True):
+            if name != "loss" and tensors and isinstance(value, (int, float)):
+                raise Broken(f"the {name} as a scalar tensor", describe(value), PART_IS_NUMBER)
+            if name == "loss" or isinstance(value, torch.Tensor):
+                scalar(value, f"the {name}", exactly=True)
+        return self.read(came)
 
     def read(self, came: Any) -> tuple[torch.Tensor, float, float]:
         """The loss with its graph, and both parts: these are to be looked at; a detached tensor or a number will do."""
@@ -118,21 +134,21 @@ class WeightedSum:
         return self.distortion_weighted if any(self.agree(probes, 1, formula) for formula in weighted) else None
 
     def _within(self, probes: list[Observed]) -> Cause | None:
-        """A mistake inside one of the parts."""
+        """A mistake inside one of the parts or in both, as public code has it: sums or means of everything."""
         as_distortion = [Probe((plain64(inputs.logits), plain64(inputs.x)), came[1]) for inputs, _, came in probes]
-        distortion = inside("distortion", "reconstruction_loss", match_reconstruction(as_distortion))
+        distortion = inside("distortion", match_reconstruction(as_distortion))
         found = [cause for cause in (distortion, self.match_part(probes)) if cause]
-        return found[0] if len(found) == 1 else None
+        if len(found) == 2 and found[0].id == found[1].id:
+            return replace(found[0], sentence=f"{found[0].sentence} {found[1].sentence}")
+        return both(*found) if len(found) == 2 else found[0] if found else None
 
     def _sum(self, probes: list[Observed]) -> Cause | None:
         return sole(cause for cause, formula in self.losses if self.agree(probes, 0, formula))
 
 
-def inside(part: str, source: str, cause: Cause | None) -> Cause | None:
-    """A cause of the exercise ``source``, said of the part that may call it."""
-    if cause is None:
-        return None
-    return replace(cause, sentence=f"In the {part} (if it calls your {source}, the mistake is there): {cause.sentence}")
+def inside(part: str, cause: Cause | None) -> Cause | None:
+    """A cause of an earlier exercise, said of a part."""
+    return cause and replace(cause, sentence=f"In the {part}: {cause.sentence}")
 
 
 def all_agree(probes: list[Observed], which: int, predict: Callable[[Any, float], float]) -> bool:
