@@ -15,10 +15,8 @@ from course_utils.system.whole_file import write_whole
 from .grade import all_students, find_problem
 from .grades_file import MISSING
 from .nbgrader_course import NbGraderCourse
-from .submissions import carry, exchange_files
-from .submissions import is_trouble
-from .summary import TEMPLATES
 from .safe_html import render_page
+from .submissions import carry, exchange_files, is_trouble
 
 
 def feedback_unit(

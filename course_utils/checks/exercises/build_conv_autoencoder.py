@@ -21,10 +21,10 @@ from ..shared.networks import (
     Part,
     build,
     end_of,
+    ends_linear,
     midpoint_error,
     must_agree,
     must_be_trainable,
-    ends_linear,
 )
 
 CHECK = Check("build_conv_autoencoder(channels, latent_dim)", "(encoder, decoder) of 64x64 pictures")
