@@ -25,7 +25,18 @@ from course_utils.system.errors import CourseError
 
 from . import checkpoint as checkpoints
 from .live import View, duration, open_view
-from .loop import Critic, Loop, LossFunction, NotFinite, checked, weights_are_finite
+from .loop import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Critic,
+    Loop,
+    LossFunction,
+    MakeOptimizer,
+    NotFinite,
+    Schedule,
+    checked,
+    weights_are_finite,
+)
 
 __all__ = ["Critic", "LossFunction", "Run", "estimate_seconds", "evaluate", "fit"]
 
@@ -52,6 +63,7 @@ class Run:
     provenance: dict = field(default_factory=dict)  # of a kept run: digest of the images, versions, machines, the loss
     lost: list[str] = field(default_factory=list)  # a sentence on each file that could not be written
     path: Path | None = None  # of the kept weights
+    best_epoch: int | None = None  # of which the weights are, where there were validation images
 
     @property
     def whole_epochs(self) -> int:
@@ -73,10 +85,11 @@ SETTINGS = {
     "lr": Number(above=0),
     "seed": Whole(0, 2**32 - 1),
     "precision": OneOf(PRECISIONS),
+    "patience": Whole(1),
 }
 
 
-@takes(images=Images(), test_images=Images(), **SETTINGS)
+@takes(images=Images(), test_images=Images(), validation_images=Images(), **SETTINGS)
 def fit(
     model: nn.Module,
     loss_function: LossFunction,
@@ -97,10 +110,15 @@ def fit(
     fresh: bool = False,
     about: Mapping[str, Any] | None = None,
     on_epoch: Callable[[Run], None] | None = None,
+    on_batch: Callable[[Run, int, Mapping[str, Tensor | float]], None] | None = None,
+    optimizer: str | MakeOptimizer = "adam",
+    schedule: str | Schedule = "constant",
+    validation_images: Tensor | None = None,
+    patience: int | None = None,
     progress: bool = True,
     live: bool = True,
 ) -> Run:
-    """Train ``model`` with Adam on batches of ``images``.
+    """Train ``model`` on batches of ``images``, with Adam unless told otherwise.
 
     Args:
         model: what is trained, in place; it is moved to the images' device.
@@ -125,6 +143,16 @@ def fit(
         about: what else decides about the weights, such as the parameters of the loss, as JSON has it: it is kept with
             them, and a checkpoint with others is refused.
         on_epoch: called with the run after every epoch, with the model in training mode.
+        on_batch: called with the run, the number of the step in its epoch from 1 up, and what the loss functions
+            returned, after every step.
+        optimizer: ``adam``, ``adamw``, ``radam``, ``rmsprop`` or ``sgd`` (with Nesterov's momentum 0.9); or a function
+            of the model's parameters and ``lr`` that returns a torch.optim.Optimizer.
+        schedule: ``constant``, ``cosine`` or ``linear`` (both fall to 0 at the end of the last epoch); or a function of
+            (epoch from 0, epochs) that returns what ``lr`` is multiplied by in that epoch.
+        validation_images: measured after each epoch as the test images are (``validation_loss``, ...); in the end the
+            model has the weights of the epoch that was best on them (``run.best_epoch``). They are for choosing:
+            report numbers on test images.
+        patience: stop after so many epochs without a lower ``validation_loss``.
         progress: say the cost beforehand and show how far it is.
         live: in a notebook, draw curves, reconstructions and samples too while they change. Samples are drawn of a
             model whose loss has a part ``rate``, ``mmd`` or ``gap``: it is pulled towards a prior.
@@ -146,11 +174,20 @@ def fit(
     _check_arguments(model, loss_function, images, test_images)
     _check_options(images.device, cuda_graph, name)
     images, test_images = _as_weights(model, images), None if test_images is None else _as_weights(model, test_images)
-    run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph)
+    if validation_images is not None:
+        validation_images = _as_weights(model, validation_images)
+    elif patience is not None:
+        raise ValueError("patience needs validation_images: on what else should it be seen that nothing improves?")
+    how = _How(optimizer, schedule, validation_images, patience, on_batch)
+    if cuda_graph and how.unusual:
+        raise ValueError(
+            "cuda_graph replays steps of Adam at one learning rate; leave out cuda_graph, or optimizer and schedule."
+        )
+    run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph, how)
     if name is not None or checkpoint is not None:
         run.provenance = _provenance(loop, run.settings, about)
     if checkpoint is None:
-        return _fit(run, loop, None, test_images, name, unit, label, on_epoch, progress, live)
+        return _fit(run, loop, how, None, test_images, name, unit, label, on_epoch, progress, live)
     identity = {key: value for key, value in run.provenance.items() if key not in ("sittings", "loss")}
     kept = checkpoints.Checkpoint(Path(checkpoint), identity, run.provenance["sittings"])
     with only_one(kept.path, f"the checkpoint {kept.path}"):
@@ -168,10 +205,69 @@ def fit(
                 if name is not None and runs.path_of(name, unit).exists():
                     name, run.path = None, runs.path_of(name, unit)
                 progress = False
-        return _fit(run, loop, kept, test_images, name, unit, label, on_epoch, progress, live)
+        return _fit(run, loop, how, kept, test_images, name, unit, label, on_epoch, progress, live)
 
 
-def _fit(run: Run, loop: Loop, kept, test_images, name, unit, label, on_epoch, progress: bool, live: bool) -> Run:
+@dataclass(frozen=True)
+class _How:
+    """The ways of training that most trainings leave as they are."""
+
+    optimizer: str | MakeOptimizer
+    schedule: str | Schedule
+    validation_images: Tensor | None
+    patience: int | None
+    on_batch: Callable[[Run, int, Mapping[str, Tensor | float]], None] | None
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("optimizer", self.optimizer, OPTIMIZERS), ("schedule", self.schedule, SCHEDULES)):
+            if isinstance(value, str):
+                OneOf(tuple(known)).take(what, value)
+            elif not callable(value):
+                raise ValueError(f"{what} is {value!r}; expected one of {', '.join(known)}, or a function.")
+
+    @property
+    def unusual(self) -> bool:
+        return self.optimizer != "adam" or self.schedule != "constant"
+
+    def settings(self) -> dict[str, Any]:
+        """What decides about the weights, as the record has it; nothing of what is as usual."""
+        said: dict[str, Any] = {}
+        if self.optimizer != "adam":
+            said["optimizer"] = _named(self.optimizer)
+        if self.schedule != "constant":
+            said["schedule"] = _named(self.schedule)
+        if self.validation_images is not None:
+            said |= {"validation_images_sha256": images_digest(self.validation_images), "patience": self.patience}
+        return said
+
+    def lr_factor(self, epoch: int, epochs: int) -> float:
+        """In the epoch of this number, from 1 up."""
+        schedule = SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
+        factor = float(schedule(epoch - 1, epochs))
+        if not math.isfinite(factor) or factor < 0:
+            raise ValueError(
+                f"schedule gave {factor} for epoch {epoch} of {epochs}; expected a finite number from 0 up."
+            )
+        return factor
+
+    def best_epoch(self, history: list[dict[str, float]]) -> int | None:
+        """The epoch with the lowest validation loss so far."""
+        losses = [record["validation_loss"] for record in history if "validation_loss" in record]
+        return 1 + min(range(len(losses)), key=losses.__getitem__) if losses else None
+
+    def enough(self, history: list[dict[str, float]]) -> bool:
+        """Nothing has improved for too long."""
+        best = self.best_epoch(history)
+        return self.patience is not None and best is not None and len(history) - best >= self.patience
+
+
+def _named(value: str | Callable) -> str:
+    return value if isinstance(value, str) else f"{value.__module__}.{getattr(value, '__qualname__', value)}"
+
+
+def _fit(
+    run: Run, loop: Loop, how: _How, kept, test_images, name, unit, label, on_epoch, progress: bool, live: bool
+) -> Run:
     def at_epoch() -> None:
         run.provenance.get("sittings", [{}])[-1]["last_epoch"] = len(run.history)
         if kept is not None:
@@ -182,11 +278,18 @@ def _fit(run: Run, loop: Loop, kept, test_images, name, unit, label, on_epoch, p
         if on_epoch is not None:
             on_epoch(run)
 
-    if len(run.history) >= run.settings["epochs"] and "sittings" in run.provenance and run.history:
+    if (
+        (len(run.history) >= run.settings["epochs"] or how.enough(run.history))
+        and "sittings" in run.provenance
+        and run.history
+    ):
         run.provenance["sittings"].pop()  # nothing is left to train
     elif "sittings" in run.provenance:
         run.provenance["sittings"][-1]["first_epoch"] = len(run.history) + 1
-    _run(run, loop, test_images, at_epoch, progress, live)
+    _run(run, loop, how, test_images, at_epoch, progress, live)
+    if loop.best is not None:
+        run.model.load_state_dict(loop.best)
+        run.best_epoch = how.best_epoch(run.history)
     return _keep(run, loop, name, unit, label)
 
 
@@ -290,6 +393,7 @@ def _prepare(
     critic: Critic | None,
     precision: str,
     cuda_graph: bool,
+    how: _How,
 ) -> tuple[Run, Loop]:
     """Networks on the images' device, seeds set, settings written down: ready for the first step."""
     if seed is not None:
@@ -311,6 +415,9 @@ def _prepare(
         settings["precision"] = precision
     if cuda_graph:
         settings["cuda_graph"] = True
+    settings |= how.settings()
+    if "schedule" in settings:
+        settings["schedule_epochs"] = epochs  # another end is another schedule
     loop = Loop(
         model,
         loss_function,
@@ -320,14 +427,15 @@ def _prepare(
         critic=critic,
         precision=precision,
         cuda_graph=cuda_graph,
+        optimizer=how.optimizer,
     )
     return Run(model, settings=settings), loop
 
 
-def _run(run: Run, loop: Loop, test_images: Tensor | None, at_epoch, progress: bool, live: bool) -> None:
+def _run(run: Run, loop: Loop, how: _How, test_images: Tensor | None, at_epoch, progress: bool, live: bool) -> None:
     """The epochs that are left, in view of the reader if there is ``progress``; the cost is said first."""
     epochs, last_words = run.settings["epochs"], ""
-    ahead = epochs - len(run.history)
+    ahead = 0 if how.enough(run.history) else epochs - len(run.history)
     if ahead > 0 and progress:
         run.estimated_seconds = _estimate(loop, ahead, test_images)
         say(
@@ -339,7 +447,7 @@ def _run(run: Run, loop: Loop, test_images: Tensor | None, at_epoch, progress: b
         shown = loop.images if test_images is None else test_images
         view = open_view(run.history, epochs, loop.steps, model=run.model, images=shown, pictures=live)
     try:
-        _train(run, loop, test_images, view, at_epoch)
+        _train(run, loop, how, test_images, view, at_epoch)
         last_words = _last_words(run, epochs) if progress or run.stopped else ""
     finally:
         with contextlib.suppress(OSError, ValueError):  # a terminal that has gone
@@ -353,6 +461,8 @@ def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str |
         loop.critic.module.eval()
     if name is not None:
         settings = run.settings | {"epochs": run.whole_epochs}
+        if run.best_epoch is not None:
+            settings["best_epoch"] = run.best_epoch
         record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
         record |= {"epochs_asked": run.settings["epochs"], "provenance": run.provenance}
         about = runs.about(run.model, loop.images, label, name)
@@ -449,7 +559,7 @@ def _clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _train(run: Run, loop: Loop, test_images: Tensor | None, view: View, at_epoch) -> None:
+def _train(run: Run, loop: Loop, how: _How, test_images: Tensor | None, view: View, at_epoch) -> None:
     model, epochs, past = loop.model, run.settings["epochs"], len(run.history)
     before = run.history[-1]["seconds"] if past else 0.0
     check_every = 1 if torch.device(run.settings["device"]).type == "cpu" else CHECK_EVERY_ON_GPU
@@ -458,22 +568,31 @@ def _train(run: Run, loop: Loop, test_images: Tensor | None, view: View, at_epoc
     totals: dict[str, Tensor | float] = {}
     try:
         for epoch in range(past + 1, epochs + 1):
+            if how.enough(run.history):
+                break
+            loop.scale_lr(how.lr_factor(epoch, epochs))
             model.train()
             last_good = {key: value.clone() for key, value in model.state_dict().items()}
             done, totals = 0, {}
             for x in loop.batches():
-                for key, value in loop.step(x, watch=done % check_every == 0).items():
+                values = loop.step(x, watch=done % check_every == 0)
+                for key, value in values.items():
                     totals[key] = totals[key] + value if key in totals else value
                 done += 1
+                if how.on_batch is not None:
+                    how.on_batch(run, done, values)
                 view.step(epoch, done, totals)
             if not weights_are_finite(model):
                 raise NotFinite
             record = _record(epoch, totals, done, began)
-            if test_images is not None:
-                with device_module.random_state_kept():
-                    test = _evaluate(model, loop.loss_function, test_images, 1000)
-                record.update({f"test_{key}": value for key, value in test.items()})
+            for part, held_out in (("test", test_images), ("validation", how.validation_images)):
+                if held_out is not None:
+                    with device_module.random_state_kept():
+                        found = _evaluate(model, loop.loss_function, held_out, 1000)
+                    record.update({f"{part}_{key}": value for key, value in found.items()})
             run.history.append(record)
+            if how.best_epoch(run.history) == epoch:
+                loop.best = {key: value.clone() for key, value in model.state_dict().items()}
             done = 0
             at_epoch()
     except KeyboardInterrupt:
@@ -497,9 +616,11 @@ def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began:
 
 def _last_words(run: Run, epochs: int) -> str:
     if not run.stopped:
+        made = run.whole_epochs
+        early = f", {epochs} asked for: the validation loss fell no more" if made < epochs else ""
         return (
-            f"{epochs} epoch{'s' * (epochs > 1)} in {duration(run.seconds)}; loss {run.history[-1]['loss']:.4g}."
-            if epochs
+            f"{made} epoch{'s' * (made > 1)} in {duration(run.seconds)}{early}; loss {run.history[-1]['loss']:.4g}."
+            if made
             else ""
         )
     where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"

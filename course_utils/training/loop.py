@@ -20,6 +20,21 @@ from .cuda_graph import WARM_UP, RecordedStep, Values
 LossFunction = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
 CriticLossFunction = Callable[[nn.Module, nn.Module, Tensor], Mapping[str, Tensor]]
 
+MakeOptimizer = Callable[[list[nn.Parameter], float], torch.optim.Optimizer]
+OPTIMIZERS: dict[str, MakeOptimizer] = {
+    "adam": lambda parameters, lr: torch.optim.Adam(parameters, lr=lr),  # Kingma and Ba 2015
+    "adamw": lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr),  # Loshchilov and Hutter 2019
+    "radam": lambda parameters, lr: torch.optim.RAdam(parameters, lr=lr),  # Liu et al. 2020
+    "rmsprop": lambda parameters, lr: torch.optim.RMSprop(parameters, lr=lr),
+    "sgd": lambda parameters, lr: torch.optim.SGD(parameters, lr=lr, momentum=0.9, nesterov=True),
+}
+Schedule = Callable[[int, int], float]
+SCHEDULES: dict[str, Schedule] = {  # (epoch from 0, epochs) -> factor of the learning rate in that epoch
+    "constant": lambda epoch, epochs: 1.0,
+    "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),  # Loshchilov and Hutter 2017
+    "linear": lambda epoch, epochs: 1 - epoch / epochs,
+}
+
 
 @dataclass(frozen=True)
 class Critic:
@@ -70,6 +85,9 @@ class Loop:
         precision: ``float32``, or ``bfloat16`` for mixed precision (torch.autocast): weights stay float32.
         cuda_graph: replay the whole step, the critic's steps included, from a CUDA graph.
         rival: trained in the place of ``critic.module``.
+        optimizer: of the model, one of ``OPTIMIZERS`` or a function of its parameters and lr; the critic has Adam.
+
+    ``best`` is the model's state after its best epoch so far, where somebody keeps it there; it is part of ``state``.
     """
 
     def __init__(
@@ -84,9 +102,12 @@ class Loop:
         precision: str = "float32",
         cuda_graph: bool = False,
         rival: nn.Module | None = None,
+        optimizer: str | MakeOptimizer = "adam",
     ) -> None:
         self.model = model
-        self.optimizer = make_optimizer(self.model, lr, capturable=cuda_graph)
+        self.lr = lr
+        self.best: dict[str, Tensor] | None = None
+        self.optimizer = make_optimizer(self.model, lr, capturable=cuda_graph, kind=optimizer)
         self.steps = max(1, len(images) // batch_size)  # in an epoch
         self.critic, self.loss_function, self.images = critic, loss_function, images
         self._options: dict[str, Any] = {
@@ -94,6 +115,7 @@ class Loop:
             "critic": critic,
             "precision": precision,
             "cuda_graph": cuda_graph,
+            "optimizer": optimizer,
         }
         self._batch_size = batch_size
         self._autocast = torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
@@ -131,6 +153,11 @@ class Loop:
             raise NotFinite
         return values
 
+    def scale_lr(self, factor: float) -> None:
+        """From now on the model's learning rate is ``factor`` times the first one."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * factor
+
     def rest(self) -> None:
         """Let the critic's parameters take gradients again."""
         if self.critic:
@@ -142,12 +169,15 @@ class Loop:
         parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer}
         if self.critic:
             parts |= {"critic": self.rival, "critic_optimizer": self.rival_optimizer}
-        return {name: part.state_dict() for name, part in parts.items()}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        return state if self.best is None else state | {"best": self.best}
 
     def load_state(self, state: Mapping[str, dict]) -> None:
         """Go on from what ``state`` gave."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if (best := state.get("best")) is not None:
+            self.best = {key: value.to(self.images.device) for key, value in best.items()}
         if self.critic:
             self.rival.load_state_dict(state["critic"])
             self.rival_optimizer.load_state_dict(state["critic_optimizer"])
@@ -173,15 +203,29 @@ class Loop:
 
 
 def make_optimizer(
-    model: nn.Module, lr: float, betas: tuple[float, float] = (0.9, 0.999), *, capturable: bool = False
+    model: nn.Module,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    *,
+    capturable: bool = False,
+    kind: str | MakeOptimizer = "adam",
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015), all parameters in one fused kernel where the device has one; ``capturable`` in a CUDA
-    graph."""
+    """The optimiser of a model, all parameters in one fused kernel where it and the device have one; ``capturable`` in
+    a CUDA graph (Adam and AdamW alone)."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise CourseError("The model has no parameters to train. Are its layers attributes of the module?")
+    if not isinstance(kind, str):
+        made = kind(parameters, lr)
+        if not isinstance(made, torch.optim.Optimizer):
+            given = type(made).__name__
+            raise CourseError(f"The function given as optimizer returned a {given}; expected a torch.optim.Optimizer.")
+        return made
     fused = all(p.device.type in ("cpu", "cuda", "mps") and p.is_floating_point() for p in parameters)
-    return torch.optim.Adam(parameters, lr=lr, betas=betas, fused=fused, capturable=capturable)
+    if kind in ("adam", "adamw"):
+        of_kind = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+        return of_kind(parameters, lr=lr, betas=betas, fused=fused, capturable=capturable)
+    return OPTIMIZERS[kind](parameters, lr)
 
 
 def _descend(values: Mapping[str, Tensor | float], optimizer: torch.optim.Optimizer, watch: bool) -> Values:
