@@ -142,6 +142,18 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run; default: made from the settings.")] = None,
     log: Annotated[str | None, typer.Option(help="Log to tensorboard or wandb as well (no account needed).")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again where a run of this name exists.")] = False,
+    likelihood: Annotated[str, typer.Option(help="Of a pixel: bernoulli, or gaussian (other nats).")] = "bernoulli",
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, radam, rmsprop or sgd.")] = "adam",
+    schedule: Annotated[str, typer.Option(help="Of the learning rate: constant, cosine or linear.")] = "constant",
+    validation: Annotated[float, typer.Option(help="Share of the training images to choose the best epoch on.")] = 0.0,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a lower validation loss.", min=1)
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="Of samples.png: prior, axes, gaussian or mixture.")] = "prior",
+    size: Annotated[int | None, typer.Option(help="Pixels along a side, for animals and folders.")] = None,
+    seeds: Annotated[int, typer.Option(help="Train so many seeds, from --seed up, and print mean and interval.")] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Trainings at a time; default: one for each core.", min=1)] = None,
+    cluster: Annotated[str | None, typer.Option(help="Address of a dask scheduler that trains the seeds.")] = None,
 ) -> None:
     """Train a model from the command line, and keep it in runs/train/.
 
@@ -159,7 +171,7 @@ def train(
     _runs_of_the_tree(context)
     try:
         request = train_command.Request(
-            train_command.recipe(model, latent_dim, hidden_dim, beta, weight),
+            train_command.recipe(model, latent_dim, hidden_dim, beta, weight, likelihood),
             dataset,
             epochs,
             batch_size,
@@ -171,9 +183,20 @@ def train(
             name,
             log,
             fresh,
+            optimizer,
+            schedule,
+            validation,
+            patience,
+            sampler,
+            size,
         )
     except ValueError as error:
         raise WrongUsage(str(error)) from None
+    if seeds != 1 or cluster is not None:
+        from .train.seeds import train_seeds
+
+        train_seeds(request, seeds, jobs, cluster)
+        return
     print(train_command.describe(train_command.train(request)))
 
 

@@ -30,12 +30,14 @@ from torch import Tensor
 
 from course_utils import datasets, metrics, training
 from course_utils.datasets import Dataset
-from course_utils.models import runs
+from course_utils.models import runs, samplers
+from course_utils.models.networks import LatentModel
 from course_utils.system import contracts, device, settings
-from course_utils.system.contracts import Whole
+from course_utils.system.contracts import Number, OneOf, Whole
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import write_whole
 from course_utils.training import recipes
+from course_utils.training.loop import OPTIMIZERS, SCHEDULES
 from course_utils.training.recipes import Recipe
 
 from . import loggers
@@ -45,7 +47,10 @@ GRID = 64
 
 
 SETTINGS = {**training.SETTINGS, "epochs": Whole(1)}
+SETTINGS |= {"optimizer": OneOf(tuple(OPTIMIZERS)), "schedule": OneOf(tuple(SCHEDULES))}
+SETTINGS |= {"sampler": OneOf(tuple(samplers.SAMPLERS)), "validation": Number(least=0, below=1), "size": Whole(8, 512)}
 USUAL = {"hidden_dims": (400,), "epochs": 10, "batch_size": 128, "lr": 1e-3, "precision": "float32"}
+HELD_OUT = 0.1  # of the training images, for early stopping, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,19 @@ class Request:
     name: str | None = None
     log: str | None = None
     fresh: bool = False
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    validation: float = 0.0  # share of the training images that is held out
+    patience: int | None = None
+    sampler: str = "prior"  # of the picture samples.png
+    size: int | None = None  # of the pictures, where the data set has several
 
     def __post_init__(self) -> None:
-        for key, value in contracts.check(SETTINGS, {key: getattr(self, key) for key in SETTINGS}).items():
+        given = {key: getattr(self, key) for key in SETTINGS if getattr(self, key) is not None}
+        for key, value in contracts.check(SETTINGS, given).items():
             object.__setattr__(self, key, value)
+        if self.patience is not None and not self.validation:
+            object.__setattr__(self, "validation", HELD_OUT)
 
     @property
     def run_name(self) -> str:
@@ -87,7 +101,21 @@ class Request:
             if getattr(self, key) != USUAL[key]:
                 parts.append(f"{letter}{_short(getattr(self, key))}")
         parts += [self.precision] if self.precision != USUAL["precision"] else []
-        unusual = Recipe(recipe.kind, recipe.latent_dim, recipe.hidden_dims, beta=recipe.beta, weight=recipe.weight)
+        parts += [self.optimizer] if self.optimizer != "adam" else []
+        parts += [self.schedule] if self.schedule != "constant" else []
+        parts += [
+            f"{letter}{_short(value)}" for letter, value in (("val", self.validation), ("p", self.patience)) if value
+        ]
+        parts += [f"s{self.size}"] if self.size else []
+        parts += [recipe.likelihood] if recipe.likelihood != "bernoulli" else []
+        unusual = Recipe(
+            recipe.kind,
+            recipe.latent_dim,
+            recipe.hidden_dims,
+            beta=recipe.beta,
+            weight=recipe.weight,
+            likelihood=recipe.likelihood,
+        )
         if unusual != recipe:  # what the command line does not offer, and Python does
             parts.append(hashlib.sha256(repr(recipe).encode()).hexdigest()[:8])
         return "-".join([*parts, f"seed{self.seed}"])
@@ -123,8 +151,9 @@ def _train(request: Request) -> Path:
     target = device.get_device(request.device)
     if request.cuda_graph and target.type != "cuda":
         raise CourseError(f"--cuda-graph needs a CUDA device; this training is on {target}. Leave it out.")
-    data = datasets.load(request.dataset, device=target)
+    data = datasets.load(request.dataset, device=target, **({"size": request.size} if request.size else {}))
     train_images, test_images = (_images(images) for images in (data.train_images, data.test_images))
+    train_images, validation_images = _held_out(train_images, request.validation)
     device.seed_everything(request.seed)
     prepared = _prepared(request.recipe, train_images)
     if train_images.ndim == 4:
@@ -138,7 +167,7 @@ def _train(request: Request) -> Path:
         if not request.fresh:
             _refuse_other_settings(folder, about, checkpoint, weights)
         _remove_scratch(folder, weights)
-        return _train_in(folder, checkpoint, request, prepared, about, train_images, test_images)
+        return _train_in(folder, checkpoint, request, prepared, about, train_images, test_images, validation_images)
 
 
 def _train_in(
@@ -149,6 +178,7 @@ def _train_in(
     about: dict,
     train_images: Tensor,
     test_images: Tensor,
+    validation_images: Tensor | None,
 ) -> Path:
     logger: Any = None
 
@@ -188,6 +218,10 @@ def _train_in(
             fresh=request.fresh,
             about={"model": about["model"], "dataset": request.dataset},
             on_epoch=log,
+            optimizer=request.optimizer,
+            schedule=request.schedule,
+            validation_images=validation_images,
+            patience=request.patience,
         )
     finally:
         if logger:
@@ -196,7 +230,7 @@ def _train_in(
     if run.whole_epochs > request.epochs and (folder / "run.json").exists():
         return folder  # it was said, and nothing is changed
     if run.history:
-        _attempt(run, folder, lambda: _draw(folder, run.model, test_images, request.recipe.latent_dim))
+        _attempt(run, folder, lambda: _draw(folder, run.model, train_images, test_images, request))
     _attempt(run, folder / "run.json", lambda: _write_about(folder, about, run, finished=run.stopped is None))
     if run.stopped == "interrupted":
         training.say(f"Kept in {folder}. Run the same command again to go on.")
@@ -282,13 +316,15 @@ def _remove_scratch(folder: Path, weights: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def recipe(kind: str, latent_dim: int, hidden_dim: int, beta: float, weight: float | None) -> Recipe:
+def recipe(
+    kind: str, latent_dim: int, hidden_dim: int, beta: float, weight: float | None, likelihood: str = "bernoulli"
+) -> Recipe:
     """The recipe that the options describe, with a weight that suits the kind where none is given."""
     if kind not in recipes.KINDS:
         raise CourseError(f"There is no model {kind!r}; expected one of {', '.join(recipes.KINDS)}.")
     if weight is None:
         weight = recipes.WEIGHTS.get(kind, 1.0)
-    return Recipe(kind, latent_dim, (hidden_dim,), beta=beta, weight=weight)
+    return Recipe(kind, latent_dim, (hidden_dim,), beta=beta, weight=weight, likelihood=likelihood)
 
 
 def _images(images: Tensor) -> Tensor:
@@ -312,6 +348,9 @@ def _about(request: Request, model, data: Dataset, target: torch.device) -> dict
         "data_sha256": _digest(data),
         "training_images": len(data.train_images),
         **{key: getattr(request, key) for key in ("epochs", "batch_size", "lr", "seed", "precision", "cuda_graph")},
+        **{
+            key: getattr(request, key) for key in ("optimizer", "schedule", "validation", "patience", "size", "sampler")
+        },
         "parameters": sum(p.numel() for p in model.parameters()),
         "versions": _versions("latent-space-course", "torch", "torchvision", "numpy", "safetensors"),
         "hardware": {
@@ -333,7 +372,20 @@ def _versions(*packages: str) -> dict[str, str]:
     return found
 
 
-_DECISIVE = ("model", "dataset", "data_sha256", "batch_size", "lr", "seed", "precision")
+_DECISIVE = (
+    "model",
+    "dataset",
+    "data_sha256",
+    "batch_size",
+    "lr",
+    "seed",
+    "precision",
+    "optimizer",
+    "schedule",
+    "validation",
+    "patience",
+    "size",
+)
 
 
 def _refuse_other_settings(folder: Path, about: dict, checkpoint: Path, weights: Path) -> None:
@@ -364,6 +416,9 @@ def _refuse_other_settings(folder: Path, about: dict, checkpoint: Path, weights:
         "model": provenance.get("about", {}).get("model"),
         "dataset": provenance.get("about", {}).get("dataset"),
         "precision": settings.get("precision", "float32"),
+        "optimizer": settings.get("optimizer", "adam"),
+        "schedule": settings.get("schedule", "constant"),
+        "patience": settings.get("patience"),
     }
     for key, value in was.items():
         if value != json.loads(runs.strict_json({"": about[key]}))[""]:
@@ -384,14 +439,27 @@ def _digest(data: Dataset) -> str:
     return digest.hexdigest()
 
 
+def _held_out(images: Tensor, share: float) -> tuple[Tensor, Tensor | None]:
+    """Training images without a part for validation, and that part: the same one whatever the seed of the training."""
+    if not share:
+        return images, None
+    count = round(len(images) * share)
+    if not 0 < count < len(images):
+        raise CourseError(f"--validation {share:g} of {len(images)} images is {count}; expected some on either side.")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
+    return images[order[count:].sort().values], images[order[:count].sort().values]
+
+
 @torch.no_grad()
-def _draw(folder: Path, model, test_images: Tensor, latent_dim: int) -> None:
-    """The three grids: originals, their reconstructions, and samples from the standard normal."""
+def _draw(folder: Path, model: LatentModel, train_images: Tensor, test_images: Tensor, request: Request) -> None:
+    """The three grids: originals, their reconstructions, and samples."""
     shown = datasets.scale(test_images[:GRID])
+    codes = samplers.aggregate_codes(model, train_images[:10_000], seed=0)
+    drawn = samplers.make(request.sampler).fit(codes).sample(GRID, seed=0)
     grids = {
         "originals": shown,
         "reconstructions": metrics.reconstructions(model, shown),
-        "samples": metrics.samples(model, GRID, latent_dim),
+        "samples": metrics.decoded(model, drawn),
     }
     from PIL import Image
 
