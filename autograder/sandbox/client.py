@@ -123,7 +123,7 @@ class WarmProcess:
 
 
 def use_short_folder() -> None:
-    """Make temporary files of this process elsewhere than below a long TMPDIR: a socket's name has 107 bytes at most."""
+    """No temporary files below a long TMPDIR: the name of a socket has at most 107 bytes."""
     if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER and os.access("/tmp", os.W_OK | os.X_OK):
         tempfile.tempdir = "/tmp"
 
