@@ -76,13 +76,22 @@ class Estimate(NamedTuple):
     """A mean over images, in nats per image, with what may be wrong with it.
 
     ``standard_error`` is that of the choice of images. On these very images, ``monte_carlo_error`` is the standard
-    error from the draws of z, and ``bias`` how much too high the mean is expected to be.
+    error from the draws of z, and ``bias`` how much too high the mean is expected to be; both are estimates to first
+    order, and lower bounds where ``doubtful`` is not near 0.
     """
 
     mean: float
     standard_error: float
     monte_carlo_error: float = math.nan
     bias: float = math.nan
+    effective_samples: float = math.nan  # draws of z that carry the mean, (sum w)^2 / sum w^2; median over images
+    pareto_k: float = math.nan  # shape of the tail of the weights, median over images; above 0.7 sums settle hardly
+    doubtful: float = math.nan  # share of images whose tail is too heavy for their error and bias to be trusted
+
+    @property
+    def trusted(self) -> bool:
+        """Whether ``monte_carlo_error`` and ``bias`` may be taken at their word: hardly an image is doubtful."""
+        return self.doubtful <= 0.05
 
 
 _IMAGES, _SIZE, _SEED = Images(), Whole(1), Whole(0, 2**63 - 1)
@@ -215,7 +224,10 @@ def importance_weighted_nll(
     An upper bound in expectation, tighter with more samples, and the negative ELBO at one. A likelihood only on
     binarised images. ``monte_carlo_error`` and ``bias`` follow from the spread of the weights w to first order: with
     v = var(w) / (K mean(w)^2) for an image, its value has variance v and is v / 2 too high. Where a few weights carry
-    all the mass, both are themselves too small.
+    all the mass, both are themselves too small: so ``effective_samples``, ``pareto_k`` and ``doubtful`` say how heavy
+    the tail of the weights is, by a generalised Pareto distribution fitted to the largest (Vehtari et al. 2024,
+    "Pareto smoothed importance sampling"). An image is doubtful where its k is above min(0.7, 1 - 1 / log10 K), or
+    where K is below 25. Holds K numbers for each image of a batch.
 
     Args:
         nll: -log p(x | z) of each image, (N,), from what the decoder returns and x; Bernoulli logits by default. With
@@ -229,22 +241,59 @@ def importance_weighted_nll(
 def _importance_weighted_nll(
     model: LatentModel, images: Tensor, num_samples: int, batch_size: int, chunk: int, nll: NegativeLogLikelihood
 ) -> Estimate:
-    values, variances = [], []
+    values, variances, samples_used, tails = [], [], [], []
     for x in _batches(model, images, batch_size):
         mu, logvar = _gaussian(model.encode(x), model, 2)
         first, second = (torch.full((len(x),), -math.inf, device=x.device) for _ in range(2))  # log sums of w and w^2
+        kept = []
         for start in range(0, num_samples, chunk):
             weight = _log_weights(model, x, mu, logvar, min(chunk, num_samples - start), nll)
             first = torch.logaddexp(first, torch.logsumexp(weight, 0))
             second = torch.logaddexp(second, torch.logsumexp(2 * weight, 0))
+            kept.append(weight)
         values.append(math.log(num_samples) - first.double())
         variances.append((num_samples * (second.double() - 2 * first.double()).exp() - 1) / max(num_samples - 1, 1))
+        samples_used.append((2 * first.double() - second.double()).exp())
+        tails.append(pareto_k(torch.cat(kept)))
     value, variance = torch.cat(values), torch.cat(variances).clamp_min(0)
     count = len(value)
     error = float(value.std() / math.sqrt(count)) if count > 1 else math.nan
     if num_samples == 1:
         return Estimate(float(value.mean()), error)
-    return Estimate(float(value.mean()), error, float(variance.sum().sqrt() / count), float(variance.mean() / 2))
+    k = torch.cat(tails)
+    bad = ~(k <= min(0.7, 1 - 1 / math.log10(max(num_samples, 2)))) if num_samples >= 25 else torch.ones_like(k)
+    return Estimate(
+        float(value.mean()),
+        error,
+        float(variance.sum().sqrt() / count),
+        float(variance.mean() / 2),
+        float(torch.cat(samples_used).median()),
+        float(k.median()),
+        float(bad.double().mean()),
+    )
+
+
+def pareto_k(log_weights: Tensor) -> Tensor:
+    """(N,) shape k of the generalised Pareto distribution fitted to the largest of K weights, (K, N) logarithms.
+
+    As many as min(K / 5, 3 sqrt(K)) of them, by the estimate of Zhang and Stephens (2009) with the prior of Vehtari et
+    al. (2024); nan with fewer than five in the tail. Below 1/2 the weights have a variance, below 1 a mean.
+    """
+    count = len(log_weights)
+    size = math.ceil(min(0.2 * count, 3 * math.sqrt(count)))
+    if size < 5:
+        return torch.full(log_weights.shape[1:], math.nan, dtype=torch.float64, device=log_weights.device)
+    ordered = (log_weights.double() - log_weights.double().amax(0)).sort(0).values
+    x = ordered[-size:].exp() - ordered[-size - 1].exp()  # (size, N), ascending exceedances of the threshold
+    largest, quarter = x[-1].clamp_min(1e-300), x[int(size / 4 + 0.5) - 1].clamp_min(1e-300)
+    points = 30 + math.isqrt(size)
+    grid = 1 - torch.sqrt(points / (torch.arange(1, points + 1, dtype=torch.float64, device=x.device) - 0.5))
+    theta = 1 / largest + grid[:, None] / (3 * quarter)  # (points, N)
+    k = torch.log1p(-theta[:, None] * x).mean(1)
+    likelihood = size * (torch.log(-theta / k) - k - 1)
+    theta = (torch.softmax(likelihood.nan_to_num(-math.inf, -math.inf, -math.inf), 0) * theta).sum(0)
+    found = torch.log1p(-theta * x).mean(0)
+    return torch.where(x[-1] > 1e-9, (size * found + 10 * 0.5) / (size + 10), 0.0)  # 0 of weights that are all alike
 
 
 def _log_weights(

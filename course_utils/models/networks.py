@@ -160,6 +160,9 @@ def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
 
     Raises:
         ValueError: latent_dim or width is not a whole number from 1 up.
+
+    >>> conv_autoencoder(2).encode(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 2])
     """
     encoder = nn.Sequential(
         nn.Conv2d(1, width, 4, stride=2, padding=1),
