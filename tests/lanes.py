@@ -25,6 +25,7 @@ MARKS = {
     "tests/test_cli.py::test_a_full_disk_is_one_line_and_loses_nothing": Slow("grading", 4),
     "tests/test_cluster.py": Slow("grading", 18),
     "tests/test_cockpit.py": Slow("browser", 4),
+    "tests/test_contracts.py": Slow("slow", 17),
     "tests/test_database.py": Slow("grading", 19),
     "tests/test_demo.py": Slow("grading", 14),
     "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 600),
@@ -67,6 +68,7 @@ MARKS = {
     "tests/test_variants.py": Slow("grading", 120),
     "tests/test_whole_class.py": Slow("grading", 60),
     "tests/test_unit_07.py::test_grading_all_leaves_it_out": Slow("grading", 7),
+    "tests/test_train_disturbed.py": Slow("slow", 40),
     "solutions/02_variational_autoencoders/02_variational_autoencoders.ipynb": Slow("", 64),
     "tests/test_using.py": Slow("slow", 10),
 }
