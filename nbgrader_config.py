@@ -9,9 +9,21 @@ import os
 from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor
 from nbgrader import preprocessors as nbgrader
 
-from autograder import feedback_page
-from autograder import preprocessors as ours
-from course_utils.system.stubs import ANSWER_STUB
+try:
+    from autograder import feedback_page
+    from autograder import preprocessors as ours
+    from course_utils.system.stubs import ANSWER_STUB
+except ModuleNotFoundError:
+    # A Jupyter server whose Python lacks this course. An error here would leave nbgrader's defaults, by which a
+    # submission runs unprotected; steps that are named and cannot be had end every command that needs them.
+    class _Named(str):
+        placeholder = "raise NotImplementedError()"
+
+    class _Absent:
+        def __getattr__(self, name):
+            return _Named(f"autograder.preprocessors.{name}")
+
+    ours, feedback_page, ANSWER_STUB = _Absent(), None, ""
 
 c = get_config()  # noqa: F821 (given by traitlets)
 
@@ -78,7 +90,8 @@ c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
 c.ExchangeFactory.collect = "autograder.exchange.Collect"
 c.ExchangeFactory.release_feedback = "autograder.exchange.ReleaseFeedback"
 # Formgrader: its page of a submission, in which nothing acts but formgrader itself and nothing comes from elsewhere.
-feedback_page.configure_formgrader(c)
+if feedback_page is not None:
+    feedback_page.configure_formgrader(c)
 
 # Seconds per cell. Validate and autograding leave the experiments out, so that the rest answers quickly; solutions run
 # everything and take what they take.

@@ -18,7 +18,7 @@ from typing import Any
 from course_utils.system.errors import CourseError, WrongUsage
 
 from .examiner.job import examine
-from .sandbox.client import WarmProcess
+from .sandbox.client import WarmProcess, use_short_folder
 
 _ATTEMPTS = 2
 _MOST_JOBS = 64
@@ -120,6 +120,8 @@ def _stop(executor: Executor) -> None:
 @contextmanager
 def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
     workers = options.workers()
+    use_short_folder()
+    os.environ["PYTHONSAFEPATH"] = "1"  # what lies in the folder where grading was started is imported by no worker
     context = get_context("forkserver")  # workers share the pages of what is imported once
     context.set_forkserver_preload(
         ["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check", "torch._dynamo"]

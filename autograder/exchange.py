@@ -31,6 +31,8 @@ _IGNORED = {".ipynb_checkpoints", "__pycache__", "runs", "feedback"}
 class Collect(ExchangeCollect):
     """Brings the newest submission of each student from the exchange; one that cannot be taken stops no other."""
 
+    src_records: list[dict[str, Any]]  # set by nbgrader's init_src
+
     def init_src(self) -> None:
         super().init_src()
         self.src_records = [record for record in self.src_records if record["username"] is not None]

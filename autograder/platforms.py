@@ -337,10 +337,10 @@ def _packed_name(platform: str, unit: str, name: str, said: dict[str, Any]) -> s
     if said.get("platform") != platform:
         return ""
     if platform == CANVAS:
-        anonymous = str(said.get("file", "")).startswith("anon_")
+        anonymous = str(said.get("file", "")).removeprefix("LATE_").startswith("anon_")
         letters = "".join(filter(str.isalpha, name.lower()))[:60]
         person = "anon" if anonymous else letters if letters not in ("", "anon") else "student"
         numbers = said.get("identifier", ""), said.get("attachment", "")
         return "_".join([person, *numbers, "feedback.html"]) if all(numbers) else ""
-    person = safe_name(name.replace("_", " ")) or "Participant"
+    person = safe_name(name).replace("_", " ").strip() or "Participant"  # Moodle counts the underscores
     return f"{person}_{said['identifier']}_assignfeedback_file_{unit}.html" if said.get("identifier") else ""

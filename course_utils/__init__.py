@@ -29,12 +29,16 @@ HOMES = {
     "scoreboard": "metrics",
 }  # what notebooks import by its own name -> the room it is in
 
+ROOMS = ("datasets", "models", "metrics", "plots", "training")  # notebooks also say course_utils.datasets.load(...)
+
 
 def __getattr__(name: str) -> ModuleType:
     if name in HOMES:
         return import_module(f"{__name__}.{HOMES[name]}.{name}")
+    if name in ROOMS:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *HOMES])
+    return sorted({*globals(), *HOMES, *ROOMS})

@@ -43,7 +43,7 @@ def test_summary_is_one_self_contained_page(demo):
     _, summary, _ = demo
     page = summary.read_text(encoding="utf-8")
     assert "chloe_half_done" in page and "not written yet" in page
-    assert "<script" not in page and "http" not in page
+    assert "<script" not in page and "://" not in page
 
 
 def test_demo_starts_afresh_also_from_inside_its_own_folder(demo):

@@ -113,9 +113,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_runs_in_a_foreign_kernel(unit, elsewhere, folder):
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
-        "COURSE_BUDGET": "quick"
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "OMP_NUM_THREADS": "1"}
     source = CHECKOUT / "notebooks" / unit / f"{unit}.ipynb"
     command = [elsewhere, "-c", EXECUTE, source, folder]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600)

@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from course_utils import metrics
+from course_utils.metrics import measures
 
 
 class LinearVAE(nn.Module):
@@ -121,6 +122,28 @@ def test_more_samples_tighten_the_bound(data, pca, exact):
 def test_one_sample_says_nothing_about_its_monte_carlo_error(data, pca):
     found = metrics.importance_weighted_nll(LinearVAE(pca), data, 1, nll=LinearVAE(pca).nll)
     assert math.isnan(found.monte_carlo_error) and math.isnan(found.bias) and found.standard_error > 0
+
+
+@pytest.mark.parametrize("k", [-0.2, 0.3, 0.7, 1.0])
+def test_the_tail_of_weights_is_read_as_scipy_draws_it(k):
+    """Mean over 50 sets of 4000 weights, whose standard error is about 0.02; the prior pulls it by 0.05 at most."""
+    from scipy.stats import genpareto
+
+    weights = torch.from_numpy(genpareto.rvs(k, size=(4000, 50), random_state=0)).log()
+    assert measures.pareto_k(weights).mean().item() == pytest.approx(k, abs=0.1)
+    assert torch.isnan(measures.pareto_k(weights[:20])).all(), "too few to have a tail"
+
+
+def test_a_posterior_that_fits_is_trusted_and_one_that_is_too_narrow_is_doubtful(data, pca):
+    """With a posterior of half the width weights have no variance: whatever error and bias say, they are too small."""
+    for widen, trusted in ((1.0, True), (1.3, True), (0.25, False)):
+        model = LinearVAE(pca, widen=widen)
+        torch.manual_seed(0)
+        found = metrics.importance_weighted_nll(model, data, 200, nll=model.nll)
+        assert found.trusted is trusted, found
+        assert 1 <= found.effective_samples <= 200 + 1e-6 and (found.pareto_k > 0.5) is (not trusted)
+    few = metrics.importance_weighted_nll(model, data, 10, nll=model.nll)
+    assert few.doubtful == 1, "ten draws have no tail to look at"
 
 
 def test_active_units_of_probabilistic_pca_are_the_directions_above_the_noise(data):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 
 import pytest
@@ -217,3 +218,22 @@ def test_a_log_gets_a_line_every_half_minute(monkeypatch, capsys):
         "epoch 2 of 3 · 60 seconds left · 1 steps/s · loss 0.1 · rate 0.05",
         "Done.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "less than a second"),
+        (4.21, "4.2 seconds"),
+        (99.4, "99 seconds"),
+        (252, "4.2 minutes"),
+        (5900, "98.3 minutes"),
+        (6100, "1.7 hours"),
+        (30 * 3600, "30.0 hours"),
+        (5 * 86400, "5.0 days"),
+        (math.inf, "some time"),
+        (math.nan, "some time"),
+    ],
+)
+def test_durations_are_said_in_units_that_people_use(seconds, said):
+    assert live.duration(seconds) == said

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import sqlite3
+import subprocess
 import sys
 import time
 
@@ -227,7 +229,12 @@ def test_grades_that_a_spreadsheet_program_has_saved_are_read(tmp_path, kind):
     assert read_grades(path) == rows
 
 
-@pytest.mark.parametrize("content", [b"", b"a,b\r\n1,2\r\n", b"PK\x03\x04\x00\xff", b"student,unit\r\nada,01\r\n"])
+DATED = b"student;unit;exercise;score;max_score;status;reason\r\nada;01_a;kl;02. Mai;4;graded;x\r\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\r\n1,2\r\n", b"PK\x03\x04\x00\xff", b"student,unit\r\nada,01\r\n", DATED]
+)
 def test_unreadable_grades_are_named_kept_aside_and_made_anew(tmp_path, capsys, content):
     rows = [Grade("ada", "01_a", "kl", 1.0, 4, "graded", "x")]
     write_grades(tmp_path, rows)
@@ -251,6 +258,38 @@ def test_a_new_database_grades_everybody_and_what_was_moved_away_keeps_its_grade
     (tree.root / "submitted" / "bea").rename(tree.root / "kept")
     assert scores(grade_unit(tree, UNIT), "bea") == ALL
     assert len(feedback_unit(tree, UNIT)) == 2
+
+
+@linux
+def test_a_locked_gradebook_is_one_line_and_loses_nothing(tree):
+    hand_in(tree.root, "ada", UNIT, RIGHT)
+    grade_unit(tree, UNIT)
+    hand_in(tree.root, "ada", UNIT, RIGHT | {"q_double": "Another answer."})
+    other = sqlite3.connect(tree.root / "gradebook.db")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(CourseError, match="locked"):
+        grade_unit(tree, UNIT)
+    other.close()
+    assert scores(read_grades(tree.root / "grades.csv"), "ada") == ALL
+    assert scores(grade_unit(tree, UNIT), "ada") == ALL
+
+
+def test_a_jupyter_server_without_the_course_runs_no_submission(tree, tmp_path):
+    mark = tmp_path / "mark"
+    hand_in(tree.root, "ada", UNIT, RIGHT | {"double": f"open({str(mark)!r}, 'w')"})
+    script = """
+import sys
+sys.modules["autograder"] = sys.modules["course_utils"] = None  # not to be had
+from nbgrader.apps import NbGrader
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import Application
+app = NbGrader()
+Application.load_config_file(app, "nbgrader_config", path=[sys.argv[1]])
+print(NbGraderAPI(CourseDirectory(parent=app), parent=app).autograde("01_double", "ada")["success"])
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tree.root)], cwd=tree.root, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["False"] and not mark.exists(), done.stdout + done.stderr
 
 
 @linux

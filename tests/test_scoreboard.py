@@ -279,7 +279,7 @@ def test_the_page_is_self_contained_well_formed_and_escapes_what_students_wrote(
     tags = Tags(text)
     assert tags.open == [] and tags.sources == []
     assert not {"script", "img", "iframe", "link", "plain", "b"} & tags.count.keys()
-    assert 'lang="en"' in text and 'name="viewport"' in text and "http" not in text and "url(" not in text
+    assert 'lang="en"' in text and 'name="viewport"' in text and "://" not in text and "url(" not in text
     assert "Autoencoder &lt;plain&gt;" in text and "04_mmd/evil" in text
     assert tags.count["table"] == 1 + len(scoreboard.COLUMNS) == tags.count["caption"]
 

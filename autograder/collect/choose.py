@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -43,8 +44,7 @@ def candidates(files: list[Handed], template: Template) -> list[Candidate]:
 def examine(file: Handed, template: Template) -> Candidate | None:
     """What a file is; None when it is no notebook."""
     named = ".ipynb" in file.path.name.lower()
-    start = file.data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not named and not (start.startswith(b"{") and b'"cells"' in file.data):
+    if not named and not _looks_like_one(file.data):
         return None
     name = file.path.name
     try:
@@ -59,6 +59,14 @@ def examine(file: Handed, template: Template) -> Candidate | None:
         if not other and not named:
             return None
         return Candidate(file, OF_ANOTHER if other else UNKNOWN, reason=str(error))
+
+
+def _looks_like_one(data: bytes) -> bool:
+    """Whether a file of any name begins as a notebook does, in whichever encoding."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data[: MOST_BYTES + 1].decode("utf-16", "replace").encode()
+    start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"{") and b'"cells"' in data
 
 
 def choose(found: list[Candidate], unit: str) -> Candidate | None:

@@ -42,6 +42,7 @@ _PASSED_ON = (
     "COURSE_SANDBOX_DEBUG",
 )
 _START_SECONDS = 180
+_LONGEST_FOLDER = 60
 NO_ISOLATION = (
     "this machine cannot isolate student code ({reason}), so nothing is graded. Grade on Linux with user namespaces or "
     "Landlock (WSL 2 and most containers run with `--security-opt seccomp=unconfined` have them), or, for code that "
@@ -58,6 +59,7 @@ class WarmProcess:
             raise CourseError("grading runs on Linux (isolated) and macOS (only with --unsafe); on Windows use WSL 2.")
         if not unsafe and probe() == NONE:  # known at once, before anything large is imported
             raise _refusal()
+        use_short_folder()
         self._folder = Path(tempfile.mkdtemp(prefix="course-warm-"))
         (self._folder / "root").mkdir()
         stage(_made(self._folder / "stage"), whole_course)
@@ -118,6 +120,12 @@ class WarmProcess:
             raise CourseError("the process that runs submissions did not start; see the messages above.")
         words: dict[str, Any] = json.loads(line)
         return words
+
+
+def use_short_folder() -> None:
+    """No temporary files below a long TMPDIR: the name of a socket has at most 107 bytes."""
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_FOLDER and os.access("/tmp", os.W_OK | os.X_OK):
+        tempfile.tempdir = "/tmp"
 
 
 def _refusal() -> CourseError:

@@ -1,6 +1,7 @@
 """The aggregate posterior q(z) = mean over images of q(z | x): its spread, what it knows of x, how far it is from p(z).
 
-``mu`` and ``logvar`` are (N, D), of all the images that q(z) averages over (see ``metrics.posterior``).
+``mu`` and ``logvar`` are (N, D) floats, of all the images that q(z) averages over (see ``metrics.posterior``). Measures
+of means that are nan or infinite are nan, with a warning; other shapes and types raise ValueError.
 """
 
 from __future__ import annotations
@@ -12,21 +13,27 @@ import torch
 from torch import Tensor
 
 from course_utils.models import closed_forms as reference
+from course_utils.system.contracts import Rows, Whole, same_shape, takes
 
 from . import distances, mmd
 
+_SEED = Whole(0, 2**63 - 1)
 BLOCK = 500  # codes whose density under all N components is formed at a time
 
 
+@takes(mu=Rows(finite=False), logvar=Rows(finite=False))
 def aggregate_covariance(mu: Tensor, logvar: Tensor) -> Tensor:
     """(D, D) covariance of z ~ q(z): that of the means plus the mean variance, exactly. The prior's is the identity;
     log det above 0 is the over-estimated variance of Zhao, Song and Ermon (InfoVAE, 2017, section 2.2)."""
+    same_shape(mu, logvar, "mu", "logvar")
     centred = mu - mu.mean(0)
     return centred.T @ centred / len(mu) + torch.diag(logvar.exp().mean(0))
 
 
+@takes(mu=Rows(finite=False), logvar=Rows(finite=False))
 def aggregate_variance(mu: Tensor, logvar: Tensor) -> Tensor:
     """(D,) variance of z ~ q(z) in each dimension: the diagonal of ``aggregate_covariance``; 1 under the prior."""
+    same_shape(mu, logvar, "mu", "logvar")
     return mu.var(0, correction=0) + logvar.exp().mean(0)
 
 
@@ -47,6 +54,7 @@ class Information(NamedTuple):
     ceiling: float
 
 
+@takes(mu=Rows(2), logvar=Rows(2), num_draws=Whole(1), seed=_SEED, broken=lambda: Information(*[math.nan] * 6))
 @torch.no_grad()
 def mutual_information(mu: Tensor, logvar: Tensor, *, num_draws: int = 2000, seed: int = 0) -> Information:
     """I_q(x; z) = E log q(z | x) - log q(z) with z ~ q(z | x), and what it leaves of the rate.
@@ -61,7 +69,7 @@ def mutual_information(mu: Tensor, logvar: Tensor, *, num_draws: int = 2000, see
         num_draws: codes drawn, one for each of as many images, evenly over them; more images than that are still all in
             q(z). Cost: num_draws * N * D.
     """
-    _check_posterior(mu, logvar)
+    same_shape(mu, logvar, "mu", "logvar")
     n, dim = mu.shape
     mu, logvar = mu.double(), logvar.double()
     generator = torch.Generator().manual_seed(seed)
@@ -113,6 +121,13 @@ class DistanceToPrior(NamedTuple):
     bandwidths: tuple[float, ...]
 
 
+@takes(
+    z=Rows(2),
+    num_codes=Whole(2),
+    num_matching=Whole(1),
+    seed=_SEED,
+    broken=lambda: DistanceToPrior(math.nan, (math.nan, math.nan), math.nan, (math.nan, math.nan), ()),
+)
 @torch.no_grad()
 def distance_to_prior(
     z: Tensor, *, bandwidths: mmd.Bandwidths | None = None, num_codes: int = 2000, num_matching: int = 8, seed: int = 0
@@ -126,8 +141,6 @@ def distance_to_prior(
         num_codes: at most so many rows of z are used, chosen at random.
         num_matching: sets drawn from N(0, I) for comparison.
     """
-    if z.ndim != 2 or len(z) < 2:
-        raise ValueError(f"z is {tuple(z.shape)}; expected codes (N, D) with N >= 2.")
     generator = torch.Generator().manual_seed(seed)
     if len(z) > num_codes:
         z = z[torch.randperm(len(z), generator=generator)[:num_codes].to(z.device)]
@@ -145,15 +158,12 @@ def distance_to_prior(
     return DistanceToPrior(found_mmd, (mean_mmd, sd_mmd), found_sliced, (mean_sliced, sd_sliced), widths)
 
 
+@takes(mu=Rows(finite=False), logvar=Rows(finite=False), seed=_SEED)
 def sample(mu: Tensor, logvar: Tensor, *, seed: int = 0) -> Tensor:
     """One draw of q(z | x) for each image, (N, D); the same noise for the same seed."""
+    same_shape(mu, logvar, "mu", "logvar")
     return mu + torch.exp(0.5 * logvar) * _normal_like(mu, torch.Generator().manual_seed(seed))
 
 
 def _normal_like(z: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(z.shape, generator=generator).to(z)
-
-
-def _check_posterior(mu: Tensor, logvar: Tensor) -> None:
-    if mu.ndim != 2 or mu.shape != logvar.shape or len(mu) < 2:
-        raise ValueError(f"mu is {tuple(mu.shape)}, logvar {tuple(logvar.shape)}; expected both (N, D) with N >= 2.")

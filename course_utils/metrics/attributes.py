@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from course_utils.models.closed_forms import not_for_submissions
+from course_utils.system.contracts import Binary, Number, Rows, Vector, Whole, takes
 
 RESAMPLES = 500
 
@@ -26,7 +27,11 @@ class AttributeScore:
     high: float
 
 
+_SEED, _KNOWN = Whole(0, 2**32 - 1), Binary()
+
+
 @not_for_submissions
+@takes(z=Rows(2), attributes=_KNOWN, groups=Vector(2, whole=True), folds=Whole(2), seed=_SEED)
 def held_out_scores(
     z: Tensor, attributes: Tensor, groups: Tensor | None = None, *, folds: int = 5, seed: int = 0
 ) -> Tensor:
@@ -54,9 +59,12 @@ def held_out_scores(
     return scores.cpu()
 
 
+@takes(scores=Vector(finite=False), positive=Binary(1))
 def roc_auc(scores: Tensor, positive: Tensor) -> float:
     """Probability that a picture with the attribute scores above one without, ties counted half (Mann and Whitney,
     1947). nan where all or none have it, or a score is nan."""
+    if scores.shape != positive.shape:
+        raise ValueError(f"scores is {tuple(scores.shape)} and positive {tuple(positive.shape)}; expected both (N,).")
     values, has = scores.double().cpu().numpy(), positive.bool().cpu().numpy()
     count = int(has.sum())
     if count in (0, len(has)) or np.isnan(values).any():
@@ -66,6 +74,13 @@ def roc_auc(scores: Tensor, positive: Tensor) -> float:
     return float((ranks[which][has].sum() - count * (count + 1) / 2) / (count * (len(has) - count)))
 
 
+@takes(
+    scores=Rows(finite=False),
+    attributes=_KNOWN,
+    groups=Vector(whole=True),
+    level=Number(above=0, below=1),
+    seed=_SEED,
+)
 def attribute_intervals(
     scores: Tensor, attributes: Tensor, groups: Tensor | None = None, *, level: float = 0.95, seed: int = 0
 ) -> list[AttributeScore]:
@@ -95,6 +110,7 @@ def attribute_intervals(
     return found
 
 
+@takes(z=Rows(2), attribute=Binary(1))
 def attribute_direction(z: Tensor, attribute: Tensor) -> Tensor:
     """(D,): mean code of the pictures with the attribute minus that of those without, for "+ stripes"."""
     has = attribute.bool()
@@ -106,15 +122,19 @@ def attribute_direction(z: Tensor, attribute: Tensor) -> Tensor:
     return z[has].mean(0) - z[~has].mean(0)
 
 
+@takes(z=Rows(), query=Rows(), k=Whole(1))
 def nearest(z: Tensor, query: Tensor, k: int) -> Tensor:
     """Indices (Q, k) of the codes z (N, D) nearest to each of query (Q, D), nearest first."""
     if z.ndim != 2 or query.ndim != 2 or z.shape[1] != query.shape[1] or not 1 <= k <= len(z):
         raise ValueError(
             f"z is {tuple(z.shape)}, query {tuple(query.shape)}, k {k}; expected (N, D), (Q, D) and 1 <= k <= N."
         )
-    return torch.cdist(query, z).topk(k, largest=False).indices
+    dtype = torch.promote_types(query.dtype, z.dtype)
+    apart = torch.cdist(query.to(dtype), z.to(dtype), compute_mode="donot_use_mm_for_euclid_dist")
+    return apart.topk(k, largest=False).indices
 
 
+@takes(scores=Rows(finite=False), signatures=_KNOWN)
 def zero_shot(scores: Tensor, signatures: Tensor) -> Tensor:
     """The class (N,) whose attributes, signatures (C, A) in {0, 1}, fit the scores (N, A) best, as in direct attribute
     prediction (Lampert, Nickisch and Harmeling, 2009), here by squared distance. Columns that are nan are left out."""

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from course_utils.system.contracts import Whole, takes
+
 from . import mmd
 
 
@@ -45,6 +47,7 @@ def copied_bandwidth(dim: int) -> float:
     return dim / math.sqrt(2)
 
 
+@takes(dim=Whole(1), num_codes=Whole(1), num_prior=Whole(1), num_draws=Whole(1), seed=Whole(0, 2**63 - 1))
 def examine(
     dim: int,
     bandwidths: mmd.Bandwidths,

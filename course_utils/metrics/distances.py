@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from course_utils.system.contracts import Number, Rows, Whole, same_device, takes
+
 BLOCK = 1000  # rows of a distance matrix held at a time
 
 
-def sliced_wasserstein(x: Tensor, y: Tensor, *, order: int = 2, num_projections: int = 200, seed: int = 0) -> float:
+_CODES, _SEED = Rows(), Whole(0, 2**63 - 1)
+
+
+@takes(x=_CODES, y=_CODES, order=Number(least=1), num_projections=Whole(1), seed=_SEED, broken=lambda: nan)
+def sliced_wasserstein(x: Tensor, y: Tensor, *, order: float = 2, num_projections: int = 200, seed: int = 0) -> float:
     """Sliced Wasserstein distance of the given order, in the units of x.
 
     The order-th root of the mean, over random directions, of W_p^p between the projections, which in one dimension
@@ -23,15 +30,15 @@ def sliced_wasserstein(x: Tensor, y: Tensor, *, order: int = 2, num_projections:
         seed: of the directions, so that two comparisons can share them.
     """
     _check_pair(x, y, "x", "y", least=1)
-    if order < 1 or num_projections < 1:
-        raise ValueError(f"order is {order}, num_projections {num_projections}; expected at least 1 each.")
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    x, y = x.to(dtype), y.to(dtype)
     directions = torch.randn(x.shape[1], num_projections, generator=torch.Generator().manual_seed(seed)).to(x)
     directions = directions / directions.norm(dim=0)
     along_x, along_y = (points.detach() @ directions for points in (x, y))
     return float(_one_dimensional(along_x, along_y, order).mean() ** (1 / order))
 
 
-def _one_dimensional(x: Tensor, y: Tensor, order: int) -> Tensor:
+def _one_dimensional(x: Tensor, y: Tensor, order: float) -> Tensor:
     """W_p^p between the columns of x (N, P) and y (M, P): (P,)."""
     x, y = x.sort(0).values, y.sort(0).values
     if len(x) == len(y):
@@ -44,7 +51,8 @@ def _one_dimensional(x: Tensor, y: Tensor, order: int) -> Tensor:
     return ((x[at_x.to(x.device)] - y[at_y.to(y.device)]).abs().pow(order) * shares[:, None]).sum(0)
 
 
-def wasserstein(x: Tensor, y: Tensor, *, order: int = 1) -> float:
+@takes(x=_CODES, y=_CODES, order=Number(least=1), broken=lambda: nan)
+def wasserstein(x: Tensor, y: Tensor, *, order: float = 1) -> float:
     """Exact Wasserstein distance of the given order between two batches of equal size, in the units of x.
 
     The best pairing of the N rows of x (N, D) with those of y, by scipy's linear assignment: between point sets of
@@ -57,8 +65,6 @@ def wasserstein(x: Tensor, y: Tensor, *, order: int = 1) -> float:
     _check_pair(x, y, "x", "y", least=1)
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} rows and y has {len(y)}; expected as many. Leave some out at random.")
-    if order < 1:
-        raise ValueError(f"order is {order}; expected at least 1.")
     apart = torch.cdist(x.detach().double(), y.detach().double(), compute_mode="donot_use_mm_for_euclid_dist")
     costs = apart.pow(order).cpu().numpy()
     return float(costs[linear_sum_assignment(costs)].mean() ** (1 / order))
@@ -71,6 +77,7 @@ class PrecisionRecall(NamedTuple):
     recall: float  # coverage: low where kinds of real images are never generated
 
 
+@takes(generated=_CODES, real=_CODES, neighbours=Whole(1), broken=lambda: PrecisionRecall(nan, nan))
 def precision_recall(generated: Tensor, real: Tensor, *, neighbours: int = 3) -> PrecisionRecall:
     """Precision and recall of generated points (N, F) against real ones (M, F) (Kynkäänniemi et al. 2019).
 
@@ -82,9 +89,8 @@ def precision_recall(generated: Tensor, real: Tensor, *, neighbours: int = 3) ->
         generated, real: features, e.g. ``classifier.features(images)``.
     """
     _check_pair(generated, real, "generated", "real", least=neighbours + 1)
-    if neighbours < 1:
-        raise ValueError(f"neighbours is {neighbours}; expected at least 1.")
-    generated, real = generated.detach(), real.detach()
+    dtype = torch.promote_types(generated.dtype, real.dtype)
+    generated, real = generated.detach().to(dtype), real.detach().to(dtype)
     return PrecisionRecall(_share_inside(generated, real, neighbours), _share_inside(real, generated, neighbours))
 
 
@@ -106,3 +112,4 @@ def _check_pair(a: Tensor, b: Tensor, name_a: str, name_b: str, least: int) -> N
             f"{name_a} is {tuple(a.shape)} and {name_b} is {tuple(b.shape)}; expected two sets (N, D) and (M, D) of at "
             f"least {least} each."
         )
+    same_device(a, b, name_a, name_b)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from course_utils.models.closed_forms import not_for_submissions
+from course_utils.system.contracts import OneOf, Rows, same_device, takes
 
 TILE_ON_CPU = 256  # rows and columns: two float32 tiles are 512 KB, which stays in a core's cache
 TILE_ON_GPU = 4096
@@ -30,7 +31,11 @@ KERNELS = ("gaussian", "inverse_multiquadric")
 Bandwidths = Sequence[float] | Tensor | float
 
 
+_CODES = Rows(finite=False)  # nan gives nan by itself, and to look would make a GPU wait
+
+
 @not_for_submissions
+@takes(x=_CODES, y=_CODES, kernel=OneOf(KERNELS))
 def mmd_squared(
     x: Tensor, y: Tensor, bandwidths: Bandwidths, *, biased: bool = False, kernel: str = "gaussian"
 ) -> Tensor:
@@ -53,35 +58,39 @@ def mmd_squared(
         ValueError: x or y is not (N, D) with the same D, has fewer than two rows (one, if biased), or is not floating
             point; a bandwidth is not a positive number; the kernel is unknown.
     """
-    _check_codes(x, 1 if biased else 2, "x")
-    _check_codes(y, 1 if biased else 2, "y")
+    for name, codes in (("x", x), ("y", y)):
+        Rows(1 if biased else 2, finite=False).take(name, codes)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x is {tuple(x.shape)} and y is {tuple(y.shape)}; expected the same number of columns.")
-    return _discrepancy(x, y, _make_kernel(kernel, bandwidths), biased)
+    same_device(x, y, "x", "y")
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return _discrepancy(x.to(dtype), y.to(dtype), _make_kernel(kernel, bandwidths), biased)
 
 
 @not_for_submissions
+@takes(z=_CODES)
 def mmd_squared_to_standard_normal(z: Tensor, bandwidths: Bandwidths, *, biased: bool = False) -> Tensor:
     """MMD^2 between codes z (N, D) and N(0, I) itself, Gaussian kernels: no prior sample, so less noise.
 
     The prior's two terms are ``expected_kernel`` and ``expected_kernel_within``. Otherwise as ``mmd_squared``.
     """
-    _check_codes(z, 1 if biased else 2, "z")
+    Rows(1 if biased else 2, finite=False).take("z", z)
     within = _discrepancy(z, None, _make_kernel("gaussian", bandwidths), biased)
     across = expected_kernel(z, bandwidths).mean()
     return within - 2 * across + expected_kernel_within(z.shape[1], bandwidths)
 
 
 @not_for_submissions
+@takes(z=Rows(2, finite=False))
 def median_bandwidth(z: Tensor) -> Tensor:
     """Median distance between two different rows of z (N, D), N >= 2, as a 0-dim tensor without a graph.
 
     The median heuristic (Gretton et al. 2012, section 8) sets the bandwidth there. Holds N (N - 1) / 2 distances.
     """
-    _check_codes(z, 2, "z")
     return torch.pdist(_full_precision(z.detach())).median()
 
 
+@takes(z=_CODES)
 def expected_kernel(z: Tensor, bandwidths: Bandwidths) -> Tensor:
     """E k(z_i, p) over p ~ N(0, I) for the sum of Gaussian kernels: (N, D) -> (N,).
 
@@ -323,8 +332,6 @@ def _discrepancy(x: Tensor, y: Tensor | None, kernel, biased: bool) -> Tensor:
 
 
 def _make_kernel(name: str, bandwidths: Bandwidths):
-    if name not in KERNELS:
-        raise ValueError(f"kernel is {name!r}; expected one of {', '.join(KERNELS)}.")
     return (_Gaussian if name == "gaussian" else _InverseMultiquadric)(as_floats(bandwidths))
 
 
@@ -354,11 +361,3 @@ def _accumulator(parts: list[_Part]) -> Tensor:
 
 def _full_precision(codes: Tensor) -> Tensor:
     return codes.float() if codes.dtype in (torch.float16, torch.bfloat16) else codes
-
-
-def _check_codes(codes: Tensor, least: int, name: str) -> None:
-    if not isinstance(codes, Tensor) or codes.ndim != 2 or not codes.is_floating_point():
-        given = f"{codes.dtype} {tuple(codes.shape)}" if isinstance(codes, Tensor) else type(codes).__name__
-        raise ValueError(f"{name} is {given}; expected a floating-point tensor (N, D).")
-    if len(codes) < least:
-        raise ValueError(f"{name} has {len(codes)} row{'s' * (len(codes) != 1)}; expected at least {least}.")

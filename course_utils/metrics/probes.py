@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from course_utils.system.contracts import Number, Rows, Vector, Whole, takes
 
 RESAMPLES = 2000
 
@@ -27,6 +30,18 @@ class Accuracy:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
+_LEVEL, _SEED = Number(above=0, below=1), Whole(0, 2**32 - 1)
+_OF_CODES = {
+    "train_codes": Rows(),
+    "train_labels": Vector(1, whole=True),
+    "test_codes": Rows(2),
+    "test_labels": Vector(2, whole=True),
+    "level": _LEVEL,
+    "seed": _SEED,
+}
+
+
+@takes(**_OF_CODES)
 def linear_probe(
     train_codes: Tensor,
     train_labels: Tensor,
@@ -51,6 +66,7 @@ def linear_probe(
     return _judge(probe, train_codes, train_labels, test_codes, test_labels, level, seed)
 
 
+@takes(**_OF_CODES, neighbours=Whole(1))
 def nearest_neighbours(
     train_codes: Tensor,
     train_labels: Tensor,
@@ -67,6 +83,8 @@ def nearest_neighbours(
     """
     from sklearn.neighbors import KNeighborsClassifier
 
+    if neighbours > len(train_codes):
+        raise ValueError(f"neighbours is {neighbours}, and there are {len(train_codes)} training codes to vote.")
     probe = KNeighborsClassifier(neighbours, algorithm="brute")
     return _judge(probe, train_codes, train_labels, test_codes, test_labels, level, seed)
 
@@ -81,15 +99,12 @@ def difference(a: Accuracy, b: Accuracy, *, level: float = 0.95, seed: int = 0) 
     return bootstrap_mean(a.correct.double() - b.correct.double(), level=level, seed=seed)
 
 
+@takes(values=Vector(2), level=_LEVEL, seed=_SEED, broken=lambda: (math.nan, math.nan, math.nan))
 def bootstrap_mean(values: Tensor, *, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
     """Mean of values (M,) with its percentile bootstrap interval (Efron 1979): (mean, low, high).
 
     2000 resamples. Values that repeat (right, wrong) are resampled by their counts, which is the same and quicker.
     """
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values are {tuple(values.shape)}; expected (M,) with M >= 2.")
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; expected a share between 0 and 1, such as 0.95.")
     array = values.detach().double().cpu().numpy()
     distinct, counts = np.unique(array, return_counts=True)
     generator, shares = np.random.default_rng(seed), counts / len(array)
@@ -108,6 +123,13 @@ def _judge(probe, train_codes, train_labels, test_codes, test_labels, level: flo
                 f"{name}_codes are {tuple(codes.shape)} and {name}_labels {tuple(labels.shape)}; "
                 "expected (N, D) and (N,)."
             )
+    if train_codes.shape[1] != test_codes.shape[1]:
+        raise ValueError(
+            f"train_codes are {tuple(train_codes.shape)} and test_codes {tuple(test_codes.shape)}; expected (N, D) "
+            "and (M, D), codes of one model."
+        )
+    if len(train_labels.unique()) < 2:
+        raise ValueError("train_labels hold one class alone; expected at least two to tell apart.")
     probe.fit(_array(train_codes), _array(train_labels))
     correct = torch.from_numpy(probe.predict(_array(test_codes)) == _array(test_labels))
     return Accuracy(*bootstrap_mean(correct, level=level, seed=seed), correct)

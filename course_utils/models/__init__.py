@@ -1,5 +1,23 @@
 """Networks, the closed forms of their losses, the reader of digits, and models kept as runs."""
 
-from .networks import VAE, Autoencoder, GaussianAutoencoder, conv_autoencoder, conv_networks, evaluating, mlp
+from .networks import (
+    VAE,
+    Autoencoder,
+    GaussianAutoencoder,
+    conv_autoencoder,
+    conv_networks,
+    evaluating,
+    explaining,
+    mlp,
+)
 
-__all__ = ["VAE", "Autoencoder", "GaussianAutoencoder", "conv_autoencoder", "conv_networks", "evaluating", "mlp"]
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "GaussianAutoencoder",
+    "conv_autoencoder",
+    "conv_networks",
+    "evaluating",
+    "explaining",
+    "mlp",
+]

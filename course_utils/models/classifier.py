@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from course_utils.datasets import Dataset, scale
 from course_utils.system import device as device_module
+from course_utils.system.contracts import Images
 
 FEATURES = 64
+_IMAGES = Images(scaled=True)
 
 
 @dataclass
@@ -39,8 +41,8 @@ class Classifier:
         return self.probabilities(images).argmax(1)
 
     def _pictures(self, images: Tensor) -> Tensor:
-        if images.dtype == torch.uint8:
-            images = scale(images)
+        images = _IMAGES.take("images", images)
+        images = images.to(next((p.dtype for p in self.network.parameters()), images.dtype))
         if images.shape[1:] not in (self.shape, (math.prod(self.shape),)):
             raise ValueError(
                 f"images have shape {tuple(images.shape)}; expected (N, {math.prod(self.shape)}) or "
@@ -62,6 +64,7 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
         channels, height, width = data.train_images.shape[1:]
         shape = channels, height, width
         network = _network(len(data.class_names), shape).to(device)
+        batch_size = min(batch_size, len(data.train_images))
         repeats = max(1, min(8, 30_000 // len(data.train_images)))
         steps = epochs * repeats * (len(data.train_images) // batch_size)
         optimizer = torch.optim.AdamW(network.parameters(), lr=peak_lr, weight_decay=1e-2)

@@ -5,13 +5,16 @@ Everywhere: ``x`` images in [0, 1]; ``logits`` decoder output before the sigmoid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from course_utils.system.contracts import Whole, takes
 
 from . import closed_forms as reference
 
@@ -32,10 +35,15 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU) -> 
     >>> encoder(torch.zeros(5, 784)).shape
     torch.Size([5, 20])
     """
-    if len(sizes) < 2 or any(int(size) != size or size < 1 for size in sizes):
-        raise ValueError(f"sizes is {list(sizes)}; expected at least two whole numbers from 1 up: input, ..., output.")
+    try:
+        whole = [Whole(1).take("size", size) for size in sizes]
+    except (ValueError, TypeError):
+        whole = []
+    if len(whole) < 2:
+        given = list(sizes) if isinstance(sizes, Iterable) else sizes
+        raise ValueError(f"sizes is {given}; expected at least two whole numbers from 1 up: input, ..., output.")
     layers: list[nn.Module] = []
-    for width_in, width_out in pairwise(sizes):
+    for width_in, width_out in pairwise(whole):
         layers += [nn.Linear(width_in, width_out), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -91,7 +99,7 @@ class GaussianAutoencoder(nn.Module):
         reparameterize: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim = Whole(1).take("latent_dim", latent_dim)
         self.encoder, self.decoder = encoder, decoder
         self.reparameterize = reparameterize or reference.reparameterize
 
@@ -135,6 +143,7 @@ class VAE(GaussianAutoencoder):
         activation: Callable[[], nn.Module] = nn.Tanh,
         reparameterize: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
+        latent_dim = Whole(1).take("latent_dim", latent_dim)
         super().__init__(
             mlp([num_pixels, *hidden_dims, 2 * latent_dim], activation),
             mlp([latent_dim, *reversed(hidden_dims), num_pixels], activation),
@@ -143,10 +152,14 @@ class VAE(GaussianAutoencoder):
         )
 
 
+@takes(latent_dim=Whole(1), width=Whole(1))
 def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
     """A convolutional autoencoder for 28x28 grey images: (N, 1, 28, 28) -> codes (N, latent_dim) -> logits.
 
     Two strided convolutions halve the picture twice; the decoder mirrors them.
+
+    Raises:
+        ValueError: latent_dim or width is not a whole number from 1 up.
 
     >>> conv_autoencoder(2).encode(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2])
@@ -171,6 +184,7 @@ def conv_autoencoder(latent_dim: int, width: int = 16) -> Autoencoder:
 
 
 @reference.not_for_submissions
+@takes(channels=Whole(1), code_width=Whole(1), latent_dim=Whole(1))
 def conv_networks(channels: int, code_width: int, latent_dim: int) -> tuple[nn.Sequential, nn.Sequential]:
     """Encoder (N, channels, 64, 64) -> (N, code_width) and decoder (N, latent_dim) -> logits (N, channels, 64, 64).
 
@@ -208,8 +222,47 @@ def conv_networks(channels: int, code_width: int, latent_dim: int) -> tuple[nn.S
 
 
 @contextmanager
+def explaining(model: LatentModel, given: Tensor, name: str = "images") -> Iterator[None]:
+    """Inside, torch's error about shapes, types or devices becomes one about ``given``, with the call that mends it.
+
+    Raises:
+        ValueError: in place of the RuntimeError, where the first layer of ``model`` does not fit ``given``.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if why := _misfit(model, given, name):
+            raise ValueError(why) from error
+        raise
+
+
+def _misfit(model: LatentModel, given: Tensor, name: str) -> str | None:
+    module = getattr(model, "encoder", model)
+    if not isinstance(module, nn.Module):
+        return None
+    weights = next(module.parameters(), None)
+    if weights is not None and weights.device != given.device:
+        return f"{name} are on {given.device} and the model on {weights.device}: {name}.to({str(weights.device)!r})."
+    first = next((layer for layer in module.modules() if isinstance(layer, (nn.Linear, nn.Conv2d, nn.Flatten))), None)
+    shape, pixels = tuple(given.shape), given[0].numel()
+    if isinstance(first, nn.Linear) and given.shape[-1] != first.in_features:
+        cure = f": {name}.flatten(1)" if pixels == first.in_features else ""
+        return f"{name} are {shape}; the model's first layer takes (N, {first.in_features}){cure}."
+    if isinstance(first, nn.Conv2d) and (given.ndim != 4 or given.shape[1] != first.in_channels):
+        side = math.isqrt(pixels // first.in_channels)
+        square = given.ndim == 2 and first.in_channels * side * side == pixels
+        cure = f": {name}.unflatten(1, ({first.in_channels}, {side}, {side}))" if square else ""
+        return f"{name} are {shape}; the model's first layer takes (N, {first.in_channels}, H, W){cure}."
+    return None
+
+
+@contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in evaluation mode and no gradients are recorded; then each module's mode is as before."""
+    if not isinstance(model, nn.Module):
+        with torch.no_grad():
+            yield
+        return
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

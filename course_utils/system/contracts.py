@@ -28,6 +28,12 @@ class NotFinite(ValueError):
     """A measure was asked of numbers that are none."""
 
 
+def is_nan(function: str, why: str, *, stacklevel: int = 3) -> float:
+    """nan, with the reason as a warning."""
+    warnings.warn(f"{function} is nan: {why}", stacklevel=stacklevel)
+    return math.nan
+
+
 @dataclass(frozen=True)
 class Whole:
     """A whole number, of Python, NumPy or pandas, handed on as int."""
@@ -87,11 +93,13 @@ class OneOf:
 class Images:
     """(N, ...): uint8 in 0..255, or floats in [0, 1], every one of them finite.
 
-    ``scaled`` hands bytes on as float32 in [0, 1], where a function wants intensities.
+    ``scaled`` hands bytes on as float32 in [0, 1], where a function wants intensities; ``within`` False takes floats of
+    any range, where there is a likelihood for them.
     """
 
     least: int = 1
     scaled: bool = False
+    within: bool = True
 
     def take(self, name: str, value: Any) -> Tensor:
         if not isinstance(value, Tensor) or value.ndim < 2:
@@ -100,13 +108,17 @@ class Images:
         if len(value) == 0:
             raise ValueError(f"{name} is empty; expected at least {_count(self.least, 'image')}.")
         if len(value) < self.least:
-            raise ValueError(f"{name} has {_count(len(value), 'image')}; expected at least {self.least}.")
-        if value.dtype == torch.uint8:
+            raise ValueError(
+                f"{name} has {_count(len(value), 'image')}; expected at least {_count(self.least, 'image')}."
+            )
+        if value.dtype == torch.uint8 and not value.is_meta:
             return value.to(torch.float32).div_(255) if self.scaled else value
-        if not value.is_floating_point():
+        if not value.is_floating_point() and value.dtype != torch.uint8:
             raise TypeError(f"{name} have dtype {value.dtype}; expected uint8 in 0..255, or floats in [0, 1].")
-        if value.numel() == 0 or value.is_meta:
-            return value
+        if value.numel() == 0:
+            raise ValueError(f"{name} is {tuple(value.shape)}: images without a pixel.")
+        if value.is_meta:
+            raise ValueError(f"{name} is on the meta device, which holds no numbers.")
         low, high = (float(end) for end in value.detach().aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             broken = int((~value.isfinite()).sum())
@@ -116,7 +128,7 @@ class Images:
                 f"{len(value):,}; expected finite numbers in [0, 1]. Leave these images out, or look where they come "
                 "from."
             )
-        if low < -SLACK or high > 1 + SLACK:
+        if self.within and (low < -SLACK or high > 1 + SLACK):
             raise ValueError(
                 f"{name} range from {low:g} to {high:g}; expected floats in [0, 1]: {_how_to_scale(low, high)}."
             )
@@ -127,7 +139,8 @@ class Images:
 class Rows:
     """(N, D) floating-point numbers, such as codes or features; half precision is handed on as float32.
 
-    ``finite`` False lets nan and inf through, where looking would cost more than the function itself.
+    ``finite`` False lets nan and inf through: where they have a meaning (the logvar of a point is minus infinity),
+    where the result is nan by itself, and where looking would cost more than the function.
     """
 
     least: int = 1
@@ -135,14 +148,32 @@ class Rows:
 
     def take(self, name: str, value: Any) -> Tensor:
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[1] == 0 or not value.is_floating_point():
-            given = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else _named(value)
+            given = f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else _named(value)
             raise ValueError(f"{name} is {given}; expected a floating-point tensor (N, D){_cure(value, rows=True)}.")
         if len(value) < self.least:
-            raise ValueError(
-                f"{name} is {tuple(value.shape)}: {_count(len(value), 'row')}; expected (N, D), N >= {self.least}."
-            )
+            raise ValueError(f"{name} has {_count(len(value), 'row')}; expected at least {self.least}.")
         _refuse_nan(name, value, self.finite)
         return value.float() if value.dtype in HALVES else value
+
+
+@dataclass(frozen=True)
+class Binary:
+    """0 and 1 (or False and True) of any type, with so many dimensions: (N,) or (N, A)."""
+
+    dimensions: int = 2
+
+    def take(self, name: str, value: Any) -> Tensor:
+        if not isinstance(value, Tensor) or value.ndim != self.dimensions:
+            what = tuple(value.shape) if isinstance(value, Tensor) else _named(value)
+            raise ValueError(f"{name} is {what}; expected a tensor {'(N,)' if self.dimensions == 1 else '(N, A)'}.")
+        if value.is_meta:
+            raise ValueError(f"{name} is on the meta device, which holds no numbers.")
+        if value.dtype == torch.bool:
+            return value
+        if bool(((value != 0) & (value != 1)).any()):
+            found = value[(value != 0) & (value != 1)].flatten()[0].item()
+            raise ValueError(f"{name} holds {found:g}; expected 0 and 1 alone, such as (x > 0).")
+        return value
 
 
 @dataclass(frozen=True)
@@ -152,16 +183,20 @@ class Vector:
     least: int = 0
     whole: bool = False
     finite: bool = True
+    infinite: bool = False  # allowed, as in log densities
 
     def take(self, name: str, value: Any) -> Tensor:
         if not isinstance(value, Tensor) or value.ndim != 1 or value.is_complex():
             given = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else _named(value)
             raise ValueError(f"{name} is {given}; expected a tensor (N,){_cure(value)}.")
-        if self.whole and value.is_floating_point():
-            raise ValueError(f"{name} is {value.dtype}; expected whole numbers, one for each image: {name}.long().")
+        if self.whole and value.is_floating_point() and not value.is_meta:
+            _refuse_nan(name, value, True)
+            if bool((value != value.round()).any()):
+                raise ValueError(f"{name} hold {value[value != value.round()][0]:g}; expected whole numbers.")
+            value = value.long()
         if len(value) < self.least:
             raise ValueError(f"{name} is {tuple(value.shape)}; expected (N,) with N >= {self.least}.")
-        _refuse_nan(name, value, self.finite)
+        _refuse_nan(name, value.nan_to_num(math.nan, 0, 0) if self.infinite else value, self.finite)
         return value.float() if value.dtype in HALVES else value
 
 
@@ -224,13 +259,28 @@ def takes(*, broken: Callable[[], Any] | None = None, **kinds: Any) -> Callable[
     return decorate
 
 
+def same_shape(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
+    """Raises ValueError where two arguments that belong together have other shapes, or lie on other devices."""
+    if a.shape != b.shape:
+        raise ValueError(f"{name_a} is {tuple(a.shape)}, {name_b} {tuple(b.shape)}; expected the same shape.")
+    same_device(a, b, name_a, name_b)
+
+
+def same_device(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
+    """Raises ValueError where two arguments lie on other devices."""
+    if a.device != b.device:
+        raise ValueError(f"{name_a} is on {a.device} and {name_b} on {b.device}: {name_b}.to({name_a}.device).")
+
+
 def check(kinds: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """``given`` with those of ``kinds`` checked, for settings that are fields rather than arguments."""
     return {name: kinds[name].take(name, value) if name in kinds else value for name, value in given.items()}
 
 
 def _refuse_nan(name: str, value: Tensor, finite: bool) -> None:
-    if not finite or not value.is_floating_point() or value.is_meta or bool(value.isfinite().all()):
+    if value.is_meta:
+        raise ValueError(f"{name} is on the meta device, which holds no numbers.")
+    if not finite or not value.is_floating_point() or bool(value.isfinite().all()):
         return
     broken = int((~value.isfinite()).sum())
     raise NotFinite(f"{name} has {_count(broken, 'value')} of {value.numel():,} that are nan or inf.")

@@ -286,11 +286,20 @@ def _fit(
         run.provenance["sittings"].pop()  # nothing is left to train
     elif "sittings" in run.provenance:
         run.provenance["sittings"][-1]["first_epoch"] = len(run.history) + 1
-    _run(run, loop, how, test_images, at_epoch, progress, live)
+    with models.explaining(run.model, loop.images):
+        if test_images is not None and len(run.history) < run.settings["epochs"]:
+            _rehearse(run.model, loop.loss_function, test_images)
+        _run(run, loop, how, test_images, at_epoch, progress, live)
     if loop.best is not None:
         run.model.load_state_dict(loop.best)
         run.best_epoch = how.best_epoch(run.history)
     return _keep(run, loop, name, unit, label)
+
+
+def _rehearse(model: nn.Module, loss_function: LossFunction, test_images: Tensor) -> None:
+    """The smallest batch of the evaluation, before an epoch is spent: what fails on it would end the training."""
+    with device_module.random_state_kept():
+        _evaluate(model, loss_function, _in_parts(test_images, 1000)[-1], 1000)
 
 
 def _lose(run: Run, path: Path, error: OSError) -> None:

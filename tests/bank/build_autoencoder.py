@@ -528,7 +528,7 @@ def tied(num_pixels, hidden_dim, latent_dim):
     return encoder, Tied(encoder)
 
 
-def normalised(norm, between, *layers):
+def with_norms(norm, between, *layers):
     """Two linear layers with a normalisation on each, or on those named."""
 
     def build(num_pixels, hidden_dim, latent_dim):
@@ -545,28 +545,28 @@ def normalised(norm, between, *layers):
 
 WEIGHT, SPECTRAL = nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm
 for name, about, function in (
-    ("weight_normalised", "weight normalisation on every layer", normalised(WEIGHT, nn.ReLU)),
-    ("weight_normalised_softly", "weight normalisation and softplus", normalised(WEIGHT, nn.Softplus)),
-    ("weight_normalised_silu", "weight normalisation and SiLU", normalised(WEIGHT, nn.SiLU)),
-    ("weight_normalised_gelu", "weight normalisation and GELU", normalised(WEIGHT, nn.GELU)),
-    ("weight_normalised_last", "weight normalisation on the last layer", normalised(WEIGHT, nn.Tanh, 2)),
-    ("spectrally_normalised", "spectral normalisation on every layer", normalised(SPECTRAL, nn.ReLU)),
-    ("spectrally_normalised_old", "the older spectral normalisation", normalised(nn.utils.spectral_norm, nn.LeakyReLU)),
-    ("spectrally_normalised_softly", "spectral normalisation and tanh", normalised(SPECTRAL, nn.Tanh)),
+    ("weight_normalised", "weight normalisation on every layer", with_norms(WEIGHT, nn.ReLU)),
+    ("weight_normalised_softly", "weight normalisation and softplus", with_norms(WEIGHT, nn.Softplus)),
+    ("weight_normalised_silu", "weight normalisation and SiLU", with_norms(WEIGHT, nn.SiLU)),
+    ("weight_normalised_gelu", "weight normalisation and GELU", with_norms(WEIGHT, nn.GELU)),
+    ("weight_normalised_last", "weight normalisation on the last layer", with_norms(WEIGHT, nn.Tanh, 2)),
+    ("spectrally_normalised", "spectral normalisation on every layer", with_norms(SPECTRAL, nn.ReLU)),
+    ("spectrally_normalised_old", "the older spectral normalisation", with_norms(nn.utils.spectral_norm, nn.LeakyReLU)),
+    ("spectrally_normalised_softly", "spectral normalisation and tanh", with_norms(SPECTRAL, nn.Tanh)),
 ):
     function.__name__ = name
     BANK.right(about)(function)
 
 
 def bounded(num_pixels, hidden_dim, latent_dim):
-    encoder, decoder = normalised(SPECTRAL, nn.ReLU)(num_pixels, hidden_dim, latent_dim)
+    encoder, decoder = with_norms(SPECTRAL, nn.ReLU)(num_pixels, hidden_dim, latent_dim)
     return encoder, nn.Sequential(decoder, nn.Sigmoid())
 
 
 BANK.formula("spectral_and_sigmoid", "spectral normalisation, then a sigmoid", bounded, "bounded_output")
 BANK.formula(
-    "weight_norm_linear", "weight normalisation, no nonlinearity", normalised(WEIGHT, nn.Identity), "no_nonlinearity"
+    "weight_norm_linear", "weight normalisation, no nonlinearity", with_norms(WEIGHT, nn.Identity), "no_nonlinearity"
 )
 BANK.formula(
-    "spectral_linear", "spectral normalisation, no nonlinearity", normalised(SPECTRAL, nn.Identity), "no_nonlinearity"
+    "spectral_linear", "spectral normalisation, no nonlinearity", with_norms(SPECTRAL, nn.Identity), "no_nonlinearity"
 )

@@ -63,7 +63,7 @@ for name, about, cause, f in (
     (
         "list",
         "a Python list of codes",
-        "wrong_number_of_values",
+        "list_of_tensors",
         lambda a, b, n: [a + i / (n - 1) * (b - a) for i in range(n)],
     ),
     ("nothing", "nothing returned", "returns_none", lambda a, b, n: None),

@@ -469,3 +469,8 @@ def full_covariance(mu, logvar):
 def number_by_number(mu, logvar):
     eps = [[random.gauss(0.0, 1.0) for _ in row] for row in mu.tolist()]
     return mu + sigma(logvar) * torch.tensor(eps, dtype=mu.dtype, device=mu.device)
+
+
+@BANK.wrong("every axis of length one squeezed", "squeezed")
+def squeezed(mu, logvar):
+    return (mu + sigma(logvar) * torch.randn_like(mu)).squeeze()

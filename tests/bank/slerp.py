@@ -160,7 +160,7 @@ for name, about, cause, f in (
         "opposite_codes",
         lambda a, b, n: line(a, b, n) if a.norm() * b.norm() == 0 or angle(a, b) < 1e-4 else slerp(a, b, n, small=-2),
     ),
-    ("list", "a Python list", "wrong_number_of_values", lambda a, b, n: list(slerp(a, b, n))),
+    ("list", "a Python list", "list_of_tensors", lambda a, b, n: list(slerp(a, b, n))),
     ("nothing", "nothing returned", "returns_none", lambda a, b, n: None),
     ("numpy", "a NumPy array", "numpy_result", lambda a, b, n: slerp(a, b, n).numpy()),
 ):

@@ -34,6 +34,18 @@ ONE_AXIS = Cause(
     "the last line of your function, and keepdim=True, [None] or view(1) before it",
 )
 
+LIST_OF_TENSORS = Cause(
+    "list_of_tensors",
+    "You return a list of tensors: torch.stack makes one tensor of them.",
+    "the last line of your function",
+)
+SQUEEZED = Cause(
+    "squeezed",
+    "An axis of length 1 is gone: squeeze() without an axis takes them all, the batch axis of a single image as well.",
+    "calls of squeeze in your function",
+    tentative=True,
+)
+
 
 def scalar(value: Any, what: str, *, exactly: bool = False) -> torch.Tensor:
     """`value` as a finite 0-dimensional tensor; shape (1,) will do but where the law is about that (`exactly`)."""
@@ -71,13 +83,18 @@ def scalar(value: Any, what: str, *, exactly: bool = False) -> torch.Tensor:
 
 def tensor(value: Any, shape: Sequence[int], what: str) -> torch.Tensor:
     """`value` as a finite floating-point tensor of this shape."""
+    if isinstance(value, tuple) and len(value) == shape[0] and all(isinstance(item, torch.Tensor) for item in value):
+        raise Broken(f"{what} as a tensor of shape {tuple(shape)}", describe(value), LIST_OF_TENSORS)
     if not isinstance(value, torch.Tensor):
         raise Broken(f"{what} as a tensor of shape {tuple(shape)}", describe(value), _other_kind(value))
     if tuple(value.shape) != tuple(shape):
+        squeezed = 1 in shape and tuple(value.shape) == tuple(side for side in shape if side != 1)
         raise Broken(
             f"{what} of shape {tuple(shape)}",
             describe(value),
-            Cause(
+            SQUEEZED
+            if squeezed
+            else Cause(
                 "wrong_shape",
                 "Your result has another shape than the exercise asks for.",
                 "'Shapes' on the exercise card",

@@ -24,7 +24,7 @@ _STOP_SECONDS = 0.5  # how long an interrupted thread may take to stop before it
 _SLICE = 0.05  # seconds between two looks at what the code is doing
 # how much longer than its limit code may take by the clock while others use the processor, or its own processes work
 PATIENCE = 10.0
-_ASLEEP = 0.02  # share of a processor below which code does not compute, but waits
+_ASLEEP = 0.02  # code that neither computes nor waits for a processor for more than this share of time sleeps
 _LONGEST_IMPORT = 300.0  # seconds of imports within one job; an endless one would be waited for, too
 _NAG_TIMES = 200  # how often a thread that was left behind is told again, once every tenth of a second
 
@@ -96,23 +96,29 @@ class _Clock:
     def __init__(self, thread: _Thread) -> None:
         self._thread = thread
         self.importing = 0.0
+        self._accompanied = 0.0  # seconds by the clock while processes that the code has started were there
         self._imported = 0.0  # of the processor's time
         self._started = self._last = time.monotonic()
         self._began = self._before = thread.processor_time()
+        self._queued = thread.queued()
 
     def look(self) -> None:
-        """Leave out what has passed since the last look if it was spent in an import."""
+        """Leave out what has passed since the last look if it was spent in an import; note whether it was spent in
+        waiting for processes."""
         now, processor = time.monotonic(), self._thread.processor_time()
         if self._thread.is_importing():
             self.importing += now - self._last
             self._imported += processor - self._before
+        elif processor - self._before < (now - self._last) / 2 and _has_processes():
+            self._accompanied += now - self._last
         self._last, self._before = now, processor
 
     def counted(self) -> float:
         passed = time.monotonic() - self._started - self.importing
         computed = self._thread.processor_time() - self._began - self._imported
-        if computed < _ASLEEP * passed and (passed < 2 * _SLICE or not _has_processes()):
-            return passed
+        asleep = passed - computed - (self._thread.queued() - self._queued)
+        if asleep > (1 - _ASLEEP) * passed:
+            return passed - self._accompanied * (1 - 1 / PATIENCE)
         return min(passed, max(computed, passed / PATIENCE))
 
 
@@ -136,6 +142,14 @@ class _Thread(threading.Thread):
             return time.clock_gettime(time.pthread_getcpuclockid(self.ident or 0))
         except (AttributeError, OSError):
             return time.monotonic()
+
+    def queued(self) -> float:
+        """Seconds that this thread could have computed and others did; 0 where the system does not tell."""
+        try:
+            with open(f"/proc/self/task/{self.native_id}/schedstat", encoding="ascii") as numbers:
+                return int(numbers.read().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def is_importing(self) -> bool:
         """Whether a module is being imported: to interrupt that would leave half of it behind, for good."""

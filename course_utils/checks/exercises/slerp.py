@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -40,13 +41,13 @@ def _formula(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for angle, dims, num_steps in ((0.2, 2, 5), (1.1, 7, 8), (2.1, 12, 4), (2.9, 4, 12)):
         a, b = paths.pair(draw, dims, angle)
-        with blame(lambda a=a, b=b: TOO_EARLY if _is_straight(candidate, a, b) else None):
+        with blame(partial(_too_early, candidate, a, b)):
             paths.compare(candidate, paths.arc, a, b, num_steps, f"codes at an angle of {show(angle)}")
     for angle in (3.05, math.pi - 0.02):  # nearly opposite, but not yet straight: codes become long
         a, b = paths.pair(draw, 4, angle)
         want, came = paths.arc(a, b, 5), paths.walk(candidate, a, b, 5)
         # an angle from float32 codes is off by up to 4e-4 there, and 1 / sin w with it by 2 %
-        with blame(lambda a=a, b=b: TOO_EARLY if _is_straight(candidate, a, b) else None):
+        with blame(partial(_too_early, candidate, a, b)):
             what, size = f"codes at an angle of {show(angle)}", float(want.abs().max())
             same_tensor(came, want, what, scale=size, rounding=0.03)
 
@@ -64,7 +65,7 @@ def _keeps_length(candidate: Candidate, draw: Draw) -> None:
     ):
         a, b = ((length * _unit(z)).float() for z in paths.pair(draw, dims, angle))
         lengths, want = paths.walk(candidate, a, b, num_steps).norm(dim=1), torch.full((num_steps,), length)
-        with blame(lambda a=a, b=b: TOO_EARLY if _is_straight(candidate, a, b) else None):
+        with blame(partial(_too_early, candidate, a, b)):
             what = f"length of codes at an angle of {show(angle)}"
             same_tensor(lengths, plain64(want), what, scale=length, rounding=rounding)
 
@@ -119,9 +120,9 @@ def _right_in_general(candidate: Candidate, draw: Draw) -> None:
         paths.compare(candidate, paths.arc, *paths.pair(draw, dims, angle), 5, "codes at an angle")
 
 
-def _is_straight(candidate: Candidate, a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Is the walk between these two the straight line, exactly?"""
-    return agrees(candidate(a.clone(), b.clone(), 5), paths.straight(a, b, 5), 1e-5)
+def _too_early(candidate: Candidate, a: torch.Tensor, b: torch.Tensor) -> Cause | None:
+    """Where the walk between these two is the straight line, exactly."""
+    return TOO_EARLY if agrees(candidate(a.clone(), b.clone(), 5), paths.straight(a, b, 5), 1e-5) else None
 
 
 def _edge_cases(kinds: tuple[str, ...]) -> Cause:

@@ -416,6 +416,12 @@ def _squared_errors(b: Bench) -> torch.Tensor:
     return (b.decoder(b.encoder(b.x)).sigmoid() - b.x).square()
 
 
+def _reduced(
+    errors: Callable[[Bench], torch.Tensor], reduce: Callable[[torch.Tensor], torch.Tensor], b: Bench
+) -> torch.Tensor:
+    return reduce(errors(b))
+
+
 def _squared_errors_of_logits(b: Bench) -> torch.Tensor:
     return (b.decoder(b.encoder(b.x)) - b.x).square()
 
@@ -461,7 +467,7 @@ _MISTAKES: list[tuple[Cause | None, Run]] = table(
         _step(lambda b: b.loss() * b.x.shape[0]),
     ),
     *(
-        (*_SQUARED, _step(lambda b, errors=errors, reduced=reduced: reduced(errors(b))))
+        (*_SQUARED, _step(partial(_reduced, errors, reduced)))
         for errors in (_squared_errors, _squared_errors_of_logits)
         for reduced in (torch.mean, torch.sum, lambda e: e.sum(1).mean(), lambda e: e.sum(1).mean() / 2)
     ),

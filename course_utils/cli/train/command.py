@@ -454,8 +454,10 @@ def _held_out(images: Tensor, share: float) -> tuple[Tensor, Tensor | None]:
 def _draw(folder: Path, model: LatentModel, train_images: Tensor, test_images: Tensor, request: Request) -> None:
     """The three grids: originals, their reconstructions, and samples."""
     shown = datasets.scale(test_images[:GRID])
-    codes = samplers.aggregate_codes(model, train_images[:10_000], seed=0)
-    drawn = samplers.make(request.sampler).fit(codes).sample(GRID, seed=0)
+    codes = torch.zeros(1, request.recipe.latent_dim)  # the prior looks at their width alone
+    if request.sampler != "prior":
+        codes = samplers.aggregate_codes(model, train_images[:10_000], seed=0)
+    drawn = samplers.make(request.sampler).fit(codes).sample(GRID, seed=0).to(shown.device)
     grids = {
         "originals": shown,
         "reconstructions": metrics.reconstructions(model, shown),

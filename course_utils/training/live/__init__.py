@@ -117,9 +117,15 @@ def open_view(
 
 
 def duration(seconds: float) -> str:
-    """``less than a second``, ``4.2 seconds``, ``42 seconds`` or ``4.2 minutes``."""
+    """``less than a second``, ``4.2 seconds``, ``42 seconds``, ``4.2 minutes``, ``30.0 hours`` or ``5.0 days``; of what
+    is no number ``some time``."""
+    if not math.isfinite(seconds):
+        return "some time"
     if seconds < 1:
         return "less than a second"
     if seconds < 100:
         return f"{seconds:.1f} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.1f} minutes"
+    for unit, size, most in (("minutes", 60, 100), ("hours", 3600, 48)):
+        if seconds / size < most:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,31 @@
+"""A training that is killed, ended, interrupted or out of space at random moments: the same command ends with the weights
+of an undisturbed one, bit for bit, and what it left behind in between was true."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and limits the size of files")
+MOMENTS = 30
+
+
+def test_whatever_happens_to_a_training_the_same_command_ends_with_the_undisturbed_weights(tmp_path):
+    """Never fails for a right course, wherever the moments fall: nothing here depends on them."""
+    script = Path(__file__).with_name("train_and_disturb.py")
+    command = [sys.executable, str(script), str(int.from_bytes(os.urandom(4), "big")), str(MOMENTS)]
+    done = subprocess.run([*command, str(tmp_path / "runs")], capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == MOMENTS
+    for line in lines:
+        assert line["readable"] and line["true"] and line["same"] and line["again"] == 0 and not line["left"], line
+        allowed = {"KILL": (0, -9), "TERM": (0, 130), "INT": (0, 130), "HUP": (0, 130), "disk": (0, 1)}[line["way"]]
+        assert line["first"] in allowed, line
+        if line["way"] == "disk" and line["first"] == 1:
+            assert "could not be" in line["said"] and "MB" in line["said"] and "Traceback" not in line["said"], line
