@@ -357,7 +357,7 @@ def test_any_number_of_images_gives_numbers_or_a_clear_error(function):
 @pytest.mark.parametrize("kind", ["ae", "vae", "mmd-ae", "mmd-vae", "infovae", "wasserstein"])
 def test_no_number_of_test_images_ends_a_training_after_an_epoch(kind):
     """With either part: trained to its end, or refused before the first step."""
-    from course_utils.cli.train import recipes
+    from course_utils.training import recipes
 
     for n in (1, 2, 3, 100, 999, 1000, 1001, 1002, 2000, 2001):
         for train, test in ((images(40), images(n)), (images(n), images(40))):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,7 +96,7 @@ class Estimate(NamedTuple):
 
 _IMAGES, _SIZE, _SEED = Images(), Whole(1), Whole(0, 2**63 - 1)
 _ANY = Images(within=False)
-_OF_MODEL = {"model": Model(), "images": _IMAGES, "batch_size": _SIZE}
+_OF_MODEL: dict[str, Any] = {"model": Model(), "images": _IMAGES, "batch_size": _SIZE}
 
 
 @takes(**_OF_MODEL | {"images": _ANY})

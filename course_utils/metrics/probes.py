@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class Accuracy:
 
 
 _LEVEL, _SEED = Number(above=0, below=1), Whole(0, 2**32 - 1)
-_OF_CODES = {
+_OF_CODES: dict[str, Any] = {
     "train_codes": Rows(),
     "train_labels": Vector(1, whole=True),
     "test_codes": Rows(2),

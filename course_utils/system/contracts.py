@@ -15,7 +15,7 @@ import numbers
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -226,7 +226,10 @@ class Contract(NamedTuple):
 CONTRACTS: dict[str, Contract] = {}
 
 
-def takes(*, broken: Callable[[], Any] | None = None, **kinds: Any) -> Callable[[Callable], Callable]:
+Function = TypeVar("Function", bound=Callable)
+
+
+def takes(*, broken: Callable[[], Any] | None = None, **kinds: Any) -> Callable[[Function], Function]:
     """Check the arguments named, whenever the function is called. None passes where it is the default.
 
     Args:
@@ -234,7 +237,7 @@ def takes(*, broken: Callable[[], Any] | None = None, **kinds: Any) -> Callable[
             Without it such an argument is refused.
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         signature = inspect.signature(function)
         optional = {name for name in kinds if signature.parameters[name].default is None}
 
@@ -254,7 +257,7 @@ def takes(*, broken: Callable[[], Any] | None = None, **kinds: Any) -> Callable[
             return function(*bound.args, **bound.kwargs)
 
         CONTRACTS[f"{function.__module__}.{function.__qualname__}"] = Contract(checked, kinds, broken)
-        return checked
+        return cast(Function, checked)
 
     return decorate
 

@@ -79,7 +79,7 @@ class Run:
         return [record.get(name, math.nan) for record in self.history]
 
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "epochs": Whole(0),
     "batch_size": Whole(1),
     "lr": Number(above=0),
@@ -203,7 +203,7 @@ def fit(
                 )
                 run.settings["epochs"], run.seconds = made, run.history[-1]["seconds"]
                 if name is not None and runs.path_of(name, unit).exists():
-                    name, run.path = None, runs.path_of(name, unit)
+                    run.path, name = runs.path_of(name, unit), None
                 progress = False
         return _fit(run, loop, how, kept, test_images, name, unit, label, on_epoch, progress, live)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ KINDS = {
 WEIGHTS = {"mmd-ae": 100.0, "mmd-vae": 100.0, "infovae": 100.0, "wasserstein": 3.0}  # unless told otherwise
 LIKELIHOODS = ("bernoulli", "gaussian")
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
-SETTINGS = {  # what each may be, here and on the command line
+SETTINGS: dict[str, Any] = {  # what each may be, here and on the command line
     "kind": OneOf(tuple(KINDS)),
     "latent_dim": Whole(1),
     "activation": OneOf(tuple(ACTIVATIONS)),

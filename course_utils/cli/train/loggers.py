@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
+from typing import Any
 
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import whole_file
@@ -77,4 +78,4 @@ class WandbLogger:
         self._run.finish()
 
 
-OPTIONAL = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger}
+OPTIONAL: dict[str, Any] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger}
