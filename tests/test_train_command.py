@@ -28,7 +28,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
     monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.01)
     whole = datasets.load("digits")
-    monkeypatch.setattr(datasets, "load", lambda name, device=None: whole)
+    monkeypatch.setattr(datasets, "load", lambda name, device=None, size=None: whole)
     return tmp_path / "train"
 
 

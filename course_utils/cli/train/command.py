@@ -151,7 +151,7 @@ def _train(request: Request) -> Path:
     target = device.get_device(request.device)
     if request.cuda_graph and target.type != "cuda":
         raise CourseError(f"--cuda-graph needs a CUDA device; this training is on {target}. Leave it out.")
-    data = datasets.load(request.dataset, device=target, **({"size": request.size} if request.size else {}))
+    data = datasets.load(request.dataset, device=target, size=request.size)
     train_images, test_images = (_images(images) for images in (data.train_images, data.test_images))
     train_images, validation_images = _held_out(train_images, request.validation)
     device.seed_everything(request.seed)
