@@ -39,6 +39,7 @@ NEEDED_BY_NOTEBOOKS = {
     "numpy",
     "pillow",
     "platformdirs",
+    "psutil",
     "rich",
     "safetensors",
     "scikit-learn",

@@ -46,7 +46,7 @@ def test_every_dependency_is_pinned_at_a_version_it_allows():
 
 
 # What is imported where it is there and done without where it is not.
-OPTIONAL = {"wandb"}
+OPTIONAL = {"distributed", "wandb"}
 # Packages of the sandbox, which exist only inside it.
 STAGED = {"grading_agent", "grading_sandbox", "examination", "examination_sandbox"}
 

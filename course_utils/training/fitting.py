@@ -287,7 +287,7 @@ def _fit(
     elif "sittings" in run.provenance:
         run.provenance["sittings"][-1]["first_epoch"] = len(run.history) + 1
     with models.explaining(run.model, loop.images):
-        if test_images is not None and len(run.history) < run.settings["epochs"]:
+        if test_images is not None and len(test_images) == 1 and len(run.history) < run.settings["epochs"]:
             _rehearse(run.model, loop.loss_function, test_images)
         _run(run, loop, how, test_images, at_epoch, progress, live)
     if loop.best is not None:
@@ -297,9 +297,9 @@ def _fit(
 
 
 def _rehearse(model: nn.Module, loss_function: LossFunction, test_images: Tensor) -> None:
-    """The smallest batch of the evaluation, before an epoch is spent: what fails on it would end the training."""
+    """Evaluate once before an epoch is spent: a loss that one image is too few for (MMD) would end the training."""
     with device_module.random_state_kept():
-        _evaluate(model, loss_function, _in_parts(test_images, 1000)[-1], 1000)
+        _evaluate(model, loss_function, test_images, 1000)
 
 
 def _lose(run: Run, path: Path, error: OSError) -> None:

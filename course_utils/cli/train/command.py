@@ -231,7 +231,11 @@ def _train_in(
         return folder  # it was said, and nothing is changed
     if run.history:
         _attempt(run, folder, lambda: _draw(folder, run.model, train_images, test_images, request))
-    _attempt(run, folder / "run.json", lambda: _write_about(folder, about, run, finished=run.stopped is None))
+    _attempt(
+        run,
+        folder / "run.json",
+        lambda: _write_about(folder, about, run, finished=run.stopped is None and run.path is not None),
+    )
     if run.stopped == "interrupted":
         training.say(f"Kept in {folder}. Run the same command again to go on.")
         raise KeyboardInterrupt
