@@ -73,7 +73,7 @@ def image_rows(rows: Mapping[str, Tensor], alt: str, caption: str = "", *, title
     columns = max(len(p) for p in pictures.values())
     labels = {label: "\n".join(textwrap.wrap(label, LONGEST_LABEL)) for label in pictures}
     longest = max(len(line) for label in labels.values() for line in label.splitlines() or [""])
-    side = (WIDTH - 0.1 * longest - 0.25) / max(columns, 8)
+    side = (WIDTH - 0.11 * longest - 0.35) / max(columns, 8)
     fig, axes = figure(side * len(pictures) + (0.3 if titles else 0.05), len(pictures), columns)
     for line, (label, images) in zip(axes, pictures.items(), strict=True):
         for index, ax in enumerate(line):
