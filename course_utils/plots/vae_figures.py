@@ -39,9 +39,16 @@ def vae_diagram() -> None:
     box(9.2, 0.3, r"$\varepsilon \sim \mathcal{N}(0, I)$", "#ddcc77")
     box(12.3, 2.5, "decoder", "#eeeeee")
     box(15.0, 2.5, r"$p(x\mid z)$")
-    for start, end in (((1.3, 2.5), (2.2, 2.5)), ((4.2, 2.7), (5.3, 3.4)), ((4.2, 2.3), (5.3, 1.6)),
-                       ((6.8, 3.4), (7.7, 2.8)), ((6.8, 1.6), (7.7, 2.2)), ((9.2, 0.95), (9.2, 1.85)),
-                       ((10.8, 2.5), (11.2, 2.5)), ((13.4, 2.5), (14.1, 2.5))):  # fmt: skip
+    for start, end in (
+        ((1.3, 2.5), (2.2, 2.5)),
+        ((4.2, 2.7), (5.3, 3.4)),
+        ((4.2, 2.3), (5.3, 1.6)),
+        ((6.8, 3.4), (7.7, 2.8)),
+        ((6.8, 1.6), (7.7, 2.2)),
+        ((9.2, 0.95), (9.2, 1.85)),
+        ((10.8, 2.5), (11.2, 2.5)),
+        ((13.4, 2.5), (14.1, 2.5)),
+    ):
         arrow(start, end)
     arrow((14.6, 3.5), (6.9, 4.1), ACCENT, "->", (0, (4, 2)))
     ax.text(11.2, 4.35, "gradients pass: the noise stands beside", color=ACCENT, ha="center")
@@ -137,9 +144,14 @@ def rate_distortion(
     for beta, images in (thumbnails or {}).items():
         rate, distortion = points[beta]
         box = AnnotationBbox(
-            OffsetImage(mosaic(images, 4), cmap="gray", zoom=1.0), (rate, distortion), xybox=(84, 66),
-            boxcoords="offset points", frameon=True, pad=0.15, arrowprops={"arrowstyle": "-", "color": INK},
-        )  # fmt: skip
+            OffsetImage(mosaic(images, 4), cmap="gray", zoom=1.0),
+            (rate, distortion),
+            xybox=(84, 66),
+            boxcoords="offset points",
+            frameon=True,
+            pad=0.15,
+            arrowprops={"arrowstyle": "-", "color": INK},
+        )
         ax.add_artist(box)
         ax.annotate(f"beta {beta:g}", (rate, distortion), textcoords="offset points", xytext=(84, 100), ha="center")
     if thumbnails:
