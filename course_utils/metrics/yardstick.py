@@ -37,10 +37,14 @@ class Yardstick:
         """
         if len(images) != self.count:
             raise ValueError(f"{len(images)} images are given; expected {self.count}: distances of fewer are larger.")
-        return measures.sample_quality(self.reader, images, self._data.test_images)
+        return measures.quality_beside(self.reader, images, self._real_features)
 
     @cached_property
     def floor(self) -> measures.SampleQuality:
         """The same of real images that are none of the test images: the first ``count`` training images, or all there
         are. A distance near this one cannot be told from "real"."""
-        return measures.sample_quality(self.reader, self._data.train_images[: self.count], self._data.test_images)
+        return measures.quality_beside(self.reader, self._data.train_images[: self.count], self._real_features)
+
+    @cached_property
+    def _real_features(self) -> Tensor:
+        return self.reader.features(self._data.test_images)
