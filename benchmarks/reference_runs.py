@@ -19,7 +19,7 @@ import time
 import torch
 
 from course_utils import datasets, metrics, models, training
-from course_utils.metrics import reference_runs, scorecard
+from course_utils.metrics import aggregate, paths, reference_runs, scorecard
 from course_utils.models import classifier
 from course_utils.system import device
 from course_utils.system.whole_file import whole_file, write_whole
@@ -32,7 +32,11 @@ UNITS: dict[str, dict] = {
         "batch_size": 128,
         "lr": 1e-3,
         "models": {"ae": Recipe("ae", 20, start_at_mean=True)}
-        | {f"beta {label}": Recipe("vae", 20, beta=label * 784, start_at_mean=True) for label in (0, 0.001, 0.01, 10)},
+        | {
+            f"beta {beta:g}": Recipe("vae", 20, beta=beta, start_at_mean=True)
+            for beta in (0, 0.784, 1, 2, 7.84, 30, 7840)
+        }
+        | {"latent 2": Recipe("vae", 2, start_at_mean=True)},
     },
     "03_interpolation": {
         "epochs": 12,
@@ -84,7 +88,7 @@ def main() -> None:
 def make(unit: str, *, fresh: bool) -> None:
     plan = UNITS[unit]
     data = datasets.load("mnist")
-    reader = classifier.train(data)
+    reader = classifier.reader(data)
     print(f"classifier: {reader.accuracy:.2%} of the test images", flush=True)
     kept = {} if fresh else _kept(unit, plan)
     for seed in SEEDS:
@@ -107,10 +111,63 @@ def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float
         raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
     seconds = time.perf_counter() - began
     last = {f"train_{key}": value for key, value in run.history[-1].items() if key not in ("epoch", "seconds")}
-    if isinstance(model, models.VAE):
-        logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
-        last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
-    return {"seconds": seconds} | scorecard.measure(model, data, reader) | last
+    also = {}
+    if plan is UNITS["02_variational_autoencoders"]:
+        apart = recipe.kind == "ae" or (recipe.latent_dim == 20 and recipe.beta in (0, 1))
+        also = _of_unit_02(model, data, reader, seed, apart)
+    return {"seconds": seconds} | scorecard.measure(model, data, reader) | last | also
+
+
+@torch.no_grad()
+def _of_unit_02(model, data, reader, seed: int, apart: bool) -> dict[str, float]:
+    """What unit 02 concludes from: the scale of the codes, digits read, and where samples are taken ``apart``, their
+    distance by where the codes come from."""
+    train, test = data.train_images[: scorecard.NUM_PROBED].flatten(1), data.test_images.flatten(1)
+    values: dict[str, float] = {}
+    if isinstance(model, models.GaussianAutoencoder):
+        mu, logvar = metrics.posterior(model, test)
+        values["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
+        moments = (mu.square() + logvar.exp()).mean(0)
+        values["least_second_moment"], values["largest_second_moment"] = float(moments.min()), float(moments.max())
+        values["rate_rescaled"] = _rate(mu, logvar) - float(0.5 * (moments - 1 - moments.log()).sum())
+        values["codes_within_3"] = float((mu.norm(dim=1) < 3).float().mean())
+        values["codes_within_3_rescaled"] = float(((mu / moments.sqrt()).norm(dim=1) < 3).float().mean())
+        codes = aggregate.sample(*metrics.posterior(model, train), seed=seed)
+        rebuilt = metrics.decoded(model, mu)
+    else:
+        codes = metrics.codes(model, train)
+        rebuilt = metrics.reconstructions(model, test)
+    values["length_of_codes"] = float(codes.square().sum(1).mean().sqrt())
+    read = reader.predict(rebuilt) == data.test_labels
+    values |= {f"read_{digit}": value for digit, value in enumerate(metrics.per_class(read, data.test_labels, 10))}
+    values["read"] = float(read.float().mean())
+    if not apart:
+        return values
+    for kind, z in _draws(codes, scorecard.NUM_SAMPLES, seed).items():
+        images = metrics.decoded(model, z.float().to(codes.device))
+        values[f"frechet_{kind}"] = metrics.sample_quality(reader, images, data.test_images).frechet
+    return values
+
+
+def _rate(mu: torch.Tensor, logvar: torch.Tensor) -> float:
+    """The rate of these posteriors, in nats per image."""
+    return float(metrics.rate_per_dimension(mu, logvar).sum())
+
+
+def _draws(codes: torch.Tensor, count: int, seed: int) -> dict[str, torch.Tensor]:
+    """Codes drawn from four descriptions of the given ones, from the coarsest to the codes themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(count, codes.shape[1], generator=generator)
+    cpu = codes.double().cpu()
+    spread = torch.linalg.cholesky(torch.cov(cpu.T) + 1e-9 * torch.eye(cpu.shape[1])).float()
+    mixture = paths.fit_mixture(codes, seed=seed)
+    mean = cpu.mean(0).float()
+    return {
+        "scaled": mean + cpu.std(0).float() * noise,
+        "gaussian": mean + noise @ spread.T,
+        "mixture": torch.from_numpy(mixture.sample(count)[0]),
+        "own": codes[torch.randperm(len(codes), generator=generator)[:count]],
+    }
 
 
 def _kept(unit: str, plan: dict) -> dict[tuple[str, int], dict]:

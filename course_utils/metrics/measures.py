@@ -351,11 +351,15 @@ class SampleQuality(NamedTuple):
 @takes(classifier=Model(("features", "probabilities")), generated=Images(2), real=Images(2))
 def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> SampleQuality:
     """Are the samples like the real images (frechet), recognisable (confidence) and diverse (diversity)?"""
-    probabilities = classifier.probabilities(generated)
+    return quality_beside(classifier, generated, classifier.features(real))
+
+
+def quality_beside(classifier: Classifier, generated: Tensor, real_features: Tensor) -> SampleQuality:
+    """``sample_quality`` beside real images whose features (M, F) are known already."""
+    probabilities, features = classifier.probabilities(generated), classifier.features(generated)
     shares = torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(generated)
     entropy = float((shares * -shares.clamp_min(1e-12).log()).sum())
-    distance = frechet_distance(classifier.features(generated), classifier.features(real))
-    return SampleQuality(distance, float(probabilities.max(1).values.mean()), entropy)
+    return SampleQuality(frechet_distance(features, real_features), float(probabilities.max(1).values.mean()), entropy)
 
 
 @takes(values=Vector(finite=False), labels=Vector(whole=True), num_classes=_SIZE)

@@ -35,6 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
+from .vae_figures import densities, drops, rate_distortion, reading_map, seed_curve, steps, vae_diagram
 
 __all__ = [
     "ACCENT",
@@ -53,6 +54,8 @@ __all__ = [
     "bundle",
     "code_map",
     "curves",
+    "densities",
+    "drops",
     "figure",
     "histograms",
     "image_grid",
@@ -65,9 +68,14 @@ __all__ = [
     "mosaic",
     "mosaics",
     "png",
+    "rate_distortion",
+    "reading_map",
+    "seed_curve",
     "show",
+    "steps",
     "table",
     "to_numpy",
     "to_pictures",
     "training_figure",
+    "vae_diagram",
 ]
