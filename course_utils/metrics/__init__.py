@@ -29,12 +29,14 @@ from .measures import (
     sliced_wasserstein,
     wasserstein,
 )
+from .yardstick import Yardstick
 
 __all__ = [
     "Bound",
     "Estimate",
     "NegativeLogLikelihood",
     "SampleQuality",
+    "Yardstick",
     "across_image_variance",
     "active_units",
     "aggregate_covariance",

@@ -3,16 +3,23 @@ sample metrics."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from course_utils.datasets import Dataset, scale
 from course_utils.system import device as device_module
 from course_utils.system.contracts import Images
+from course_utils.system.whole_file import whole_file
+
+from . import runs
 
 FEATURES = 64
 _IMAGES = Images(scaled=True)
@@ -79,6 +86,32 @@ def train(data: Dataset, *, epochs: int = 2, batch_size: int = 100, peak_lr: flo
                 loss.backward()
                 optimizer.step()
                 schedule.step()
+    return _judged(network, shape, data)
+
+
+def reader(data: Dataset) -> Classifier:
+    """The course's one reader of these images: ``train(data)``, kept in ``runs/.readers`` and taken from there by the
+    next unit. Trained anew where that file is missing or damaged; where it cannot be written, nothing is kept."""
+    digest = hashlib.sha256(repr(_network(2)).encode())  # another network is another reader
+    for tensor in (data.train_images, data.train_labels):
+        digest.update(tensor.cpu().numpy().tobytes())
+    path = runs.folder("any").parent / ".readers" / digest.hexdigest()[:16]
+    try:
+        shape = tuple(data.train_images.shape[1:])
+        network = _network(len(data.class_names), shape)
+        network.load_state_dict(load_file(path))
+        return _judged(network.to(data.train_images.device), shape, data)
+    except (OSError, SafetensorError, RuntimeError, ValueError):
+        result = train(data)
+    with contextlib.suppress(OSError, SafetensorError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as scratch:
+            save_file({key: value.cpu().contiguous() for key, value in result.network.state_dict().items()}, scratch)
+    return result
+
+
+def _judged(network: nn.Sequential, shape: tuple[int, int, int], data: Dataset) -> Classifier:
+    """A trained network with its accuracy on the test images."""
     network.eval().requires_grad_(False)
     result = Classifier(network, accuracy=0.0, shape=shape)
     right = result.predict(scale(data.test_images)) == data.test_labels

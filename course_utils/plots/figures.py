@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import html
 import io
+import itertools
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from course_utils.system import notebook
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PictureFile
 
 WIDTH = 8.0  # inches, of every figure
-DPI = 100
+DPI = 200  # of the picture file; the page shows it at half that, so that it is sharp on every screen and projector
+SHOWN_DPI = 100
+LONGEST_LABEL = 14  # letters in a line of a row's label; longer ones are broken
 COLOURS, MOST_COLOURS = 128, 256  # of a picture file, and of one that shows coloured images
 JPEG_QUALITY = 85
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
@@ -33,17 +38,18 @@ PALETTE = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#c
 INK, ACCENT, OTHER = "#222222", "#cc6677", "#332288"
 OWN_MARKERS = "*DPXsv"
 STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
+    "font.size": 11,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
     "axes.titlelocation": "center",
     "legend.frameon": False,
-    "lines.linewidth": 1.6,
+    "lines.linewidth": 1.8,
+    "image.interpolation": "nearest",  # a pixel is a square: nothing is blurred that the model did not blur
 }
 
 
@@ -65,17 +71,18 @@ def image_rows(rows: Mapping[str, Tensor], alt: str, caption: str = "", *, title
     """Rows of images under each other, each row with its label at the left; ``titles`` stand above the columns."""
     pictures = {label: to_pictures(images) for label, images in rows.items()}
     columns = max(len(p) for p in pictures.values())
-    label_width = 1.15
-    side = (WIDTH - label_width) / max(columns, 8)
-    fig, axes = figure(side * len(pictures) + (0.25 if titles else 0.05), len(pictures), columns)
+    labels = {label: "\n".join(textwrap.wrap(label, LONGEST_LABEL)) for label in pictures}
+    longest = max(len(line) for label in labels.values() for line in label.splitlines() or [""])
+    side = (WIDTH - 0.1 * longest - 0.25) / max(columns, 8)
+    fig, axes = figure(side * len(pictures) + (0.3 if titles else 0.05), len(pictures), columns)
     for line, (label, images) in zip(axes, pictures.items(), strict=True):
         for index, ax in enumerate(line):
             _blank(ax)
             if index < len(images):
                 ax.imshow(images[index], cmap="gray", vmin=0, vmax=1)
-        line[0].text(-0.12, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=9, wrap=False)
+        line[0].text(-0.12, 0.5, labels[label], transform=line[0].transAxes, ha="right", va="center")
     for ax, title in zip(axes[0], titles or (), strict=False):
-        ax.set_title(title, loc="center", fontsize=8)
+        ax.set_title(title, loc="center")
     fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     show(fig, alt, caption)
 
@@ -112,7 +119,8 @@ def curves(
         for index, (label, history) in enumerate(histories.items()):
             _line(ax, [r["epoch"] for r in history], [r[key] for r in history], index, label)
         ax.set(xlabel="epoch", title=f"{key.replace('test_', 'test ')} [nats per image]")
-    axes[0, -1].legend()
+        _whole_numbers(ax)
+    _name_lines(axes[0, -1])
     show(fig, alt, caption)
 
 
@@ -189,21 +197,27 @@ def lines(
     level: tuple[float, str] | None = None,
     annotate: Sequence[str] | None = None,
 ) -> None:
-    """Lines with markers; ``level`` is a horizontal line (value, label) to compare with; ``annotate`` labels the
-    points of every series."""
+    """Lines with markers, each named at its right end where all end at one x, else in a legend. ``level`` is a
+    horizontal line (value, label) to compare with; ``annotate`` labels the points of every series. Where every x is a
+    whole number, so are the ticks. ``yscale="symlog"`` is linear below 1 and shows 0."""
     fig, axes = figure(3.0)
     ax = axes[0, 0]
     for index, (label, (x, y)) in enumerate(series.items()):
         _line(ax, x, y, index, label)
         for note, px, py in zip(annotate or (), x, y, strict=False):
-            ax.annotate(note, (px, py), textcoords="offset points", xytext=(5, 5), fontsize=8)
+            ax.annotate(note, (px, py), textcoords="offset points", xytext=(5, 5), fontsize=10)
     if level:
         ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
-    if len(series) > 5:
-        fig.legend(loc="outside right upper")  # there is no room among so many lines
-    elif len(series) > 1 or level:
-        ax.legend()
+    if yscale == "symlog":
+        ax.set_ylim(bottom=0)
+    for axis, scale in ((ax.xaxis, xscale), (ax.yaxis, yscale)):
+        if scale != "linear":
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if xscale == "linear":
+        _whole_numbers(ax)
+    if len(series) > 1 or level:
+        _name_lines(ax)
     show(fig, alt, caption)
 
 
@@ -394,7 +408,7 @@ def training_figure(
     names = [key for key in records[0] if key not in ("epoch", "seconds") and not key.startswith("test_")]
     names.sort(key=lambda name: name.startswith("critic_"))  # the model's own come first
     columns = min(max(len(names), 3), 4)
-    curve_rows, left, row_height = math.ceil(len(names) / columns), 1.15, 1.9
+    curve_rows, left, row_height = math.ceil(len(names) / columns), 1.35, 2.1
     stack_height = sum((WIDTH - left) * strip.shape[0] / strip.shape[1] for strip in strips.values())
     height = row_height * curve_rows + stack_height
     # laid out by hand: it is drawn again and again, and finding a layout takes longer than drawing
@@ -417,6 +431,7 @@ def training_figure(
                 reached, values = zip(*points, strict=True)
                 _line(ax, reached, values, line, "test" if line else "training")
         ax.set(title=name.replace("_", " "), xlabel="epoch", xlim=(0, max(epochs, 2) + 0.5))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         if index == 0:
             ax.legend()
     if strips:
@@ -475,7 +490,7 @@ def markup(fig: Figure, alt: str, caption: str) -> str:
     kind, picture = ("jpeg", _jpeg(drawn)) if coloured else ("png", _png(drawn, coloured))
     data = base64.b64encode(picture).decode("ascii")
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
-    width = int(fig.get_size_inches()[0] * DPI)
+    width = int(fig.get_size_inches()[0] * SHOWN_DPI)
     return (
         f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" '
         f'alt="{html.escape(alt, quote=True)}" style="max-width:100%;width:{width}px">{below}</figure>'
@@ -539,6 +554,50 @@ def _blank(ax) -> None:
 def _line(ax, x, y, index: int, label: str) -> None:
     marker = "osD^vP*X"[index % 8] if len(x) < 30 else ""
     ax.plot(x, y, color=_colour(index), ls=_dash(index), marker=marker, markersize=3.5, label=label)
+
+
+def _whole_numbers(ax) -> None:
+    """Ticks at whole numbers only, where every line has whole x: epochs, dimensions and counts have no halves."""
+    places = np.concatenate([np.asarray(line.get_xdata(), float) for line in _data_lines(ax)] or [np.zeros(1)])
+    if np.array_equal(places, places.round()):
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def _name_lines(ax) -> None:
+    """Each line's name beside its right end, in its colour, pushed apart where ends are close; a legend where the lines
+    do not end at one x."""
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    ends = {float(line.get_xdata()[-1]) for line in _data_lines(ax)}
+    if len(ends) != 1 or max(len(str(line.get_label())) for line in lines) > 2 * LONGEST_LABEL:
+        ax.legend()
+        return
+    ax.get_ylim()  # limits are found when they are asked for, not by the transformation
+    to_height = ax.transAxes.inverted().transform
+    heights = [to_height(ax.transData.transform((max(ends), line.get_ydata()[-1])))[1] for line in lines]
+    gap = 14 / 72 / (0.72 * ax.figure.get_figheight() / ax.get_subplotspec().get_gridspec().nrows)
+    order = sorted(range(len(lines)), key=heights.__getitem__)
+    places = [heights[index] for index in order]
+    for _ in range(50):  # neighbours that are too close share the distance that is missing
+        for low, high in itertools.pairwise(range(len(places))):
+            missing = gap - (places[high] - places[low])
+            if missing > 0:
+                places[low], places[high] = places[low] - missing / 2, places[high] + missing / 2
+    for index, place in zip(order, places, strict=True):
+        ax.annotate(
+            str(lines[index].get_label()),
+            (1, place),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=lines[index].get_color(),
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def _data_lines(ax) -> list:
+    """The lines that are drawn through points, without levels that cross the whole axes."""
+    return [line for line in ax.lines if line.get_transform() == ax.transData]
 
 
 def _colour(index: int) -> str:
