@@ -97,7 +97,8 @@ def reader(data: Dataset) -> Classifier:
         digest.update(tensor.cpu().numpy().tobytes())
     path = runs.folder("any").parent / ".readers" / digest.hexdigest()[:16]
     try:
-        shape = tuple(data.train_images.shape[1:])
+        channels, height, width = data.train_images.shape[1:]
+        shape = channels, height, width
         network = _network(len(data.class_names), shape)
         network.load_state_dict(load_file(path))
         return _judged(network.to(data.train_images.device), shape, data)
