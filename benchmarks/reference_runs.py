@@ -17,6 +17,7 @@ import platform
 import time
 
 import torch
+from more_numbers import MORE
 
 from course_utils import datasets, metrics, models, training
 from course_utils.metrics import reference_runs, scorecard
@@ -27,6 +28,12 @@ from course_utils.training import recipes
 from course_utils.training.recipes import Recipe
 
 UNITS: dict[str, dict] = {
+    "01_autoencoders": {
+        "epochs": 15,
+        "batch_size": 128,
+        "lr": 1e-3,
+        "models": {"ae": Recipe("ae", 64)},
+    },
     "02_variational_autoencoders": {
         "epochs": 5,
         "batch_size": 128,
@@ -90,27 +97,38 @@ def make(unit: str, *, fresh: bool) -> None:
     for seed in SEEDS:
         for name, recipe in plan["models"].items():
             if (name, seed) not in kept:
-                kept[name, seed] = {"model": name, "seed": seed} | _run(plan, recipe, seed, data, reader)
+                kept[name, seed] = {"model": name, "seed": seed} | _run(unit, recipe, seed, data, reader)
                 print(unit, name, seed, f"{kept[name, seed]['seconds']:.0f} s", flush=True)
                 _write(unit, plan, kept, reader)
     _write(unit, plan, kept, reader)
 
 
-def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
+def _run(unit: str, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
+    plan = UNITS[unit]
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
+    # as in the notebooks of these units, which look at the test images after each epoch: that draws noise as well
+    watched = {"test_images": data.test_images.flatten(1)} if unit in MORE else {}
     model, loss_function, critic = recipes.prepare(recipe, images)
     began = time.perf_counter()
     settings = {key: plan[key] for key in ("epochs", "batch_size", "lr")}
-    run = training.fit(model, loss_function, images, **settings, seed=seed, critic=critic, progress=False)
+    run = training.fit(model, loss_function, images, **settings, **watched, seed=seed, critic=critic, progress=False)
     if run.stopped:
         raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
     seconds = time.perf_counter() - began
-    last = {f"train_{key}": value for key, value in run.history[-1].items() if key not in ("epoch", "seconds")}
+    last = {
+        f"train_{key}": value
+        for key, value in run.history[-1].items()
+        if not key.startswith("test_") and key not in ("epoch", "seconds")
+    }
     if isinstance(model, models.VAE):
         logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
         last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
-    return {"seconds": seconds} | scorecard.measure(model, data, reader) | last
+    if unit in MORE:
+        last |= MORE[unit](model, data, reader)
+    if unit != "01_autoencoders":  # whose numbers are its own
+        last |= scorecard.measure(model, data, reader)
+    return {"seconds": seconds} | last
 
 
 def _kept(unit: str, plan: dict) -> dict[tuple[str, int], dict]:

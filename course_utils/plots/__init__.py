@@ -35,6 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
+from .panels import bumps, code_places, histogram_panels, panels, picture_pairs
 
 __all__ = [
     "ACCENT",
@@ -50,10 +51,13 @@ __all__ = [
     "WIDTH",
     "bands",
     "bars",
+    "bumps",
     "bundle",
     "code_map",
+    "code_places",
     "curves",
     "figure",
+    "histogram_panels",
     "histograms",
     "image_grid",
     "image_rows",
@@ -64,6 +68,8 @@ __all__ = [
     "markup",
     "mosaic",
     "mosaics",
+    "panels",
+    "picture_pairs",
     "png",
     "show",
     "table",
