@@ -111,3 +111,16 @@ def verdict(notebook):
 )
 def test_what_an_interval_allows_one_to_say_is_the_table_of_the_text(verdict, interval, said):
     assert verdict(*interval, 0.005) == said
+
+
+def test_what_the_summary_says_of_the_stored_seeds_is_so(notebook):
+    stored = reference_runs.load(UNIT)
+    for model, low, high in (("vae", "1.46", "1.47"), ("ae", "1.63", "1.66")):
+        detour = stored.values(model, "path_detour")
+        assert (f"{min(detour):.2f}", f"{max(detour):.2f}") == (low, high)
+        assert f"{low} to {high}" in notebook.text
+    vae, ae = (["%.1f" % (100 * value) for value in stored.values(model, "linear_probe")] for model in ("vae", "ae"))
+    assert "({}, {} and {} % against {}, {} and {} %)".format(*vae, *ae) in notebook.text
+    assert all(v < a for v, a in zip(stored.values("vae", "linear_probe"), stored.values("ae", "linear_probe"), strict=True))
+    neighbours = zip(stored.values("vae", "nearest_neighbours"), stored.values("ae", "nearest_neighbours"), strict=True)
+    assert {v > a for v, a in neighbours} == {True, False}, "the seeds disagree"

@@ -81,7 +81,7 @@ def image_rows(
     columns = max(len(p) for p in pictures.values())
     labels = {label: "\n".join(textwrap.wrap(label, LONGEST_LABEL)) for label in pictures}
     longest = max(len(line) for label in labels.values() for line in label.splitlines() or [""])
-    side = (WIDTH - 0.1 * longest - 0.25) / max(columns, 8)
+    side = (WIDTH - 0.11 * longest - 0.3) / max(columns, 8)
     tall = side * len(pictures) + 0.2 * len(notes or ()) + (0.3 if titles else 0.05)
     fig, axes = figure(tall, len(pictures), columns)
     for line, (label, images) in zip(axes, pictures.items(), strict=True):

@@ -42,6 +42,7 @@ def panels(
         for index, (label, (x, y)) in enumerate(series.items()):
             ax.plot(x, y, color=_colour(index), ls=_dash(index), label=label)
         ax.set(title=title, xlabel=xlabel)
+        ax.locator_params(axis="x", nbins=3)
         if ylim:
             ax.set_ylim(*ylim)
     axes[0, 0].set_ylabel(ylabel)
@@ -68,6 +69,7 @@ def histogram_panels(
             ax.hist(v, edges, density=True, histtype="stepfilled", alpha=0.25, color=_colour(index))
             ax.hist(v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), label=label)
         ax.set(title=title, xlabel=xlabel, xlim=xlim)
+        ax.locator_params(axis="x", nbins=3)
         ax.set_yticks([])
     axes[0, 0].set_ylabel("density")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
