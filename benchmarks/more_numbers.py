@@ -57,7 +57,7 @@ def of_samplers(model, data, reader) -> dict[str, float]:
         "prior": samplers.Prior(),
         "diagonal": samplers.ScaledAxes(),
         "gaussian": samplers.Gaussian(),
-        "mixture": samplers.Mixture(40),
+        "mixture": samplers.Mixture(10),
     }
     ways = {name: kind.fit(z).sample(count) for name, kind in kinds.items()}
     images = {name: metrics.decoded(model, codes) for name, codes in ways.items()}

@@ -89,8 +89,8 @@ def bumps(
     fig, axes = figure(3.2, 1, 3)
     order, drawn_order = position.argsort(), drawn.argsort()
     for ax, pictures, labels in (
-        (axes[0, 0], strips[order], ("strips, sorted by the place t", "strip")),
-        (axes[0, 2], decoded[drawn_order], ("decoded z ~ N(0, 1), sorted by z", "draw")),
+        (axes[0, 0], strips[order], ("strips", "strip, sorted by t")),
+        (axes[0, 2], decoded[drawn_order], ("decoded draws z ~ N(0, 1)", "draw, sorted by z")),
     ):
         ax.imshow(to_numpy(pictures), cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         ax.set(title=labels[0], xlabel="pixel", ylabel=labels[1])

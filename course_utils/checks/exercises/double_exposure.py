@@ -19,7 +19,6 @@ from ..engine.verdict import Broken
 CHECK = Check(
     "double_exposure(images)",
     "float: larger for a path that lays its two ends on top of each other than for one that moves",
-    note="Judged on hidden paths: every double exposure must get a larger number than every morph of the same law.",
 )
 Pace = Callable[[torch.Tensor], torch.Tensor]
 Shape = tuple[int, ...]
