@@ -49,6 +49,7 @@ def of_paths(model, data, reader) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
 def of_samplers(model, data, reader) -> dict[str, float]:
     """The same decoder sampled in four ways, and how near its samples come to training images."""
     train, test = data.train_images.flatten(1), data.test_images.flatten(1)
