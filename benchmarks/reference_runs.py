@@ -107,20 +107,14 @@ def _run(unit: str, recipe: Recipe, seed: int, data, reader) -> dict[str, float]
     plan = UNITS[unit]
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
-    # as in the notebooks of these units, which look at the test images after each epoch: that draws noise as well
-    watched = {"test_images": data.test_images.flatten(1)} if unit in MORE else {}
     model, loss_function, critic = recipes.prepare(recipe, images)
     began = time.perf_counter()
     settings = {key: plan[key] for key in ("epochs", "batch_size", "lr")}
-    run = training.fit(model, loss_function, images, **settings, **watched, seed=seed, critic=critic, progress=False)
+    run = training.fit(model, loss_function, images, **settings, seed=seed, critic=critic, progress=False)
     if run.stopped:
         raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
     seconds = time.perf_counter() - began
-    last = {
-        f"train_{key}": value
-        for key, value in run.history[-1].items()
-        if not key.startswith("test_") and key not in ("epoch", "seconds")
-    }
+    last = {f"train_{key}": value for key, value in run.history[-1].items() if key not in ("epoch", "seconds")}
     if isinstance(model, models.VAE):
         logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
         last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())

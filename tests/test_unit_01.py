@@ -87,3 +87,16 @@ def test_each_sampler_that_knows_more_is_nearer_in_every_stored_seed(notebook):
 def test_the_stored_samples_are_no_copies_as_printed(notebook):
     """A copy scores 1, a new image 1/2."""
     assert all(0.3 < score < 0.8 for score in reference_runs.load(UNIT).values("ae", "copy_score"))
+
+
+def test_the_summary_has_the_numbers_of_the_stored_seeds(notebook):
+    stored = reference_runs.load(UNIT)
+    said = {
+        "frechet": "The distance is {:.0f}, {:.0f} and {:.0f}, and every",
+        "frechet_diagonal": "({:.0f}, {:.0f} and {:.0f}): what is wrong",
+        "frechet_gaussian": "brings it down to {:.0f}, {:.0f} and {:.0f}, clusters",
+        "frechet_mixture": "clusters to {:.0f}, {:.0f} and {:.0f}.",
+        "copy_score": "Their copy score is {:.2f}, {:.2f} and {:.2f}:",
+    }
+    for number, sentence in said.items():
+        assert sentence.format(*stored.values("ae", number)) in notebook.text, number

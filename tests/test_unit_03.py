@@ -53,8 +53,7 @@ def test_the_two_best_classes_tie_on_every_path_between_two_classes(notebook):
     for seed in range(50):
         generator = torch.Generator().manual_seed(seed)
         start, way, end = 6 * torch.randn(3, 10, generator=generator, dtype=torch.float64)
-        start[0] += 20
-        end[1] += 20
+        start[0], end[1] = start.max() + 3, end.max() + 3
         path = torch.softmax((1 - t) * start + torch.sin(math.pi * t) * way + t * end, 1)
         assert path.amax(1).min() <= 0.51, "the grid of 4001 steps misses the tie by less"
 
@@ -119,8 +118,10 @@ def test_what_the_summary_says_of_the_stored_seeds_is_so(notebook):
         detour = stored.values(model, "path_detour")
         assert (f"{min(detour):.2f}", f"{max(detour):.2f}") == (low, high)
         assert f"{low} to {high}" in notebook.text
-    vae, ae = (["%.1f" % (100 * value) for value in stored.values(model, "linear_probe")] for model in ("vae", "ae"))
+    vae, ae = ([f"{100 * value:.1f}" for value in stored.values(model, "linear_probe")] for model in ("vae", "ae"))
     assert "({}, {} and {} % against {}, {} and {} %)".format(*vae, *ae) in notebook.text
-    assert all(v < a for v, a in zip(stored.values("vae", "linear_probe"), stored.values("ae", "linear_probe"), strict=True))
+    assert all(
+        v < a for v, a in zip(stored.values("vae", "linear_probe"), stored.values("ae", "linear_probe"), strict=True)
+    )
     neighbours = zip(stored.values("vae", "nearest_neighbours"), stored.values("ae", "nearest_neighbours"), strict=True)
     assert {v > a for v, a in neighbours} == {True, False}, "the seeds disagree"

@@ -169,7 +169,7 @@ def picture_pairs(pairs: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption:
                 ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
             for ax in line:
                 _blank(ax)
-            name = title if offset == 0 else "nearest training image"
+            name = title if offset == 0 else "its nearest\ntraining image"
             line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
     fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     show(fig, alt, caption)
