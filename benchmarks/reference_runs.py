@@ -14,10 +14,11 @@ import csv
 import json
 import math
 import platform
+import sys
 import time
+from pathlib import Path
 
 import torch
-from more_numbers import MORE
 
 from course_utils import datasets, metrics, models, training
 from course_utils.metrics import reference_runs, scorecard
@@ -26,6 +27,9 @@ from course_utils.system import device
 from course_utils.system.whole_file import whole_file, write_whole
 from course_utils.training import recipes
 from course_utils.training.recipes import Recipe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from more_numbers import MORE
 
 UNITS: dict[str, dict] = {
     "01_autoencoders": {
