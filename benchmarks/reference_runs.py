@@ -14,7 +14,9 @@ import csv
 import json
 import math
 import platform
+import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -26,7 +28,16 @@ from course_utils.system.whole_file import whole_file, write_whole
 from course_utils.training import recipes
 from course_utils.training.recipes import Recipe
 
+sys.path.insert(0, str(Path(__file__).parent))
+from more_numbers import MORE
+
 UNITS: dict[str, dict] = {
+    "01_autoencoders": {
+        "epochs": 15,
+        "batch_size": 128,
+        "lr": 1e-3,
+        "models": {"ae": Recipe("ae", 64)},
+    },
     "02_variational_autoencoders": {
         "epochs": 5,
         "batch_size": 128,
@@ -94,13 +105,14 @@ def make(unit: str, *, fresh: bool) -> None:
     for seed in SEEDS:
         for name, recipe in plan["models"].items():
             if (name, seed) not in kept:
-                kept[name, seed] = {"model": name, "seed": seed} | _run(plan, recipe, seed, data, reader)
+                kept[name, seed] = {"model": name, "seed": seed} | _run(unit, recipe, seed, data, reader)
                 print(unit, name, seed, f"{kept[name, seed]['seconds']:.0f} s", flush=True)
                 _write(unit, plan, kept, reader)
     _write(unit, plan, kept, reader)
 
 
-def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
+def _run(unit: str, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
+    plan = UNITS[unit]
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
     model, loss_function, critic = recipes.prepare(recipe, images)
@@ -111,6 +123,13 @@ def _run(plan: dict, recipe: Recipe, seed: int, data, reader) -> dict[str, float
         raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
     seconds = time.perf_counter() - began
     last = {f"train_{key}": value for key, value in run.history[-1].items() if key not in ("epoch", "seconds")}
+    if isinstance(model, models.GaussianAutoencoder):
+        logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
+        last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
+    if unit in MORE:
+        last |= MORE[unit](model, data, reader)
+    if unit == "01_autoencoders":  # whose numbers are its own
+        return {"seconds": seconds} | last
     also = {}
     if plan is UNITS["02_variational_autoencoders"]:
         apart = recipe.kind == "ae" or (recipe.latent_dim == 20 and recipe.beta in (0, 1))
@@ -126,7 +145,6 @@ def _of_unit_02(model, data, reader, seed: int, apart: bool) -> dict[str, float]
     values: dict[str, float] = {}
     if isinstance(model, models.GaussianAutoencoder):
         mu, logvar = metrics.posterior(model, test)
-        values["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
         moments = (mu.square() + logvar.exp()).mean(0)
         values["least_second_moment"], values["largest_second_moment"] = float(moments.min()), float(moments.max())
         values["rate_rescaled"] = _rate(mu, logvar) - float(0.5 * (moments - 1 - moments.log()).sum())

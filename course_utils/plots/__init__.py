@@ -35,6 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
+from .panels import bumps, code_places, histogram_panels, panels, picture_pairs
 from .vae_figures import densities, drops, rate_distortion, reading_map, seed_curve, steps, vae_diagram
 
 __all__ = [
@@ -51,12 +52,15 @@ __all__ = [
     "WIDTH",
     "bands",
     "bars",
+    "bumps",
     "bundle",
     "code_map",
+    "code_places",
     "curves",
     "densities",
     "drops",
     "figure",
+    "histogram_panels",
     "histograms",
     "image_grid",
     "image_rows",
@@ -67,6 +71,8 @@ __all__ = [
     "markup",
     "mosaic",
     "mosaics",
+    "panels",
+    "picture_pairs",
     "png",
     "rate_distortion",
     "reading_map",

@@ -67,19 +67,30 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
 
 
 @rc_context(STYLE)
-def image_rows(rows: Mapping[str, Tensor], alt: str, caption: str = "", *, titles: Sequence[str] | None = None) -> None:
-    """Rows of images under each other, each row with its label at the left; ``titles`` stand above the columns."""
+def image_rows(
+    rows: Mapping[str, Tensor],
+    alt: str,
+    caption: str = "",
+    *,
+    titles: Sequence[str] | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Rows of images under each other, each row with its label at the left; ``titles`` stand above the columns, the
+    ``notes`` of a row under its images."""
     pictures = {label: to_pictures(images) for label, images in rows.items()}
     columns = max(len(p) for p in pictures.values())
     labels = {label: "\n".join(textwrap.wrap(label, LONGEST_LABEL)) for label in pictures}
     longest = max(len(line) for label in labels.values() for line in label.splitlines() or [""])
     side = (WIDTH - 0.11 * longest - 0.35) / max(columns, 8)
-    fig, axes = figure(side * len(pictures) + (0.3 if titles else 0.05), len(pictures), columns)
+    tall = side * len(pictures) + 0.2 * len(notes or ()) + (0.3 if titles else 0.05)
+    fig, axes = figure(tall, len(pictures), columns)
     for line, (label, images) in zip(axes, pictures.items(), strict=True):
         for index, ax in enumerate(line):
             _blank(ax)
             if index < len(images):
                 ax.imshow(images[index], cmap="gray", vmin=0, vmax=1)
+            if notes and index < len(notes.get(label, ())):
+                ax.set_xlabel(notes[label][index], fontsize=9, labelpad=1)
         line[0].text(-0.12, 0.5, labels[label], transform=line[0].transAxes, ha="right", va="center")
     for ax, title in zip(axes[0], titles or (), strict=False):
         ax.set_title(title, loc="center")
@@ -276,6 +287,9 @@ def intervals(
     level: float | None = None,
     bands: Mapping[str, tuple[float, float, float]] | None = None,
     band_label: str = "reference runs",
+    dots: Mapping[str, Sequence[float]] | None = None,
+    marks: Mapping[str, Sequence[float]] | None = None,
+    mark_label: str = "baseline",
     xlim: tuple[float, float] | None = None,
 ) -> None:
     """One line per row: a value with the interval (value, low, high) around it.
@@ -283,9 +297,11 @@ def intervals(
     Args:
         level: a vertical line to compare with, such as 0 for differences.
         bands: for some of the rows (mean, low, high) of others, drawn as a pale band under the row's own interval.
+        dots: for some of the rows single values of others, drawn as open circles: one a stored run.
+        marks: for some of the rows what to compare with, drawn as crosses.
         xlim: what the axis shows at least; default: what the rows need.
     """
-    fig, axes = figure(0.32 * len(rows) + 0.7 + (0.3 if bands else 0))
+    fig, axes = figure(0.36 * len(rows) + 0.7 + (0.3 if bands or dots or marks else 0))
     ax = axes[0, 0]
     ax.use_sticky_edges = False  # a band may not end on the frame
     if level is not None:
@@ -296,16 +312,27 @@ def intervals(
             ax.barh(place, most - least, left=least, height=0.6, color="#88ccee", alpha=0.6, label=band_label)
             ax.plot([mean, mean], [place - 0.3, place + 0.3], color="#117733", lw=1.5)
             band_label = "_again"  # one entry in the legend
+        again = "_" if place else ""  # one entry each in the legend
+        for given, look, name in (
+            (dots, {"marker": "o", "mfc": "none"}, "stored runs"),
+            (marks, {"marker": "x"}, mark_label),
+        ):
+            if given and label in given:
+                values = list(given[label])
+                height = place + (0.22 if given is dots else 0)
+                ax.plot(values, [height] * len(values), ls="", color=ACCENT, markersize=6, label=again + name, **look)
         ax.plot([low, high], [place, place], color=OTHER, lw=2)
-        ax.plot([value], [place], "o", color=OTHER, markersize=5)
+        ax.plot(
+            [value], [place], "o", color=OTHER, markersize=5, label=again + "your models" if dots or marks else None
+        )
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     if xlim:
         ax.update_datalim([(x, 0) for x in xlim], updatey=False)
         ax.autoscale_view(scaley=False)
     ax.grid(axis="x", color="#dddddd", lw=0.6)
-    if bands:
-        fig.legend(loc="outside upper right")
+    if bands or dots or marks:
+        fig.legend(loc="outside upper right", ncols=3)
     show(fig, alt, caption)
 
 

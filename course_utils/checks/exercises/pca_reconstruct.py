@@ -1,0 +1,203 @@
+"""Laws of `pca_reconstruct(train, x, latent_dim)`: the best linear autoencoder, fitted to `train` and used on `x`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..engine.candidate import Candidate
+from ..engine.causes import sole
+from ..engine.demand import plain64, same_number, same_tensor, several, tensor, untouched, well_behaved
+from ..engine.law import Check, Draw
+from ..engine.score import Cause
+from ..shared.tables import causes
+
+CHECK = Check("pca_reconstruct(train, x, latent_dim)", "(z, x_hat): codes (N, latent_dim) and images (N, num_pixels)")
+_WHERE = "the maths hint under the card of pca_reconstruct: centre with the mean of train, keep its widest axes"
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+@CHECK.law("reconstructs without error what lies in a plane through the training images' mean", weight=2)
+def _plane(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    for dims, pixels in ((1, 6), (3, 10)):
+        axes = torch.linalg.qr(draw.normal(pixels, dims))[0].T
+        centre = 2 + draw.normal(pixels)
+        train, x = (centre + draw.normal(n, dims, scale=2.0) @ axes for n in (50, 7))
+        _, x_hat = _call(candidate, train, x, dims)
+        same_tensor(x_hat, plain64(x), f"reconstruction of images in a plane of {dims} dimensions", scale=3.0)
+
+
+@CHECK.law("projects on the axes along which the training images vary most", weight=3)
+def _projects(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, axes whose widths differ by a factor of 1.6, exact comparison: a correct function never fails."""
+    for dims, pixels, number in ((2, 9, 5), (4, 12, 11), (1, 5, 3)):
+        train, x = _images(draw, 200, pixels), _images(draw, number, pixels)
+        _, x_hat = _call(candidate, train, x, dims)
+        want = _exact(plain64(train), plain64(x), dims)[1]
+        same_tensor(x_hat, want, f"reconstruction from {dims} of {pixels} axes", scale=4.0)
+
+
+@CHECK.law("learns from train alone: what an image becomes does not depend on the others in x", weight=2)
+def _train_only(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    train, x = _images(draw, 120, 8), _images(draw, 6, 8) + 3
+    want_z, want = _exact(plain64(train), plain64(x), 3)
+    for part in (slice(0, 1), slice(2, 6)):
+        z, x_hat = _call(candidate, train, x[part], 3)
+        same_tensor(x_hat, want[part], "reconstruction of images far from the training images", scale=6.0)
+        same_tensor(plain64(z).norm(dim=1), want_z[part].norm(dim=1), "length of their codes", scale=6.0)
+
+
+@CHECK.law("gives as codes the coordinates on those axes: centred, uncorrelated, the widest first", weight=2)
+def _codes(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, the sign of an axis left open, exact comparison: a correct function never fails."""
+    train = _images(draw, 150, 10)
+    z, x_hat = (plain64(value) for value in _call(candidate, train, train, 4))
+    want = _exact(plain64(train), plain64(train), 4)[0]
+    same_tensor(z.mean(0), torch.zeros(4).double(), "mean code of the training images", scale=4.0)
+    same_tensor(torch.cdist(z, z), torch.cdist(x_hat, x_hat), "distance of two codes, as of their pictures", scale=6.0)
+    signs = torch.sign((z * want).sum(0))
+    same_tensor(z * torch.where(signs == 0, 1.0, signs), want, "code, up to the signs of the axes", scale=4.0)
+
+
+@CHECK.law("errs by the variance of the axes that it leaves out, and by nothing when it keeps all")
+def _error(candidate: Candidate, draw: Draw) -> None:
+    """An identity, random only in its inputs: a correct function never fails."""
+    train = _images(draw, 80, 6)
+    variances = torch.linalg.eigvalsh(torch.cov(plain64(train).T, correction=0))
+    for dims in (1, 3, 6):
+        _, x_hat = _call(candidate, train, train, dims)
+        came = float((plain64(x_hat) - plain64(train)).square().sum(1).mean())
+        left_out = float(variances[: 6 - dims].sum())
+        what = f"mean squared error of the training images with {dims} of 6 axes"
+        same_number(came, left_out, what, scale=float(variances.sum()), rounding=0.005, floor=1e-4)
+
+
+@CHECK.law("works with fewer images than pixels, in double precision, and on your accelerator")
+def _anywhere(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    axes = torch.linalg.qr(draw.normal(40, 5))[0].T
+    scores = draw.normal(12, 5) * torch.tensor([8.0, 5.0, 3.0, 2.0, 1.0])
+    train = 1 + scores @ axes
+    for images in (train, train.double()):
+        _, x_hat = _call(candidate, images, images, 5)
+        same_tensor(x_hat, plain64(train), "reconstruction of 12 images of 40 pixels, which span 5 axes", scale=8.0)
+    for device in candidate.devices():
+        _call(candidate, train.to(device), train.to(device), 2)
+
+
+@CHECK.law("leaves its arguments and the random generators alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    given = _images(draw, 30, 5), _images(draw, 4, 5)
+    kept = tuple(value.clone() for value in given)
+    candidate(*given, 2)
+    untouched(kept, given, ("train", "x"))
+    well_behaved(candidate)
+
+
+def _images(draw: Draw, number: int, pixels: int) -> torch.Tensor:
+    """Widths fall by a factor of 1.6 from axis to axis; the axes are the same in a law, turned away from the pixels.
+    The mean lies far from 0."""
+    turn = torch.linalg.qr(torch.cos(torch.arange(1.0, pixels * pixels + 1) ** 2).view(pixels, pixels))[0]
+    widths = 4 * 1.6 ** -torch.arange(float(pixels))
+    return 5 * torch.sin(torch.arange(float(pixels))) + 2 + (draw.normal(number, pixels) * widths) @ turn.T
+
+
+def _call(candidate: Candidate, train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    z, x_hat = several(candidate(train.clone(), x.clone(), dims), ("z", "x_hat"))
+    return tensor(z, (len(x), dims), "z"), tensor(x_hat, x.shape, "x_hat")
+
+
+def _axes(centred: torch.Tensor) -> torch.Tensor:
+    """Rows, the widest first."""
+    return torch.linalg.eigh(centred.T @ centred)[1].flip(1).T
+
+
+def _exact(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    mean = train.mean(0)
+    return _project(_axes(train - mean)[:dims], x, mean)
+
+
+def _project(axes: torch.Tensor, x: torch.Tensor, mean: torch.Tensor | float) -> Pair:
+    z = (x - mean) @ axes.T
+    return z, mean + z @ axes
+
+
+def _uncentred(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    return _project(_axes(train)[:dims], x, 0.0)
+
+
+def _mean_of_x(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    return _project(_axes(train - train.mean(0))[:dims], x, x.mean(0))
+
+
+def _mean_lost(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    z, x_hat = _exact(train, x, dims)
+    return z, x_hat - train.mean(0)
+
+
+def _x_uncentred(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    axes = _axes(train - train.mean(0))[:dims]
+    return x @ axes.T, train.mean(0) + x @ axes.T @ axes
+
+
+def _narrowest(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    mean = train.mean(0)
+    return _project(_axes(train - mean)[-dims:], x, mean)
+
+
+def _standardised(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    mean, width = train.mean(0), train.std(0)
+    z, back = _project(_axes((train - mean) / width)[:dims], (x - mean) / width, 0.0)
+    return z, mean + back * width
+
+
+def _clamped(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    z, x_hat = _exact(train, x, dims)
+    return z, x_hat.clamp(0, 1)
+
+
+MISTAKES: list[tuple[Cause, Callable[[torch.Tensor, torch.Tensor, int], Pair]]] = causes(
+    _WHERE,
+    (
+        ("uncentred", "The mean is not subtracted: the first axis then points at the mean image.", _uncentred),
+        ("own_statistics", "You learn from x; mean and axes are those of train.", lambda t, x, d: _exact(x, x, d)),
+        ("own_statistics", "You learn from x; mean and axes are those of train.", _mean_of_x),
+        ("mean_lost", "The mean is subtracted, and not added again.", _mean_lost),
+        ("x_uncentred", "The mean is not subtracted from x.", _x_uncentred),
+        ("narrowest", "You keep the narrowest axes: eigh sorts upwards.", _narrowest),
+        (
+            "standardised",
+            "You divide each pixel by its width, so that a pixel that hardly varies counts as much as any.",
+            _standardised,
+        ),
+        ("clamped", "You cut x_hat off at 0 and 1; the linear reconstruction is asked for.", _clamped),
+        ("exchanged", "z and x_hat are exchanged.", lambda t, x, d: _exact(t, x, d)[::-1]),
+    ),
+)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    probes = []
+    for dims, pixels in ((2, 7), (3, 8)):
+        train, x = _images(draw, 90, pixels), _images(draw, 9, pixels) + 1
+        probes.append((plain64(train), plain64(x), dims, candidate(train.clone(), x.clone(), dims)))
+    return sole(
+        cause
+        for cause, mistaken in MISTAKES
+        if all(_like(came, mistaken(train, x, dims)) for train, x, dims, came in probes)
+    )
+
+
+def _like(came: object, predicted: Pair) -> bool:
+    """Up to the signs of the axes: what is compared is lengths of codes, and the images."""
+    if not isinstance(came, tuple) or len(came) != 2 or not all(isinstance(value, torch.Tensor) for value in came):
+        return False
+    return all(
+        one.shape == other.shape and bool(((plain64(one).abs() - other.abs()).abs() <= 0.01 * other.abs().max()).all())
+        for one, other in zip(came, predicted, strict=True)
+    )

@@ -1,0 +1,155 @@
+"""Laws of `whiten(seen, codes)`: coordinates in which the codes `seen` have mean 0 and the identity as covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ..engine.candidate import Candidate
+from ..engine.causes import sole
+from ..engine.demand import plain64, same_tensor, tensor, untouched, well_behaved
+from ..engine.law import Check, Draw
+from ..engine.score import Cause
+from ..shared.tables import causes
+
+CHECK = Check("whiten(seen, codes)", "(M, D): the codes in coordinates in which `seen` has mean 0 and covariance I")
+_WHERE = "the maths hint under the card of whiten: centre with the mean of seen, undo a root of its covariance"
+Whiten = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@CHECK.law("gives the codes seen mean 0 and the identity as covariance", weight=3)
+def _identity(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, an identity: a correct function never fails."""
+    for n, dims in ((400, 3), (250, 6), (60, 2)):
+        seen = _codes(draw, n, dims)
+        came = plain64(_call(candidate, seen, seen))
+        same_tensor(came.mean(0), torch.zeros(dims).double(), f"mean of {n} whitened codes", scale=1.0)
+        covariance = torch.cov(came.T).reshape(dims, dims)
+        what = f"covariance of {n} whitened codes of {dims} dimensions"
+        same_tensor(covariance, torch.eye(dims).double(), what, scale=1.0)
+
+
+@CHECK.law("measures distances between new codes as the covariance of `seen` does", weight=3)
+def _distances(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison, whichever root of the covariance is used: a correct function never fails."""
+    for n, dims in ((300, 4), (120, 2)):
+        seen, codes = _codes(draw, n, dims), _codes(draw, 9, dims)
+        came = plain64(_call(candidate, seen, codes))
+        want = _exact(plain64(seen), plain64(codes))
+        size = float(torch.cdist(want, want).max())
+        what = "distance between two whitened codes"
+        same_tensor(torch.cdist(came, came), torch.cdist(want, want), what, scale=size)
+        same_tensor(came.norm(dim=1), want.norm(dim=1), "length of a whitened code", scale=size)
+
+
+@CHECK.law("learns from `seen` alone: a code becomes the same whatever others come with it", weight=2)
+def _seen_only(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    seen, codes = _codes(draw, 200, 3), _codes(draw, 8, 3) + 5
+    together = plain64(_call(candidate, seen, codes))
+    for part in (slice(0, 1), slice(3, 8)):
+        alone = _call(candidate, seen, codes[part])
+        same_tensor(alone, together[part], "code whitened without the others", scale=float(together.abs().max()))
+    same_tensor(together.norm(dim=1), _exact(plain64(seen), plain64(codes)).norm(dim=1), "its length", scale=10.0)
+
+
+@CHECK.law("makes distances the same for every invertible linear change of the codes", weight=2)
+def _invariant(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, compared up to rounding: a correct function never fails."""
+    seen, codes = _codes(draw, 300, 3), _codes(draw, 7, 3)
+    for stretch in (torch.tensor([1.0, 5.0, 0.2]), torch.tensor([-2.0, 0.5, 5.0])):
+        mix = torch.linalg.qr(draw.normal(3, 3))[0] * stretch
+        shift = 3 * draw.normal(3)
+        came = plain64(_call(candidate, seen @ mix.T + shift, codes @ mix.T + shift))
+        want = _exact(plain64(seen), plain64(codes))
+        size = float(want.norm(dim=1).max())
+        same_tensor(torch.cdist(came, came), torch.cdist(want, want), "distance after a change of axes", scale=size)
+
+
+@CHECK.law("works in double precision, and on your accelerator")
+def _anywhere(candidate: Candidate, draw: Draw) -> None:
+    """Random inputs, exact comparison: a correct function never fails."""
+    seen, codes = _codes(draw, 90, 5).double(), _codes(draw, 4, 5).double()
+    want = _exact(seen, codes)
+    same_tensor(_call(candidate, seen, codes).norm(dim=1), want.norm(dim=1), "length in float64", scale=4.0)
+    for device in candidate.devices():
+        _call(candidate, seen.float().to(device), codes.float().to(device))
+
+
+@CHECK.law("leaves its arguments and the random generators alone", manners=True)
+def _manners(candidate: Candidate, draw: Draw) -> None:
+    """Not random."""
+    given = _codes(draw, 40, 3), _codes(draw, 5, 3)
+    kept = tuple(value.clone() for value in given)
+    candidate(*given)
+    untouched(kept, given, ("seen", "codes"))
+    well_behaved(candidate)
+
+
+def _codes(draw: Draw, n: int, dims: int) -> torch.Tensor:
+    """Correlated codes far from 0: widths from 0.5 to 4, mixed by a fixed matrix."""
+    mix = torch.cos(torch.arange(1.0, dims * dims + 1) ** 2).view(dims, dims) + torch.eye(dims)
+    widths = torch.linspace(0.5, 4, dims) if dims > 1 else torch.tensor([2.5])
+    return 3 * torch.sin(torch.arange(1.0, dims + 1)) + 1 + (draw.normal(n, dims) * widths) @ torch.linalg.qr(mix)[0].T
+
+
+def _call(candidate: Candidate, seen: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    return tensor(candidate(seen.clone(), codes.clone()), codes.shape, "whitened codes")
+
+
+def _covariance(seen: torch.Tensor) -> torch.Tensor:
+    return torch.cov(seen.T).reshape(seen.shape[1], seen.shape[1])
+
+
+def _exact(seen: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    factor = torch.linalg.cholesky(_covariance(seen))
+    return torch.linalg.solve_triangular(factor, (codes - seen.mean(0)).T, upper=False).T
+
+
+MISTAKES: list[tuple[Cause, Whiten]] = causes(
+    _WHERE,
+    (
+        (
+            "each_axis_alone",
+            "You scale each dimension by itself; correlations between dimensions remain.",
+            lambda s, c: (c - s.mean(0)) / s.std(0),
+        ),
+        (
+            "wrong_way",
+            "You multiply by the root of the covariance; its inverse undoes it.",
+            lambda s, c: (c - s.mean(0)) @ torch.linalg.cholesky(_covariance(s)),
+        ),
+        (
+            "wrong_way",
+            "You multiply by the root of the covariance; its inverse undoes it.",
+            lambda s, c: (c - s.mean(0)) @ torch.linalg.cholesky(_covariance(s)).T,
+        ),
+        (
+            "whole_covariance",
+            "You divide by the covariance itself, which is a squared width: its root is what a width is.",
+            lambda s, c: torch.linalg.solve(_covariance(s), (c - s.mean(0)).T).T,
+        ),
+        ("own_statistics", "You learn from codes; mean and covariance are those of seen.", lambda s, c: _exact(c, c)),
+        ("mean_kept", "The mean is not subtracted.", lambda s, c: _exact(s - s.mean(0), c)),
+        ("centred_only", "You subtract the mean, and no more.", lambda s, c: c - s.mean(0)),
+        (
+            "factor_transposed",
+            "You apply the transpose of L's inverse: which side does L stand on, for codes in rows?",
+            lambda s, c: (c - s.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(_covariance(s))),
+        ),
+    ),
+)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    """By lengths and distances, which no choice of a root changes."""
+    seen, codes = _codes(draw, 150, 4), _codes(draw, 8, 4)
+    came = plain64(_call(candidate, seen, codes))
+    return sole(cause for cause, mistaken in MISTAKES if _like(came, mistaken(plain64(seen), plain64(codes))))
+
+
+def _like(came: torch.Tensor, predicted: torch.Tensor) -> bool:
+    pairs = (came.norm(dim=1), predicted.norm(dim=1)), (torch.pdist(came), torch.pdist(predicted))
+    return all(float((one - other).abs().max()) <= 1e-3 * float(other.max()) for one, other in pairs)

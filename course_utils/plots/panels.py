@@ -1,0 +1,175 @@
+"""Figures of several panels that are read together, from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from torch import Tensor
+
+from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, _blank, _colour, _dash, figure, show, to_numpy
+
+Points = tuple[Sequence[float], Sequence[float]]
+
+
+@rc_context(STYLE)
+def panels(
+    groups: Mapping[str, Mapping[str, Points]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+    ylim: tuple[float, float] | None = None,
+    level: tuple[float, str] | None = None,
+    shaded: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Lines (x, y) in panels beside each other, on one scale and with one colour for each label.
+
+    Args:
+        groups: title -> label -> (x, y).
+        level: a horizontal line (value, label) to compare with.
+        shaded: ranges of x that the text leaves out, in grey.
+    """
+    fig, axes = figure(3.0, 1, len(groups), sharey=True)
+    for ax, (title, series) in zip(axes[0], groups.items(), strict=True):
+        for left, right in shaded:
+            ax.axvspan(left, right, color="#eeeeee", lw=0)
+        if level:
+            ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
+        for index, (label, (x, y)) in enumerate(series.items()):
+            ax.plot(x, y, color=_colour(index), ls=_dash(index), label=label)
+        ax.set(title=title, xlabel=xlabel)
+        ax.locator_params(axis="x", nbins=3)
+        if ylim:
+            ax.set_ylim(*ylim)
+    axes[0, 0].set_ylabel(ylabel)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def histogram_panels(
+    groups: Mapping[str, Mapping[str, Tensor]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    xlim: tuple[float, float],
+    bins: int = 60,
+) -> None:
+    """Densities of one quantity, a panel for each title, on one scale of the quantity: title -> label -> values."""
+    fig, axes = figure(2.9, 1, len(groups))
+    edges = np.linspace(*xlim, bins + 1)
+    for ax, (title, series) in zip(axes[0], groups.items(), strict=True):
+        for index, (label, values) in enumerate(series.items()):
+            v = to_numpy(values).ravel()
+            ax.hist(v, edges, density=True, histtype="stepfilled", alpha=0.25, color=_colour(index))
+            ax.hist(v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), label=label)
+        ax.set(title=title, xlabel=xlabel, xlim=xlim)
+        ax.locator_params(axis="x", nbins=3)
+        ax.set_yticks([])
+    axes[0, 0].set_ylabel("density")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def bumps(
+    strips: Tensor, position: Tensor, codes: Tensor, drawn: Tensor, decoded: Tensor, alt: str, caption: str = ""
+) -> None:
+    """A world of strips, its code of one number, and what the prior draws: three panels.
+
+    Args:
+        strips: (N, pixels) and ``position`` (N,), the place of the bump on each; ``codes`` (N,).
+        drawn: (M,) codes from N(0, 1); ``decoded``: (M, pixels), what the decoder makes of them.
+    """
+    fig, axes = figure(3.2, 1, 3)
+    order, drawn_order = position.argsort(), drawn.argsort()
+    for ax, pictures, labels in (
+        (axes[0, 0], strips[order], ("strips", "strip, sorted by t")),
+        (axes[0, 2], decoded[drawn_order], ("decoded draws z ~ N(0, 1)", "draw, sorted by z")),
+    ):
+        ax.imshow(to_numpy(pictures), cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        ax.set(title=labels[0], xlabel="pixel", ylabel=labels[1])
+        ax.set_yticks([])
+    ax = axes[0, 1]
+    ax.plot(to_numpy(position[order]), to_numpy(codes[order]), color=OTHER, label="your code")
+    ax.axhspan(-2, 2, color=ACCENT, alpha=0.25, lw=0, label="N(0, 1), 95 %")
+    ax.set(title="the code z of each place", xlabel="place t of the bump", ylabel="z")
+    ax.legend()
+    show(fig, alt, caption)
+
+
+@torch.no_grad()
+@rc_context(STYLE)
+def code_places(
+    codes: Tensor,
+    labels: Tensor,
+    shown: Tensor,
+    confidence: Callable[[Tensor], Tensor],
+    alt: str,
+    caption: str = "",
+    *,
+    limit: float = 3.0,
+    steps: int = 60,
+) -> None:
+    """Where 2-D codes lie, and what a reader makes of what is decoded there: the whole map, the square that the prior
+    samples, and that square coloured by the reader's confidence.
+
+    Args:
+        codes: (N, 2), ``labels`` (N,); ``shown``: the indices that are drawn as digits.
+        confidence: (M, 2) codes -> (M,) confidence in what is decoded from them.
+    """
+    fig, axes = figure(3.3, 1, 3)
+    points, digits, all_points = to_numpy(codes[shown]), to_numpy(labels[shown]).astype(int), to_numpy(codes)
+    box = limit * np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]])
+    for ax in axes[0, :2]:
+        for digit in np.unique(digits):
+            chosen = points[digits == digit]
+            ax.scatter(*chosen.T, s=34, marker=f"${digit}$", color=PALETTE[digit % 10], linewidths=0.3, clip_on=True)
+        ax.plot(*box, color=INK, lw=1.2)
+    low, high = all_points.min(0), all_points.max(0)
+    axes[0, 0].set(
+        xlim=(low[0] - 1, high[0] + 1), ylim=(low[1] - 1, high[1] + 1), title="codes, and the square [-3, 3]²"
+    )
+    axes[0, 1].set(xlim=(-limit, limit), ylim=(-limit, limit), title="the square alone")
+    ax, line = axes[0, 2], torch.linspace(-limit, limit, steps)
+    z2, z1 = torch.meshgrid(line, line, indexing="ij")
+    sure = to_numpy(confidence(torch.stack([z1.flatten(), z2.flatten()], 1))).reshape(steps, steps)
+    extent = (-limit, limit, -limit, limit)
+    drawn = ax.imshow(sure, origin="lower", extent=extent, cmap="cividis", vmin=0.1, vmax=1, aspect="auto")
+    inside = all_points[(np.abs(all_points) < limit).all(1)]
+    counts = np.histogram2d(inside[:, 1], inside[:, 0], bins=12, range=[[-limit, limit]] * 2)[0]
+    middles = np.linspace(-limit, limit, 13)[:-1] + limit / 12
+    if counts.max() > 0:
+        ax.contour(middles, middles, counts, levels=[0.5], colors="white", linewidths=1.5)
+    ax.set(title="the reader's confidence")
+    fig.colorbar(drawn, ax=ax, fraction=0.05, pad=0.02)
+    for ax in axes[0]:
+        ax.set(xlabel="$z_1$")
+    axes[0, 0].set_ylabel("$z_2$")
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def picture_pairs(pairs: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "") -> None:
+    """Pictures above the pictures that they are compared with; a block of two rows for each title."""
+    from .figures import to_pictures
+
+    blocks = {title: (to_pictures(upper), to_pictures(lower)) for title, (upper, lower) in pairs.items()}
+    columns = max(len(upper) for upper, _ in blocks.values())
+    fig, axes = figure(0.62 * 2 * len(blocks) + 0.2, 2 * len(blocks), columns)
+    for place, (title, rows) in enumerate(blocks.items()):
+        for offset, pictures in enumerate(rows):
+            line = axes[2 * place + offset]
+            for ax, picture in zip(line, pictures, strict=False):
+                ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            for ax in line:
+                _blank(ax)
+            name = title if offset == 0 else "its nearest\ntraining image"
+            line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
+    fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    show(fig, alt, caption)
