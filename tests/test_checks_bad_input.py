@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -184,6 +185,17 @@ def test_endless_code_is_interrupted_with_a_clear_message(endless, short_limits)
     score = check.elbo_beta(endless, points=1)
     assert time.monotonic() - started < 12
     assert score.earned == 0 and "loop" in score.laws[0].got
+
+
+def test_waiting_for_processes_of_ones_own_costs_a_tenth(short_limits):
+    calls = []
+
+    def with_a_process(beta, pixels):
+        if not calls:
+            calls.append(subprocess.run([sys.executable, "-c", "import time; time.sleep(0.6)"], check=True))
+        return beta * pixels
+
+    assert check.elbo_beta(with_a_process, points=1).earned == 1
 
 
 def test_a_loop_in_backward_is_interrupted_too(short_limits):

@@ -354,7 +354,7 @@ for name, about, cause, f in (
     BANK.formula(name, about, f, cause)
 
 
-@BANK.wrong("relu on the pixels, then two linear layers", "no_nonlinearity")
+@BANK.wrong("relu on the pixels, then two linear layers", "misplaced_nonlinearity")
 def relu_first(num_pixels, hidden_dim, latent_dim):
     encoder = mlp(nn.ReLU(), nn.Linear(num_pixels, hidden_dim), nn.Linear(hidden_dim, latent_dim))
     return encoder, two(latent_dim, hidden_dim, num_pixels)

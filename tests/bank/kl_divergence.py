@@ -421,7 +421,7 @@ def one_axis_too_many(mu, logvar):
 @BANK.wrong("KL of a warm-up, more at every call", "warm_up")
 def warm_up(mu, logvar):
     _CALLS["warm_up"] = _CALLS.get("warm_up", 0) + 1
-    return min(1.0, _CALLS["warm_up"] / 1e6) * per_image(terms(mu, logvar))
+    return min(1.0, 0.1 + _CALLS["warm_up"] / 2e5) * per_image(terms(mu, logvar))
 
 
 _CALLS: dict[str, int] = {}

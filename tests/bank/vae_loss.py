@@ -365,7 +365,7 @@ def squared_error(logits, x, mu, logvar, beta):
 def warmed_up(logits, x, mu, logvar, beta):
     _CALLS["warmed_up"] = _CALLS.get("warmed_up", 0) + 1
     d, r = nll(logits, x), kl(mu, logvar)
-    return d + min(1.0, _CALLS["warmed_up"] / 1e6) * beta * r, d, r
+    return d + min(1.0, 0.1 + _CALLS["warmed_up"] / 2e4) * beta * r, d, r
 
 
 _CALLS: dict[str, int] = {}

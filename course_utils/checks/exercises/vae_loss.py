@@ -273,4 +273,6 @@ LOSS = WeightedSum(
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = [(_inputs(draw, n, (p,), d), beta) for n, p, d, beta in ((7, 6, 4, 0.3), (9, 4, 2, 2.5), (6, 5, 3, 0.7))]
+    if grows(lambda: float(_call(candidate, *probes[0])[0].detach())):
+        return WARM_UP
     return LOSS.diagnose([(inputs, beta, candidate(*inputs.copies(), beta)) for inputs, beta in probes])

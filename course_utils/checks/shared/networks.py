@@ -166,21 +166,40 @@ def ends_linear(part: Part, values: list[torch.Tensor], index: int, direction: t
 
 def is_spectral(part: Part, weight: torch.Tensor) -> bool:
     """Has this weight two buffers of the sizes that spectral normalisation keeps for it?"""
-    return bool(_at_constant_norm(part, torch.zeros_like(weight)))
+    return bool(_norms(part.handle.buffers(), weight))
 
 
 def _at_constant_norm(part: Part, direction: torch.Tensor) -> list[torch.Tensor]:
     """For each two buffers u and v that fit: the part of a change of W in which u^T W v stays the same."""
-    buffers, found = part.handle.buffers(), []
-    for u, v in pairwise(buffers):
-        for axis in range(min(direction.dim(), 2)):  # along which the outputs of the layer lie
-            turned = direction.movedim(axis, 0)
-            matrix = turned.flatten(1)
-            if u.dim() == v.dim() == 1 and matrix.shape == (len(u), len(v)):
-                u, v = u.to(matrix), v.to(matrix)
-                along = (u @ matrix @ v) / (u @ u * (v @ v)).clamp_min(1e-30)
-                found.append((matrix - along * torch.outer(u, v)).view(turned.shape).movedim(0, axis))
+    return [_with_norm(direction, u, v, axis, 0.0) for u, v, axis in _norms(part.handle.buffers(), direction)]
+
+
+def with_norms(handle: ModuleHandle, values: list[torch.Tensor], norm: float) -> list[torch.Tensor]:
+    """The same weights, those with spectral normalisation with this norm: a random u^T W v may be near 0."""
+    settled, buffers = [], handle.buffers()
+    for value in values:
+        for u, v, axis in _norms(buffers, value):
+            value = _with_norm(value, u, v, axis, norm)
+        settled.append(value)
+    return settled
+
+
+def _norms(buffers: list[torch.Tensor], weight: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, int]]:
+    """Each two buffers u and v that fit a weight, and its axis along which the outputs of the layer lie."""
+    found = []
+    for u, v in pairwise(buffers) if weight.dim() > 1 else ():
+        for axis in (0, 1):
+            sides = weight.movedim(axis, 0).flatten(1).shape
+            if u.dim() == v.dim() == 1 and sides == (len(u), len(v)) and bool(u.any()) and bool(v.any()):
+                found.append((u.to(weight), v.to(weight), axis))
     return found
+
+
+def _with_norm(weight: torch.Tensor, u: torch.Tensor, v: torch.Tensor, axis: int, norm: float) -> torch.Tensor:
+    turned = weight.movedim(axis, 0)
+    matrix = turned.flatten(1)
+    missing = (norm - u @ matrix @ v) / (u @ u * (v @ v))
+    return (matrix + missing * torch.outer(u, v)).view(turned.shape).movedim(0, axis).contiguous()
 
 
 def end_of(low: float, high: float, card: str) -> Cause | None:
