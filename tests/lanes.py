@@ -31,6 +31,7 @@ MARKS = {
     "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 600),
     "tests/test_elsewhere.py::test_notebooks_import_nothing_that_a_foreign_kernel_lacks": Slow("slow", 4),
     "tests/test_ending.py": Slow("grading", 3),
+    "tests/test_environment.py::test_both_lists_can_be_installed_on_every_platform_with_every_python": Slow("slow", 15),
     "tests/test_exchange.py": Slow("slow", 6),
     "tests/test_from_colab.py": Slow("slow", 6),
     "tests/test_grading.py": Slow("grading", 36),
@@ -59,7 +60,11 @@ MARKS = {
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
     "tests/test_reference_pages.py": Slow("slow", 8),
     "tests/test_replay.py::test_course_check_repeats_a_broken_law_of_grades_json": Slow("grading", 4),
+    "tests/test_replay.py::test_grades_json_holds_id_outcome_and_seed_of_every_law": Slow("grading", 7),
     "tests/test_replay.py::test_the_same_code_gets_the_same_points_for_everybody_and_every_time": Slow("grading", 11),
+    "tests/test_replay.py::test_without_a_seed_the_class_is_repeated_and_nothing_of_its_seed_travels": Slow(
+        "grading", 3
+    ),
     "tests/test_solutions.py": Slow("slow", 16),
     "tests/test_start_scripts.py::test_start_bat_under_wine": Slow("slow", 27),
     "tests/test_text.py::test_a_diff_of_a_notebook_shows_the_edited_line_and_nothing_else": Slow("slow", 5),
@@ -67,6 +72,11 @@ MARKS = {
     "tests/test_points.py::test_release_refuses_and_leaves_the_old_release": Slow("grading", 2),
     "tests/test_variants.py": Slow("grading", 120),
     "tests/test_whole_class.py": Slow("grading", 60),
+    "tests/test_train_options.py::test_one_seed_that_fails_stops_no_other_and_is_named": Slow("slow", 6),
+    "tests/test_train_options.py::test_seeds_in_parallel_are_the_models_of_single_runs_with_mean_and_interval": Slow(
+        "slow", 12
+    ),
+    "tests/test_unit_04.py::test_autopsy_measures_what_it_expects_within_three_standard_errors": Slow("slow", 12),
     "tests/test_unit_07.py::test_grading_all_leaves_it_out": Slow("grading", 7),
     "tests/test_train_disturbed.py": Slow("slow", 40),
     "solutions/02_variational_autoencoders/02_variational_autoencoders.ipynb": Slow("", 64),
