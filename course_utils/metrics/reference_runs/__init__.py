@@ -75,7 +75,8 @@ class ReferenceRuns:
 
     def difference(self, model: str, other: str, number: str) -> Band:
         """Mean over seeds of ``model`` minus ``other``, with its 95 % confidence interval (Student's t, runs paired by
-        seed: the same order of the images). Where it leaves out 0, the sign is not chance."""
+        seed: the same order of the images). Where nothing differs it leaves out 0 once in twenty times: of many
+        differences, some do."""
         pairs = zip(self.values(model, number), self.values(other, number), strict=True)
         return _interval([a - b for a, b in pairs], new_run=False)
 
