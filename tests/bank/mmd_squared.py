@@ -207,7 +207,8 @@ for name, about, cause, estimate in (
         lambda xx, yy, xy: (xx + yy).mul(1 - torch.eye(len(xx))).sum() / (len(xx) * (len(xx) - 1)) - 2 * xy.mean(),
     ),
 ):
-    BANK.formula(name, about, put_together(kernel, estimate), cause)
+    varies = "rounding decides which of several nearly equal values is the median" if name == "median_of_cross" else ""
+    BANK.formula(name, about, put_together(kernel, estimate), cause, varies)
 
 BANK.formula("no_refusal", "nan for one code", put_together(kernel, unbiased, refusing=False), "no_refusal")
 

@@ -157,7 +157,8 @@ for name, about, cause, function in (
     ),
     ("first_image", "only the first image", None, step(lambda ae, x: reconstruction_loss(forward(ae, x[:1]), x[:1]))),
 ):
-    BANK.formula(name, about, function, cause)
+    varies = "the penalty is about as large as lower precision may be off" if name == "code_penalty" else ""
+    BANK.formula(name, about, function, cause, varies)
 
 
 @BANK.wrong("evaluates, and leaves it so", "evaluation_mode|mode_not_restored")
