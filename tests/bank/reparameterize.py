@@ -472,6 +472,6 @@ def number_by_number(mu, logvar):
     return mu + sigma(logvar) * torch.tensor(eps, dtype=mu.dtype, device=mu.device)
 
 
-@BANK.wrong("every axis of length one squeezed", "squeezed")
+@BANK.wrong("every axis of length one squeezed", "squeezed|wrong_shape")
 def squeezed(mu, logvar):
     return (mu + sigma(logvar) * torch.randn_like(mu)).squeeze()
