@@ -88,7 +88,7 @@ def tensor(value: Any, shape: Sequence[int], what: str) -> torch.Tensor:
     if not isinstance(value, torch.Tensor):
         raise Broken(f"{what} as a tensor of shape {tuple(shape)}", describe(value), _other_kind(value))
     if tuple(value.shape) != tuple(shape):
-        squeezed = 1 in shape and tuple(value.shape) == tuple(side for side in shape if side != 1)
+        squeezed = value.dim() > 0 and 1 in shape and tuple(value.shape) == tuple(side for side in shape if side != 1)
         raise Broken(
             f"{what} of shape {tuple(shape)}",
             describe(value),
