@@ -95,7 +95,7 @@ class _Clock:
 
     def __init__(self, thread: _Thread) -> None:
         self._thread = thread
-        self.importing = 0.0
+        self.importing = self._stalled = 0.0
         self._accompanied = 0.0  # seconds by the clock while processes that the code has started were there
         self._imported = 0.0  # of the processor's time
         self._started = self._last = time.monotonic()
@@ -106,6 +106,10 @@ class _Clock:
         """Leave out what has passed since the last look if it was spent in an import; note whether it was spent in
         waiting for processes."""
         now, processor = time.monotonic(), self._thread.processor_time()
+        late = now - self._last - 2 * _SLICE  # who looks is late as well: the machine stood still
+        if late > 0:
+            self._stalled += late
+            self._last += late
         if self._thread.is_importing():
             self.importing += now - self._last
             self._imported += processor - self._before
@@ -118,7 +122,7 @@ class _Clock:
         computed = self._thread.processor_time() - self._began - self._imported
         asleep = passed - computed - (self._thread.queued() - self._queued)
         if asleep > (1 - _ASLEEP) * passed:
-            return passed - self._accompanied * (1 - 1 / PATIENCE)
+            return passed - self._stalled - self._accompanied * (1 - 1 / PATIENCE)
         return min(passed, max(computed, passed / PATIENCE))
 
 
