@@ -58,11 +58,11 @@ def _values(candidate: Candidate, draw: Draw) -> None:
         worst = int(off.argmax())
         raise Broken(f"{float(want[worst]):.2f} for column {worst} of {_in_words(want)}", show(came[worst]))
     scores = torch.tensor([_one(candidate, *_one_astray(draw), "a score of 0.95") for _ in range(6)])
-    worst = float(scores[(scores - _ASTRAY).abs().argmax()])
-    if abs(worst - _ASTRAY) > 0.033:
+    farthest = float(scores[(scores - _ASTRAY).abs().argmax()])
+    if abs(farthest - _ASTRAY) > 0.033:
         raise Broken(
             f"{show(_ASTRAY)} where one of 21 positives lies below all negatives, and the others above",
-            show(worst),
+            show(farthest),
             LEFT_OUT if _is_left_out(scores) else None,
         )
 
