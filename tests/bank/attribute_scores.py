@@ -104,6 +104,7 @@ def no_intercept(z, y):
 VARIES = {
     "neighbours": "near enough to a line that two laws about lines see it in most draws only",
     "misaligned": "scores that are luck",
+    "bayes": "near enough to a line that the law of held-out codes passes it in most draws only",
     "whole_numbers": "a rounded 1/2 is 0 or 1",
     "five_splits": "how often one picture is in five random splits is luck",
 }
