@@ -65,3 +65,20 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="course-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
+
+
+@pytest.fixture
+def course(monkeypatch, capsys):
+    """Run one command line on a tree; gives exit code, stdout and stderr."""
+    from course_utils.cli import app as cli
+
+    if not any(command.name == "test" for command in cli.app.registered_commands):
+        cli.load_plugins()
+
+    def run(tree, *arguments):
+        monkeypatch.chdir(tree.root.parent)
+        code = cli.run(["--root", str(tree.root), *map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run

@@ -20,7 +20,6 @@ from platform_exports import Person, canvas, moodle_folders, own_zip, zipped
 from autograder.collect import read_roster
 from autograder.grades_file import read_grades
 from autograder.release import release_units
-from course_utils.cli import app as cli
 from course_utils.system.tree import Tree
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
@@ -141,21 +140,6 @@ CONTENTS = {
     "ends its process": (changed(RIGHT | {"triple": "import os; os._exit(1)"}), (2, 0, None)),
 }
 WITHOUT_JSON = {"half", "empty"}  # under the name of a text nobody can tell that it was to be a notebook
-
-
-@pytest.fixture
-def course(monkeypatch, capsys):
-    """Run one command line on a tree; gives exit code, stdout and stderr."""
-    if not any(command.name == "test" for command in cli.app.registered_commands):
-        cli.load_plugins()
-
-    def run(tree, *arguments):
-        monkeypatch.chdir(tree.root.parent)
-        code = cli.run(["--root", str(tree.root), *map(str, arguments)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize("platform", ["moodle", "canvas"])

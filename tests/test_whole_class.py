@@ -11,24 +11,8 @@ from odd_class import UNIT, killed, make_class, scores_of
 
 from autograder.grade import grade_unit
 from autograder.grades_file import read_grades
-from course_utils.cli import app as cli
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
-
-
-@pytest.fixture
-def course(monkeypatch, capsys):
-    """Run one command line on a tree; gives exit code, stdout and stderr."""
-    if not any(command.name == "test" for command in cli.app.registered_commands):
-        cli.load_plugins()
-
-    def run(tree, *arguments):
-        monkeypatch.chdir(tree.root.parent)
-        code = cli.run(["--root", str(tree.root), *map(str, arguments)])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def test_sixty_students_twelve_of_them_in_trouble(tmp_path, course):
