@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from course_utils import training
+from course_utils.system import machine
 from course_utils.system.errors import CourseError
 from course_utils.training import fitting, recipes
 from course_utils.training.recipes import Recipe
@@ -117,9 +118,9 @@ def test_a_checkpoint_of_another_loss_is_refused_though_only_the_loss_knows(tmp_
 
 @pytest.mark.parametrize("package", ["torch", "latent-space-course"])
 def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch, package):
-    real = fitting.version
+    real = machine.version
     train(tmp_path / "it", epochs=1)
-    monkeypatch.setattr(fitting, "version", lambda name: "0.9" if name == package else real(name))
+    monkeypatch.setattr(machine, "version", lambda name: "0.9" if name == package else real(name))
     with pytest.raises(CourseError, match=f"of a training with {package} .*, here is 0.9"):
         train(tmp_path / "it")
 

@@ -101,13 +101,16 @@ class _Normal(Sampler):
 
 
 class Prior(_Normal):
-    """N(0, I), whatever the codes: only their dimension is looked at."""
+    """N(0, I), whatever the codes: only their dimension is looked at. The same z for a seed as ``metrics.samples``."""
 
     def _least(self, dim: int) -> int:
         return 1
 
     def _fit(self, codes: Tensor) -> None:
         self.mean, self.factor = torch.zeros(self._dim).double(), torch.eye(self._dim).double()
+
+    def _sample(self, num_codes: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(num_codes, self._dim, generator=generator)
 
 
 class ScaledAxes(_Normal):

@@ -6,6 +6,7 @@ Runs before anything is installed: standard library only, no import of this pack
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import platform
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import urllib.parse
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 14)  # as in pyproject.toml and the start scripts
@@ -209,3 +211,17 @@ def pip_settings_for_uv(settings: dict[str, str]) -> dict[str, str]:
     if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
         given["UV_NO_INDEX"] = "1"
     return given | {"UV_SYSTEM_CERTS": "1"}
+
+
+def num_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

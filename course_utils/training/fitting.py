@@ -9,7 +9,6 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from course_utils import models
 from course_utils.datasets import scale
 from course_utils.models import runs
 from course_utils.system import device as device_module
+from course_utils.system import machine
 from course_utils.system.contracts import Images, Number, OneOf, Whole, takes
 from course_utils.system.errors import CourseError
 
@@ -320,7 +320,7 @@ def _as_weights(model: nn.Module, images: Tensor) -> Tensor:
 def _provenance(loop: Loop, settings: dict, about: Mapping[str, Any] | None) -> dict[str, Any]:
     """What decides about the weights apart from ``settings``, and which machine makes them."""
     function = loop.loss_function
-    versions = _versions("torch", "latent-space-course")
+    versions = machine.versions("torch", "latent-space-course")
     return {
         "images_sha256": images_digest(loop.images),
         "model": checkpoints.described(loop.model),
@@ -345,15 +345,6 @@ def images_digest(images: Tensor) -> str:
     for part in images.split(4096):
         found.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    """Of those packages that are installed."""
-    found = {}
-    for package in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from course_utils import datasets, metrics, training
 from course_utils.datasets import Dataset
 from course_utils.models import runs, samplers
 from course_utils.models.networks import LatentModel
-from course_utils.system import contracts, device, settings
+from course_utils.system import contracts, device, machine, settings
 from course_utils.system.contracts import Number, OneOf, Whole
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import write_whole
@@ -356,7 +355,8 @@ def _about(request: Request, model, data: Dataset, target: torch.device) -> dict
             key: getattr(request, key) for key in ("optimizer", "schedule", "validation", "patience", "size", "sampler")
         },
         "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": _versions("latent-space-course", "torch", "torchvision", "numpy", "safetensors"),
+        "versions": {"python": platform.python_version()}
+        | machine.versions("latent-space-course", "torch", "torchvision", "numpy", "safetensors"),
         "hardware": {
             "device": device.describe(target),
             "machine": platform.machine(),
@@ -365,15 +365,6 @@ def _about(request: Request, model, data: Dataset, target: torch.device) -> dict
         },
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    """Of Python and of those packages that are installed."""
-    found = {"python": platform.python_version()}
-    for name in packages:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 _DECISIVE = (

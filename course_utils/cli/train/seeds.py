@@ -14,6 +14,7 @@ from typing import NamedTuple
 from course_utils.models import runs
 from course_utils.system import device
 from course_utils.system.errors import CourseError
+from course_utils.system.machine import num_cores
 
 from . import command
 from .command import Request
@@ -45,7 +46,7 @@ def train_seeds(request: Request, seeds: int, jobs: int | None = None, cluster: 
     if request.seed + seeds > 2**32:
         raise CourseError(f"--seed {request.seed} and --seeds {seeds} go beyond the highest seed, {2**32 - 1}.")
     requests = [_with_seed(request, request.seed + number) for number in range(seeds)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     on_cpu = device.get_device(request.device).type == "cpu"
     jobs = min(jobs or (cores if on_cpu else 1), seeds)
     done: list[Trained] = []

@@ -27,6 +27,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from course_utils.system.errors import CourseError
+from course_utils.system.machine import num_cores
 
 from . import parts
 from .decode import FITS, Undecodable, decode
@@ -236,7 +237,7 @@ def _decoded(
     """Decode the blocks whose numbers are ``left``, in whatever order they get ready."""
     num_photos = sum(len(blocks[b]) for b in left)
     if num_processes is None:
-        num_processes = 0 if num_photos < FEW else _num_cores()
+        num_processes = 0 if num_photos < FEW else num_cores()
     if num_processes == 0:
         for b in left:
             yield b, *decode_block(source, blocks[b], size, fit)
@@ -347,11 +348,6 @@ def _needed(num_photos: int, size: int) -> int:
 
 def _held(work: Path) -> int:
     return sum(path.stat().st_size for path in work.iterdir())
-
-
-def _num_cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _damaged(folder: Path, how: str) -> CourseError:
