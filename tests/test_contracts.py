@@ -116,6 +116,7 @@ CALLS = {
         "loss_function": LOSS,
         "images": images(n),
         "test_images": images(n),
+        "validation_images": images(n),
         "epochs": 1,
         "seed": 0,
         "batch_size": 500,

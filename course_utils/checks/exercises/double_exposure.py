@@ -78,9 +78,11 @@ def _pictures(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("gives the same for the path walked backwards, and the same again")
 def _backwards(candidate: Candidate, draw: Draw) -> None:
-    """A double exposure and a morph: what looks at the path from both ends alike never fails."""
+    """A double exposure and a morph: what looks at the path from both ends alike never fails; what never tells the
+    two apart has nothing to keep."""
     world = _World(draw, (32,))
     morph, fade = world.morph(), world.fade(lambda t: t**2)
+    _apart(candidate, [morph], [fade], "one strip of each kind")
     far = _value(candidate, fade) - _value(candidate, morph)
     for what, path in (("morph", morph), ("double exposure", fade)):
         first = _value(candidate, path)
@@ -180,7 +182,7 @@ def _apart(
     margin = 1e-4 * max(map(abs, of_morphs + of_doubles)) + 1e-9
     if min(of_doubles) > max(of_morphs) + margin:
         return
-    if max(of_doubles) - min(of_doubles + of_morphs) <= margin and max(of_morphs) - min(of_morphs) <= margin:
+    if max(of_doubles + of_morphs) - min(of_doubles + of_morphs) <= margin:
         cause = CONSTANT
     elif min(of_morphs) > max(of_doubles) + margin:
         cause = UPSIDE_DOWN
