@@ -33,7 +33,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from more_numbers import MORE, of_codes
 
 
-
 @dataclass(frozen=True)
 class Part:
     """A recipe trained on the first training images only, for a number of epochs of its own, and measured on less."""
@@ -150,7 +149,9 @@ def _run(unit: str, recipe: Recipe | Part, seed: int, data, reader) -> dict[str,
     if isinstance(recipe, Part):
         part, recipe = recipe, recipe.recipe
         plan = plan | {"epochs": part.epochs}
-        data = data._replace(train_images=data.train_images[: part.images], train_labels=data.train_labels[: part.images])
+        data = data._replace(
+            train_images=data.train_images[: part.images], train_labels=data.train_labels[: part.images]
+        )
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
     model, loss_function, critic = recipes.prepare(recipe, images)

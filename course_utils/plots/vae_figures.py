@@ -391,7 +391,8 @@ def plane(
         dots = np.array([dot for seeds in models.values() for dot in seeds])
         ax.plot(*dots.T, ls="", marker="osD^"[index % 4], mfc="none", color=colour, ms=6, label=family)
         for (x, y), name in zip(middle, models, strict=True):
-            ax.annotate(name, (x, y), textcoords="offset points", xytext=(8, 5), color=colour, fontsize=9)
+            below = -14 if index % 2 else 6
+            ax.annotate(name, (x, y), textcoords="offset points", xytext=(7, below), color=colour)
     for place, (name, (x, y)) in enumerate(yours.items()):
         ax.plot([x], [y], ls="", marker="*", color=INK, ms=10, label=("_" if place else "") + "your runs")
         if pictures and name in pictures:

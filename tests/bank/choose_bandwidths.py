@@ -14,7 +14,7 @@ def median(z):
 
 
 def times(*factors):
-    return lambda z: [f * median(z) for f in factors]
+    return lambda z: [factor * median(z) for factor in factors]
 
 
 def in_place(z):
@@ -43,14 +43,29 @@ for name, about, cause, f in (
     ("root_d_unit", "sqrt(d) times the spread", EITHER, lambda z: [z.shape[1] ** 0.5 * float(z.std())]),
     ("one", "1", ANY, lambda z: [1.0]),
     ("fixed_five", "0.5 to 8", ANY, lambda z: [0.5, 1, 2, 4, 8]),
-    ("five_of_d", "five scales of sqrt(2 d), whatever the unit", ANY, lambda z: [f * (2 * z.shape[1]) ** 0.5 for f in (0.25, 0.5, 1, 2, 4)]),
+    (
+        "five_of_d",
+        "five scales of sqrt(2 d), whatever the unit",
+        ANY,
+        lambda z: [k * (2 * z.shape[1]) ** 0.5 for k in (0.25, 0.5, 1, 2, 4)],
+    ),
     ("narrow_ones", "below the median only", NARROW, times(0.125, 0.25, 0.5)),
     ("wide_ones", "well above the median only", WIDE, times(8, 16, 32)),
     ("spread", "one dimension's standard deviation", EITHER, lambda z: [float(z.std())]),
-    ("spreads", "multiples of one dimension's standard deviation", EITHER, lambda z: [f * float(z.std()) for f in (0.25, 0.5, 1, 2)]),
-    ("squared", "squared distances", ANY, lambda z: [f * median(z) ** 2 for f in (0.25, 0.5, 1, 2, 4)]),
+    (
+        "spreads",
+        "multiples of one dimension's standard deviation",
+        EITHER,
+        lambda z: [k * float(z.std()) for k in (0.25, 0.5, 1, 2)],
+    ),
+    ("squared", "squared distances", ANY, lambda z: [k * median(z) ** 2 for k in (0.25, 0.5, 1, 2, 4)]),
     ("largest", "the largest distance, ten times", WIDE, lambda z: [10 * float(torch.pdist(z).max())]),
-    ("quantiles", "quantiles of the distances, which lie together", EITHER, lambda z: torch.pdist(z).quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()),
+    (
+        "quantiles",
+        "quantiles of the distances, which lie together",
+        EITHER,
+        lambda z: torch.pdist(z).quantile(torch.tensor([0.1, 0.5, 0.9])).tolist(),
+    ),
     ("none", "an empty list", None, lambda z: []),
     ("negative", "one is negative", None, lambda z: [-median(z), median(z)]),
     ("zero", "with self-pairs: 0 is among them", None, lambda z: [0.0, median(z)]),
@@ -59,9 +74,26 @@ for name, about, cause, f in (
     ("in_place", "centred in place", "changes_arguments", in_place),
     ("seeded", "seeds the generator", "reseeds", seeded),
     ("hundred_widths", "a hundred bandwidths", None, lambda z: [median(z) * 1.1 ** (i - 50) for i in range(100)]),
-):  # fmt: skip
-    varies = EDGE if name in ("hundred_times", "squared", "largest", "copied", "five_of_d", "fixed_five", "quantiles", "root_d", "root_d_unit", "median_alone") else ""
+):
+    varies = (
+        EDGE
+        if name
+        in (
+            "hundred_times",
+            "squared",
+            "largest",
+            "copied",
+            "five_of_d",
+            "fixed_five",
+            "quantiles",
+            "root_d",
+            "root_d_unit",
+            "median_alone",
+        )
+        else ""
+    )
     BANK.formula(name, about, f, cause, varies)
+
 
 @BANK.right("five scales about the median")
 def five(z_prior):

@@ -86,15 +86,45 @@ def normal(kernel, n, count):
 STEADY = ("count", "lower", "negative", "seeded", "nothing")
 for name, about, cause, f in (
     ("no_one", "count / permutations", "zero_possible", test(share=lambda v, s: (v >= s).double().mean())),
-    ("one_above_only", "1 + count over permutations", "count_not_share", test(share=lambda v, s: (1 + (v >= s).sum()) / len(v))),
-    ("one_below_only", "count over 1 + permutations", "zero_possible", test(share=lambda v, s: (v >= s).sum() / (1 + len(v)))),
+    (
+        "one_above_only",
+        "1 + count over permutations",
+        "count_not_share",
+        test(share=lambda v, s: (1 + (v >= s).sum()) / len(v)),
+    ),
+    (
+        "one_below_only",
+        "count over 1 + permutations",
+        "zero_possible",
+        test(share=lambda v, s: (v >= s).sum() / (1 + len(v))),
+    ),
     ("strict", "more than", "ties_dropped", test(share=lambda v, s: (1 + (v > s).sum()) / (1 + len(v)))),
-    ("strict_no_one", "more than, without the given order", "zero_possible", test(share=lambda v, s: (v > s).double().mean())),
+    (
+        "strict_no_one",
+        "more than, without the given order",
+        "zero_possible",
+        test(share=lambda v, s: (v > s).double().mean()),
+    ),
     ("lower", "smaller ones counted", "lower_tail", test(share=lambda v, s: (1 + (v <= s).sum()) / (1 + len(v)))),
     ("one_minus", "1 - p", "one_minus", test(share=lambda v, s: 1 - (1 + (v >= s).sum()) / (1 + len(v)))),
     ("count", "the count", "count_not_share", test(share=lambda v, s: 1 + (v >= s).sum())),
-    ("two_sided", "absolute values", "size_only", test(share=lambda v, s: (1 + (v.abs() >= s.abs()).sum()) / (1 + len(v)))),
-    ("doubled", "twice the smaller tail", None, test(share=lambda v, s: 2 * torch.minimum((1 + (v >= s).sum()) / (1 + len(v)), (1 + (v <= s).sum()) / (1 + len(v))).clamp_max(0.5))),
+    (
+        "two_sided",
+        "absolute values",
+        "size_only",
+        test(share=lambda v, s: (1 + (v.abs() >= s.abs()).sum()) / (1 + len(v))),
+    ),
+    (
+        "doubled",
+        "twice the smaller tail",
+        None,
+        test(
+            share=lambda v, s: (
+                2
+                * torch.minimum((1 + (v >= s).sum()) / (1 + len(v)), (1 + (v <= s).sum()) / (1 + len(v))).clamp_max(0.5)
+            )
+        ),
+    ),
     ("biased", "diagonal kept", "biased", test(biased)),
     ("cross", "cross term alone", "cross_alone", test(lambda k, n: -k[:n, n:].mean())),
     ("in_x", "within x alone", "within_x_alone", test(lambda k, n: within(k[:n, :n]))),
@@ -105,12 +135,17 @@ for name, about, cause, f in (
     ("one_swap", "one pair exchanged", None, test(other=swapped_pair)),
     ("inside", "permuted within each set", "never_permuted", inside_x),
     ("no_permutation", "the same order again", "never_permuted", test(other=lambda k: k)),
-    ("median_split", "above the median of the permutations?", "zero_possible", test(share=lambda v, s: (s < v.median()).double())),
+    (
+        "median_split",
+        "above the median of the permutations?",
+        "zero_possible",
+        test(share=lambda v, s: (s < v.median()).double()),
+    ),
     ("normal", "normal approximation", "zero_possible", normal),
     ("seeded", "seeds the global generator", "reseeds", seeded),
     ("in_place", "diagonal set to 0 in the argument", "changes_arguments", in_place),
     ("nothing", "nothing returned", "returns_none", lambda k, n, count: None),
-):  # fmt: skip
+):
     BANK.formula(name, about, f, cause, "" if name in STEADY else "chance decides which laws notice")
 
 

@@ -22,9 +22,7 @@ def right(p, x, y, w):
 
 
 def with_kernel(k):
-    return lambda p, x, y, w: (
-        sum(k(squared(p, x), s) for s in w).mean(1) - sum(k(squared(p, y), s) for s in w).mean(1)
-    )
+    return lambda p, x, y, w: sum(k(squared(p, x), s) for s in w).mean(1) - sum(k(squared(p, y), s) for s in w).mean(1)
 
 
 def seeded(p, x, y, w):
@@ -41,13 +39,28 @@ STEADY = ("sums", "by_n", "one_number", "column", "matrix", "seeded", "nothing")
 for name, about, cause, f in (
     ("y_minus_x", "sign turned", "sign_turned", lambda p, x, y, w: right(p, y, x, w)),
     ("sums", "sums for means", "sums_not_means", lambda p, x, y, w: kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)),
-    ("by_n", "both divided by len(x)", "sums_not_means", lambda p, x, y, w: (kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)) / len(x)),
-    ("by_both", "divided by n + m", "sums_not_means", lambda p, x, y, w: (kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)) / (len(x) + len(y))),
+    (
+        "by_n",
+        "both divided by len(x)",
+        "sums_not_means",
+        lambda p, x, y, w: (kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)) / len(x),
+    ),
+    (
+        "by_both",
+        "divided by n + m",
+        "sums_not_means",
+        lambda p, x, y, w: (kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)) / (len(x) + len(y)),
+    ),
     ("x_alone", "y forgotten", "one_side", lambda p, x, y, w: kernel(p, x, w).mean(1)),
     ("y_alone", "x forgotten", "one_side", lambda p, x, y, w: -kernel(p, y, w).mean(1)),
     ("y_density", "mean kernel to y", "one_side", lambda p, x, y, w: kernel(p, y, w).mean(1)),
     ("added", "plus for minus", "added", lambda p, x, y, w: kernel(p, x, w).mean(1) + kernel(p, y, w).mean(1)),
-    ("of_means", "kernel of the mean codes", "kernel_of_means", lambda p, x, y, w: right(p, x.mean(0, keepdim=True), y.mean(0, keepdim=True), w)),
+    (
+        "of_means",
+        "kernel of the mean codes",
+        "kernel_of_means",
+        lambda p, x, y, w: right(p, x.mean(0, keepdim=True), y.mean(0, keepdim=True), w),
+    ),
     ("mean_of_kernels", "mean over bandwidths", "mean_over_bandwidths", lambda p, x, y, w: right(p, x, y, w) / len(w)),
     ("first", "first bandwidth only", "one_bandwidth", lambda p, x, y, w: right(p, x, y, w[:1])),
     ("last", "last bandwidth only", "one_bandwidth", lambda p, x, y, w: right(p, x, y, w[-1:])),
@@ -56,19 +69,44 @@ for name, about, cause, f in (
     ("twice", "times 2", "doubled", lambda p, x, y, w: 2 * right(p, x, y, w)),
     ("half", "divided by 2", "doubled", lambda p, x, y, w: right(p, x, y, w) / 2),
     ("no_two", "factor 2 missing", "no_factor_two", with_kernel(lambda q, s: torch.exp(-q / s**2))),
-    ("not_squared", "bandwidth not squared", "bandwidth_not_squared", with_kernel(lambda q, s: torch.exp(-q / (2 * s)))),
-    ("root", "distance for its square", "distance_not_squared", with_kernel(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2)))),
+    (
+        "not_squared",
+        "bandwidth not squared",
+        "bandwidth_not_squared",
+        with_kernel(lambda q, s: torch.exp(-q / (2 * s))),
+    ),
+    (
+        "root",
+        "distance for its square",
+        "distance_not_squared",
+        with_kernel(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2))),
+    ),
     ("multiquadric", "another kernel", None, with_kernel(lambda q, s: 1 / (1 + q / (2 * s**2)))),
-    ("normalised", "divided by the largest", "normalised", lambda p, x, y, w: right(p, x, y, w) / right(p, x, y, w).abs().max()),
-    ("centred", "mean over points subtracted", "centred", lambda p, x, y, w: right(p, x, y, w) - right(p, x, y, w).mean()),
+    (
+        "normalised",
+        "divided by the largest",
+        "normalised",
+        lambda p, x, y, w: right(p, x, y, w) / right(p, x, y, w).abs().max(),
+    ),
+    (
+        "centred",
+        "mean over points subtracted",
+        "centred",
+        lambda p, x, y, w: right(p, x, y, w) - right(p, x, y, w).mean(),
+    ),
     ("one_number", "averaged over the points", "not_scalar|wrong_shape", lambda p, x, y, w: right(p, x, y, w).mean()),
     ("column", "(P, 1)", "wrong_shape", lambda p, x, y, w: right(p, x, y, w)[:, None]),
     ("matrix", "not averaged", "wrong_shape", lambda p, x, y, w: kernel(p, x, w) - kernel(p, x, w).mean()),
-    ("log_ratio", "log of the ratio", None, lambda p, x, y, w: torch.log(kernel(p, x, w).mean(1) / kernel(p, y, w).mean(1))),
+    (
+        "log_ratio",
+        "log of the ratio",
+        None,
+        lambda p, x, y, w: torch.log(kernel(p, x, w).mean(1) / kernel(p, y, w).mean(1)),
+    ),
     ("seeded", "seeds the generator", "reseeds", seeded),
     ("in_place", "x centred in place", "changes_arguments", in_place),
     ("nothing", "nothing returned", "returns_none", lambda p, x, y, w: None),
-):  # fmt: skip
+):
     varies = "one law looks at an average, which it may meet" if name not in STEADY else ""
     BANK.formula(name, about, f, cause, varies)
 

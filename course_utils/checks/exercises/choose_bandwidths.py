@@ -30,7 +30,9 @@ def _collapsed(candidate: Candidate, draw: Draw) -> None:
     """Asked is 8 standard deviations where five scales have 190 and more: a standard deviation that is measured 20
     times too large in 40 draws has a probability below 1e-20."""
     for d, unit in ((20, 1.0), (128, 0.1), (128, 10.0)):
-        _power(candidate, draw, d, unit, 8.0, "codes that have collapsed", lambda n, d: torch.zeros(n, d).double(), WIDE)
+        _power(
+            candidate, draw, d, unit, 8.0, "codes that have collapsed", lambda n, d: torch.zeros(n, d).double(), WIDE
+        )
 
 
 @CHECK.law("tells codes spread 1.5 times as wide as the prior from codes that match", weight=2)
@@ -87,13 +89,13 @@ NARROW = Cause(
 )
 WIDE = Cause(
     "all_too_wide",
-    "Your narrowest kernel is nearly a parabola at these distances: it compares means. Add a bandwidth below the median "
+    "Your narrowest kernel is nearly a parabola at these distances: it compares means. Add one below the median "
     "distance.",
     _HINT,
 )
 UNITS = Cause(
     "fixed_numbers",
-    "Your bandwidths do not grow with the codes: in other units the same codes are judged otherwise. Measure a distance "
+    "Your bandwidths do not grow with the codes: in other units the same codes are judged otherwise. Measure one "
     "of z_prior first.",
     _HINT,
 )

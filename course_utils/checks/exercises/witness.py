@@ -119,17 +119,32 @@ _MEANS = "Take the mean over the codes, so that the number of codes in x or y do
 _ROWS = causes(
     _HINT,
     (
-        ("sign_turned", "You take y minus x: the witness is positive where x has more mass.", lambda p, x, y, w: -_right(p, x, y, w)),
+        (
+            "sign_turned",
+            "You take y minus x: the witness is positive where x has more mass.",
+            lambda p, x, y, w: -_right(p, x, y, w),
+        ),
         ("sums_not_means", _MEANS, lambda p, x, y, w: _k(p, x, w).sum(1) - _k(p, y, w).sum(1)),
         ("sums_not_means", _MEANS, lambda p, x, y, w: (_k(p, x, w).sum(1) - _k(p, y, w).sum(1)) / len(x)),
         ("sums_not_means", _MEANS, lambda p, x, y, w: (_k(p, x, w).sum(1) - _k(p, y, w).sum(1)) / (len(x) + len(y))),
         ("one_side", "The other set of codes is missing.", lambda p, x, y, w: _k(p, x, w).mean(1)),
         ("one_side", "The other set of codes is missing.", lambda p, x, y, w: -_k(p, y, w).mean(1)),
         ("one_side", "The other set of codes is missing.", lambda p, x, y, w: _k(p, y, w).mean(1)),
-        ("added", "You add the two means; their difference is asked for.", lambda p, x, y, w: _k(p, x, w).mean(1) + _k(p, y, w).mean(1)),
-        ("kernel_of_means", "You compare points with the mean code. Average the kernel, not the codes.",
-         lambda p, x, y, w: (_k(p, x.mean(0, keepdim=True), w) - _k(p, y.mean(0, keepdim=True), w))[:, 0]),
-        ("mean_over_bandwidths", "You average over the bandwidths; the kernel is their sum.", lambda p, x, y, w: _right(p, x, y, w) / len(w)),
+        (
+            "added",
+            "You add the two means; their difference is asked for.",
+            lambda p, x, y, w: _k(p, x, w).mean(1) + _k(p, y, w).mean(1),
+        ),
+        (
+            "kernel_of_means",
+            "You compare points with the mean code. Average the kernel, not the codes.",
+            lambda p, x, y, w: (_k(p, x.mean(0, keepdim=True), w) - _k(p, y.mean(0, keepdim=True), w))[:, 0],
+        ),
+        (
+            "mean_over_bandwidths",
+            "You average over the bandwidths; the kernel is their sum.",
+            lambda p, x, y, w: _right(p, x, y, w) / len(w),
+        ),
         ("one_bandwidth", "Only one of the bandwidths counts.", lambda p, x, y, w: _right(p, x, y, w[:1])),
         ("one_bandwidth", "Only one of the bandwidths counts.", lambda p, x, y, w: _right(p, x, y, w[-1:])),
         ("size_only", "You take the size without its sign.", lambda p, x, y, w: _right(p, x, y, w).abs()),
@@ -138,14 +153,30 @@ _ROWS = causes(
         ("doubled", "Your number is half the witness.", lambda p, x, y, w: _right(p, x, y, w) / 2),
         ("no_factor_two", _REACH + "the 2 is missing.", _of(lambda q, s: torch.exp(-q / s**2))),
         ("bandwidth_not_squared", _REACH + "the bandwidth is squared.", _of(lambda q, s: torch.exp(-q / (2 * s)))),
-        ("distance_not_squared", _REACH + "the distance is squared.", _of(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2)))),
-        ("mean_over_dimensions", _REACH + "the squares are summed over the dimensions, not averaged.",
-         lambda p, x, y, w: _from(lambda a, b, w: gaussian_kernels((a[:, None] - b[None]).square().mean(2), w))(p, x, y, w)),
-        ("normalised", "You divide by the largest value.", lambda p, x, y, w: _right(p, x, y, w) / _right(p, x, y, w).abs().max()),
-        ("centred", "You subtract the mean over the points: each point's number is its own.",
-         lambda p, x, y, w: _right(p, x, y, w) - _right(p, x, y, w).mean()),
+        (
+            "distance_not_squared",
+            _REACH + "the distance is squared.",
+            _of(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2))),
+        ),
+        (
+            "mean_over_dimensions",
+            _REACH + "the squares are summed over the dimensions, not averaged.",
+            lambda p, x, y, w: _from(lambda a, b, w: gaussian_kernels((a[:, None] - b[None]).square().mean(2), w))(
+                p, x, y, w
+            ),
+        ),
+        (
+            "normalised",
+            "You divide by the largest value.",
+            lambda p, x, y, w: _right(p, x, y, w) / _right(p, x, y, w).abs().max(),
+        ),
+        (
+            "centred",
+            "You subtract the mean over the points: each point's number is its own.",
+            lambda p, x, y, w: _right(p, x, y, w) - _right(p, x, y, w).mean(),
+        ),
     ),
-)  # fmt: skip
+)
 
 
 @CHECK.diagnosis
