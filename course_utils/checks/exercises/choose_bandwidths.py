@@ -95,8 +95,8 @@ WIDE = Cause(
 )
 UNITS = Cause(
     "fixed_numbers",
-    "Your bandwidths do not grow with the codes: in other units the same codes are judged otherwise. Measure one "
-    "of z_prior first.",
+    "Your bandwidths do not grow with the codes: in other units the same codes are judged otherwise. Measure a "
+    "distance of z_prior first.",
     _HINT,
 )
 
