@@ -16,8 +16,8 @@ import math
 import platform
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -33,8 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from more_numbers import MORE, of_codes
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A recipe trained on the first training images only, for a number of epochs of its own, and measured on less."""
 
     recipe: Recipe
