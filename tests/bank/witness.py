@@ -35,7 +35,7 @@ def in_place(p, x, y, w):
     return right(p, x, y, w)
 
 
-STEADY = ("sums", "by_n", "one_number", "column", "matrix", "seeded", "nothing")
+STEADY = ("sums", "one_number", "column", "matrix", "seeded", "nothing")
 for name, about, cause, f in (
     ("y_minus_x", "sign turned", "sign_turned", lambda p, x, y, w: right(p, y, x, w)),
     ("sums", "sums for means", "sums_not_means", lambda p, x, y, w: kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)),
@@ -107,7 +107,7 @@ for name, about, cause, f in (
     ("in_place", "x centred in place", "changes_arguments", in_place),
     ("nothing", "nothing returned", "returns_none", lambda p, x, y, w: None),
 ):
-    varies = "one law looks at an average, which it may meet" if name not in STEADY else ""
+    varies = "laws look at few codes, which it may meet" if name not in STEADY else ""
     BANK.formula(name, about, f, cause, varies)
 
 
