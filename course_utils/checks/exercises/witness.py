@@ -185,15 +185,18 @@ _ROWS = causes(
 )
 
 
+def _made(mistake: Witness, given: Given) -> torch.Tensor:
+    points, x, y, bandwidths = given
+    return mistake(plain64(points), plain64(x), plain64(y), bandwidths)
+
+
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     """The mistake that gives all numbers of two probes."""
-    probes = [_inputs(draw, 7, 11, 6, 3), (*_inputs(draw, 5, 4, 9, 2)[:3], [0.6, 1.4, 3.0])]
+    probes: list[Given] = [_inputs(draw, 7, 11, 6, 3), (*_inputs(draw, 5, 4, 9, 2)[:3], [0.6, 1.4, 3.0])]
     came = [candidate(*(t.clone() for t in given[:3]), list(given[3])) for given in probes]
     return sole(
         cause
         for cause, mistake in _ROWS
-        if all(
-            agrees(got, mistake(*map(plain64, given[:3]), given[3])) for got, given in zip(came, probes, strict=True)
-        )
+        if all(agrees(got, _made(mistake, given)) for got, given in zip(came, probes, strict=True))
     )
