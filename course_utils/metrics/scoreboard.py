@@ -47,7 +47,6 @@ COLUMNS = (
     "recall",
     "linear_probe",
     "path_detour",
-    "path_lowest_rank",
 )
 CACHE, PAGE = "scoreboard.json", "scoreboard.html"
 
