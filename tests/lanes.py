@@ -79,6 +79,7 @@ MARKS = {
     "tests/test_replay.py::test_without_a_seed_the_class_is_repeated_and_nothing_of_its_seed_travels": Slow(
         "grading", 3
     ),
+    "tests/test_sealed.py": Slow("grading", 12),
     "tests/test_solutions.py": Slow("slow", 16),
     "tests/test_start_scripts.py::test_start_bat_under_wine": Slow("slow", 27),
     "tests/test_text.py::test_a_diff_of_a_notebook_shows_the_edited_line_and_nothing_else": Slow("slow", 5),
