@@ -165,7 +165,8 @@ def _new_folder(place: Place, numbered: bool, used: set[str]) -> str:
 def register(roster: dict[str, Record], folder: str, unit: str, place: Place) -> None:
     """Enter who has which folder: before anything is written there, so that an interrupted run finds it again."""
     known = dict(roster.get(folder, {}).get("units", {}))
-    remember(roster, folder, unit, Place(place.platform, place.name, place.id), late=False)
+    who = Place(place.platform, place.name, place.id, attachment=place.attachment, as_exported=place.as_exported)
+    remember(roster, folder, unit, who, late=False)  # Canvas takes a page back by its attachment, collected or not
     if unit in known:
         roster[folder]["units"][unit] = known[unit]
 
