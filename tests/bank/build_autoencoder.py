@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import nn
@@ -544,12 +545,19 @@ def with_norms(norm, between, *layers):
 
 
 WEIGHT, SPECTRAL = nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm
+WHOLE = partial(WEIGHT, dim=None)
 for name, about, function in (
     ("weight_normalised", "weight normalisation on every layer", with_norms(WEIGHT, nn.ReLU)),
     ("weight_normalised_softly", "weight normalisation and softplus", with_norms(WEIGHT, nn.Softplus)),
     ("weight_normalised_silu", "weight normalisation and SiLU", with_norms(WEIGHT, nn.SiLU)),
     ("weight_normalised_gelu", "weight normalisation and GELU", with_norms(WEIGHT, nn.GELU)),
     ("weight_normalised_last", "weight normalisation on the last layer", with_norms(WEIGHT, nn.Tanh, 2)),
+    ("weight_normalised_whole", "weight normalisation, one length a layer", with_norms(WHOLE, nn.GELU)),
+    (
+        "weight_normalised_old",
+        "the older one, one length",
+        with_norms(partial(nn.utils.weight_norm, dim=None), nn.ReLU),
+    ),
     ("spectrally_normalised", "spectral normalisation on every layer", with_norms(SPECTRAL, nn.ReLU)),
     ("spectrally_normalised_old", "the older spectral normalisation", with_norms(nn.utils.spectral_norm, nn.LeakyReLU)),
     ("spectrally_normalised_softly", "spectral normalisation and tanh", with_norms(SPECTRAL, nn.Tanh)),
@@ -569,4 +577,7 @@ BANK.formula(
 )
 BANK.formula(
     "spectral_linear", "spectral normalisation, no nonlinearity", with_norms(SPECTRAL, nn.Identity), "no_nonlinearity"
+)
+BANK.formula(
+    "whole_norm_linear", "one length a layer, no nonlinearity", with_norms(WHOLE, nn.Identity), "no_nonlinearity"
 )

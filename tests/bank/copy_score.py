@@ -57,7 +57,7 @@ for name, about, cause, f in (
     (
         "second",
         "second nearest",
-        None,
+        "not_the_nearest",
         lambda s, h, t: share(*(distances(x, t).topk(2, largest=False).values[:, 1] for x in (s, h))),
     ),
     (
@@ -69,7 +69,7 @@ for name, about, cause, f in (
     (
         "largest_pixel",
         "largest difference",
-        None,
+        "largest_difference",
         lambda s, h, t: share(*(torch.cdist(x.flatten(1), t.flatten(1), p=float("inf")).amin(1) for x in (s, h))),
     ),
     (
@@ -109,10 +109,20 @@ for name, about, cause, f in (
         "to_the_held_out",
         lambda s, h, t: share(nearest(s, h), nearest(h, t)),
     ),
-    ("train_side", "nearest sample of a training image", None, lambda s, h, t: share(nearest(t, s), nearest(t, h))),
-    ("paired", "sample i beside new image i", None, lambda s, h, t: paired(nearest(s, t), nearest(h, t))),
+    (
+        "train_side",
+        "nearest sample of a training image",
+        "from_the_training_images",
+        lambda s, h, t: share(nearest(t, s), nearest(t, h)),
+    ),
+    ("paired", "sample i beside new image i", "in_pairs", lambda s, h, t: paired(nearest(s, t), nearest(h, t))),
     ("yes_or_no", "which mean is smaller", None, lambda s, h, t: float(nearest(s, t).mean() < nearest(h, t).mean())),
-    ("exact_copies", "share of exact copies", None, lambda s, h, t: (nearest(s, t) < 1e-3).double().mean().item()),
+    (
+        "exact_copies",
+        "share of exact copies",
+        "exact_copies",
+        lambda s, h, t: (nearest(s, t) < 1e-3).double().mean().item(),
+    ),
     (
         "cosine",
         "by angle",
@@ -144,7 +154,7 @@ for name, about, cause, f in (
         "not_a_float",
         lambda s, h, t: (nearest(s, t)[:, None] < nearest(h, t)[None]).double().mean(1),
     ),
-    ("percent", "in per cent", None, lambda s, h, t: 100 * share(nearest(s, t), nearest(h, t))),
+    ("percent", "in per cent", "percent", lambda s, h, t: 100 * share(nearest(s, t), nearest(h, t))),
     ("nothing", "nothing returned", "returns_none", lambda s, h, t: None),
 ):
     BANK.formula(name, about, f, cause)

@@ -41,12 +41,12 @@ class Draw:
         self._generator = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.randn(*shape, generator=self._generator, dtype=torch.float64).mul_(scale).to(dtype)
+        return torch.randn(shape, generator=self._generator, dtype=torch.float64).mul_(scale).to(dtype)
 
     def uniform(
         self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32
     ) -> torch.Tensor:
-        unit = torch.rand(*shape, generator=self._generator, dtype=torch.float64)
+        unit = torch.rand(shape, generator=self._generator, dtype=torch.float64)
         return (low + (high - low) * unit).to(dtype)
 
     def signs(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -31,6 +31,7 @@ from ..shared.networks import (
     must_agree,
     must_be_trainable,
     second_difference,
+    shared_length,
     with_norms,
 )
 
@@ -242,7 +243,8 @@ def _ends_linear_in_training(part: Part, draw: Draw) -> None:
         raise Broken(f"output of the {part.name} that depends on the input in training mode", "the same for all inputs")
     for index, p in enumerate(values):
         if p.dim() >= 2 and part.shape_out[0] in p.shape:
-            part.handle.load([100 * v if number == index else v for number, v in enumerate(values)])
+            first = index - shared_length(values, index)
+            part.handle.load([100 * v if first <= number <= index else v for number, v in enumerate(values)])
             growth = max(growth, float(plain64(part(x)).norm() / out.norm()))
     if growth < 10 and any(p.dim() == 2 and is_spectral(part, p) for p in values):  # its size is always the same
         spread = float(out.std())

@@ -41,7 +41,7 @@ def _shares(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("counts equal distances half", weight=2)
 def _ties(candidate: Candidate, draw: Draw) -> None:
     """Black and white pixels, whose distances are exact: a correct function never fails."""
-    for pixels, sizes in ((9, (30, 40, 12)), (12, (50, 20, 30))):
+    for pixels, sizes in 2 * ((9, (30, 40, 12)), (12, (50, 20, 30))):
         samples, held_out, train = ((draw.uniform(n, pixels) < 0.5).float() for n in sizes)
         _same(candidate, samples, held_out, train, "score of pictures of few pixels, where many distances are equal")
 
@@ -49,19 +49,21 @@ def _ties(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("is 1 for copies, 0 for what is far away, and 1/2 for the new images themselves", weight=2)
 def _ends(candidate: Candidate, draw: Draw) -> None:
     """Random inputs with distances far apart, or equal ones of whole numbers: a correct function never fails."""
-    train, held_out = draw.normal(60, 20), draw.normal(30, 20)
-    _is(candidate, train[draw.permutation(60)[:25]], held_out, train, 1.0, "score of 25 training images")
-    _is(candidate, 30 + draw.normal(20, 20), held_out, train, 0.0, "score of images far away")
-    whole = (3 * draw.normal(31, 6)).round()
-    _is(candidate, whole[draw.permutation(31)], whole, (3 * draw.normal(40, 6)).round(), 0.5, "score of the new images")
+    for _ in range(3):
+        train, held_out = draw.normal(60, 20), draw.normal(30, 20)
+        _is(candidate, train[draw.permutation(60)[:25]], held_out, train, 1.0, "score of 25 training images")
+        far = 30 * (torch.arange(20) >= 10)  # in half of the pixels
+        _is(candidate, far + draw.normal(20, 20), held_out, train, 0.0, "score of images far away")
+        new, train = ((3 * draw.normal(n, 6)).round() for n in (31, 40))
+        _is(candidate, new[draw.permutation(31)], new, train, 0.5, "score of the new images")
 
 
 @CHECK.law("does not depend on the order of the images or on the unit of a pixel")
 def _unit(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    samples, held_out, train = draw.normal(30, 8, scale=0.9), draw.normal(40, 8), draw.normal(50, 8)
-    for factor in (1.0, 255.0, 0.01):
-        s, h, t = (images[draw.permutation(len(images))] * factor for images in (samples, held_out, train))
+    for factor in 2 * (1.0, 255.0, 0.01):
+        sets = draw.normal(30, 8, scale=0.9), draw.normal(40, 8), draw.normal(50, 8)
+        s, h, t = (images[draw.permutation(len(images))] * factor for images in sets)
         _same(candidate, s, h, t, f"score with pixels {factor:g} times as large")
 
 
@@ -110,7 +112,11 @@ def _same(candidate: Candidate, samples: torch.Tensor, held_out: torch.Tensor, t
 
 def _distances(images: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
     mode = "donot_use_mm_for_euclid_dist"  # exact for whole numbers
-    return torch.cdist(plain64(images).flatten(1), plain64(train).flatten(1), compute_mode=mode)
+    return torch.cdist(_flat(images), _flat(train), compute_mode=mode)
+
+
+def _flat(images: torch.Tensor) -> torch.Tensor:
+    return plain64(images).flatten(1)
 
 
 def _nearest(images: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
@@ -126,14 +132,25 @@ def _exact(s: torch.Tensor, h: torch.Tensor, t: torch.Tensor) -> float:
     return _score(_nearest(s, t), _nearest(h, t))
 
 
-def _from_pixels(s: torch.Tensor, h: torch.Tensor, t: torch.Tensor) -> float:
-    near = [torch.cdist(plain64(x).flatten(1), plain64(t).flatten(1), p=1).amin(1) for x in (s, h)]
-    return _score(near[0], near[1])
+def _other_distance(s: torch.Tensor, h: torch.Tensor, t: torch.Tensor, power: float) -> float:
+    of_samples, of_new = (torch.cdist(_flat(images), _flat(t), p=power).amin(1) for images in (s, h))
+    return _score(of_samples, of_new)
+
+
+def _second(images: torch.Tensor, train: torch.Tensor) -> torch.Tensor:
+    return _distances(images, train).sort(1).values[:, 1]
+
+
+def _paired(of_samples: torch.Tensor, of_new: torch.Tensor, ties: float) -> float:
+    pairs = min(len(of_samples), len(of_new))
+    a, b = of_samples[:pairs], of_new[:pairs]
+    return float((a < b).double().mean() + ties * (a == b).double().mean())
 
 
 _TIES = "Pairs with equal distances count half: left out or counted in full, the score of the new images is not 1/2."
 _NEAREST = "The *nearest* training image counts, however many others are far: take the smallest distance."
 _SHARE = "You compare two averages; a share of pairs is asked for, which a few far samples cannot move."
+_PAIRED = "You compare sample i with new image i alone; every sample is compared with every new image."
 Formula = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], float]
 MISTAKES: list[tuple[Cause | None, Formula]] = table(
     _WHERE,
@@ -144,12 +161,35 @@ MISTAKES: list[tuple[Cause | None, Formula]] = table(
     ("not_the_nearest", _NEAREST, lambda s, h, t: _score(_distances(s, t).mean(1), _distances(h, t).mean(1))),
     ("not_the_nearest", _NEAREST, lambda s, h, t: _score(_distances(s, t).amax(1), _distances(h, t).amax(1))),
     ("not_the_nearest", _NEAREST, lambda s, h, t: _score(_distances(s, t)[:, 0], _distances(h, t)[:, 0])),
-    ("absolute_differences", "You add up absolute differences; the Euclidean distance is asked for.", _from_pixels),
+    ("not_the_nearest", _NEAREST, lambda s, h, t: _score(_second(s, t), _second(h, t))),
+    (
+        "absolute_differences",
+        "You add up absolute differences; the Euclidean distance is asked for.",
+        lambda s, h, t: _other_distance(s, h, t, 1.0),
+    ),
     ("averages", _SHARE, lambda s, h, t: float(_nearest(s, t).mean() / _nearest(h, t).mean())),
     ("averages", _SHARE, lambda s, h, t: float(_nearest(h, t).mean() - _nearest(s, t).mean())),
     ("averages", _SHARE, lambda s, h, t: float(_nearest(s, t).mean())),
     ("averages", _SHARE, lambda s, h, t: float((_nearest(s, t) < _nearest(h, t).median()).double().mean())),
     ("averages", _SHARE, lambda s, h, t: float((_nearest(s, t) < _nearest(h, t).mean()).double().mean())),
+    (
+        "largest_difference",
+        "You take the pixel that differs most; the Euclidean distance adds up the squares of all.",
+        lambda s, h, t: _other_distance(s, h, t, torch.inf),
+    ),
+    ("percent", "You return per cent: the share lies between 0 and 1.", lambda s, h, t: 100 * _exact(s, h, t)),
+    (
+        "exact_copies",
+        "You count samples that are exact copies; a sample that is only nearer than new images counts as well.",
+        lambda s, h, t: float((_nearest(s, t) < 1e-3).double().mean()),
+    ),
+    (
+        "from_the_training_images",
+        "You look for the nearest sample of each training image: it is the nearest training image of each sample.",
+        lambda s, h, t: _score(_nearest(t, s), _nearest(t, h)),
+    ),
+    ("in_pairs", _PAIRED, lambda s, h, t: _paired(_nearest(s, t), _nearest(h, t), 0.0)),
+    ("in_pairs", _PAIRED, lambda s, h, t: _paired(_nearest(s, t), _nearest(h, t), 0.5)),
     (
         "to_the_mean_image",
         "You take distances from the mean image; from the nearest training image.",
@@ -165,9 +205,9 @@ MISTAKES: list[tuple[Cause | None, Formula]] = table(
 
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    """Small pictures of whole numbers, some of them equal: every row gives another number."""
+    """Small pictures of whole numbers, some of them equal, whose mean is exact: every row gives another number."""
     probes = []
-    for pixels, sizes in ((4, (17, 23, 9)), (6, (21, 15, 11))):
+    for pixels, sizes in ((4, (17, 23, 8)), (6, (21, 15, 16))):
         images = tuple((2 * draw.normal(n, pixels)).round() for n in sizes)
         probes.append((images, _value(candidate, *images)))
     return sole(

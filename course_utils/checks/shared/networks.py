@@ -150,11 +150,18 @@ def second_difference(
     for step in (-1.0, 0.0, 1.0):
         moved = list(values)
         moved[index] = values[index] + step * direction
+        if shared_length(values, index):  # the weight g v / |v| moves straight on
+            moved[index - 1] = values[index - 1] * moved[index].norm() / values[index].norm()
         part.handle.load(moved)
         outputs.append(plain64(part(x)))
     part.handle.load(values)
     change = float((outputs[2] - outputs[0]).norm())
     return float((outputs[0] + outputs[2] - 2 * outputs[1]).norm()) / change if change > 1e-9 else float("inf")
+
+
+def shared_length(values: list[torch.Tensor], index: int) -> bool:
+    """Is the parameter before this weight one number, as its length is in weight normalisation with dim=None?"""
+    return index > 0 and values[index].dim() >= 2 and values[index - 1].dim() == 0
 
 
 def ends_linear(part: Part, values: list[torch.Tensor], index: int, direction: torch.Tensor, x: torch.Tensor) -> bool:
@@ -175,8 +182,10 @@ def _at_constant_norm(part: Part, direction: torch.Tensor) -> list[torch.Tensor]
 
 
 def with_norms(handle: ModuleHandle, values: list[torch.Tensor], norm: float) -> list[torch.Tensor]:
-    """The same weights, those with spectral normalisation with this norm: a random u^T W v may be near 0."""
+    """The same weights, those with spectral normalisation with this norm: a random u^T W v may be near 0. A length that
+    weight normalisation keeps as one number is its weight's."""
     settled, buffers = [], handle.buffers()
+    values = [v.norm() if shared_length([p, v], 1) else p for p, v in pairwise(values)] + values[-1:]
     for value in values:
         for u, v, axis in _norms(buffers, value):
             value = _with_norm(value, u, v, axis, norm)
