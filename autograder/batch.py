@@ -18,7 +18,7 @@ from typing import Any
 from course_utils.system.errors import CourseError, WrongUsage
 
 from .examiner.job import examine
-from .sandbox.client import WarmProcess, use_short_folder
+from .sandbox.client import own_address, use_short_folder
 
 _ATTEMPTS = 2
 _MOST_JOBS = 64
@@ -127,8 +127,8 @@ def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
         ["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check", "torch._dynamo"]
     )
     forkserver.ensure_running()  # imports while the warm process does
-    with WarmProcess(options.unsafe) as warm:
-        yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker), warm.address
+    address = own_address(options.unsafe)
+    yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker), address
 
 
 def _begin_worker() -> None:

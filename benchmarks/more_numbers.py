@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_utils import metrics
 from course_utils.datasets import scale
-from course_utils.metrics import paths, probes, scorecard
+from course_utils.metrics import aggregate, paths, probes, scorecard
 from course_utils.models import samplers
 
 MIDDLE = slice(5, 16)  # of 21 steps: t from 1/4 to 3/4
@@ -72,6 +72,28 @@ def of_samplers(model, data, reader) -> dict[str, float]:
         "squared_error": float((rebuilt - x).square().sum(1).mean()),
         "read": float((reader.predict(rebuilt) == data.test_labels).double().mean()),
         "copy_score": nearer(images["mixture"][:1000], x[:1000], scale(train)),
+    }
+
+
+@torch.no_grad()
+def of_codes(model, data, reader, seed: int) -> dict[str, float]:
+    """Where the codes of few images, or of two numbers, lie: their variance, and the split of the rate. Test images
+    but for ``variance``, that of the codes of the images trained on; ``distortion`` is of one draw of q(z | x)."""
+    seen, test = data.train_images.flatten(1), data.test_images.flatten(1)
+    mu, logvar = metrics.posterior(model, test)
+    information = metrics.mutual_information(mu, logvar, num_draws=2000, seed=seed)
+    z, x = aggregate.sample(mu, logvar, seed=seed), scale(test)
+    images = metrics.samples(model, scorecard.NUM_SAMPLES, mu.shape[1], seed=seed)
+    return {
+        "distortion": float(binary_cross_entropy_with_logits(model.decode(z), x, reduction="sum")) / len(x),
+        "variance": float(metrics.aggregate_variance(*metrics.posterior(model, seen)).mean()),
+        "variance_test": float(metrics.aggregate_variance(mu, logvar).mean()),
+        "rate": information.rate,
+        "mutual_information": information.mutual_information,
+        "mutual_information_upper": information.upper,
+        "kl_to_prior": information.kl_to_prior,
+        "split_error": information.standard_error,
+        "frechet": metrics.sample_quality(reader, images, data.test_images).frechet,
     }
 
 

@@ -17,6 +17,7 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -29,7 +30,19 @@ from course_utils.training import recipes
 from course_utils.training.recipes import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from more_numbers import MORE
+from more_numbers import MORE, of_codes
+
+
+class Part(NamedTuple):
+    """A recipe trained on the first training images only, for a number of epochs of its own, and measured on less."""
+
+    recipe: Recipe
+    images: int
+    epochs: int
+
+    def settings(self) -> dict:
+        return self.recipe.settings() | {"images": self.images, "epochs": self.epochs}
+
 
 UNITS: dict[str, dict] = {
     "01_autoencoders": {
@@ -65,7 +78,25 @@ UNITS: dict[str, dict] = {
             "vae": Recipe("vae", 20),
             "mmd_vae": Recipe("mmd-vae", 20, weight=100.0),
             "infovae": Recipe("infovae", 20, beta=0.5, weight=100.0),
-        },
+        }
+        | {
+            f"{name}, 2 latents": Part(recipe, 60_000, 3)
+            for name, recipe in {
+                **{f"vae beta {beta:g}": Recipe("vae", 2, beta=beta) for beta in (0.5, 1, 2, 4)},
+                "infovae": Recipe("infovae", 2, beta=0.5, weight=100.0),
+                "mmd_vae": Recipe("mmd-vae", 2, weight=100.0),
+            }.items()
+        }
+        | {
+            f"{name}, {images} images": Part(recipe, images, epochs)
+            for images, epochs in ((100, 1000), (500, 250), (5000, 25))  # about 1,000 steps each
+            for name, recipe in {
+                **{f"vae beta {beta:g}": Recipe("vae", 20, beta=beta) for beta in (1, 2)},
+                **{f"mmd_vae weight {weight:g}": Recipe("mmd-vae", 20, weight=weight) for weight in (30.0, 100.0)},
+            }.items()
+        }
+        | {f"vae beta {beta:g}": Recipe("vae", 20, beta=beta) for beta in (0.5, 2)}
+        | {f"mmd_ae weight {weight:g}": Recipe("mmd-ae", 20, weight=weight) for weight in (10.0, 1000.0)},
     },
     "05_wasserstein": {
         "epochs": 12,
@@ -111,8 +142,15 @@ def make(unit: str, *, fresh: bool) -> None:
     _write(unit, plan, kept, reader)
 
 
-def _run(unit: str, recipe: Recipe, seed: int, data, reader) -> dict[str, float]:
+def _run(unit: str, recipe: Recipe | Part, seed: int, data, reader) -> dict[str, float]:
     plan = UNITS[unit]
+    part = None
+    if isinstance(recipe, Part):
+        part, recipe = recipe, recipe.recipe
+        plan = plan | {"epochs": part.epochs}
+        data = data._replace(
+            train_images=data.train_images[: part.images], train_labels=data.train_labels[: part.images]
+        )
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
     model, loss_function, critic = recipes.prepare(recipe, images)
@@ -126,6 +164,8 @@ def _run(unit: str, recipe: Recipe, seed: int, data, reader) -> dict[str, float]
     if isinstance(model, models.GaussianAutoencoder):
         logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
         last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
+    if part is not None:
+        return {"seconds": seconds} | last | of_codes(model, data, reader, seed)
     if unit in MORE:
         last |= MORE[unit](model, data, reader)
     if unit == "01_autoencoders":  # whose numbers are its own

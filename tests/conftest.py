@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -45,6 +46,17 @@ def shared_data() -> Path:
     if not (Path(DATA) / "MNIST" / "raw").is_dir():
         pytest.skip(f"the genuine data sets are not in {DATA} (set COURSE_DATA)")
     return Path(DATA)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def alembic_is_asked_once() -> Iterator[None]:
+    """nbgrader asks a process of its own, for two seconds, which version of the tables is its newest, at each database
+    that it makes; the answer is the same for all."""
+    import nbgrader.api
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nbgrader.api, "get_alembic_version", functools.cache(nbgrader.api.get_alembic_version))
+        yield
 
 
 @pytest.fixture(scope="module")

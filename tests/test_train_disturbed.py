@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and limits the size of files")
-MOMENTS = 30
+MOMENTS = int(os.environ.get("COURSE_TEST_MOMENTS", "10"))  # every run of the suite draws others
 
 
 def test_whatever_happens_to_a_training_the_same_command_ends_with_the_undisturbed_weights(tmp_path):
@@ -26,6 +27,7 @@ def test_whatever_happens_to_a_training_the_same_command_ends_with_the_undisturb
     for line in lines:
         assert line["readable"] and line["true"] and line["same"] and line["again"] == 0 and not line["left"], line
         allowed = {"KILL": (0, -9), "TERM": (0, 130), "INT": (0, 130), "HUP": (0, 130), "disk": (0, 1)}[line["way"]]
-        assert line["first"] in allowed, line
+        too_early = line["first"] in (-signal.SIGTERM, -signal.SIGHUP) and not line["said"]  # before the command began
+        assert too_early or line["first"] in allowed, line
         if line["way"] == "disk" and line["first"] == 1:
             assert "could not be" in line["said"] and "MB" in line["said"] and "Traceback" not in line["said"], line

@@ -94,6 +94,9 @@ class WarmProcess:
             raise
         self.address = json.dumps({"socket": str(self._folder / "socket"), "level": self.level})
 
+    def serves(self) -> bool:
+        return self._process.poll() is None and self._folder.is_dir()
+
     def close(self) -> None:
         """End it and every sandbox that it has forked."""
         try:
@@ -146,14 +149,18 @@ def probe() -> str:
     return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
 
 
-_own: dict[tuple[bool, bool, str], WarmProcess] = {}
+_own: dict[tuple[object, ...], WarmProcess] = {}
 _lock = threading.Lock()
 
 
 def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> str:
-    """The address of this process's own warm process, started at first use; it ends with this process."""
-    kind = kernels, whole_course, os.environ.get("COURSE_ISOLATION", "")
+    """The address of this process's own warm process, started at first use or when the last one has died; it ends with
+    this process. One for all that this process grades: what it imports takes seconds."""
+    passed_on = (os.environ.get(name, "") for name in _PASSED_ON)
+    kind = (unsafe, kernels, whole_course, *passed_on)
     with _lock:
+        if kind in _own and not _own[kind].serves():
+            _own.pop(kind).close()
         if kind not in _own:
             import atexit
 

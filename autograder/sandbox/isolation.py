@@ -101,12 +101,12 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     child = os.fork()
     if child == 0:
         linux.set_dumpable(True)
-        _become_student(inside, limits)
+        _become_student(inside, limits, kernel=bool(place.shared))
     linux.drop_privileges()
     return watch(child, limits)
 
 
-def _become_student(inside: Callable[[], None], limits: Limits) -> None:
+def _become_student(inside: Callable[[], None], limits: Limits, kernel: bool) -> None:
     """The last step before code that nobody has read: limits, no capability, no forbidden system call."""
     from . import linux, seccomp
 
@@ -117,7 +117,7 @@ def _become_student(inside: Callable[[], None], limits: Limits) -> None:
         apply(limits)
         linux.drop_privileges()
         if seccomp.supported():
-            seccomp.forbid()
+            seccomp.forbid(kernel)
         status = run_to_the_end(inside)
     finally:
         os._exit(status)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import asdict, dataclass
 
 MEGABYTE = 1 << 20
 OUT_OF_MEMORY, TOO_MUCH = 137, 138  # exit status of a sandbox ended for its memory; for its files or processes
 _MOST_FILES = 20_000
+_DEEPEST = 64  # folders in folders
 _WATCH_SECONDS = 0.2
+_WORTH_A_LOOK = 512  # megabytes
 
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of one sandbox. Wall time is watched from outside, the rest by the kernel or by its first process."""
 
-    memory_mb: int = 3000  # all processes together, beyond what they share with the warm process
+    memory_mb: int = 3000  # all processes together; what they share counts once
     address_space_mb: int = 8000  # each process; torch on the CPU alone maps about 4 GB
     files_mb: int = 512  # everything written, in memory
     open_files: int = 512
@@ -68,7 +71,7 @@ def watch(child: int, limits: Limits, folder: str | None = None) -> int:
         if news is not None and news.si_signo == signal.SIGTERM:
             return -signal.SIGTERM
         own = descendants()
-        if _private_megabytes(own) > limits.memory_mb:
+        if _megabytes_of(own) > limits.memory_mb:
             return OUT_OF_MEMORY
         if folder and (len(own) > limits.processes or _megabytes_below(folder) > limits.files_mb):
             return TOO_MUCH
@@ -111,25 +114,43 @@ def descendants() -> list[int]:
     return sorted(own)
 
 
-def _private_megabytes(processes: list[int]) -> float:
-    """Anonymous memory of `processes`. Where there is no /proc the address space is the only limit."""
-    pages = 0
-    for pid in processes:
-        try:
-            with open(f"/proc/{pid}/statm") as file:
-                numbers = file.read().split()
-            pages += int(numbers[1]) - int(numbers[2])
-        except (OSError, IndexError, ValueError):
-            continue
-    return pages * 4096 / MEGABYTE
+def _megabytes_of(processes: list[int]) -> float:
+    """Memory of `processes`, shared maps included. Where there is no /proc the address space is the only limit.
+
+    From `_WORTH_A_LOOK` on, what several map counts once (proportional set size): loader processes are forks, which
+    hold nearly all that their parent holds.
+    """
+    found = {pid: _resident(pid) for pid in processes}
+    if sum(found.values()) > _WORTH_A_LOOK:
+        found = {pid: _proportional(pid, resident) for pid, resident in found.items()}
+    return sum(found.values())
+
+
+def _resident(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return sum(int(kb) for kb in re.findall(rb"\n(?:RssAnon|RssShmem):\s+(\d+) kB", file.read())) / 1024
+    except OSError:
+        return 0.0
+
+
+def _proportional(pid: int, resident: float) -> float:
+    """What `pid` maps, each page divided by how many map it; `resident` where the process keeps that to itself."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return sum(int(kb) for kb in re.findall(rb"\n(?:Pss_Anon|Pss_Shmem):\s+(\d+) kB", file.read())) / 1024
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0  # it has just ended
+    except OSError:
+        return resident
 
 
 def _megabytes_below(folder: str) -> float:
-    """What the files below `folder` take; infinite when there are too many to count."""
+    """What the files below `folder` take; infinite when there are too many to count, or too deep to be reached."""
     blocks, count = 0, 0
     for path, folders, names in os.walk(folder):
         count += len(folders) + len(names)
-        if count > _MOST_FILES:
+        if count > _MOST_FILES or path.count(os.sep) - folder.count(os.sep) > _DEEPEST:
             return float("inf")
         for name in names:
             try:

@@ -1,4 +1,9 @@
-"""A filter of system calls: what no exercise needs and what attacks on kernels start with fails with EPERM.
+"""A filter of system calls: what no exercise needs, what attacks on kernels start with, and what one sandbox could tell
+another by fails with EPERM.
+
+Files of the system and of Python are the same ones in every sandbox. A lock on one, a lease, or notice of who opens it
+would be a word from one submission to another, so locks are granted without being set: inside of a sandbox they mean
+nothing.
 
 The filter is a classic BPF program (see the kernel's Documentation/userspace-api/seccomp_filter.rst). It is a list of
 what is forbidden, a second fence behind the namespaces, not the first.
@@ -49,6 +54,29 @@ _FORBIDDEN = {  # name: number on x86_64, on aarch64
     "settimeofday": (164, 170),
     "syslog": (103, 116),
     "personality": (135, 92),
+    "memfd_secret": (447, 447),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
+    "setpriority": (141, 140),
+    "ioprio_set": (251, 30),
+    "process_madvise": (440, 440),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "kcmp": (312, 272),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
+    "semtimedop": (220, 192),
+    "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
 }
 _FORBIDDEN_AMONG_OTHERS = {  # what can harm processes and files of the same user; None where there is no such call
     "chmod": (90, None),
@@ -72,35 +100,23 @@ _FORBIDDEN_AMONG_OTHERS = {  # what can harm processes and files of the same use
     "setxattrat": (463, 463),
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
-    "setpriority": (141, 140),
-    "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119),
-    "sched_setattr": (314, 274),
-    "sched_setaffinity": (203, 122),
-    "ioprio_set": (251, 30),
-    "process_madvise": (440, 440),
-    "migrate_pages": (256, 238),
-    "move_pages": (279, 239),
-    "kcmp": (312, 272),
-    "shmget": (29, 194),
-    "shmat": (30, 196),
-    "shmctl": (31, 195),
-    "semget": (64, 190),
-    "semop": (65, 193),
-    "semctl": (66, 191),
-    "semtimedop": (220, 192),
-    "msgget": (68, 186),
-    "msgsnd": (69, 189),
-    "msgrcv": (70, 188),
-    "msgctl": (71, 187),
-    "mq_open": (240, 180),
-    "mq_unlink": (241, 181),
     "connect": (42, 203),
     "sendmsg": (46, 211),
     "sendmmsg": (307, 269),
 }
 _PRETENDED = {"setpgid": (109, 154), "setsid": (112, 157)}  # does nothing, without an error: a session is ended whole
+_OF_ITSELF = {  # allowed for the calling thread alone: the first argument is 0
+    "prlimit64": (302, 261),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274),
+    "sched_setaffinity": (203, 122),
+}
 _ZMQ_NEEDS = ("sched_setparam", "sched_setscheduler")  # it ends its process where they fail
+_MEMFD_CREATE, _FLOCK, _IOCTL = (319, 279), (73, 32), (16, 29)
+_LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
+_LEASES = (1024, 1026)  # F_SETLEASE, F_NOTIFY
+_FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x401C5820)  # FS_IOC_SETFLAGS and its like
 _SIGNALS = {
     "tkill": (200, 130),
     "rt_sigqueueinfo": (129, 138),
@@ -108,14 +124,14 @@ _SIGNALS = {
     "pidfd_send_signal": (424, 424),
 }
 _KILL_CALLS = ((62, 129), (234, 131))  # kill, tgkill: to oneself only
-_PRLIMIT, _SENDTO, _FCNTL = (302, 261), (44, 206), (72, 25)
+_SENDTO, _FCNTL = (44, 206), (72, 25)
 _F_SETOWN, _F_SETOWN_EX = 8, 15
 _CLONE3 = 435
 _SOCKET = (41, 198)
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E, 56), "aarch64": (1, 0xC00000B7, 220)}  # column, AUDIT_ARCH, clone
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_AF_UNIX = 1
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16  # no others: AF_VSOCK knows no network namespace
 
 
 def supported() -> bool:
@@ -123,9 +139,9 @@ def supported() -> bool:
     return os.uname().machine in _ARCHITECTURES
 
 
-def forbid() -> None:
-    """Install the filter for this process and all that it starts."""
-    _install(_program([]))
+def forbid(kernel: bool = False) -> None:
+    """Install the filter for this process and all that it starts; `kernel`: leave what a Jupyter kernel needs."""
+    _install(_program(_of_itself(kernel) + _only(_SOCKET[_column()], (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK))))
 
 
 def forbid_among_others(signals: bool, kernel: bool) -> None:
@@ -134,30 +150,18 @@ def forbid_among_others(signals: bool, kernel: bool) -> None:
     `signals`: no signal to another process (where the kernel does not see to that itself). `kernel`: leave the Unix
     sockets on which a Jupyter kernel waits; without it no socket can be made, and none can be connected in any case.
     """
-    column = _ARCHITECTURES[os.uname().machine][0]
+    column = _column()
     names = _FORBIDDEN_AMONG_OTHERS | (_SIGNALS if signals else {})
-    code = [
-        step
-        for name, numbers in names.items()
-        if (number := numbers[column]) is not None and not (kernel and name in _ZMQ_NEEDS)
-        for step in _refuse(number)
-    ]
+    code = [step for numbers in names.values() if (number := numbers[column]) is not None for step in _refuse(number)]
     code += [step for numbers in _PRETENDED.values() for step in _answer(numbers[column], 0)]
-    code += _unless(_PRLIMIT[column], 0, 0)  # another process's limits
+    code += _of_itself(kernel)
     code += _unless(_SENDTO[column], 4, 0)  # an address
     # zmq ends its process where it cannot ask for interfaces, unless for want of support
     code += _unless(_SOCKET[column], 0, _AF_UNIX, errno.EOPNOTSUPP) if kernel else _refuse(_SOCKET[column])
     if signals:
         for numbers in _KILL_CALLS:
             code += _unless(numbers[column], 0, os.getpid())
-        for command in (_F_SETOWN, _F_SETOWN_EX):
-            code += [
-                _step(_EQUAL, _FCNTL[column], 0, 4),
-                _step(_LOAD, _argument(1)),
-                _step(_EQUAL, command, 0, 1),
-                _step(_RETURN, _ERRNO | errno.EPERM),
-                _step(_LOAD, 0),
-            ]
+        code += _where(_FCNTL[column], (_F_SETOWN, _F_SETOWN_EX))
     _install(_program(code))
 
 
@@ -180,7 +184,11 @@ def _program(more: list[bytes]) -> bytes:
     code = [_step(_LOAD, 4), _step(_EQUAL, architecture, 1, 0), _step(_RETURN, _KILL), _step(_LOAD, 0)]
     code += [_step(_AT_LEAST, 0x40000000, 0, 1), _step(_RETURN, refused)]  # the x32 numbers
     for numbers in _FORBIDDEN.values():
-        code += _refuse(numbers[column])
+        if (number := numbers[column]) is not None:
+            code += _refuse(number)
+    code += _answer(_FLOCK[column], 0) + _where(_FCNTL[column], _LOCKS, 0) + _where(_FCNTL[column], _LEASES)
+    code += _where(_IOCTL[column], _FLAGS_OF_FILES)
+    code += _answer(_MEMFD_CREATE[column], errno.ENOSYS)  # memory that no process maps is counted by nobody
     code += more
     code += [_step(_EQUAL, _CLONE3, 0, 1), _step(_RETURN, missing)]  # its flags lie in memory; libc falls back to clone
     code += [
@@ -190,6 +198,20 @@ def _program(more: list[bytes]) -> bytes:
         _step(_RETURN, refused),
     ]
     return b"".join([*code, _step(_RETURN, _ALLOW)])
+
+
+def _column() -> int:
+    """Of the pairs of numbers above, the one for this machine."""
+    return _ARCHITECTURES[os.uname().machine][0]
+
+
+def _of_itself(kernel: bool) -> list[bytes]:
+    return [
+        step
+        for name, numbers in _OF_ITSELF.items()
+        if not (kernel and name in _ZMQ_NEEDS)
+        for step in _unless(numbers[_column()], 0, 0)
+    ]
 
 
 def _refuse(call: int) -> list[bytes]:
@@ -212,6 +234,19 @@ def _unless(call: int, argument: int, value: int, error: int = errno.EPERM) -> l
         _step(_RETURN, _ERRNO | error),
         _step(_LOAD, 0),
     ]
+
+
+def _where(call: int, values: tuple[int, ...], error: int = errno.EPERM) -> list[bytes]:
+    """Do not make a call whose second argument, an int, is one of `values`."""
+    tried = [step for value in values for step in (_step(_EQUAL, value, 0, 1), _step(_RETURN, _ERRNO | error))]
+    return [_step(_EQUAL, call, 0, 2 + len(tried)), _step(_LOAD, _argument(1)), *tried, _step(_LOAD, 0)]
+
+
+def _only(call: int, values: tuple[int, ...]) -> list[bytes]:
+    """Refuse a call unless its first argument, an int, is one of `values`."""
+    tried = [_step(_EQUAL, value, len(values) - i, 0) for i, value in enumerate(values)]
+    refused = _step(_RETURN, _ERRNO | errno.EAFNOSUPPORT)
+    return [_step(_EQUAL, call, 0, 3 + len(tried)), _step(_LOAD, _argument(0)), *tried, refused, _step(_LOAD, 0)]
 
 
 def _argument(number: int) -> int:

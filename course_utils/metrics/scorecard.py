@@ -17,7 +17,7 @@ from course_utils.models import closed_forms as reference
 from course_utils.models.classifier import Classifier
 from course_utils.models.networks import LatentModel
 
-from . import aggregate, paths
+from . import aggregate
 from . import measures as metrics
 from .distances import precision_recall
 
@@ -53,8 +53,6 @@ COLUMNS: dict[str, Column] = {
     "linear_probe": Column("linear probe", "", "higher"),
     "nearest_neighbours": Column("5 nearest neighbours", "", "higher"),
     "path_detour": Column("detour of paths", "", "lower"),
-    "path_lowest_rank": Column("least usual code on paths", "share", "higher"),
-    "path_lowest_confidence": Column("lowest confidence on paths", "", "higher"),
     "path_third_class": Column("paths through a third class", "share", "lower"),
 }
 _PATHS = [name for name in COLUMNS if name.startswith("path_")]
@@ -181,10 +179,7 @@ def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier,
     t = torch.linspace(0, 1, PATH_STEPS, device=mu.device)[:, None, None]
     walks = ((1 - t) * mu[start] + t * mu[end]).transpose(0, 1)  # (P, T, D)
     images = metrics.decoded(model, walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
-    mixture = paths.fit_mixture(metrics.codes(model, train[:NUM_PROBED]), seed=seed)
-    rank = paths.density_rank(paths.log_density(mixture, walks.flatten(0, 1)), paths.log_density(mixture, mu))
-    confidence, seen = reader.probabilities(images.flatten(0, 1)).max(1)
-    seen = seen.unflatten(0, walks.shape[:2])
+    seen = reader.probabilities(images.flatten(0, 1)).argmax(1).unflatten(0, walks.shape[:2])
     third = ((seen != labels[start, None]) & (seen != labels[end, None])).any(1)
     flat = images.flatten(2)
     direct = (flat[:, -1] - flat[:, 0]).norm(dim=1)
@@ -192,7 +187,5 @@ def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier,
     moved = direct > 1e-6 * total.clamp_min(1e-12)
     return {
         "path_detour": float((total / direct)[moved].mean()),
-        "path_lowest_rank": float(rank.view(walks.shape[:2]).min(1).values.mean()),
-        "path_lowest_confidence": float(confidence.unflatten(0, walks.shape[:2]).min(1).values.mean()),
         "path_third_class": float(third.double().mean()),
     }

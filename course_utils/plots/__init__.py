@@ -36,7 +36,18 @@ from .figures import (
     training_figure,
 )
 from .panels import bumps, code_places, histogram_panels, panels, picture_pairs
-from .vae_figures import densities, drops, rate_distortion, reading_map, seed_curve, steps, vae_diagram
+from .vae_figures import (
+    densities,
+    drops,
+    error_lines,
+    plane,
+    rate_distortion,
+    reading_map,
+    seed_curve,
+    shares,
+    steps,
+    vae_diagram,
+)
 
 __all__ = [
     "ACCENT",
@@ -59,6 +70,7 @@ __all__ = [
     "curves",
     "densities",
     "drops",
+    "error_lines",
     "figure",
     "histogram_panels",
     "histograms",
@@ -73,10 +85,12 @@ __all__ = [
     "mosaics",
     "panels",
     "picture_pairs",
+    "plane",
     "png",
     "rate_distortion",
     "reading_map",
     "seed_curve",
+    "shares",
     "show",
     "steps",
     "table",

@@ -291,3 +291,129 @@ def drops(
     ax.set_xticks(list(counts), [f"{k:,}" for k in counts])
     ax.minorticks_off()
     show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def error_lines(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    level: tuple[float, str] | None = None,
+) -> None:
+    """Lines with error bars, a panel for each title: title -> label -> (x, y, error). All panels share one scale.
+
+    Args:
+        yscale: ``symlog`` is linear below 0.001, so that values of either sign are shown.
+        level: a horizontal line (value, label).
+    """
+    fig, axes = figure(3.4, 1, len(panels), sharey=True)
+    ticks = sorted({value for series in panels.values() for x, _, _ in series.values() for value in x})
+    for ax, (title, series) in zip(axes[0], panels.items(), strict=True):
+        if level:
+            ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
+        for index, (label, (x, y, error)) in enumerate(series.items()):
+            colour = PALETTE[(0, 6, 3, 4, 7)[index % 5]]
+            ax.errorbar(x, y, _two_errors(error), color=colour, marker="osD^v"[index % 5], ms=4, capsize=3, label=label)
+        ax.set(title=title, xlabel=xlabel, xscale=xscale)
+        if yscale == "symlog":
+            ax.set_yscale("symlog", linthresh=1e-3)
+        else:
+            ax.set_yscale(yscale)
+        ax.set_xticks(ticks, [f"{value:g}" for value in ticks])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel(ylabel)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    show(fig, alt, caption)
+
+
+def _two_errors(errors: Sequence[float]) -> list[float]:
+    """Two standard errors to either side: an interval of about 95 %."""
+    return [2 * error for error in errors]
+
+
+@rc_context(STYLE)
+def shares(
+    bars: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    labels: tuple[str, str],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    level: tuple[float, str] | None = None,
+) -> None:
+    """Bars of two parts each, the mean over seeds, and a dot for the sum of each seed: name -> (first, second)."""
+    fig, axes = figure(0.36 * len(bars) + 1.2)
+    ax = axes[0, 0]
+    for place, (first, second) in enumerate(bars.values()):
+        again = "_" if place else ""
+        means = [sum(part) / len(part) for part in (first, second)]
+        ax.barh(place, means[0], color=PALETTE[1], label=again + labels[0])
+        ax.barh(place, means[1], left=means[0], color=ACCENT, hatch="///", edgecolor="white", label=again + labels[1])
+        sums = [a + b for a, b in zip(first, second, strict=True)]
+        ax.plot(sums, [place] * len(sums), "o", mfc="none", color=INK, ms=5, label=again + "rate, one seed each")
+    if level:
+        ax.axvline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
+    ax.set_yticks(range(len(bars)), list(bars))
+    ax.set(xlabel=xlabel, ylim=(len(bars) - 0.5, -0.5), xlim=(0, None))
+    fig.legend(loc="outside lower center", ncols=2)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def plane(
+    families: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    yours: Mapping[str, tuple[float, float]],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+    floor: tuple[float, str],
+    pictures: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Two numbers of many models at once: family -> model -> (x, y) of each stored seed, joined by their means in the
+    order given; ``yours`` as stars.
+
+    Args:
+        floor: (y, label) of a horizontal line. pictures: name of one of ``yours`` -> 8 images, pinned to its star.
+    """
+    fig, axes = figure(5.2 if pictures else 4.2)
+    ax = axes[0, 0]
+    for index, (family, models) in enumerate(families.items()):
+        colour = PALETTE[(0, 6, 3, 7)[index % 4]]
+        middle = np.array([np.mean(seeds, 0) for seeds in models.values()])
+        ax.plot(*middle.T, color=colour, lw=1, ls=((0, ()), (0, (4, 2)), (0, (1, 1)), (0, (5, 1, 1, 1)))[index % 4])
+        dots = np.array([dot for seeds in models.values() for dot in seeds])
+        ax.plot(*dots.T, ls="", marker="osD^"[index % 4], mfc="none", color=colour, ms=6, label=family)
+        for (x, y), name in zip(middle, models, strict=True):
+            below = -14 if index % 2 else 6
+            ax.annotate(name, (x, y), textcoords="offset points", xytext=(7, below), color=colour)
+    for place, (name, (x, y)) in enumerate(yours.items()):
+        ax.plot([x], [y], ls="", marker="*", color=INK, ms=10, label=("_" if place else "") + "your runs")
+        if pictures and name in pictures:
+            box = AnnotationBbox(
+                OffsetImage(mosaic(pictures[name], 4), cmap="gray", zoom=0.9),
+                (x, y),
+                xybox=(0, 62 + 62 * (place % 2)),
+                boxcoords="offset points",
+                pad=0.15,
+                arrowprops={"arrowstyle": "-", "color": INK},
+            )
+            ax.add_artist(box)
+            ax.annotate(
+                name, (x, y), textcoords="offset points", xytext=(0, 94 + 62 * (place % 2)), ha="center", fontsize=9
+            )
+    ax.axhline(floor[0], color=INK, lw=1, ls=(0, (4, 3)), label=floor[1])
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if pictures:
+        ax.margins(x=0.12)
+        ax.set_ylim(0, 1.9 * max(y for _, y in yours.values()))
+    else:
+        ax.set_ylim(0, None)
+    fig.legend(loc="outside lower center", ncols=3)
+    show(fig, alt, caption)

@@ -1,0 +1,202 @@
+"""python sandbox_probe.py LEVEL: tries, from inside a sandbox, whatever could carry a word to another sandbox, hold
+memory that nobody counts or touch the processes outside; prints {what: what came of it} as JSON.
+
+A line of "ok" means that the attempt went through. What is granted without being done ("pretended") is tried by two
+sandboxes at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from autograder.sandbox import landlock, linux, seccomp, view  # noqa: F401  inside, their files are out of sight
+from autograder.sandbox.isolation import Place, isolate
+from autograder.sandbox.limits import Limits
+from autograder.sandbox.stage import stage
+
+libc = ctypes.CDLL(None, use_errno=True)
+MACHINE = os.uname().machine
+COLUMN = {"x86_64": 0, "aarch64": 1}.get(MACHINE)
+OF_PYTHON = os.__file__  # a file that every sandbox reads
+PARENT = os.getpid()
+
+
+def call(numbers, *arguments) -> str:
+    """A system call by its number, so that no library stands between."""
+    result = libc.syscall(ctypes.c_long(numbers[COLUMN]), *arguments)
+    return "ok" if result >= 0 else errno.errorcode[ctypes.get_errno()]
+
+
+def python(step) -> str:
+    try:
+        step()
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    return "ok"
+
+
+def control(command, argument):
+    def step():
+        with open(OF_PYTHON, "rb") as file:
+            fcntl.fcntl(file, command, argument)
+
+    return python(step)
+
+
+def flag(command):
+    def step():
+        with open(OF_PYTHON, "rb") as file:
+            fcntl.ioctl(file, command, b"\0" * 32)
+
+    return python(step)
+
+
+def socket_of(family):
+    return python(lambda: socket.socket(family, socket.SOCK_STREAM).close())
+
+
+ATTEMPTS = {
+    "a lease on a file of Python": lambda: control(1024, 0),
+    "notice of a folder's events": lambda: control(1026, 1),
+    "inotify": lambda: call((294, 26), 0),
+    "a flag of a file": lambda: flag(0x40086602),
+    "a flag of a file, the newer call": lambda: flag(0x401C5820),
+    "a socket of the virtual machine's host": lambda: socket_of(40),
+    "a Bluetooth socket": lambda: socket_of(31),
+    "a key of the kernel's": lambda: call((248, 217), b"user", b"name", b"word", 4, -3),
+    "shared memory by number": lambda: call((29, 194), 4711, ctypes.c_size_t(4096), 0o1666),
+    "a semaphore by number": lambda: call((64, 190), 4711, 1, 0o1666),
+    "a queue by number": lambda: call((68, 186), 4711, 0o1666),
+    "a queue by name": lambda: call((240, 180), b"word", os.O_CREAT | os.O_RDWR, 0o666, None),
+    "memory in a file without a name": lambda: call((319, 279), b"word", 0),
+    "secret memory": lambda: call((447, 447), 0),
+    "limits of another process": lambda: call((302, 261), PARENT, 7, None, ctypes.create_string_buffer(16)),
+    "limits of its own parent": lambda: call((302, 261), os.getppid(), 7, None, ctypes.create_string_buffer(16)),
+    "the scheduler of its own parent": lambda: call((144, 119), os.getppid(), 5, ctypes.create_string_buffer(4)),
+    "the processors of its own parent": lambda: call(
+        (203, 122), os.getppid(), 8, ctypes.create_string_buffer(b"\1", 8)
+    ),
+    "the priority of its own parent": lambda: call((141, 140), 0, os.getppid(), 19),
+    "comparing itself with its parent": lambda: call((312, 272), os.getpid(), os.getppid(), 0, 0, 0),
+    "a signal to a process outside": lambda: python(lambda: os.kill(PARENT, signal.SIGUSR1)),
+    "another user namespace": lambda: call((272, 97), 0x10000000),
+    "a name in the abstract space, connected": lambda: abstract(),
+    "writing a file of Python": lambda: python(lambda: open(OF_PYTHON, "r+b").close()),
+    "the time of a file of Python": lambda: python(lambda: os.utime(OF_PYTHON)),
+}
+
+
+def abstract() -> str:
+    """Connect to a name that the process outside listens on."""
+
+    def step():
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(f"\0course-probe-{PARENT}")
+
+    return python(step)
+
+
+def attempts() -> dict[str, str]:
+    return {what: attempt() for what, attempt in ATTEMPTS.items()}
+
+
+def holds_a_lock(seconds: float) -> dict[str, str]:
+    """Lock a file of Python in every way there is, and keep it so."""
+    kept = os.open(OF_PYTHON, os.O_RDONLY)
+    found = {"flock": python(lambda: fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB))}
+    found["lockf"] = python(lambda: fcntl.lockf(kept, fcntl.LOCK_SH | fcntl.LOCK_NB))
+    time.sleep(seconds)
+    return found
+
+
+def asks_for_the_lock() -> dict[str, str]:
+    with open(OF_PYTHON, "rb") as file:
+        return {"flock": python(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))}
+
+
+def shared_map() -> dict[str, str]:
+    """Fill 600 MB that are mapped as shared; whoever is ended for it says nothing."""
+    kept = mmap.mmap(-1, 600 << 20)
+    for start in range(0, len(kept), 1 << 20):
+        kept[start : start + (1 << 20)] = b"x" * (1 << 20)
+    time.sleep(5)
+    return {"held": "600 MB"}
+
+
+def forks() -> dict[str, str]:
+    """Eight forks of a process with 300 MB, as loader processes are: what they share counts once."""
+    kept = bytearray(os.urandom(1 << 20)) * 300
+    pids = []
+    for _ in range(8):
+        pid = os.fork()
+        if not pid:
+            time.sleep(2)
+            os._exit(len(kept) == 0)
+        pids.append(pid)
+    return {"forks": str(sum(os.waitpid(pid, 0)[1] for pid in pids))}
+
+
+def deep() -> dict[str, str]:
+    """1,500 folders in one another: a path longer than any that can be named."""
+    for _ in range(1500):
+        os.mkdir("d" * 20)
+        os.chdir("d" * 20)
+    time.sleep(2)
+    return {"folders": "1500"}
+
+
+def run(place: Place, level: str, work, limits: Limits | None = None):
+    """Start `work` in a sandbox; gives its process and where it will write."""
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reads)
+        isolate(lambda: os.write(writes, json.dumps(work()).encode()) and None, place, limits or Limits(), level)
+    os.close(writes)
+    return pid, reads
+
+
+def result(pid: int, reads: int) -> dict:
+    with os.fdopen(reads, "rb") as file:
+        text = file.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return {"status": status, **(json.loads(text) if text else {})}
+
+
+def main() -> None:
+    level = sys.argv[1]
+    signal.signal(signal.SIGUSR1, lambda *_: print("a signal came from inside", file=sys.stderr))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"\0course-probe-{PARENT}")
+    listener.listen()
+    with tempfile.TemporaryDirectory(prefix="course-probe-", ignore_cleanup_errors=True) as folder:
+        (Path(folder) / "root").mkdir()
+        (Path(folder) / "stage").mkdir()
+        Path(folder).chmod(0o755)
+        place = Place(stage(Path(folder) / "stage"), Path(folder) / "root")
+        found = {"attempts": result(*run(place, level, attempts))}
+        first = run(place, level, lambda: holds_a_lock(2.0))
+        time.sleep(0.7)
+        found["asks"] = result(*run(place, level, asks_for_the_lock))
+        found["holds"] = result(*first)
+        small = Limits(memory_mb=400)
+        found["shared map"] = result(*run(place, level, shared_map, small))
+        found["forks"] = result(*run(place, level, forks, Limits(memory_mb=1000)))
+        found["deep"] = result(*run(place, level, deep))
+        found["left"] = sorted(path.name for path in (Path(folder) / "root").iterdir())
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
