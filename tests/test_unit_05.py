@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
+from scipy.stats import ttest_ind
 from torch import nn
 
 from course_utils.metrics import distances, recorded_runs, reference_runs
@@ -112,3 +114,65 @@ def test_reference_runs_have_what_the_rematch_draws_and_the_two_kinds_overlap_in
         for seed in range(3):
             reached = [stored.values(m, "distortion")[seed] for m in critic]
             assert min(reached) < stored.mean(level, "distortion") < max(reached), (level, seed)
+
+
+def test_the_numbers_of_the_model_answer_are_those_of_the_stored_runs(notebook):
+    """The rematch: each printed difference, its interval (Welch) and the numbers beside it, computed here anew."""
+    stored, longer = reference_runs.load(UNIT), reference_runs.load("03_interpolation")
+    text = next(
+        cell.source for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == "q_rematch"
+    )
+    text = " ".join(text.split())
+    for weight in (3, 6):
+        critic = f"wasserstein weight={weight}"
+        level = stored.mean(critic, "distortion")
+        kl = []
+        for seed in range(3):
+            curve = sorted(
+                (stored.values(m, "distortion")[seed], stored.values(m, "frechet")[seed])
+                for m in stored.models
+                if m.startswith("kl")
+            )
+            (x0, y0), (x1, y1) = next(pair for pair in pairwise(curve) if pair[0][0] <= level <= pair[1][0])
+            assert x1 - x0 < 7.0  # no line over a gap
+            kl.append(y0 + (y1 - y0) * (level - x0) / (x1 - x0))
+        for rival in (kl, longer.values("vae", "frechet")):
+            ours = stored.values(critic, "frechet")
+            interval = ttest_ind(ours, rival, equal_var=False).confidence_interval(0.95)
+            mean = sum(ours) / 3 - sum(rival) / 3
+            assert f"{mean:+.1f} ({interval.low:+.1f} to {interval.high:+.1f}" in text, (weight, mean, interval)
+    for model, number, printed in (
+        ("wasserstein weight=3", "distortion", "89.6"),
+        ("wasserstein weight=3", "frechet", "48.7"),
+        ("wasserstein weight=3", "seconds", "141"),
+        ("kl beta=1", "seconds", "23"),
+        ("kl beta=1", "frechet", "57.5"),
+        ("wasserstein weight=1", "frechet", "57.3"),
+        ("wasserstein weight=3", "nearest_neighbours", "0.929"),
+        ("kl beta=0.5", "nearest_neighbours", "0.938"),
+    ):
+        digits = len(printed.partition(".")[2])
+        assert f"{stored.mean(model, number):.{digits}f}" == printed and printed in text
+
+
+def test_trainings_called_failed_are_further_from_the_prior_than_lighter_ones_and_their_noise_is_back():
+    stored = reference_runs.load(UNIT)
+    sound, *failed = (f"wasserstein weight={weight}" for weight in (6, 10, 15))
+    for model in failed:
+        assert min(stored.values(model, "sliced_wasserstein")) > max(stored.values(sound, "sliced_wasserstein"))
+        assert min(stored.values(model, "posterior_sigma")) > max(stored.values(sound, "posterior_sigma"))
+        assert max(stored.values(model, "distortion")) - min(stored.values(model, "distortion")) > 10
+
+
+@pytest.mark.parametrize("number", ["path_detour", "path_third_class"])
+def test_paths_of_the_two_kinds_cannot_be_told_apart(number):
+    stored = reference_runs.load(UNIT)
+    pair = (stored.values(model, number) for model in ("wasserstein weight=3", "kl beta=0.5"))
+    interval = ttest_ind(*pair, equal_var=False).confidence_interval(0.95)
+    assert interval.low < 0 < interval.high
+
+
+def test_best_critic_of_the_printed_example_is_lower_where_only_the_prior_is(notebook):
+    assert any("prior at 0 and 10 and the codes at 1 and 11" in cell.source for cell in notebook.cells)
+    prior, codes = torch.tensor([[0.0], [10.0]]), torch.tensor([[1.0], [11.0]])
+    assert distances.wasserstein(prior, codes) == pytest.approx(float((-prior).mean() - (-codes).mean()))

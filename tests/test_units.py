@@ -74,7 +74,6 @@ def test_worked_examples_in_the_docstrings_hold(unit):
 
 # Units whose mark schemes still repeat their text, and why. Nothing else may be added here.
 REPEATS_ITSELF = {
-    "05_wasserstein": "its summary stands before its question",
     "06_awa2": "its summary stands before its question",
 }
 
