@@ -29,7 +29,7 @@ def _strips(candidate: Candidate, draw: Draw) -> None:
     """Random in where the bumps lie: of the energy half-way the two ends explain 0.56 at most in a morph of this check
     and 0.83 at least in a double exposure (seen in 2000 worlds), so that a design built on that never fails."""
     for pixels in (32, 48, 80):
-        worlds = [_World(draw, (pixels,)) for _ in range(3)]
+        worlds = [_World(draw, (pixels,)) for _ in range(8)]
         _apart(candidate, [w.morph() for w in worlds], [w.fade() for w in worlds], "strips with a bump")
 
 
@@ -48,7 +48,7 @@ def _paces(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("is not misled by noise, or by ghosts that tremble", weight=2)
 def _noise(candidate: Candidate, draw: Draw) -> None:
     """Random as above, with the same margin: never fails."""
-    for _ in range(3):
+    for _ in range(12):
         worlds = [_World(draw, (64,)) for _ in range(4)]
         morphs = [w.noisy(w.morph(), 0.1 * (i % 2)) for i, w in enumerate(worlds)]
         doubles = [w.noisy(w.fade(), 0.1) for w in worlds[:2]] + [w.trembling() for w in worlds[2:]]
@@ -60,7 +60,7 @@ def _noise(candidate: Candidate, draw: Draw) -> None:
 )
 def _brightness(candidate: Candidate, draw: Draw) -> None:
     """Random as above, with the same margin: never fails."""
-    for _ in range(2):
+    for _ in range(8):
         worlds = [_World(draw, (32,)) for _ in range(4)]
         morphs = [worlds[0].morph(), worlds[1].dimmed(), 0.3 * worlds[2].dimmed(), 0.3 * worlds[3].morph()]
         doubles = [worlds[0].bright(), worlds[1].fade(), worlds[2].bright(), worlds[3].logits()]
@@ -71,8 +71,8 @@ def _brightness(candidate: Candidate, draw: Draw) -> None:
 def _pictures(candidate: Candidate, draw: Draw) -> None:
     """Random as above, with the same margin: never fails."""
     for shape in ((20, 20), (1, 16, 16), (400,)):
-        worlds = [_World(draw, shape) for _ in range(2)]
-        doubles = [worlds[0].fade(), worlds[1].bright()]
+        worlds = [_World(draw, shape) for _ in range(8)]
+        doubles = [w.bright() if i % 2 else w.fade() for i, w in enumerate(worlds)]
         _apart(candidate, [w.morph() for w in worlds], doubles, f"paths of pictures {shape}")
 
 
@@ -80,9 +80,10 @@ def _pictures(candidate: Candidate, draw: Draw) -> None:
 def _backwards(candidate: Candidate, draw: Draw) -> None:
     """A double exposure and a morph: what looks at the path from both ends alike never fails; what never tells the
     two apart has nothing to keep."""
-    world = _World(draw, (32,))
-    morph, fade = world.morph(), world.fade(lambda t: t**2)
-    _apart(candidate, [morph], [fade], "one strip of each kind")
+    worlds = [_World(draw, (32,)) for _ in range(8)]
+    morphs, fades = [w.morph() for w in worlds], [w.fade(lambda t: t**2) for w in worlds]
+    _apart(candidate, morphs, fades, "strips of each kind")
+    morph, fade = morphs[0], fades[0]
     far = _value(candidate, fade) - _value(candidate, morph)
     for what, path in (("morph", morph), ("double exposure", fade)):
         first = _value(candidate, path)
