@@ -166,6 +166,7 @@ MACHINE = [
         "fork_bomb",
         beta="import os\nfor i in range(400):\n    try:\n        if os.fork() == 0:\n            import time\n"
         "            time.sleep(100)\n            os._exit(0)\n    except OSError: break\n" + STUB,
+        harms_itself=True,  # a slow machine ends the cell; on a fast one no thread is left for its other answer
     ),
     Attack(
         "thread_bomb",

@@ -131,7 +131,8 @@ class RemoteCandidate(Candidate):
         answer, tensors = self._ask(header, body)
         try:
             self._note(answer)
-            outgoing.apply(answer["effects"], tensors)
+            if "effects" in answer or not answer.get("failed"):  # without: it could not even begin, and says why
+                outgoing.apply(answer["effects"], tensors)
             if answer.get("failed"):
                 raise _failure(answer["failed"])
             return self._value(answer["value"], tensors, answer["tensors"], outgoing.packer)

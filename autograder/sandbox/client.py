@@ -94,6 +94,10 @@ class WarmProcess:
             raise
         self.address = json.dumps({"socket": str(self._folder / "socket"), "level": self.level})
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def serves(self) -> bool:
         return self._process.poll() is None and self._folder.is_dir()
 
@@ -167,6 +171,12 @@ def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool 
             _own[kind] = WarmProcess(unsafe, kernels, whole_course)
             atexit.register(_own[kind].close)
         return _own[kind].address
+
+
+def own_pids() -> set[int]:
+    """The process ids of this process's own warm processes."""
+    with _lock:
+        return {warm.pid for warm in _own.values()}
 
 
 class Sandbox:
