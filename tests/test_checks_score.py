@@ -175,7 +175,25 @@ def test_all_laws_run_after_the_first_is_broken():
         check.law(f"law {number}")(law)
 
     assert check.judge(lambda: None, 3).earned == 0
-    assert ran == [0, 1, 2]
+    assert sorted(ran) == [0, 1, 2]
+
+
+def test_the_seed_decides_the_order_of_the_laws_and_manners_come_last():
+    check, ran = Check("exercise", "exercise()"), []
+    for number in range(6):
+
+        def law(candidate, draw, number=number):
+            ran.append(number)
+
+        law.__name__ = f"law_{number}"
+        check.law(f"law {number}", manners=number == 2)(law)
+
+    orders = []
+    for seed in (1, 1, 2, 3):
+        assert [law.id for law in check.judge(lambda: None, 3, seed=seed).laws] == [f"law_{n}" for n in range(6)]
+        orders.append(tuple(ran))
+        ran.clear()
+    assert orders[0] == orders[1] and len(set(orders)) == 3 and {order[-1] for order in orders} == {2}
 
 
 def test_a_law_about_manners_earns_nothing_on_its_own():

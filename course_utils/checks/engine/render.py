@@ -80,7 +80,7 @@ def _box(score: Score) -> str:
     lines = [f"<strong>{sign} {points}.</strong> {escape(verdict[:1].upper() + verdict[1:])}."]
     if score.remark:
         lines.append(f"<strong>Beware.</strong> {_lines(score.remark)}")
-    if passed:
+    if passed and score.whole:
         lines.append("Go on with what comes below.")
     found = causes(score)
     if found and not score.note:

@@ -178,8 +178,11 @@ def _apart(
     what: str,
     cause: Cause | None = None,
 ) -> None:
-    """Every double exposure above every morph, by more than rounding."""
-    of_morphs, of_doubles = ([_value(candidate, path) for path in paths] for paths in (morphs, doubles))
+    """Every double exposure above every morph, by more than rounding. Asked in an order of its own."""
+    paths = [*morphs, *doubles]
+    values = {number: _value(candidate, paths[number]) for number in Draw().permutation(len(paths)).tolist()}
+    came = [values[number] for number in range(len(paths))]
+    of_morphs, of_doubles = came[: len(morphs)], came[len(morphs) :]
     margin = 1e-4 * max(map(abs, of_morphs + of_doubles)) + 1e-9
     if min(of_doubles) > max(of_morphs) + margin:
         return
