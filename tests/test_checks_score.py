@@ -105,7 +105,7 @@ def test_the_box_names_first_the_cause_of_most_and_the_laws_follow_it():
     box, table = html.split("<table", 1)
     assert "Likely cause.</strong> The half is missing. Look at the card." in box
     assert "And.</strong> A sign is wrong." in box and box.index("half") < box.index("sign")
-    assert [name for name in re.findall(r"first|second|third|fourth", table)] == ["third", "first", "second", "fourth"]
+    assert re.findall(r"first|second|third|fourth", table) == ["third", "first", "second", "fourth"]
     assert table.index("<details") < table.index("fourth") and html.count("The half is missing") == 1
 
 
