@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import nbformat
@@ -110,7 +109,7 @@ def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
 
 
 def read_submission(tree: Tree, unit: str, student: str) -> Submission | Problem:
-    """`find_submission`, with names of files that every program can write down; what fails is this student's alone."""
+    """`find_submission`; what fails is this student's alone."""
     if safe_text(student) != student:
         return CRASHED, "the name of this folder in submitted/ is not UTF-8: rename the folder, then run this again"
     try:
@@ -120,13 +119,8 @@ def read_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
     if not isinstance(found, Submission):
         left_out = read_roster(tree).get(student, {}).get("units", {}).get(unit, {}).get("left_out", "")
         more = f"; {left_out}" if left_out and found[0] == MISSING else ""
-        return found[0], safe_text(found[1] + more)
-    return replace(
-        found,
-        name=safe_text(found.name),
-        files={safe_text(name): data for name, data in found.files.items()},
-        notes=[safe_text(note) for note in found.notes],
-    )
+        return found[0], found[1] + more
+    return found
 
 
 @contextmanager

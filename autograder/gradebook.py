@@ -11,15 +11,15 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
-from nbgrader.utils import parse_utc
 
-from course_utils.cli.handin import exercise_name
+from course_utils.cli.handin import exercise_name, safe_time
 from course_utils.system.tree import notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .examiner.settings import RECORD
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import RequireVerdict, SettleGrades, is_answer
+from .submissions import TIMESTAMP
 from .template import TEST, Template
 
 SUBMITTED = "submitted"
@@ -128,9 +128,8 @@ def _set_penalty(
 def read_timestamp(folder: Path) -> Any:
     """The time in timestamp.txt, as nbgrader has it; None where there is none that can be read."""
     try:
-        text = (folder / "timestamp.txt").read_bytes()[:200].decode("utf-8-sig", "replace").strip()
-        return parse_utc(text) if text else None
-    except (OSError, ValueError, OverflowError):
+        return safe_time((folder / TIMESTAMP).read_bytes())
+    except OSError:
         return None
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from course_utils.cli.handin import exercise_name
+from course_utils.cli.handin import exercise_name, safe_text
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 from course_utils.system.whole_file import whole_zip, write_whole
@@ -248,8 +248,7 @@ def _line(row: Grade, comment: str) -> str:
 
 
 def _printable(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return " ".join("".join(char if char.isprintable() else " " for char in safe_text(text)).split())
 
 
 def _gradebook(tree: Tree, unit: str) -> tuple[dict, dict, dict[str, float]]:
@@ -320,7 +319,7 @@ def pack_feedback(tree: Tree, unit: str, platform: str, pages: list[Path]) -> Ex
         said = record.get("units", {}).get(unit, {})
         name = _packed_name(platform, unit, record.get("name", student), said)
         if not name:
-            exported.notes.append(f"{student}: no export of {platform} said who this is in {unit}; not packed")
+            exported.notes.append(f"{student}: {_why_not_packed(platform, unit, said)}; not packed")
         elif name in named:
             exported.notes.append(f"{student}: {named[name].parent.parent.name} has the same number; not packed")
         else:
@@ -331,6 +330,13 @@ def pack_feedback(tree: Tree, unit: str, platform: str, pages: list[Path]) -> Ex
         for name, page in sorted(named.items()):
             packed.write(page, name)
     return exported
+
+
+def _why_not_packed(platform: str, unit: str, said: dict[str, Any]) -> str:
+    """Why a page has no name by which the platform would take it."""
+    if said.get("platform") != platform or not said.get("identifier"):
+        return f"not in the export of {platform} from which {unit} was collected"
+    return f"handed in no file (a text or a link), and {platform} takes a page back in the place of a file only"
 
 
 def _packed_name(platform: str, unit: str, name: str, said: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES, read_notebook, template_of
+from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES, read_notebook, readable_name, template_of
 from course_utils.cli.handin.cells import identify
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
@@ -17,7 +17,6 @@ from course_utils.system.whole_file import write_whole
 from .grades_file import MISSING, UNREADABLE
 
 MOST_FILES = 200
-TIMESTAMP = "timestamp.txt"
 _IGNORED = {".ipynb_checkpoints", "__pycache__", "runs", "__MACOSX"}
 _NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json")  # as browsers and mail programs save one
 
@@ -58,13 +57,13 @@ def find_submission(tree: Tree, unit: str, student: str) -> Submission | Problem
         return MISSING, _nothing(unit) + notes
     size = notebook.stat().st_size
     if size > MOST_BYTES:
-        return UNREADABLE, f"{notebook.name} has {size / 1e6:.0f} MB, more than {MAX_MEGABYTES}"
+        return UNREADABLE, f"{readable_name(notebook.name)} has {size / 1e6:.0f} MB, more than {MAX_MEGABYTES}"
     try:
         data = _read(notebook)
     except OSError as error:
-        return UNREADABLE, f"{notebook.name} cannot be read ({error.strerror})"
+        return UNREADABLE, f"{readable_name(notebook.name)} cannot be read ({error.strerror})"
     files, left_out = other_files(folder)
-    return Submission(_shown(notebook.name), data, files, ([notes] if notes else []) + left_out)
+    return Submission(readable_name(notebook.name), data, files, ([notes] if notes else []) + left_out)
 
 
 def _nothing(unit: str) -> str:
@@ -90,15 +89,15 @@ def _choose_notebook(tree: Tree, folder: Path, unit: str) -> tuple[Path | None, 
     named = [path for path in others if path.name.lower().startswith(unit.lower())]
     if len(named) == 1 or (not named and len(others) == 1):
         chosen = (named or others)[0]
-        return chosen, f"the file was named {_shown(chosen.name)}"
+        return chosen, f"the file was named {readable_name(chosen.name)}"
     if named:  # unit.ipynb, saved again and again by a browser
         chosen = max(named, key=lambda path: (path.stat().st_mtime, path.name))
-        return chosen, f"the file was named {_shown(chosen.name)}, the latest of {len(named)}"
+        return chosen, f"the file was named {readable_name(chosen.name)}, the latest of {len(named)}"
     known = [path for path in others if _is_of_unit(tree, unit, path)]
     if len(known) == 1:
-        return known[0], f"the file was named {_shown(known[0].name)}"
+        return known[0], f"the file was named {readable_name(known[0].name)}"
     there = others or sorted(path for path in folder.iterdir() if not _is_junk(path.name) and path.name != TIMESTAMP)
-    return None, f"; found instead: {', '.join(_shown(path.name) for path in there[:5])}" if there else ""
+    return None, f"; found instead: {', '.join(readable_name(path.name) for path in there[:5])}" if there else ""
 
 
 def _is_of_unit(tree: Tree, unit: str, path: Path) -> bool:
@@ -115,11 +114,6 @@ def _is_junk(name: str) -> bool:
     return name.startswith("._") or name in (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-def _shown(name: str) -> str:
-    """A file's name as text that can be written anywhere, also where it was not written in UTF-8."""
-    return name.encode("utf-8", "replace").decode("utf-8")
-
-
 def other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
     """Regular files beside the notebook, never through links, up to a number and a size."""
     files: dict[str, bytes] = {}
@@ -128,8 +122,11 @@ def other_files(folder: Path) -> tuple[dict[str, bytes], list[str]]:
         folders[:] = sorted(name for name in folders if name not in _IGNORED)
         for name in sorted(names):
             file = Path(path) / name
-            relative = _shown(file.relative_to(folder).as_posix())
+            relative = readable_name(file.relative_to(folder).as_posix())
             if file.suffix in (".ipynb", ".safetensors") or name.lower().endswith(_NOTEBOOKS) or _is_junk(name):
+                continue
+            if relative in files:
+                notes.append(f"another {relative} was left out: the names are the same in letters that can be shown")
                 continue
             if not _is_plain(file, stat.S_ISREG):
                 notes.append(f"{relative} was left out: not a regular file")

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from course_utils.cli.handin import MOST_BYTES, template_of
+from course_utils.cli.handin import MOST_BYTES, shown, template_of
 from course_utils.cli.handin.cells import Template
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_file
 
 from ..submissions import TIMESTAMP
-from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, shown, unpacked
+from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, unpacked
 from .choose import OF_THE_UNIT, Candidate, Handed, candidates, choose, examine
 from .names import folded, is_meant_for_the_grader, safe_file_name, safe_name
 from .roster import find_folders, note_left_out, read_roster, register, remember, write_roster
@@ -72,7 +72,7 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
                 result.left_out.append(f"{shown(entry.path)}: no student can be told from its place")
             else:
                 people[place.person].append((entry, place))
-        firsts = [files[0][1] for files in people.values()]
+        firsts = [_most_telling([place for _, place in files]) for files in people.values()]
         folders, notes = find_folders(tree, unit, roster, firsts)
         result.notes += notes
         result.submissions = len(people)
@@ -102,6 +102,11 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
     if not result.students:
         raise CourseError(f"{source} holds no submissions of {unit}. " + ("; ".join(result.left_out) or "It is empty."))
     return result
+
+
+def _most_telling(places: list[Place]) -> Place:
+    """Of one person's places the newest with an attachment, if there is one: by it a page is taken back."""
+    return max(places, key=lambda place: (bool(place.attachment), place.order))
 
 
 def _is_of_unit(entry: Entry, template: Template) -> bool:

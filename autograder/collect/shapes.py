@@ -20,8 +20,10 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from course_utils.cli.handin import composed
+
 from .archive import UNREADABLE, Entry
-from .names import composed, folded
+from .names import folded
 
 MOODLE, CANVAS, GRADESCOPE, ILIAS = "moodle", "canvas", "gradescope", "ilias"
 BLACKBOARD, BRIGHTSPACE, PLAIN = "blackboard", "brightspace", ""
