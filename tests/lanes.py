@@ -67,6 +67,7 @@ MARKS = {
     ),
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_publish.py": Slow("slow", 20),
+    "tests/test_quickstart.py": Slow("grading", 110),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
     "tests/test_reference_pages.py": Slow("slow", 8),
     "tests/test_replay.py::test_course_check_repeats_a_broken_law_of_grades_json": Slow("grading", 4),

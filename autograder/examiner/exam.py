@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 from nbformat import NotebookNode
-from nbgrader import utils
 
-from autograder.template import TEST, Template, defined_names, is_not_run, kind_of
+from autograder.plain_tests import tidy_errors
+from autograder.template import TEST, Template, defined_names, is_check, is_not_run, kind_of
 from course_utils.checks.engine.law import Check
 from course_utils.checks.engine.score import Score
 from course_utils.checks.engine.seeds import derived, fresh
@@ -53,10 +53,10 @@ class Exam:
             for index, cell in enumerate(self._cells):
                 if cell.cell_type != "code":
                     continue
-                if kind_of(cell) == TEST and cell.metadata.nbgrader["grade_id"] in self._template.marked:
-                    self._judge(index, cell)
-                elif is_run(cell):
+                if is_run(cell):
                     self._run(index, cell)
+                elif kind_of(cell) == TEST and cell.metadata.nbgrader["grade_id"] in self._template.marked:
+                    self._judge(index, cell)
         finally:
             self._leave()
 
@@ -92,6 +92,8 @@ class Exam:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = result["count"]
+            if kind_of(cell) == TEST:
+                tidy_errors(cell)
         except Ended as ended:
             self._blame(index, ended)
 
@@ -196,8 +198,9 @@ class Exam:
 
 
 def is_run(cell: NotebookNode) -> bool:
-    """Is this code cell run inside? Experiments, predictions and graded cells are not."""
-    return not is_not_run(cell) and not utils.is_grade(cell)
+    """Is this code cell run inside? Experiments and predictions are not, and checks are judged outside; a plain test
+    is run as nbgrader runs it, beside the student's code."""
+    return not is_not_run(cell) and not (kind_of(cell) == TEST and is_check(cell.source))
 
 
 def _error(name: str, message: str) -> dict[str, Any]:

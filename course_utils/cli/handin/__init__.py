@@ -9,7 +9,7 @@ units      what the units of this course have in them
 from .border import composed, made_safe, readable_name, safe_text, safe_time, shown
 from .cells import exercise_name, graded_cells
 from .notebook import MAX_MEGABYTES, MOST_BYTES, parse_notebook, read_notebook
-from .units import course_cells, is_graded, read_source, require_graded, template_of
+from .units import course_cells, is_graded, read_source, require_graded, template_of, templates_of
 
 __all__ = [
     "MAX_MEGABYTES",
@@ -29,4 +29,5 @@ __all__ = [
     "safe_time",
     "shown",
     "template_of",
+    "templates_of",
 ]
