@@ -369,9 +369,9 @@ def _row(
         if grade.needs_manual_grade and changed_since_marked(notebook.get(cell.name)):
             reason += CHANGED
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, reason, laws)
-    status, reason = explain_cell(
-        notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(exercise_name(cell.name))
-    )
+    about = exercise_name(cell.name)
+    exercise = notebook.get(about) if about != cell.name else None
+    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=exercise)
     if grade.auto_score is None and status in (GRADED, "repaired"):
         status = NEEDS_MARKING
     score = None if grade.auto_score is None else grade.score

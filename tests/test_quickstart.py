@@ -6,9 +6,11 @@ task, a picture beside them); to these come partial credit, hidden tests, a file
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -49,7 +51,7 @@ ADDED = [
     ),
     new_code_cell(
         "earned = 0\nif shifted(0) == 7:\n    earned += 1\nif shifted(1.5) == 8.5:\n    earned += 0.5\nearned",
-        metadata=marks("shifted_partly", grade=True, locked=True, points=3),
+        metadata=marks("shifted_partly", grade=True, locked=True, points=1.5),
     ),
     new_code_cell(
         "def is_even(n):\n    return n % 2 == 0\n\nassert is_even(2)\nshifted(2) > 3",
@@ -81,7 +83,9 @@ CLASS: dict[str, dict[str, str]] = {
 
 
 def nbgrader(folder, *arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "nbgrader", *arguments], cwd=folder, capture_output=True, text=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # it starts `alembic` by its name
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path})
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -161,7 +165,7 @@ CELLS = {
         "sum_of_squares_application": 2,
         "cell-938593c4a215c6cc": 4,
         "shifted_right": 2,
-        "shifted_partly": 3,
+        "shifted_partly": 1.5,
         "shifted_text": 1,
         "uses_a_test": 0.5,
     },
@@ -196,15 +200,13 @@ def test_the_right_student_has_all_automatic_points_and_the_rest_waits_for_a_mar
         "part-a",
         "part-b",
     }
-    assert sum(row.score or 0 for (who, _), row in rows.items() if who == "right") == 9.5
+    assert sum(row.score or 0 for (who, _), row in rows.items() if who == "right") == 8
 
 
 def test_reasons_name_the_line_but_no_hidden_test(rows):
-    assert "line 5: assert squares(11)" in rows["off_by_one", "correct_squares"].reason or (
-        "assert squares(1) == [1]" in rows["off_by_one", "correct_squares"].reason
-    )
+    assert rows["off_by_one", "correct_squares"].reason == "AssertionError (line 2: assert squares(1) == [1])"
     assert rows["visible_only", "shifted_right"].reason == "AssertionError (in a hidden test)"
-    assert rows["partly", "shifted_partly"].reason == "the test gave 1 of 3 points"
+    assert rows["partly", "shifted_partly"].reason == "the test gave 1 of 1.5 points"
     assert rows["nothing", "correct_squares"].reason == "not written yet"
     assert rows["nothing", "sum_of_squares_application"].reason == "not answered"
     assert "problem2.ipynb was handed in" in rows["one_notebook", "part-a"].reason

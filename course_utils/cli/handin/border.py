@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 _ODD = re.compile("[\ud800-\udfff\x00]")
 _ESCAPED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes of a file name that are not UTF-8
+_OFFSET = re.compile(r"\d ?[+-]\d\d:\d\d$")
 
 
 def safe_text(text: str) -> str:
@@ -50,10 +51,13 @@ def made_safe(value: Any) -> Any:
 
 def safe_time(data: bytes) -> datetime | None:
     """The time in a ``timestamp.txt`` as nbgrader has it: in UTC, without a zone; None where it is no time."""
+    import dateutil.parser
     from nbgrader.utils import parse_utc
 
     try:
         text = data[:200].decode("utf-8-sig", "replace").strip()
+        if _OFFSET.search(text):  # which nbgrader would pass over
+            return dateutil.parser.parse(text).astimezone(UTC).replace(tzinfo=None)
         return parse_utc(text) if text else None
     except (ValueError, OverflowError):
         return None
