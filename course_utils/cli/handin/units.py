@@ -54,7 +54,14 @@ def template_of(tree: Tree, unit: str, notebook: str = "") -> Template:
 
 def templates_of(tree: Tree, unit: str) -> dict[str, Template]:
     """What each notebook of the unit must contain, by its name."""
-    return {notebook: template_of(tree, unit, notebook) for notebook in tree.notebooks(unit) or [unit]}
+    return {notebook: template_of(tree, unit, notebook) for notebook in notebooks_of(tree, unit)}
+
+
+def notebooks_of(tree: Tree, unit: str) -> list[str]:
+    """The names of a unit's notebooks; in a kit those that were released, whatever a student has beside them."""
+    if tree.is_kit:
+        return list(_kit_facts(tree).get("notebooks", {}).get(unit, [])) or [unit]
+    return tree.notebooks(unit) or [unit]
 
 
 def facts_for_kit(released: dict[str, dict[str, Any]]) -> dict[str, Any]:
