@@ -246,7 +246,7 @@ def test_the_kit_recognises_cells_as_the_sources_do(tmp_path):
 
     tree = Tree(CHECKOUT)
     units = tree.units()
-    released = {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4) for unit in units}
+    released = {unit: {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4)} for unit in units}
     for unit, cells in facts_for_kit(released)["cells"].items():
         known = {cell["grade_id"]: TemplateCell(**cell) for cell in cells if cell["kind"] != PROVIDED}
         wanted = template_of(tree, unit).marked
