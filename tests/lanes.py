@@ -67,6 +67,7 @@ MARKS = {
     ),
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_publish.py": Slow("slow", 20),
+    "tests/test_plain_tests.py": Slow("grading", 30),
     "tests/test_quickstart.py": Slow("grading", 110),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
     "tests/test_reference_pages.py": Slow("slow", 8),

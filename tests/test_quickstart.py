@@ -20,6 +20,7 @@ from nbgrader.api import Gradebook
 
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
+from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import release_units
 from course_utils.system.tree import Tree
 
@@ -216,6 +217,25 @@ def test_graded_again_nothing_is_run_and_nothing_changes(tree, rows):
     lines: list[str] = []
     again = {(row.student, row.exercise): row for row in grade_unit(tree, UNIT, progress=lines.append)}
     assert again == rows and all("unchanged" in line for line in lines) and len(lines) == len(CLASS)
+
+
+def test_marks_for_a_task_and_for_code_reach_the_table(tree, rows):
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        for cell, mark in (("cell-938593c4a215c6cc", 3), ("sum_of_squares_application", 1.5)):
+            gradebook.find_grade(cell, FIRST, UNIT, "right").manual_score = mark
+        gradebook.db.commit()
+    again = {(row.student, row.exercise): row for row in grade_unit(tree, UNIT, run=False)}
+    marked = {key: row.score for key, row in again.items() if row.reason == "marked by hand"}
+    assert marked == {("right", "cell-938593c4a215c6cc"): 3, ("right", "sum_of_squares_application"): 1.5}
+    assert {key: row for key, row in again.items() if key not in marked} == {
+        key: row for key, row in rows.items() if key not in marked
+    }
+
+
+def test_nbgraders_own_command_gives_the_same_scores_in_a_course_of_ours(tree, rows):
+    nbgrader(tree.root, "autograde", UNIT, "--student=partly", "--force")
+    again = {row.exercise: row.score for row in grade_unit(tree, UNIT, "partly", run=False)}
+    assert again == {exercise: row.score for (who, exercise), row in rows.items() if who == "partly"}
 
 
 def test_feedback_has_a_page_for_each_notebook_and_no_hidden_test(tree, rows):
