@@ -167,6 +167,7 @@ class _Grading:
         self._templates = templates_of(tree, unit)
         self._given = given_files(tree, unit)
         self._problems: dict[str, dict[str, Problem | None]] = {}  # of each notebook that is done, by student
+        self._notes: dict[str, str] = {}
         basis = json.dumps([version(), self._settings.to_dict()])
         self._basis = {
             name: hashlib.sha256((basis + template.digest()).encode()).hexdigest()
@@ -261,6 +262,7 @@ class _Grading:
         """Note what became of one notebook; when it is the student's last, their rows are entered."""
         problems = self._problems.setdefault(student, {})
         problems[name] = problem
+        note = self._notes[student] = note or self._notes.get(student, "")
         if len(problems) < len(self._templates):
             return
         troubles: list[str] = []
