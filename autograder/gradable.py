@@ -18,6 +18,7 @@ from nbgrader import utils
 
 from .leaks import HIDDEN_TESTS, MARK_SCHEME, SOLUTION
 from .plain_tests import is_plain
+from .points import python_of
 from .template import is_check
 
 _GRADE_ID = re.compile(r"[A-Za-z0-9_-]+")  # as nbgrader has it
@@ -130,11 +131,9 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _parsed(source: str) -> ast.Module | None:
-    """A cell's Python, with IPython's own lines as calls; None where it is none."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
+    """A cell's Python; None where it is none."""
     try:
-        return ast.parse(TransformerManager().transform_cell(source))
+        return python_of(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -71,7 +71,10 @@ def read_sources(tree: Tree, unit: str) -> dict[str, NotebookNode]:
 
 
 def stale_units(tree: Tree, units: list[str]) -> list[str]:
-    """The units whose release/ is not what their source gives now."""
+    """The units whose release/ is not what their source gives now. Raises CourseError for what the gate refuses."""
+    for unit in units:
+        for source in read_sources(tree, unit).values():
+            _refuse(unit, find_check_faults(source))
     with build(tree, units, record=False) as built:
         return [unit for unit in units if not same_folder(built / unit, tree.root / "release" / unit)]
 

@@ -19,6 +19,7 @@ class Slow(NamedTuple):
 
 
 MARKS = {
+    "tests/test_against_nbgrader.py": Slow("grading", 60),
     "tests/test_border.py": Slow("slow", 14),
     "tests/test_browser.py": Slow("browser", 90),
     "tests/test_checks_bank.py": Slow("", 10),  # for each exercise; the file itself marks all but the first of each

@@ -300,7 +300,7 @@ def _prefer_what_is_written(
 
     Stubs that are left over become ``spare``.
     """
-    given = {bare(cell.source) for cell in template.cells if cell.kind == PROVIDED}
+    given = {bare(cell.source) for cell in template.cells if cell.kind in (PROVIDED, TEST)}
     code = [cell for cell in cells if cell.cell_type == "code" and bare(cell.source) not in given]
     for grade_id, wanted in template.marked.items():
         if wanted.kind != SOLUTION or not wanted.defines:
