@@ -77,7 +77,12 @@ def _set_kernel(result: Repaired) -> None:
     name = metadata.get("kernelspec", {}).get("name") if isinstance(metadata.get("kernelspec"), dict) else None
     if name not in (None, "python3"):
         result.notes.append(f"kernel {str(name)[:40]!r} replaced by python3")
-    result.notebook.metadata = NotebookNode(kernelspec=NotebookNode(_KERNEL), language_info=NotebookNode(name="python"))
+    language = metadata.get("language_info")
+    version = str(language.get("version", "")) if isinstance(language, dict) else ""
+    known = {"version": version} if re.fullmatch(r"3\.\d{1,3}(\.\w{1,12})?", version) else {}
+    result.notebook.metadata = NotebookNode(
+        kernelspec=NotebookNode(_KERNEL), language_info=NotebookNode(name="python", **known)
+    )
 
 
 def _settle_who_is_who(cells: list[NotebookNode], identified: Identified, template: Template, result: Repaired) -> None:

@@ -17,6 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .checks import CHECKS, Score
+from .checks.engine.stale import older_version, watch
+
+watch()
 
 
 def __getattr__(name: str) -> Callable[..., Score]:
@@ -27,6 +30,8 @@ def __getattr__(name: str) -> Callable[..., Score]:
     check = CHECKS[name]
 
     def judge(candidate: Any, points: float = 1, *, law: str | None = None, seed: int | None = None) -> Score:
+        if note := older_version(candidate, name):
+            print(note)
         return check.judge(candidate, points, law=law, seed=seed)
 
     judge.__name__ = judge.__qualname__ = name

@@ -89,6 +89,10 @@ def graded(tmp_path_factory):
             for cell in notebook.cells:
                 cell.metadata.clear()
         nbformat.write(notebook, handed_in)
+    newer = hand_in(tree.root, "newer Python", UNIT, RIGHT | {"half": "def half(x):\n    return x /? 2"})
+    notebook = nbformat.read(newer, as_version=4)
+    notebook.metadata.language_info = {"name": "python", "version": "3.99.1"}
+    nbformat.write(notebook, newer)
     return tree, {(row.student, row.exercise): row for row in grade_unit(tree, UNIT)}
 
 
@@ -110,6 +114,9 @@ def test_reasons_say_what_happened(graded):
     for student, given in (("too many", "60"), ("below 0", "-3"), ("nan", "no number")):
         row = rows[student, "value"]
         assert row.undecided and row.reason == f"the test gave {given} for points, expected 0 to 4"
+    reason = rows["newer Python", "half"].reason
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert "SyntaxError" in reason and f"written with Python 3.99.1, graded with {here}" in reason
     assert rows["right", "value"].reason == "the test gave 3 of 4 points"
     assert rows["nothing", "half"].reason == "not written yet"
 

@@ -6,6 +6,7 @@ again without the guilty one, and the examination goes on.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -38,6 +39,7 @@ class Exam:
         files: dict[str, bytes] | None = None,
     ) -> None:
         self._cells = notebook.cells
+        self._version = str(notebook.metadata.get("language_info", {}).get("version", ""))  # of the student's Python
         self._template, self._address, self._settings = template, address, settings
         self._files = files or {}
         self._deadline = time.monotonic() + settings.total_seconds
@@ -92,10 +94,18 @@ class Exam:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = result["count"]
+                elif output.output_type == "error":
+                    self._name_versions(output)
             if kind_of(cell) == TEST:
                 tidy_errors(cell)
         except Ended as ended:
             self._blame(index, ended)
+
+    def _name_versions(self, output: NotebookNode) -> None:
+        """Syntax that this Python does not know may be that of a newer one, in which the notebook was written."""
+        here, there = sys.version_info[:2], tuple(map(int, self._version.split(".")[:2])) if self._version else (0, 0)
+        if output.ename in ("SyntaxError", "IndentationError") and there > here:
+            output.evalue += f" (written with Python {self._version}, graded with {here[0]}.{here[1]})"
 
     def _judge(self, index: int, cell: NotebookNode) -> None:
         marks = cell.metadata.nbgrader
