@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, get_context, parent_process
-from typing import Any
+from typing import Any, TypeVar
 
 from course_utils.system.errors import CourseError, WrongUsage
 
@@ -51,10 +51,11 @@ class Failed:
     reason: str
 
 
+Key = TypeVar("Key")
 Make = Callable[[str | None], bytes]  # a job, given the address of the warm process
 
 
-def run_batch(makers: dict[str, Make], options: Options) -> Iterator[tuple[str, bytes | Failed]]:
+def run_batch(makers: dict[Key, Make], options: Options) -> Iterator[tuple[Key, bytes | Failed]]:
     """Results as they come, by the keys of `makers`. Closing the iterator, or Ctrl-C, ends what is still running."""
     if not makers:
         return
@@ -93,10 +94,10 @@ def _alone(new_executor: Callable[[], Executor], make: Make, address: str | None
     return outcome
 
 
-def _round(executor: Executor, makers: dict[str, Make], address: str | None) -> Iterator[tuple[str, Any]]:
+def _round(executor: Executor, makers: dict[Key, Make], address: str | None) -> Iterator[tuple[Key, Any]]:
     """One attempt at every job: results, or the exceptions in their place. Few jobs are made before they are needed."""
     left = list(makers.items())
-    running: dict[Future[Any], str] = {}
+    running: dict[Future[Any], Key] = {}
     while left or running:
         while left and len(running) < 2 * _MOST_JOBS:
             key, make = left.pop(0)

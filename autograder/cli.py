@@ -38,17 +38,22 @@ def release(
         typer.Option("--git", help="Also publish the kit: one more commit in this repository, a URL or folder."),
     ] = None,
     branch: Annotated[str, typer.Option(help="With --git: the branch.")] = "main",
+    early: Annotated[
+        bool, typer.Option("--early", help="Also a unit that gives answers of one that is not due yet.")
+    ] = False,
 ) -> None:
     """Make the student version and the student kit.
 
-    Writes release/<unit> and dist/course-student-kit.zip. Publishes nothing that contains a solution, a mark scheme
-    or an output. With --git, whoever follows that branch with nbgitpuller or git loses nothing by it.
+    Writes release/<unit> and dist/course-student-kit.zip, which holds the units that you have released so far.
+    Publishes nothing that contains a solution, a mark scheme or an output, and nothing that cannot be graded. With
+    --git, whoever follows that branch with nbgitpuller or git loses nothing by it.
 
     Examples: course release; course release 02; course release 02 --git https://example.org/course-kit.git
     """
-    from .kit import build_kit, released_units
+    from .gradable import plain_tests
+    from .kit import build_kit
     from .publish import publish_kit, pull_link
-    from .release import release_units, stale_units
+    from .release import read_sources, release_units, released_units, stale_units
 
     tree = _instructor_tree(context)
     chosen = _units(tree, units, all_units)
@@ -60,9 +65,13 @@ def release(
             raise CourseError(f"release/ is not current for {', '.join(stale)}. Run `course release`.")
         print(f"release/ is current: {', '.join(chosen)}")
         return
-    release_units(tree, chosen, debug=context.obj["debug"])
+    release_units(tree, chosen, debug=context.obj["debug"], early=early)
     print(f"Released {', '.join(chosen)} to release/.")
-    print(f"Student kit: {_shown(build_kit(tree), tree)}")
+    for unit in chosen:
+        if plain := plain_tests(read_sources(tree, unit)):
+            print(f"{unit}: {', '.join(plain)} run beside the student's code: less protected than a check.")
+    kit = _shown(build_kit(tree), tree)
+    print(f"Student kit: {kit}, with what was released so far: {', '.join(released_units(tree))}")
     if repository:
         done = publish_kit(tree, repository, branch)
         news = f"commit {done.commit[:10]}; notebooks: {', '.join(done.notebooks) or 'as before'}"

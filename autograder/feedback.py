@@ -13,6 +13,7 @@ from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .grade import all_students, find_problem
+from .gradebook import graded_path
 from .grades_file import MISSING
 from .nbgrader_course import NbGraderCourse
 from .safe_html import render_page
@@ -38,12 +39,12 @@ def feedback_unit(
     pages = []
     for name in [student] if student else all_students(tree, course):
         try:
-            page = _make_page(tree, course, unit, name)
+            made = _make_pages(tree, course, unit, name)
         except (Exception, SystemExit) as error:
             first = safe_text(str(error)).splitlines()[:1]
             failed[safe_text(name)] = first[0] if first else type(error).__name__
         else:
-            pages += [page] if page else []
+            pages += made
     if failed and troubles is None:
         raise CourseError("no page for " + "; ".join(f"{name} ({reason})" for name, reason in failed.items()) + ".")
     if not pages and not failed:
@@ -52,20 +53,29 @@ def feedback_unit(
     return pages
 
 
-def _make_page(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> Path | None:
-    """The page of one student; None where there is nothing to tell."""
-    path = notebook_path(tree.root / "feedback" / student, unit).with_suffix(".html")
-    graded = notebook_path(tree.root / "autograded" / student, unit).is_file()
-    problem = find_problem(tree, unit, student)
-    if graded and (problem is None or problem[0] == MISSING):  # a submission that was moved away keeps its grades
-        course.convert(GenerateFeedback, unit, student=student)
-        return path
-    handed_in = (tree.root / "submitted" / student / unit).is_dir()
-    if problem is not None and (handed_in or is_trouble(unit, problem)):
-        _explain(path, unit, problem[1])
-        carry(exchange_files(tree.root / "submitted" / student / unit), path.parent)
-        return path
-    return None
+def _make_pages(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> list[Path]:
+    """The pages of one student, for each notebook of the unit one; none where there is nothing to tell."""
+    problems = {name: find_problem(tree, unit, student, name) for name in tree.notebooks(unit) or [unit]}
+    converted: list[str] = []
+    explained: dict[str, str] = {}
+    for name, problem in problems.items():
+        graded = graded_path(tree.root, unit, student, name).is_file()
+        if graded and (problem is None or problem[0] == MISSING):  # a submission that was moved away keeps its grades
+            converted.append(name)
+        elif problem is not None:
+            handed_in = (tree.root / "submitted" / student / unit).is_dir()
+            explained |= {name: problem[1]} if handed_in or is_trouble(unit, problem) else {}
+    if converted:
+        course.convert(GenerateFeedback, unit, student=student, notebooks=converted)
+    pages = {
+        name: notebook_path(tree.root / "feedback" / student, unit, name).with_suffix(".html")
+        for name in problems
+        if name in converted or name in explained
+    }
+    for name, reason in explained.items():
+        _explain(pages[name], unit, reason)
+        carry(exchange_files(tree.root / "submitted" / student / unit), pages[name].parent)
+    return list(pages.values())
 
 
 def _explain(path: Path, unit: str, reason: str) -> None:

@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import nbformat
@@ -21,7 +20,8 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from sqlalchemy.exc import OperationalError
 
-from course_utils.cli.handin import exercise_name, parse_notebook, safe_text, template_of
+from course_utils.cli.handin import exercise_name, parse_notebook, safe_text, template_of, templates_of
+from course_utils.cli.handin.cells import labels_of, marks_of
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
@@ -47,8 +47,8 @@ from .reasons import explain_cell, plain, shorten
 from .release import register_unit
 from .repair import repair
 from .sandbox.stage import version
-from .submissions import Problem, Submission, carry, find_submission
-from .template import ANSWER, TEST
+from .submissions import Problem, Submission, carry, find_submission, given_files, lay
+from .template import Template
 
 Progress = Callable[[str], None]
 CHANGED = ", before it was handed in again with another text"
@@ -95,13 +95,13 @@ def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
     return sorted(found)
 
 
-def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
-    """Why a submission cannot be graded at all, or None."""
-    found = read_submission(tree, unit, student)
+def find_problem(tree: Tree, unit: str, student: str, notebook: str = "") -> Problem | None:
+    """Why a submission (of several notebooks the one named) cannot be graded at all, or None."""
+    found = read_submission(tree, unit, student, notebook)
     if not isinstance(found, Submission):
         return found
     try:
-        repair(parse_notebook(found.notebook, found.name), template_of(tree, unit), found.name)
+        repair(parse_notebook(found.notebook, found.name), template_of(tree, unit, notebook), found.name)
     except CourseError as error:
         return UNREADABLE, str(error)
     except Exception as error:
@@ -109,24 +109,19 @@ def find_problem(tree: Tree, unit: str, student: str) -> Problem | None:
     return None
 
 
-def read_submission(tree: Tree, unit: str, student: str) -> Submission | Problem:
-    """`find_submission`, with names of files that every program can write down; what fails is this student's alone."""
+def read_submission(tree: Tree, unit: str, student: str, notebook: str = "") -> Submission | Problem:
+    """`find_submission`; what fails is this student's alone."""
     if safe_text(student) != student:
         return CRASHED, "the name of this folder in submitted/ is not UTF-8: rename the folder, then run this again"
     try:
-        found = find_submission(tree, unit, student)
+        found = find_submission(tree, unit, student, notebook)
     except Exception as error:
         return UNREADABLE, f"it cannot be read ({_words(error)})"
     if not isinstance(found, Submission):
         left_out = read_roster(tree).get(student, {}).get("units", {}).get(unit, {}).get("left_out", "")
         more = f"; {left_out}" if left_out and found[0] == MISSING else ""
-        return found[0], safe_text(found[1] + more)
-    return replace(
-        found,
-        name=safe_text(found.name),
-        files={safe_text(name): data for name, data in found.files.items()},
-        notes=[safe_text(note) for note in found.notes],
-    )
+        return found[0], found[1] + more
+    return found
 
 
 @contextmanager
@@ -169,9 +164,15 @@ class _Grading:
         executor = ExecuteSubmission(parent=course.app)
         self._unsafe = options.unsafe or executor.unsafe
         self._settings: Settings = executor.settings(class_seed(tree.root, unit))
-        self._template = template_of(tree, unit)
-        basis = json.dumps([version(), self._template.digest(), self._settings.to_dict()])
-        self._basis = hashlib.sha256(basis.encode()).hexdigest()
+        self._templates = templates_of(tree, unit)
+        self._given = given_files(tree, unit)
+        self._problems: dict[str, dict[str, Problem | None]] = {}  # of each notebook that is done, by student
+        self._notes: dict[str, str] = {}
+        basis = json.dumps([version(), self._settings.to_dict()])
+        self._basis = {
+            name: hashlib.sha256((basis + template.digest()).encode()).hexdigest()
+            for name, template in self._templates.items()
+        }
 
     def rows(self) -> list[Grade]:
         return [row for student in sorted(self.done) for row in self.done[student]]
@@ -179,58 +180,66 @@ class _Grading:
     def of(self, students: list[str], run: bool, progress: Progress) -> None:
         """Grade what has changed, in parallel."""
         self._total, self._started, self._progress = len(students), time.monotonic(), progress
-        found = {student: read_submission(self._tree, self._unit, student) for student in students}
-        jobs: dict[str, Submission] = {}
-        for student, submission in found.items():
-            if not isinstance(submission, Submission):
-                moved_away = submission[0] == MISSING and knows(self._gradebook, self._unit, student)
-                self._finish(student, None if moved_away else submission, ", no longer there" if moved_away else "")
-            elif run and not self._is_unchanged(student, submission):
-                jobs[student] = submission
-            else:
-                troubles: list[str] = []
-                with one_students_trouble(self._gradebook, troubles):
-                    update_penalty(self._course, self._gradebook, self._unit, student)
-                    if run:
-                        carry(submission.files, graded_path(self._tree.root, self._unit, student).parent)
-                self._finish(
-                    student,
-                    (CRASHED, troubles[0])
-                    if troubles
-                    else None
-                    if run
-                    else find_problem(self._tree, self._unit, student),
-                    ", unchanged" if run else "",
-                )
-        makers = {student: self._maker(student, submission) for student, submission in jobs.items()}
+        jobs: dict[tuple[str, str], Submission] = {}
+        for student in students:
+            for name in self._templates:
+                submission = read_submission(self._tree, self._unit, student, name)
+                if not isinstance(submission, Submission):
+                    moved_away = submission[0] == MISSING and knows(self._gradebook, self._unit, student, name)
+                    moved_away = moved_away and not self._handed_in(student)
+                    note = ", no longer there" if moved_away else ""
+                    self._finish(student, name, None if moved_away else submission, note)
+                elif run and not self._is_unchanged(student, name, submission):
+                    jobs[student, name] = submission
+                else:
+                    self._finish(student, name, *self._leave(student, name, submission, run))
+        makers = {key: self._maker(key[1], submission) for key, submission in jobs.items()}
         self._expected = len(makers)
         results = run_batch(makers, Options(**{**vars(self._options), "unsafe": self._unsafe}))
-        for number, (student, result) in enumerate(results, start=1):
-            self._finish(student, self._keep(student, jobs[student], result), self._time_left(number))
+        for number, ((student, name), result) in enumerate(results, start=1):
+            problem = self._keep(student, name, jobs[student, name], result)
+            self._finish(student, name, problem, self._time_left(number))
 
-    def _maker(self, student: str, submission: Submission) -> Callable[[str | None], bytes]:
+    def _handed_in(self, student: str) -> bool:
+        """Whether there is something in the student's folder: then a notebook that is missing was not moved away."""
+        folder = self._tree.root / "submitted" / student / self._unit
+        return len(self._templates) > 1 and folder.is_dir() and any(folder.glob("*.ipynb"))
+
+    def _leave(self, student: str, name: str, submission: Submission, run: bool) -> tuple[Problem | None, str]:
+        """What is to be done for a notebook that is not graded again."""
+        troubles: list[str] = []
+        with one_students_trouble(self._gradebook, troubles):
+            update_penalty(self._course, self._gradebook, self._unit, student)
+            if run:
+                carry(submission.files, graded_path(self._tree.root, self._unit, student).parent)
+        note = ", unchanged" if run else ""
+        if troubles:
+            return (CRASHED, troubles[0]), note
+        return (None if run else find_problem(self._tree, self._unit, student, name)), note
+
+    def _maker(self, name: str, submission: Submission) -> Callable[[str | None], bytes]:
         return lambda address: make_job(
             submission.name,
             submission.notebook,
             submission.files,
-            self._template,
+            self._templates[name],
             self._settings,
             address,
             self._unsafe,
         )
 
-    def _key(self, submission: Submission) -> str:
-        return hashlib.sha256((self._basis + submission.digest()).encode()).hexdigest()
+    def _key(self, name: str, submission: Submission) -> str:
+        return hashlib.sha256((self._basis[name] + submission.digest()).encode()).hexdigest()
 
-    def _is_unchanged(self, student: str, submission: Submission) -> bool:
+    def _is_unchanged(self, student: str, name: str, submission: Submission) -> bool:
         if self._options.force:
             return False
-        if not knows(self._gradebook, self._unit, student, self._template):
+        if not knows(self._gradebook, self._unit, student, name, self._templates[name]):
             return False
-        graded = read_graded(self._tree.root, self._unit, student)
-        return graded is not None and graded.metadata.get(RECORD, {}).get("key") == self._key(submission)
+        graded = read_graded(self._tree.root, self._unit, student, name)
+        return graded is not None and graded.metadata.get(RECORD, {}).get("key") == self._key(name, submission)
 
-    def _keep(self, student: str, submission: Submission, result: bytes | Failed) -> Problem | None:
+    def _keep(self, student: str, name: str, submission: Submission, result: bytes | Failed) -> Problem | None:
         """Write a result into the gradebook; the problem, if there was no grading."""
         if isinstance(result, Failed):
             return CRASHED, result.reason
@@ -242,36 +251,47 @@ class _Grading:
             notebook = nbformat.reads(content["notebook"], as_version=4)
             record = notebook.metadata[RECORD]
             record["repairs"] = submission.notes + record["repairs"]
-            record["key"] = self._key(submission)
-            save_graded(self._course, self._gradebook, self._unit, student, notebook)
-            carry(submission.files, graded_path(self._tree.root, self._unit, student).parent)
+            record["key"] = self._key(name, submission)
+            save_graded(self._course, self._gradebook, self._unit, student, notebook, name)
+            beside = graded_path(self._tree.root, self._unit, student).parent
+            lay(self._given, beside)
+            carry(submission.files, beside)
         return (CRASHED, f"its result could not be kept ({troubles[0]})") if troubles else None
 
-    def _finish(self, student: str, problem: Problem | None, note: str = "") -> None:
+    def _finish(self, student: str, name: str, problem: Problem | None, note: str = "") -> None:
+        """Note what became of one notebook; when it is the student's last, their rows are entered."""
+        problems = self._problems.setdefault(student, {})
+        problems[name] = problem
+        note = self._notes[student] = note or self._notes.get(student, "")
+        if len(problems) < len(self._templates):
+            return
         troubles: list[str] = []
         rows: list[Grade] = []
         if safe_text(student) != student:  # no gradebook holds such a name
-            assert problem is not None
-            rows = self._rows_without_gradebook(student, problem)
-            return self._enter(student, rows, problem, note)
+            rows = self._rows_without_gradebook(student, problems)
+            return self._enter(student, rows, problems, note)
         with one_students_trouble(self._gradebook, troubles):
-            rows = student_rows(self._tree, self._gradebook, self._unit, student, problem)
+            rows = student_rows(self._tree, self._gradebook, self._unit, student, problems, self._templates)
         if troubles:
-            problem = CRASHED, f"its grades could not be kept ({troubles[0]})"
-            rows = self._rows_without_gradebook(student, problem)
-        self._enter(student, rows, problem, note)
+            problems = dict.fromkeys(problems, (CRASHED, f"its grades could not be kept ({troubles[0]})"))
+            rows = self._rows_without_gradebook(student, problems)
+        self._enter(student, rows, problems, note)
 
-    def _rows_without_gradebook(self, student: str, problem: Problem) -> list[Grade]:
+    def _rows_without_gradebook(self, student: str, problems: dict[str, Problem | None]) -> list[Grade]:
+        labels = labels_of(self._templates)
         return [
-            Grade(safe_text(student), self._unit, exercise_name(cell.grade_id), None, cell.points, *problem)
-            for cell in self._template.marked.values()
-            if cell.kind in (TEST, ANSWER)
+            Grade(safe_text(student), self._unit, labels[name, cell.grade_id], None, cell.points, *problem)
+            for name, problem in problems.items()
+            if problem is not None
+            for cell in self._templates[name].marked.values()
+            if cell.is_graded
         ]
 
-    def _enter(self, student: str, rows: list[Grade], problem: Problem | None, note: str) -> None:
+    def _enter(self, student: str, rows: list[Grade], problems: dict[str, Problem | None], note: str) -> None:
         self.done[student] = rows
         points, most = sum(row.score or 0 for row in rows), sum(row.max_score for row in rows)
-        reason = f" ({problem[1]})" if problem else ""
+        reasons = list(dict.fromkeys(problem[1] for problem in problems.values() if problem))
+        reason = f" ({'; '.join(reasons)})" if reasons else ""
         line = f"[{len(self.done)}/{self._total}] {student}: {points:g} of {most:g} points{reason}{note}"
         self._progress(" ".join(safe_text(line).split()))
 
@@ -280,17 +300,47 @@ class _Grading:
         return f", about {left:.0f} s left" if left >= 5 else ""
 
 
-def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, problem: Problem | None) -> list[Grade]:
-    """The rows of one student, from the gradebook and the graded notebook."""
-    cells = sorted(gradebook.find_notebook(unit, unit).grade_cells, key=lambda cell: cell.name)
+def student_rows(
+    tree: Tree,
+    gradebook: Gradebook,
+    unit: str,
+    student: str,
+    problems: dict[str, Problem | None],
+    templates: dict[str, Template],
+) -> list[Grade]:
+    """The rows of one student, from the gradebook and the graded notebooks."""
+    labels = labels_of(templates)
+    handed_in = any(problem is None or problem[0] != MISSING for problem in problems.values())
+    rows = []
+    for name, problem in problems.items():
+        rows += _notebook_rows(tree, gradebook, unit, student, name, problem, labels, handed_in)
+    return rows
+
+
+def _notebook_rows(
+    tree: Tree,
+    gradebook: Gradebook,
+    unit: str,
+    student: str,
+    name: str,
+    problem: Problem | None,
+    labels: dict[tuple[str, str], str],
+    handed_in: bool,
+) -> list[Grade]:
+    of = gradebook.find_notebook(name, unit)
+    cells = sorted([*of.grade_cells, *of.task_cells], key=lambda cell: cell.name)
     if problem is not None:
         status, reason = problem
         score = None if status == CRASHED else 0.0  # a crash of a whole grading may be our own fault
-        if status != MISSING:
-            forget_key(tree.root, unit, student)
-            settle(gradebook, cells, unit, student, score)
-        return [Grade(student, unit, exercise_name(cell.name), score, cell.max_score, status, reason) for cell in cells]
-    notebook = read_graded(tree.root, unit, student)
+        if status != MISSING or handed_in:
+            forget_key(tree.root, unit, student, name)
+            settle(gradebook, cells, unit, student, name, score)
+        return [
+            Grade(student, unit, labels[name, cell.name], score, cell.max_score, status, reason)
+            for cell in cells
+            if (name, cell.name) in labels
+        ]
+    notebook = read_graded(tree.root, unit, student, name)
     by_name = (
         {
             cell.metadata.nbgrader.grade_id: cell
@@ -300,14 +350,19 @@ def student_rows(tree: Tree, gradebook: Gradebook, unit: str, student: str, prob
         if notebook
         else {}
     )
-    return [_row(gradebook, cell, unit, student, by_name) for cell in cells]
+    return [
+        _row(gradebook, cell, unit, student, name, labels[name, cell.name], by_name)
+        for cell in cells
+        if (name, cell.name) in labels
+    ]
 
 
-def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str, NotebookNode]) -> Grade:
-    name = exercise_name(cell.name)
+def _row(
+    gradebook: Gradebook, cell, unit: str, student: str, of: str, name: str, notebook: dict[str, NotebookNode]
+) -> Grade:
     laws = laws_of(notebook.get(cell.name))
     try:
-        grade = gradebook.find_grade(cell.name, unit, unit, student)
+        grade = gradebook.find_grade(cell.name, of, unit, student)
     except MissingEntry:
         reason = "not graded yet; run `course grade` on this unit"
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
@@ -316,9 +371,9 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
         if grade.needs_manual_grade and changed_since_marked(notebook.get(cell.name)):
             reason += CHANGED
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, reason, laws)
-    status, reason = explain_cell(
-        notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=notebook.get(name)
-    )
+    about = exercise_name(cell.name)
+    exercise = notebook.get(about) if about != cell.name else None
+    status, reason = explain_cell(notebook.get(cell.name), grade.auto_score, cell.max_score, exercise=exercise)
     if grade.auto_score is None and status in (GRADED, "repaired"):
         status = NEEDS_MARKING
     score = None if grade.auto_score is None else grade.score
@@ -327,11 +382,11 @@ def _row(gradebook: Gradebook, cell, unit: str, student: str, notebook: dict[str
 
 def changed_texts(tree: Tree, row: Grade) -> list[str]:
     """Both texts of an answer that was changed after it was marked, a line each."""
-    notebook = read_graded(tree.root, row.unit, row.student)
-    for cell in notebook.cells if notebook else ():
-        if exercise_name(cell.metadata.get("nbgrader", {}).get("grade_id", "")) == row.exercise and (
-            texts := changed_since_marked(cell)
-        ):
+    labels = labels_of(templates_of(tree, row.unit))
+    for (name, grade_id), label in labels.items():
+        notebook = read_graded(tree.root, row.unit, row.student, name) if label == row.exercise else None
+        found = [cell for cell in notebook.cells if marks_of(cell).get("grade_id") == grade_id] if notebook else []
+        if found and (texts := changed_since_marked(found[0])):
             return [f"{when}: {shorten(plain(text))}" for when, text in zip(("marked", "now"), texts, strict=True)]
     return []
 

@@ -11,44 +11,46 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
-from nbgrader.utils import parse_utc
 
-from course_utils.cli.handin import exercise_name
+from course_utils.cli.handin import exercise_name, safe_time
 from course_utils.system.tree import notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .examiner.settings import RECORD
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import RequireVerdict, SettleGrades, is_answer
+from .submissions import TIMESTAMP
 from .template import TEST, Template
 
 SUBMITTED = "submitted"
 
 
-def save_graded(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode) -> None:
-    """Enter a graded notebook, as nbgrader's autograder does, and keep it in autograded/."""
+def save_graded(
+    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode, name: str
+) -> None:
+    """Enter the graded notebook ``name`` of a unit, as nbgrader's autograder does, and keep it in autograded/."""
     with one_commit(gradebook):
-        notebook = _enter(course, gradebook, unit, student, notebook)
-    path = graded_path(course.tree.root, unit, student)
+        notebook = _enter(course, gradebook, unit, student, notebook, name)
+    path = graded_path(course.tree.root, unit, student, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, nbformat.writes(notebook))
 
 
 def _enter(
-    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode
+    course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, notebook: NotebookNode, name: str
 ) -> NotebookNode:
     gradebook.update_or_create_student(student)
     submission = gradebook.update_or_create_submission(unit, student)
-    marked = [grade for grade in _grades(gradebook, unit, student) if grade.manual_score is not None]
+    marked = [grade for grade in _grades(gradebook, unit, student, name) if grade.manual_score is not None]
     waiting = {grade.name: bool(grade.needs_manual_grade) for grade in marked}
     resources = {
-        "nbgrader": {"notebook": unit, "assignment": unit, "student": student, "db_url": course.directory().db_url},
+        "nbgrader": {"notebook": name, "assignment": unit, "student": student, "db_url": course.directory().db_url},
         "gradebook": gradebook,
     }
     for step in (RequireVerdict, SaveInOpenGradebook, SettleGrades, CheckCellMetadata):
         notebook, resources = step(parent=course.app).preprocess(notebook, resources)
     if marked:
-        _keep_marks(marked, waiting, notebook, read_graded(course.tree.root, unit, student))
+        _keep_marks(marked, waiting, notebook, read_graded(course.tree.root, unit, student, name))
     _set_penalty(course, gradebook, unit, student, submission)
     return notebook
 
@@ -114,23 +116,23 @@ def _set_penalty(
     if submission.timestamp != timestamp:
         submission.timestamp = timestamp
     gradebook.db.flush()
-    notebook = gradebook.find_submission_notebook(unit, unit, student)
-    late, penalty = submission.total_seconds_late, None
-    if late > 0:
-        step = AssignLatePenalties(parent=course.app)
-        step.init_plugin()
-        penalty = step.plugin_inst.late_submission_penalty(student, notebook.score, late)
-        penalty = None if penalty is None else step._check_late_penalty(notebook, penalty)
-    if notebook.late_submission_penalty != penalty:
-        notebook.late_submission_penalty = penalty
+    late = submission.total_seconds_late
+    for notebook in submission.notebooks:
+        penalty = None
+        if late > 0:
+            step = AssignLatePenalties(parent=course.app)
+            step.init_plugin()
+            penalty = step.plugin_inst.late_submission_penalty(student, notebook.score, late)
+            penalty = None if penalty is None else step._check_late_penalty(notebook, penalty)
+        if notebook.late_submission_penalty != penalty:
+            notebook.late_submission_penalty = penalty
 
 
 def read_timestamp(folder: Path) -> Any:
     """The time in timestamp.txt, as nbgrader has it; None where there is none that can be read."""
     try:
-        text = (folder / "timestamp.txt").read_bytes()[:200].decode("utf-8-sig", "replace").strip()
-        return parse_utc(text) if text else None
-    except (OSError, ValueError, OverflowError):
+        return safe_time((folder / TIMESTAMP).read_bytes())
+    except OSError:
         return None
 
 
@@ -162,26 +164,26 @@ class SaveInOpenGradebook(SaveAutoGrades):
         return nb, resources
 
 
-def settle(gradebook: Gradebook, cells: list, unit: str, student: str, score: float | None) -> None:
-    """Enter the score of each cell of a submission that could not be graded; None when nobody can tell."""
+def settle(gradebook: Gradebook, cells: list, unit: str, student: str, name: str, score: float | None) -> None:
+    """Enter the score of each cell of a notebook that could not be graded; None when nobody can tell."""
     with one_commit(gradebook):
         gradebook.update_or_create_student(student)
         gradebook.update_or_create_submission(unit, student)
         for cell in cells:
-            grade = gradebook.find_grade(cell.name, unit, unit, student)
+            grade = gradebook.find_grade(cell.name, name, unit, student)
             grade.auto_score, grade.needs_manual_grade = score, score is None
 
 
-def _grades(gradebook: Gradebook, unit: str, student: str) -> list[Grade]:
+def _grades(gradebook: Gradebook, unit: str, student: str, name: str) -> list[Grade]:
     try:
-        return list(gradebook.find_submission_notebook(unit, unit, student).grades)
+        return list(gradebook.find_submission_notebook(name, unit, student).grades)
     except MissingEntry:
         return []
 
 
-def knows(gradebook: Gradebook, unit: str, student: str, template: Template | None = None) -> bool:
-    """Whether there are grades of this submission; with ``template``: whether every automatic one is decided."""
-    grades = {grade.name: grade for grade in _grades(gradebook, unit, student)}
+def knows(gradebook: Gradebook, unit: str, student: str, name: str, template: Template | None = None) -> bool:
+    """Whether there are grades of this notebook; with ``template``: whether every automatic one is decided."""
+    grades = {grade.name: grade for grade in _grades(gradebook, unit, student, name)}
     if template is None:
         return bool(grades)
     tests = [name for name, cell in template.marked.items() if cell.kind == TEST]
@@ -191,21 +193,21 @@ def knows(gradebook: Gradebook, unit: str, student: str, template: Template | No
     )
 
 
-def forget_key(root: Path, unit: str, student: str) -> None:
+def forget_key(root: Path, unit: str, student: str, name: str) -> None:
     """The graded notebook is no longer what the gradebook holds: whatever is handed in next is graded."""
-    notebook = read_graded(root, unit, student)
+    notebook = read_graded(root, unit, student, name)
     if notebook is not None and notebook.metadata.get(RECORD, {}).pop("key", None):
-        write_whole(graded_path(root, unit, student), nbformat.writes(notebook))
+        write_whole(graded_path(root, unit, student, name), nbformat.writes(notebook))
 
 
-def graded_path(root: Path, unit: str, student: str) -> Path:
-    """Where the graded notebook lies."""
-    return notebook_path(root / "autograded" / student, unit)
+def graded_path(root: Path, unit: str, student: str, name: str = "") -> Path:
+    """Where the graded notebook lies; of several the one named."""
+    return notebook_path(root / "autograded" / student, unit, name)
 
 
-def read_graded(root: Path, unit: str, student: str) -> NotebookNode | None:
-    """The graded notebook; None when there is none that can be read."""
-    path = graded_path(root, unit, student)
+def read_graded(root: Path, unit: str, student: str, name: str = "") -> NotebookNode | None:
+    """The graded notebook, of several the one named; None when there is none that can be read."""
+    path = graded_path(root, unit, student, name)
     try:
         return nbformat.read(path, as_version=4) if path.is_file() else None
     except Exception:

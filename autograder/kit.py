@@ -18,11 +18,10 @@ import nbformat
 from hatchling.builders.wheel import WheelBuilder
 
 from course_utils.cli.handin.units import facts_for_kit
-from course_utils.system.errors import CourseError
-from course_utils.system.tree import KIT_MARKER, UNIT_NAME, Tree, notebook_path
+from course_utils.system.tree import KIT_MARKER, Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
-from .release import check_release
+from .release import check_release, released_units
 
 FOLDER = "course-student-kit"
 OWN_FILES = Path(__file__).parent / "student_kit"
@@ -51,7 +50,7 @@ FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def build_kit(tree: Tree) -> Path:
-    """Write dist/course-student-kit.zip from release/ and course_utils; returns its path."""
+    """Write dist/course-student-kit.zip from what was released and course_utils; returns its path."""
     archive = tree.root / "dist" / f"{FOLDER}.zip"
     archive.parent.mkdir(exist_ok=True)
     files = kit_files(tree)
@@ -76,15 +75,6 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
         files |= tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
     files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"], files).encode()
     return files
-
-
-def released_units(tree: Tree) -> list[str]:
-    """The units that are in release/."""
-    folder = tree.root / "release"
-    units = [unit for unit in tree.units() if UNIT_NAME.fullmatch(unit) and notebook_path(folder, unit).is_file()]
-    if not units:
-        raise CourseError("release/ is empty, so there is no student kit to make. Run `course release`.")
-    return units
 
 
 def build_wheel(package: dict[str, bytes], main: dict[str, Any]) -> dict[str, bytes]:
@@ -127,7 +117,13 @@ def student_pyproject(main: dict[str, Any]) -> str:
 def _kit_json(tree: Tree, units: list[str], version: str, files: dict[str, bytes]) -> str:
     """What `course submit` needs to tell a unit's notebook from another's, and `course update` to tell what a student
     has changed: the digest of every file."""
-    released = {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4) for unit in units}
+    released = {
+        unit: {
+            name: nbformat.read(notebook_path(tree.root / "release", unit, name), as_version=4)
+            for name in tree.notebooks(unit)
+        }
+        for unit in units
+    }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     about = {"course": "latent-space-course", "version": version, "files": digests}
     return json.dumps(about | facts_for_kit(released), indent=1) + "\n"

@@ -7,6 +7,7 @@ import re
 from nbformat import NotebookNode
 from nbgrader import utils
 
+from course_utils.cli.handin.cells import as_released, bare
 from course_utils.system.stubs import is_blank, names_its_exercise
 
 SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
@@ -75,14 +76,18 @@ def _solutions(source: NotebookNode, release: NotebookNode) -> list[str]:
 def _confidential_regions(source: NotebookNode, release: NotebookNode) -> list[str]:
     """Lines of mark schemes, hidden tests and model answers in the release."""
     text = "\n".join(cell.source for cell in release.cells)
+    confidential = r"(?s)BEGIN (MARK SCHEME|HIDDEN TESTS).*?END \1"
+    given = {line.strip() for cell in source.cells for line in re.sub(confidential, "", cell.source).splitlines()}
     found = []
     for cell in source.cells:
         for marks, what in ((MARK_SCHEME, "mark scheme"), (HIDDEN_TESTS, "hidden test")):
             for region in region_lines(cell.source, marks):
-                shown = [line for line in region if line in text]
+                shown = [line for line in region if line in text and (marks == MARK_SCHEME or line not in given)]
                 found += [f"the release contains the {what} of {_name(cell)}: {line}" for line in shown]
         if cell.cell_type == "markdown" and utils.is_solution(cell) and not is_blank(cell.source):
-            lines = [line for line in map(str.strip, cell.source.splitlines()) if _tells(line) and line in text]
+            stays = as_released(cell).splitlines()
+            answer = [line.strip() for line in cell.source.splitlines() if line not in stays]
+            lines = [line for line in answer if _tells(line) and line in text]
             found += [f"the release contains the model answer of {_name(cell)}: {line}" for line in lines]
     return found
 
@@ -96,17 +101,19 @@ def _stubs(source: NotebookNode, release: NotebookNode) -> list[str]:
         name, stub = _name(cell), stubs.get(_name(cell), "")
         if cell.cell_type == "code" and not names_its_exercise(stub, name):
             found.append(f"the stub of {name} does not raise a NotImplementedError that names it")
-        if cell.cell_type == "markdown" and not is_blank(stub):
+        if cell.cell_type == "markdown" and not is_blank(stub) and bare(stub) != bare(as_released(cell)):
             found.append(f"the answer cell {name} is not blank")
     return found
 
 
 def _lost(source: NotebookNode, release: NotebookNode) -> list[str]:
-    """Cell ids and tags are how a submission is matched with its source."""
-    if [cell.get("id") for cell in source.cells] != [cell.get("id") for cell in release.cells]:
+    """Cell ids and tags are how a submission is matched with its source; a header and a footer may stand around it."""
+    ids, released = ([cell.get("id") for cell in notebook.cells] for notebook in (source, release))
+    starts = [at for at in range(len(released) - len(ids) + 1) if released[at : at + len(ids)] == ids]
+    if not starts:
         return ["the cells of the release do not have the ids of the source, in order"]
     return [
         f"{_name(old)} lost its tags"
-        for old, new in zip(source.cells, release.cells, strict=True)
+        for old, new in zip(source.cells, release.cells[starts[-1] :], strict=False)
         if old.metadata.get("tags", []) != new.metadata.get("tags", [])
     ]

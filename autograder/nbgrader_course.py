@@ -9,7 +9,6 @@ import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_config_path
@@ -60,16 +59,17 @@ class NbGraderCourse:
         unit: str,
         student: str | None = None,
         settings: dict[str, Any] | None = None,
+        notebooks: list[str] | None = None,
         **overrides: Any,
     ) -> None:
         """Run one of nbgrader's converters on one unit (and student); what is there already is replaced.
 
-        ``settings`` configures the converter, ``overrides`` the course directory. Raises CourseError with the last
-        line of whatever went wrong.
+        ``settings`` configures the converter, ``overrides`` the course directory; ``notebooks`` are those of the unit
+        (default: all that the tree has). Raises CourseError with the last line of whatever went wrong.
         """
         directory = self.directory(assignment_id=unit, **({"student_id": student} if student else {}), **overrides)
-        if student:
-            converter = type(converter.__name__, (_OneSubmission, converter), {})
+        names = notebooks or self.tree.notebooks(unit) or [unit]
+        converter = type(converter.__name__, (_OwnNotebooks, converter), {"names": names})
         self._log.seek(0)
         self._log.truncate()
         try:
@@ -87,16 +87,17 @@ class NbGraderCourse:
         return causes[-1] if causes else ""
 
 
-class _OneSubmission:
-    """Lets a converter work on one submission, by exact name: nbgrader takes names for patterns, so that a student
-    called ``ann [2]`` would never be found."""
+class _OwnNotebooks:
+    """Lets a converter work on the notebooks of the unit by exact name, and on no copies of them: nbgrader takes names
+    for patterns, so that a student called ``ann [2]`` would never be found."""
 
+    names: list[str]
     coursedir: Any  # the converter's
     _format_source: Callable[[str, str], str]
 
     def init_notebooks(self) -> None:
-        folder = Path(self._format_source(self.coursedir.assignment_id, self.coursedir.student_id))
-        self.assignments = {str(folder): [str(folder / f"{self.coursedir.assignment_id}.ipynb")]}
+        folder = self._format_source(self.coursedir.assignment_id, self.coursedir.student_id)
+        self.assignments = {folder: [os.path.join(folder, f"{name}.ipynb") for name in self.names]}
         self.notebooks: list[str] = []
 
 

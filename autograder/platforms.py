@@ -20,9 +20,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from course_utils.cli.handin import exercise_name
+from course_utils.cli.handin import exercise_name, safe_text, templates_of
+from course_utils.cli.handin.cells import labels_of
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import Tree, unit_number
 from course_utils.system.whole_file import whole_zip, write_whole
 
 from .collect import read_roster, safe_name
@@ -200,9 +201,11 @@ def _assignment(unit: str, header: list[str] | None) -> str:
         return unit
     titled = {name: _plain(match[1]) for name in header if (match := re.fullmatch(r"(.+) \(\d+\)", name))}
     wanted = _plain(unit)
-    start = re.compile(rf"(?:unit )?0?{int(unit[:2])}\b")
+    number = unit_number(unit)
+    start = re.compile("(?!)" if number is None else rf"(?:unit )?0*{number}\b")
+    words = re.sub(r"^\d+\s*", "", wanted)
     hits = [name for name, title in titled.items() if wanted in title] or [
-        name for name, title in titled.items() if wanted[2:].strip() in title
+        name for name, title in titled.items() if words and words in title
     ]
     hits = hits or [name for name, title in titled.items() if start.match(title)]
     if len(hits) != 1:
@@ -248,8 +251,7 @@ def _line(row: Grade, comment: str) -> str:
 
 
 def _printable(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return " ".join("".join(char if char.isprintable() else " " for char in safe_text(text)).split())
 
 
 def _gradebook(tree: Tree, unit: str) -> tuple[dict, dict, dict[str, float]]:
@@ -263,6 +265,7 @@ def _gradebook(tree: Tree, unit: str) -> tuple[dict, dict, dict[str, float]]:
 
     from .nbgrader_course import NbGraderCourse
 
+    labels = labels_of(templates_of(tree, unit))
     course = NbGraderCourse(tree)
     url = course.directory().db_url
     if url.startswith("sqlite:///") and not os.path.exists(url.removeprefix("sqlite:///")):
@@ -279,12 +282,16 @@ def _gradebook(tree: Tree, unit: str) -> tuple[dict, dict, dict[str, float]]:
                 if submission.late_submission_penalty:
                     penalties[student] = float(submission.late_submission_penalty)
                 for notebook in submission.notebooks:
+
+                    def label(grade_id: str, of: str = notebook.name) -> str:
+                        return labels.get((of, grade_id), exercise_name(grade_id))
+
                     for grade in notebook.grades:
                         if grade.manual_score is not None:
-                            marked[student, exercise_name(grade.name)] = float(grade.score)
+                            marked[student, label(grade.name)] = float(grade.score)
                     for comment in notebook.comments:
                         if comment.comment:
-                            comments[student, exercise_name(comment.name)] = comment.comment
+                            comments[student, label(comment.name)] = comment.comment
     except SQLAlchemyError as error:
         raise CourseError(f"the gradebook cannot be read ({type(error).__name__}): penalties are not known.") from error
     return marked, comments, penalties
@@ -318,9 +325,11 @@ def pack_feedback(tree: Tree, unit: str, platform: str, pages: list[Path]) -> Ex
         student = page.parent.parent.name
         record = roster.get(student, {})
         said = record.get("units", {}).get(unit, {})
-        name = _packed_name(platform, unit, record.get("name", student), said)
+        name = _packed_name(platform, page.stem, record.get("name", student), said)
         if not name:
-            exported.notes.append(f"{student}: no export of {platform} said who this is in {unit}; not packed")
+            exported.notes.append(f"{student}: {_why_not_packed(platform, unit, said)}; not packed")
+        elif name in named and named[name].parent == page.parent:
+            exported.notes.append(f"{student}: {platform} takes one page of each student; {page.name} is not packed")
         elif name in named:
             exported.notes.append(f"{student}: {named[name].parent.parent.name} has the same number; not packed")
         else:
@@ -333,7 +342,14 @@ def pack_feedback(tree: Tree, unit: str, platform: str, pages: list[Path]) -> Ex
     return exported
 
 
-def _packed_name(platform: str, unit: str, name: str, said: dict[str, Any]) -> str:
+def _why_not_packed(platform: str, unit: str, said: dict[str, Any]) -> str:
+    """Why a page has no name by which the platform would take it."""
+    if said.get("platform") != platform or not said.get("identifier"):
+        return f"not in the export of {platform} from which {unit} was collected"
+    return f"handed in no file (a text or a link), and {platform} takes a page back in the place of a file only"
+
+
+def _packed_name(platform: str, page: str, name: str, said: dict[str, Any]) -> str:
     if said.get("platform") != platform:
         return ""
     if platform == CANVAS:
@@ -343,4 +359,4 @@ def _packed_name(platform: str, unit: str, name: str, said: dict[str, Any]) -> s
         numbers = said.get("identifier", ""), said.get("attachment", "")
         return "_".join([person, *numbers, "feedback.html"]) if all(numbers) else ""
     person = safe_name(name).replace("_", " ").strip() or "Participant"  # Moodle counts the underscores
-    return f"{person}_{said['identifier']}_assignfeedback_file_{unit}.html" if said.get("identifier") else ""
+    return f"{person}_{said['identifier']}_assignfeedback_file_{page}.html" if said.get("identifier") else ""

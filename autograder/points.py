@@ -54,7 +54,7 @@ def find_check_faults(source: NotebookNode) -> list[str]:
     for cell in _test_cells(source):
         grade_id = cell.metadata.nbgrader["grade_id"]
         try:
-            body = ast.parse(cell.source)
+            body = python_of(cell.source)
         except SyntaxError as error:
             found.append(f"{grade_id} is no Python (line {error.lineno}: {error.msg})")
             continue
@@ -65,6 +65,13 @@ def find_check_faults(source: NotebookNode) -> list[str]:
                 lines = str(error).splitlines() or [""]
                 found.append(f"{grade_id} needs {what}, which cannot be had ({type(error).__name__}: {lines[0]})")
     return found
+
+
+def python_of(source: str) -> ast.Module:
+    """A cell's Python, with IPython's own lines as calls. Raises SyntaxError."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    return ast.parse(TransformerManager().transform_cell(source))
 
 
 def _named(body: ast.Module) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -31,9 +31,11 @@ from course_utils.system.tree import notebook_path
 
 from .class_seeds import class_seed
 from .examiner.settings import RECORD, Settings
+from .plain_tests import is_plain, settle
 from .prepare import record_repairs
 from .repair import repair
 from .sandbox.limits import Limits
+from .submissions import other_files
 from .template import Template
 
 Step = tuple[NotebookNode, dict[str, Any]]
@@ -127,24 +129,27 @@ class ExecuteSubmission(NbGraderPreprocessor):
         from .sandbox.client import own_address
 
         template = unit_template(self.config, resources)
-        seed = class_seed(Path(CourseDirectory(config=self.config).root), resources["nbgrader"]["assignment"])
+        course, place = CourseDirectory(config=self.config), resources["nbgrader"]
+        seed = class_seed(Path(course.root), place["assignment"])
+        beside = Path(course.format_path(course.autograded_directory, place["student"], place["assignment"]))
+        files, _ = other_files(beside)
         nb.metadata[RECORD] = {
-            "level": examine_notebook(nb, template, own_address(self.unsafe), self.settings(seed), {}),
+            "level": examine_notebook(nb, template, own_address(self.unsafe), self.settings(seed), files),
             "repairs": [],
         }
         return nb, resources
 
 
 def unit_template(config: Any, resources: dict[str, Any]) -> Template:
-    """The template of the unit that nbgrader is working on."""
-    unit = resources["nbgrader"]["assignment"]
+    """The template of the notebook that nbgrader is working on."""
+    unit, name = resources["nbgrader"]["assignment"], resources["nbgrader"]["notebook"]
     course = CourseDirectory(config=config)
-    path = notebook_path(Path(course.root) / course.source_directory, unit)
-    return Template.of(unit, nbformat.read(path, as_version=4))
+    path = notebook_path(Path(course.root) / course.source_directory, unit, name)
+    return Template.of(unit, nbformat.read(path, as_version=4), notebook=name)
 
 
 class RequireVerdict(NbGraderPreprocessor):
-    """Make a test cell earn points only by a number between 0 and its maximum, returned by its check.
+    """Make a check earn points only by a number between 0 and its maximum; a plain test earns them as nbgrader says.
 
     nbgrader gives full marks to a test cell that returns anything else or nothing at all, gives none to a correct one
     that wrote a warning to stderr, and stops at a number above the maximum.
@@ -156,6 +161,9 @@ class RequireVerdict(NbGraderPreprocessor):
         for output in cell.outputs:
             if output.output_type == "stream" and output.name == "stderr":
                 output.name = "stdout"
+        if is_plain(cell):
+            settle(cell)
+            return cell, resources
         if any(output.output_type == "error" for output in cell.outputs):
             return cell, resources
         if not self._has_verdict(cell):

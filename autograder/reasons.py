@@ -12,6 +12,7 @@ from course_utils.system.stubs import NOT_WRITTEN, is_blank
 
 from .examiner.settings import RECORD
 from .grades_file import CRASHED, GRADED, REPAIRED, TIMED_OUT
+from .plain_tests import is_plain
 from .preprocessors import is_answer
 
 LONGEST = 1000
@@ -41,7 +42,9 @@ def _explain(
     cell: NotebookNode, score: float | None, max_score: float, exercise: NotebookNode | None
 ) -> tuple[str, str]:
     if is_answer(cell):
-        return GRADED, "not answered" if is_blank(cell.source) else ""
+        return GRADED, "not answered" if is_blank(cell.source) or score == 0 else ""
+    if cell.cell_type != "code":
+        return GRADED, ""
     errors = [output for output in cell.outputs if output.output_type == "error"]
     if errors:
         error = errors[0]
@@ -49,9 +52,14 @@ def _explain(
             own = next((output for output in exercise.get("outputs", []) if output.output_type == "error"), None)
             if own is not None:
                 return GRADED, f"the cell of the exercise does not run: {explain_error(own)}"
-        return STATUS_OF_ERROR.get(error.ename, GRADED), explain_error(error)
+        where = error.traceback[0] if is_plain(cell) and len(error.traceback) == 2 else ""
+        reason = explain_error(error)
+        reason = shorten(plain(f"{reason} ({where})")) if where and reason != NOT_WRITTEN else reason
+        return STATUS_OF_ERROR.get(error.ename, GRADED), reason
     if score is not None and score >= max_score:
         return GRADED, ""
+    if is_plain(cell) and score is not None:
+        return GRADED, f"the test gave {score:g} of {max_score:g} points"
     return GRADED, shorten(explain_score(cell))
 
 
@@ -59,7 +67,9 @@ def explain_error(output: NotebookNode) -> str:
     """The reason behind an error output."""
     if output.ename == "NotImplementedError":
         return NOT_WRITTEN
-    return shorten(plain(output.evalue if output.ename in OUR_ERRORS else f"{output.ename}: {output.evalue}"))
+    return shorten(
+        plain(output.evalue if output.ename in OUR_ERRORS else f"{output.ename}: {output.evalue}".rstrip(": "))
+    )
 
 
 def explain_score(cell: NotebookNode) -> str:

@@ -1,38 +1,80 @@
-"""From the sources in notebooks/ to the student version in release/."""
+"""From the sources in notebooks/ to the student version in release/, and which units have been released here."""
 
 from __future__ import annotations
 
 import filecmp
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import SaveCells
 
-from course_utils.cli.handin import read_source
+from course_utils.cli.handin import read_source, templates_of
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.whole_file import write_whole
 
+from .gradable import find_ungradable
 from .leaks import find_leaks
+from .leaks_in_files import find_large_files, find_leaks_in_files
 from .nbgrader_course import NbGraderCourse
 from .points import find_check_faults, find_point_faults
+from .template import PROVIDED, SOLUTION
+
+RELEASED = ".released.json"  # git carries release/ filled; this says what this instructor has released
 
 
-def release_units(tree: Tree, units: list[str], debug: bool = False) -> None:
-    """Make release/<unit> for each unit. Nothing is replaced unless every unit passes the release gate."""
+def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool = False) -> None:
+    """Make release/<unit> for each unit. Nothing is replaced unless every unit passes the release gate.
+
+    ``early``: also where a unit gives answers of another one that is not due yet.
+    """
+    for unit in [] if early else units:
+        _refuse(unit, find_early_answers(tree, unit), "Release it later, or with --early.")
     for unit in units:
-        _refuse(unit, find_check_faults(read_source(tree, unit)))
+        for source in read_sources(tree, unit).values():
+            _refuse(unit, find_check_faults(source))
     with build(tree, units, debug=debug) as built:
         for unit in units:
             publish(built / unit, tree.root / "release" / unit, workspace(tree))
+    known = set(_read_released(tree)) | set(units)
+    write_whole(tree.root / RELEASED, json.dumps(sorted(known), indent=1, ensure_ascii=False) + "\n")
+
+
+def released_units(tree: Tree) -> list[str]:
+    """The units that `course release` has released from this tree, in order. Raises CourseError when there are none."""
+    recorded = _read_released(tree)
+    units = [unit for unit in tree.units() if unit in recorded and (tree.root / "release" / unit).is_dir()]
+    if not units:
+        raise CourseError("no unit has been released, so there is no student kit to make. Run `course release UNIT`.")
+    return units
+
+
+def _read_released(tree: Tree) -> list[str]:
+    try:
+        content = json.loads((tree.root / RELEASED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [unit for unit in content if isinstance(unit, str)] if isinstance(content, list) else []
+
+
+def read_sources(tree: Tree, unit: str) -> dict[str, NotebookNode]:
+    """The source notebooks of a unit by name."""
+    return {name: read_source(tree, unit, name) for name in tree.notebooks(unit) or [unit]}
 
 
 def stale_units(tree: Tree, units: list[str]) -> list[str]:
-    """The units whose release/ is not what their source gives now."""
+    """The units whose release/ is not what their source gives now. Raises CourseError for what the gate refuses."""
+    for unit in units:
+        for source in read_sources(tree, unit).values():
+            _refuse(unit, find_check_faults(source))
     with build(tree, units, record=False) as built:
         return [unit for unit in units if not same_folder(built / unit, tree.root / "release" / unit)]
 
@@ -54,7 +96,7 @@ def build(tree: Tree, units: list[str], record: bool = True, debug: bool = False
         built = Path(folder) / "release"
         settings = {} if record else {"no_database": True, "preprocessors": steps_without_gradebook(course)}
         for unit in units:
-            read_source(tree, unit)
+            _refuse(unit, find_ungradable(unit, read_sources(tree, unit)) + find_large_files(tree.source / unit))
             course.convert(GenerateAssignment, unit, settings=settings, release_directory=str(built))
             check_release(tree, unit, built)
         yield built
@@ -68,16 +110,42 @@ def steps_without_gradebook(course: NbGraderCourse) -> list[type]:
 def check_release(tree: Tree, unit: str, released: Path) -> None:
     """The release gate: raise CourseError when the student version of a unit in ``released`` gives something away, or
     when the points of an exercise disagree."""
-    source = read_source(tree, unit)
-    faults = find_leaks(source, nbformat.read(notebook_path(released, unit), as_version=4))
-    faults += find_point_faults(source)
-    _refuse(unit, faults)
+    sources, faults = read_sources(tree, unit), []
+    for name, source in sources.items():
+        faults += find_leaks(source, nbformat.read(notebook_path(released, unit, name), as_version=4))
+        faults += find_point_faults(source)
+    _refuse(unit, faults + find_leaks_in_files(sources, released / unit))
 
 
-def _refuse(unit: str, faults: list[str]) -> None:
+def find_early_answers(tree: Tree, unit: str) -> list[str]:
+    """The answers that provided cells of a unit give to exercises of others which have a due date, and are not due yet.
+
+    Due dates are those of the gradebook; a unit without one does not hold back another.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        due = {assignment.name: assignment.duedate for assignment in gradebook.assignments if assignment.duedate}
+    waiting = {other: date for other, date in due.items() if date > now and other != unit and other in tree.units()}
+    if not waiting:
+        return []
+    templates = templates_of(tree, unit).values()
+    given = {
+        name for template in templates for cell in template.cells if cell.kind == PROVIDED for name in cell.defines
+    }
+    return [
+        f"it gives the answer of {cell.grade_id}, an exercise of {other}, which is due {date:%Y-%m-%d %H:%M} UTC"
+        for other, date in waiting.items()
+        for template in templates_of(tree, other).values()
+        for cell in template.cells
+        if cell.kind == SOLUTION and given & {cell.grade_id, *cell.defines}
+    ]
+
+
+def _refuse(unit: str, faults: list[str], mend: str = "") -> None:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise CourseError(f"{unit} is not released: {faults[0]}{more}. Correct notebooks/{unit}, then run this again.")
+        mend = mend or f"Correct notebooks/{unit}, then run this again."
+        raise CourseError(f"{unit} is not released: {faults[0]}{more}. {mend}")
 
 
 def workspace(tree: Tree) -> Path:

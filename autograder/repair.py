@@ -25,10 +25,11 @@ from course_utils.cli.handin.cells import (
     exercise_name,
     how_written,
     identify,
+    is_left_as_released,
     marks_for,
 )
 from course_utils.cli.handin.notebook import drop_bad_metadata
-from course_utils.system.stubs import ANSWER_STUB, is_blank, missing_stub
+from course_utils.system.stubs import is_blank, missing_stub
 
 from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell
 
@@ -67,7 +68,7 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     _insert_missing(cells, found, template, result)
     _tests_after_solutions(cells, found, template, result)
     for grade_id, texts in beside.items():
-        _bring_in(found[grade_id], texts, result, grade_id)
+        _bring_in(found[grade_id], texts, result, template.marked[grade_id])
     return result
 
 
@@ -76,7 +77,12 @@ def _set_kernel(result: Repaired) -> None:
     name = metadata.get("kernelspec", {}).get("name") if isinstance(metadata.get("kernelspec"), dict) else None
     if name not in (None, "python3"):
         result.notes.append(f"kernel {str(name)[:40]!r} replaced by python3")
-    result.notebook.metadata = NotebookNode(kernelspec=NotebookNode(_KERNEL), language_info=NotebookNode(name="python"))
+    language = metadata.get("language_info")
+    version = str(language.get("version", "")) if isinstance(language, dict) else ""
+    known = {"version": version} if re.fullmatch(r"3\.\d{1,3}(\.\w{1,12})?", version) else {}
+    result.notebook.metadata = NotebookNode(
+        kernelspec=NotebookNode(_KERNEL), language_info=NotebookNode(name="python", **known)
+    )
 
 
 def _settle_who_is_who(cells: list[NotebookNode], identified: Identified, template: Template, result: Repaired) -> None:
@@ -111,13 +117,15 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired) -> None
         result.note(wanted.grade_id, f"points were {str(marks.get('points'))[:20]} instead of {wanted.points:g}")
     if marks and marks.get("schema_version") != _SCHEMA:
         result.note(wanted.grade_id, "the metadata were of an old kind")
-    if wanted.kind in (TEST, TASK):
+    if wanted.kind in (TEST, TASK, PROVIDED):
         if bare(cell.source) != bare(wanted.source):
             result.note(wanted.grade_id, "the text of the cell had been changed")
         cell.source = wanted.source  # a question with its mark scheme, for the marker; feedback leaves it out
     tags = [tag for tag in cell.metadata.get("tags", []) if tag not in _NEVER_ON_GRADED]
     if wanted.kind == TEST:
         tags = [tag for tag in wanted.tags if tag not in _NEVER_ON_GRADED]
+    elif wanted.kind == PROVIDED:
+        cell.metadata, tags = NotebookNode(), wanted.tags
     if len(tags) < len(cell.metadata.get("tags", [])):
         result.note(wanted.grade_id, "the cell had been tagged so as not to be run")
     cell.metadata = NotebookNode({"tags": tags} if tags else {})
@@ -145,7 +153,7 @@ def _answers_beside(
         if question in found and (more := _added(found[question].source, template.marked[question].source)):
             texts.append(more)
         start = found.get(question, found.get(grade_id))
-        if start is not None and (grade_id not in found or is_blank(found[grade_id].source)):
+        if start is not None and (grade_id not in found or is_left_as_released(found[grade_id].source, wanted)):
             place = next(index for index, cell in enumerate(cells) if cell is start)
             for cell in cells[place + 1 :]:
                 if marked.get(id(cell)) == grade_id:
@@ -199,9 +207,9 @@ def _added(text: str, released: str) -> str:
     return more.strip() if re.search(r"\w", more) else ""
 
 
-def _bring_in(answer: NotebookNode, texts: list[NotebookNode | str], result: Repaired, grade_id: str) -> None:
+def _bring_in(answer: NotebookNode, texts: list[NotebookNode | str], result: Repaired, wanted: TemplateCell) -> None:
     """Put what stands beside an answer into it, so that it reaches the marker; where it stood it stays, too."""
-    parts = [] if is_blank(answer.source) else [answer.source]
+    parts = [] if is_left_as_released(answer.source, wanted) else [answer.source]
     for text in texts:
         if isinstance(text, str):
             parts.append(f"[Written into the question:]\n\n{text}")
@@ -212,7 +220,7 @@ def _bring_in(answer: NotebookNode, texts: list[NotebookNode | str], result: Rep
         if answer.cell_type == "markdown" and isinstance(pictures, dict):
             answer["attachments"] = {**pictures, **answer.get("attachments", {})}
     answer.source = "\n\n".join(parts)
-    result.note(grade_id, "the answer stood beside its cell")
+    result.note(wanted.grade_id, "the answer stood beside its cell")
 
 
 def _retype(cell: NotebookNode, kind: str) -> None:
@@ -227,7 +235,7 @@ def _retype(cell: NotebookNode, kind: str) -> None:
 def _marks(wanted: TemplateCell) -> dict[str, Any]:
     """nbgrader's metadata of a cell as released."""
     return marks_for(wanted) | {
-        "locked": wanted.kind in (TEST, TASK),
+        "locked": wanted.kind in (TEST, TASK, PROVIDED),
         "schema_version": _SCHEMA,
         "cell_type": wanted.cell_type,
     }
@@ -239,7 +247,7 @@ def _stub(wanted: TemplateCell) -> NotebookNode:
     if wanted.kind == SOLUTION:
         source = missing_stub(wanted.grade_id)
     elif wanted.kind == ANSWER:
-        source = ANSWER_STUB
+        source = wanted.stub
     make = {"code": new_code_cell, "markdown": new_markdown_cell}.get(wanted.cell_type, new_raw_cell)
     return make(source, metadata=NotebookNode(nbgrader=NotebookNode(_marks(wanted))))
 
@@ -254,8 +262,10 @@ def _insert_missing(
             found[grade_id] = _stub(wanted)
             if wanted.kind == ANSWER:
                 found[grade_id].metadata.nbgrader["checksum"] = utils.compute_checksum(_stub(wanted))
-            position = 0 if last is None else next(i for i, cell in enumerate(cells) if cell is last) + 1
-            cells.insert(len(cells) if last is None else position, found[grade_id])
+            position = 0 if wanted.kind == PROVIDED else len(cells)
+            if last is not None:
+                position = next(i for i, cell in enumerate(cells) if cell is last) + 1
+            cells.insert(position, found[grade_id])
             result.note(grade_id, "the cell was missing")
         last = found[grade_id]
 

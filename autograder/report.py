@@ -61,18 +61,34 @@ def _graded_notebooks(tree: Tree, unit: str, grades: list[Grade]) -> dict[str, N
     students = sorted(
         {grade.student for grade in grades if grade.unit == unit and grade.status not in (MISSING, UNREADABLE)}
     )
-    found = {student: read_graded(tree.root, unit, student) for student in students}
+    found = {student: _graded_notebook(tree, unit, student) for student in students}
     return {student: notebook for student, notebook in found.items() if notebook is not None}
+
+
+def _graded_notebook(tree: Tree, unit: str, student: str) -> NotebookNode | None:
+    """What was graded of a student: of several notebooks the cells of all, and what was noted of each."""
+    found = [read_graded(tree.root, unit, student, name) for name in tree.notebooks(unit) or [unit]]
+    notebooks = [notebook for notebook in found if notebook is not None]
+    for other in notebooks[1:]:
+        record, more = notebooks[0].metadata.setdefault(RECORD, {}), other.metadata.get(RECORD, {})
+        record["repairs"] = [*record.get("repairs", []), *more.get("repairs", [])]
+        record["seconds"] = (record.get("seconds") or 0) + (more.get("seconds") or 0)
+        notebooks[0].cells += other.cells
+    return notebooks[0] if notebooks else None
 
 
 def _given_text(tree: Tree, unit: str) -> str:
     """What everybody was given: the text of the released cells."""
-    path = notebook_path(tree.root / "release", unit)
-    if not path.is_file():
-        return "\n\n".join(cell.source for cell in read_source(tree, unit).cells if "nbgrader" not in cell.metadata)
     import nbformat
 
-    return "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    texts: list[str] = []
+    for name in tree.notebooks(unit) or [unit]:
+        path = notebook_path(tree.root / "release", unit, name)
+        if path.is_file():
+            texts += [cell.source for cell in nbformat.read(path, as_version=4).cells]
+        else:
+            texts += [cell.source for cell in read_source(tree, unit, name).cells if "nbgrader" not in cell.metadata]
+    return "\n\n".join(texts)
 
 
 def _isolation(notebooks: dict[str, dict[str, NotebookNode]]) -> str:

@@ -52,17 +52,18 @@ def solve_unit(
         built = Path(folder) / "solutions"
         with environment(COURSE_BUDGET=budget, COURSE_RUNS=str(runs or Path(folder) / "runs")):
             execute_source(tree, unit, built, debug=debug)
-        path = notebook_path(built, unit)
-        notebook = nbformat.read(path, as_version=4)
-        paths = machine_paths(tree, Path(folder), *([runs] if runs else []))
-        scrub(notebook, paths)
-        leave_stills(notebook)
-        nbformat.write(notebook, path)
-        problems = find_problems(notebook, allow_fallback, paths, path.stat().st_size)
-        if problems:
-            raise CourseError(f"{unit}: {problems[0]} solutions/{unit} is left as it was.")
+        for name in tree.notebooks(unit):
+            path = notebook_path(built, unit, name)
+            notebook = nbformat.read(path, as_version=4)
+            paths = machine_paths(tree, Path(folder), *([runs] if runs else []))
+            scrub(notebook, paths)
+            leave_stills(notebook)
+            nbformat.write(notebook, path)
+            problems = find_problems(notebook, allow_fallback, paths, path.stat().st_size)
+            if problems:
+                raise CourseError(f"{unit}: {problems[0]} solutions/{unit} is left as it was.")
         publish(built / unit, tree.root / "solutions" / unit, workspace(tree))
-    return notebook_path(tree.root / "solutions", unit), time.perf_counter() - start
+    return notebook_path(tree.root / "solutions", unit, tree.notebook(unit)), time.perf_counter() - start
 
 
 def execute_source(tree: Tree, unit: str, built: Path, debug: bool = False) -> None:

@@ -13,6 +13,7 @@ from course_utils.cli.handin.cells import (
     Template,
     TemplateCell,
     defined_names,
+    is_check,
     kind_of,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "Template",
     "TemplateCell",
     "defined_names",
+    "is_check",
     "is_not_run",
     "kind_of",
 ]
@@ -37,4 +39,4 @@ EXPERIMENT, PREDICTION = NOT_RUN = ("experiment", "predict")  # tags of cells th
 
 def is_not_run(cell: NotebookNode) -> bool:
     """True for a cell that keeps its submitted outputs: an experiment or a prediction, never a graded one."""
-    return not set(cell.metadata.get("tags", [])).isdisjoint(NOT_RUN) and "nbgrader" not in cell.metadata
+    return not set(cell.metadata.get("tags", [])).isdisjoint(NOT_RUN) and kind_of(cell) == PROVIDED

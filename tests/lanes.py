@@ -19,6 +19,7 @@ class Slow(NamedTuple):
 
 
 MARKS = {
+    "tests/test_against_nbgrader.py": Slow("grading", 60),
     "tests/test_border.py": Slow("slow", 14),
     "tests/test_browser.py": Slow("browser", 90),
     "tests/test_checks_bank.py": Slow("", 10),  # for each exercise; the file itself marks all but the first of each
@@ -67,6 +68,8 @@ MARKS = {
     ),
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_publish.py": Slow("slow", 20),
+    "tests/test_plain_tests.py": Slow("grading", 30),
+    "tests/test_quickstart.py": Slow("grading", 110),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
     "tests/test_reference_pages.py": Slow("slow", 8),
     "tests/test_replay.py::test_course_check_repeats_a_broken_law_of_grades_json": Slow("grading", 4),

@@ -246,7 +246,7 @@ def test_the_kit_recognises_cells_as_the_sources_do(tmp_path):
 
     tree = Tree(CHECKOUT)
     units = tree.units()
-    released = {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4) for unit in units}
+    released = {unit: {unit: nbformat.read(notebook_path(tree.root / "release", unit), as_version=4)} for unit in units}
     for unit, cells in facts_for_kit(released)["cells"].items():
         known = {cell["grade_id"]: TemplateCell(**cell) for cell in cells if cell["kind"] != PROVIDED}
         wanted = template_of(tree, unit).marked
@@ -255,6 +255,7 @@ def test_the_kit_recognises_cells_as_the_sources_do(tmp_path):
             own = known[grade_id]
             assert (own.kind, own.cell_type, own.points) == (cell.kind, cell.cell_type, cell.points), grade_id
             assert bare(own.source) == bare(cell.source), f"{unit}: {grade_id}"
+            assert own.stub == cell.stub, f"{unit}: {grade_id} is released with another text than its source says"
             assert (grade_id in own.defines) == (grade_id in cell.defines), f"{unit}: {grade_id}"
 
 

@@ -120,5 +120,5 @@ def test_kit_knows_its_units(unpacked):
 
 
 def test_kit_of_an_unreleased_course_is_refused(tmp_path):
-    with pytest.raises(CourseError, match="release/ is empty"):
+    with pytest.raises(CourseError, match="no unit has been released"):
         build_kit(Tree(make_tree(tmp_path / "course")))

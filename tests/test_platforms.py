@@ -18,7 +18,7 @@ from miniature import make_tree
 from nbgrader.api import Gradebook
 from platform_exports import SHAPES, Person, zipped
 
-from autograder.collect import collect
+from autograder.collect import collect, read_roster
 from autograder.grades_file import Grade, write_grades
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.platforms import pack_feedback, write_tables
@@ -323,6 +323,33 @@ def test_pages_of_people_whom_the_platform_does_not_know_are_named(tree, tmp_pat
     assert len(exported.notes) == 1 and exported.notes[0].startswith("by hand")
     with pytest.raises(CourseError, match="no page of"):
         pack_feedback(tree, UNIT, "canvas", [tree.root / "feedback" / folders[0] / UNIT / f"{UNIT}.html"])
+
+
+@pytest.mark.parametrize("kind", ["text", "link"])
+@pytest.mark.parametrize("who", ["writerann_7", "writerann_LATE_7", "anon_x7z", "LATE_anon_x7z"])
+def test_who_handed_in_no_file_is_told_from_who_is_not_in_the_export(tree, tmp_path, who, kind):
+    """Canvas takes a page back in the place of a file; who wrote into the text box is in its export all the same."""
+    both = who.replace("7", "8")
+    entries = {
+        who.replace("7", "6") + "_70001_w.ipynb": NOTEBOOK,
+        f"{who}_{kind}.html": b"<p>all is in the other place</p>",
+        f"{both}_{kind}.html": b"<p>and a file</p>",
+        f"{both}_70002_essay.pdf": b"%PDF-1.7",
+    }
+    collect(tree, UNIT, zipped(entries, tmp_path / "export.zip"))
+    folder_of = {record["units"][UNIT]["identifier"]: folder for folder, record in read_roster(tree).items()}
+    numbers = [f"x{n}z" if "anon" in who else str(n) for n in (6, 7, 8)]
+    assert sorted(folder_of) == numbers
+    with_file, without, with_both = (folder_of[number] for number in numbers)
+    pages = list(pages_of(tree, [with_file, without, with_both, "by hand"]))
+    exported = pack_feedback(tree, UNIT, "canvas", pages)
+    with zipfile.ZipFile(exported.files[0]) as archive:
+        taken = canvas_submissions(archive, {(numbers[0], "70001"): "file", (numbers[2], "70002"): "both"})
+    assert taken == {"file": with_file, "both": with_both}
+    said = dict(note.split(": ", 1) for note in exported.notes)
+    assert set(said) == {without, "by hand"}
+    assert "handed in no file" in said[without] and "not in the export" not in said[without]
+    assert "not in the export" in said["by hand"] and "no file" not in said["by hand"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from course_utils.cli.handin import MOST_BYTES
+from course_utils.cli.handin import MOST_BYTES, shown
 from course_utils.system.errors import CourseError
 
 from ..submissions import MOST_FILES
@@ -119,9 +119,3 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if len(data) > min(MOST_BYTES, info.file_size):
         raise ValueError("larger than it says")
     return data
-
-
-def shown(path: object) -> str:
-    """A path as text that every terminal and file takes."""
-    text = str(path).encode("utf-8", "replace").decode("utf-8")
-    return "".join(char if char.isprintable() else "?" for char in text)

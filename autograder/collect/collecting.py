@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from course_utils.cli.handin import MOST_BYTES, template_of
+from course_utils.cli.handin import MOST_BYTES, shown, templates_of
 from course_utils.cli.handin.cells import Template
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_file
 
 from ..submissions import TIMESTAMP
-from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, shown, unpacked
+from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, unpacked
 from .choose import OF_THE_UNIT, Candidate, Handed, candidates, choose, examine
 from .names import folded, is_meant_for_the_grader, safe_file_name, safe_name
 from .roster import find_folders, note_left_out, read_roster, register, remember, write_roster
@@ -59,11 +59,11 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
     if not source.exists():
         raise CourseError(f"{source} does not exist; expected the folder or zip that your platform exported.")
     result = Collected()
-    template = template_of(tree, unit)
+    templates = templates_of(tree, unit)
     roster = read_roster(tree)
     with opened(source, result.left_out) as entries:
         entries = _export_in_export(entries, result, unit)
-        places = find_places(entries, unit, lambda entry: _is_of_unit(entry, template))
+        places = find_places(entries, unit, lambda entry: _is_of_unit(entry, templates))
         result.left_out += [f"{shown(entry.path)}: {reason}" for entry, reason in places.others]
         result.notes += places.notes
         people: dict[tuple[str, str, str], list[tuple[Entry, Place]]] = defaultdict(list)
@@ -72,7 +72,7 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
                 result.left_out.append(f"{shown(entry.path)}: no student can be told from its place")
             else:
                 people[place.person].append((entry, place))
-        firsts = [files[0][1] for files in people.values()]
+        firsts = [_most_telling([place for _, place in files]) for files in people.values()]
         folders, notes = find_folders(tree, unit, roster, firsts)
         result.notes += notes
         result.submissions = len(people)
@@ -86,7 +86,7 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
             try:
                 if total > MOST_TOTAL:
                     raise ValueError(f"the export holds more than {MOST_TOTAL / 1e9:.0f} GB")
-                _collect_one(tree, unit, folder, files, template, roster, result)
+                _collect_one(tree, unit, folder, files, templates, roster, result)
             except _Nothing as nothing:
                 result.without[folder] = str(nothing)
                 result.left_out.append(f"{shown(folder)}: {nothing}")
@@ -104,12 +104,21 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
     return result
 
 
-def _is_of_unit(entry: Entry, template: Template) -> bool:
+def _most_telling(places: list[Place]) -> Place:
+    """Of one person's places the newest with an attachment, if there is one: by it a page is taken back."""
+    return max(places, key=lambda place: (bool(place.attachment), place.order))
+
+
+def _is_of_unit(entry: Entry, templates: dict[str, Template]) -> bool:
     try:
         files = [Handed(Place(PLAIN, ""), one.path, one.read()) for one in unpacked(entry, [])]
     except UNREADABLE:
         return False
-    return any((found := examine(file, template)) and found.kind == OF_THE_UNIT for file in files)
+    return any(
+        (found := examine(file, template)) and found.kind == OF_THE_UNIT
+        for file in files
+        for template in templates.values()
+    )
 
 
 def _export_in_export(entries: list[Entry], result: Collected, unit: str) -> list[Entry]:
@@ -132,37 +141,52 @@ def _collect_one(
     unit: str,
     folder: str,
     files: list[tuple[Entry, Place]],
-    template: Template,
+    templates: dict[str, Template],
     roster: dict[str, Any],
     result: Collected,
 ) -> None:
     handed, troubles = _read_all(folder, files, result)
-    found = candidates(handed, template)
-    chosen = choose(found, unit)
+    found = candidates(handed, next(iter(templates.values())))
+    taken = _choose_each(handed, templates)
     late = any(place.late for _, place in files)
-    if chosen is None:
+    if not taken:
         if troubles:
             raise ValueError("; ".join(troubles))
         reasons = {id(other.file): f" ({other.reason.rstrip('.')})" for other in found}
         names = ", ".join(f"{shown(file.path)}{reasons.get(id(file), '')}" for file in handed[:5]) or "no files"
         raise _Nothing(f"nothing that is the notebook of {unit}; found: {names}")
+    chosen = next(iter(taken.values()))
     for other in found:
-        if other is not chosen:
+        if all(other.file is not one.file for one in taken.values()):
             result.left_out.append(f"{shown(folder)}: {shown(other.file.path)}: {_why_another(other, chosen, unit)}")
     result.failed += [folder] if troubles else []
     result.left_out += [f"{shown(folder)}: {trouble}" for trouble in troubles]
     place = chosen.file.place
     before = tuple(roster.get(folder, {}).get("units", {}).get(unit, {}).get("order", ()))
-    target = notebook_path(_plain_folder(tree, folder), unit)
+    target = notebook_path(_plain_folder(tree, folder), unit, next(iter(taken)))
     if any(place.order) and before > place.order and target.is_file():
         raise _Nothing(f"{shown(chosen.file.path)} is older than what was collected before, which stays")
-    written = _write(target, chosen, handed, found, folder, result)
-    if chosen.kind != OF_THE_UNIT:
-        result.notes.append(f"{shown(folder)}: collected all the same: {chosen.reason}")
+    written = _write(target.parent, taken, handed, found, folder, result)
+    for one in taken.values():
+        if one.kind != OF_THE_UNIT:
+            result.notes.append(f"{shown(folder)}: collected all the same: {one.reason}")
     times = [one.time for _, one in files if one.time and one.order == place.order]
     _write_time(target.parent / TIMESTAMP, folder, max(times, default=None), place.late or late, result)
     remember(roster, folder, unit, place, place.late or late)
     result.students[folder] = written
+
+
+def _choose_each(handed: list[Handed], templates: dict[str, Template]) -> dict[str, Candidate]:
+    """The file for each of the unit's notebooks, by its name, as far as there is one."""
+    taken: dict[str, Candidate] = {}
+    for name, template in templates.items():
+        found = candidates(handed, template)
+        if len(templates) > 1:  # what is no notebook of the unit by its content can only be the one whose name it has
+            stems = {id(one): folded(one.file.path.name.split(".ipynb")[0]) for one in found}
+            found = [one for one in found if one.kind == OF_THE_UNIT or stems[id(one)] == folded(name)]
+        if (best := choose(found, name)) is not None:
+            taken[name] = best
+    return taken
 
 
 def _why_another(other: Candidate, chosen: Candidate, unit: str) -> str:
@@ -200,18 +224,25 @@ def _plain_folder(tree: Tree, folder: str) -> Path:
 
 
 def _write(
-    target: Path, chosen: Candidate, handed: list[Handed], found: list[Candidate], folder: str, result: Collected
+    here: Path,
+    taken_by: dict[str, Candidate],
+    handed: list[Handed],
+    found: list[Candidate],
+    folder: str,
+    result: Collected,
 ) -> list[str]:
-    """Write the notebook under the unit's name and beside it what belongs to it."""
-    here = target.parent
+    """Write each notebook under its name in the unit, and beside them what belongs to them."""
     if here.is_symlink() or (here.exists() and not here.is_dir()):
         raise CourseError(f"{here.name} of submitted/{folder} is in the way: not a folder")
     here.mkdir(parents=True, exist_ok=True)
-    if _put(target, chosen.file.data):
-        result.notes.append(f"{shown(folder)}: replaces the notebook that was collected before")
-    notebooks = [id(candidate.file) for candidate in found]
-    base, taken = chosen.file.path.parent, {folded(target.name): chosen.file.data}
-    written = [target.name]
+    taken: dict[str, bytes] = {}
+    for name, chosen in taken_by.items():
+        taken[folded(f"{name}.ipynb")] = chosen.file.data
+        if _put(here / f"{name}.ipynb", chosen.file.data):
+            result.notes.append(f"{shown(folder)}: replaces the notebook that was collected before")
+    notebooks = [id(candidate.file) for candidate in [*found, *taken_by.values()]]
+    base = next(iter(taken_by.values())).file.path.parent
+    written = [f"{name}.ipynb" for name in taken_by]
     for file in sorted(handed, key=lambda one: one.place.order, reverse=True):
         if id(file) in notebooks or file.path.name == "receipt.txt":
             continue

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
+from course_utils.cli.handin import readable_name
+
 _JUNK_FILES = {"thumbs.db", "desktop.ini", "ehthumbs.db"}
 _JUNK_FOLDERS = {"__macosx", ".ipynb_checkpoints", "__pycache__", ".git", ".fseventsd", ".spotlight-v100", ".trashes"}
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}  # on Windows
@@ -32,7 +34,7 @@ _MOST_CHARACTERS, _MOST_BYTES = 80, 180
 def safe_name(text: str) -> str:
     """A name as the name of a folder: no separators, nothing hidden, none that Windows reserves, not too long, in one
     Unicode form; may be empty."""
-    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
+    text = unicodedata.normalize("NFC", readable_name(text))
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff/\\:*?\"<>|]+", " ", text)
     text = " ".join(text.split()).lstrip(".~ ").strip(". ")[:_MOST_CHARACTERS]
     text = text.encode()[:_MOST_BYTES].decode(errors="ignore").strip(". ")
@@ -45,11 +47,6 @@ def safe_file_name(text: str) -> str:
     if not dot or not stem or len(ending) > 12:
         return safe_name(text) or "file"
     return f"{safe_name(stem)[:60] or 'file'}.{safe_name(ending)}"
-
-
-def composed(text: str) -> str:
-    """A person's name in one Unicode form, with single spaces: equal for the two ways of writing one name."""
-    return " ".join(unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8")).split())
 
 
 def folded(text: str) -> str:

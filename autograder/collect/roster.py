@@ -13,11 +13,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from course_utils.cli.handin import safe_text
+from course_utils.cli.handin import composed, safe_text
 from course_utils.system.tree import Tree
 from course_utils.system.whole_file import write_whole
 
-from .names import composed, folded, safe_name
+from .names import folded, safe_name
 from .shapes import CANVAS, MOODLE, PLAIN, Place
 
 ROSTER = ".roster.json"

@@ -20,8 +20,10 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from course_utils.cli.handin import composed
+
 from .archive import UNREADABLE, Entry
-from .names import composed, folded
+from .names import folded
 
 MOODLE, CANVAS, GRADESCOPE, ILIAS = "moodle", "canvas", "gradescope", "ilias"
 BLACKBOARD, BRIGHTSPACE, PLAIN = "blackboard", "brightspace", ""
@@ -400,9 +402,10 @@ def _student_folders(
     def is_part(folder: tuple[str, ...]) -> bool:
         """A folder within somebody's work, by its name."""
         name = folded(folder[-1])
+        number = unit[:2] if unit[:2].isdecimal() else unit
         return (
-            name.startswith(folded(unit[:2]) + "_")
-            or name in (folded(unit), unit[:2])
+            name.startswith(folded(number) + "_")
+            or name in (folded(unit), folded(number))
             or bool(_NOT_A_PERSON.fullmatch(folder[-1]))
         )
 

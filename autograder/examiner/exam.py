@@ -6,13 +6,14 @@ again without the guilty one, and the examination goes on.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
 from nbformat import NotebookNode
-from nbgrader import utils
 
-from autograder.template import TEST, Template, defined_names, is_not_run, kind_of
+from autograder.plain_tests import tidy_errors
+from autograder.template import TEST, Template, defined_names, is_check, is_not_run, kind_of
 from course_utils.checks.engine.law import Check
 from course_utils.checks.engine.score import Score
 from course_utils.checks.engine.seeds import derived, fresh
@@ -38,6 +39,7 @@ class Exam:
         files: dict[str, bytes] | None = None,
     ) -> None:
         self._cells = notebook.cells
+        self._version = str(notebook.metadata.get("language_info", {}).get("version", ""))  # of the student's Python
         self._template, self._address, self._settings = template, address, settings
         self._files = files or {}
         self._deadline = time.monotonic() + settings.total_seconds
@@ -53,10 +55,10 @@ class Exam:
             for index, cell in enumerate(self._cells):
                 if cell.cell_type != "code":
                     continue
-                if kind_of(cell) == TEST and cell.metadata.nbgrader["grade_id"] in self._template.marked:
-                    self._judge(index, cell)
-                elif is_run(cell):
+                if is_run(cell):
                     self._run(index, cell)
+                elif kind_of(cell) == TEST and cell.metadata.nbgrader["grade_id"] in self._template.marked:
+                    self._judge(index, cell)
         finally:
             self._leave()
 
@@ -92,8 +94,18 @@ class Exam:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = result["count"]
+                elif output.output_type == "error":
+                    self._name_versions(output)
+            if kind_of(cell) == TEST:
+                tidy_errors(cell)
         except Ended as ended:
             self._blame(index, ended)
+
+    def _name_versions(self, output: NotebookNode) -> None:
+        """Syntax that this Python does not know may be that of a newer one, in which the notebook was written."""
+        here, there = sys.version_info[:2], tuple(map(int, self._version.split(".")[:2])) if self._version else (0, 0)
+        if output.ename in ("SyntaxError", "IndentationError") and there > here:
+            output.evalue += f" (written with Python {self._version}, graded with {here[0]}.{here[1]})"
 
     def _judge(self, index: int, cell: NotebookNode) -> None:
         marks = cell.metadata.nbgrader
@@ -196,8 +208,9 @@ class Exam:
 
 
 def is_run(cell: NotebookNode) -> bool:
-    """Is this code cell run inside? Experiments, predictions and graded cells are not."""
-    return not is_not_run(cell) and not utils.is_grade(cell)
+    """Is this code cell run inside? Experiments and predictions are not, and checks are judged outside; a plain test
+    is run as nbgrader runs it, beside the student's code."""
+    return not is_not_run(cell) and not (kind_of(cell) == TEST and is_check(cell.source))
 
 
 def _error(name: str, message: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from autograder.prepare import prepare, record_repairs
 from autograder.repair import Repaired, repair
 from autograder.sandbox.client import own_address
 from autograder.sanitise import Budget, sanitise
-from autograder.template import TASK, TEST, Template, kind_of
+from autograder.template import TASK, TEST, Template, is_check, kind_of
 from course_utils.cli.handin import made_safe, parse_notebook
 from course_utils.system.errors import CourseError
 
@@ -105,5 +105,5 @@ def examine_notebook(
     budget = Budget()
     for cell in notebook.cells:
         if kind_of(cell) != TASK:
-            sanitise(cell, trusted_outputs=kind_of(cell) == TEST, budget=budget)
+            sanitise(cell, trusted_outputs=kind_of(cell) == TEST and is_check(cell.source), budget=budget)
     return exam.level

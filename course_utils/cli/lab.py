@@ -38,7 +38,7 @@ def open_lab(tree: Tree, unit: str | None, browser: bool = True, port: int | Non
 
 def lab_options(tree: Tree, unit: str | None, browser: bool, port: int | None) -> list[str]:
     """The options with which JupyterLab has the course folder as its root."""
-    page = notebook_path(Path("notebooks"), unit).as_posix() if unit else PAGE
+    page = notebook_path(Path("notebooks"), unit, tree.notebook(unit)).as_posix() if unit else PAGE
     options = [f"--ServerApp.root_dir={tree.root}", f"--LabApp.default_url=/lab/tree/{page}"]
     if not browser:
         options.append("--no-browser")

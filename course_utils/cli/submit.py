@@ -11,7 +11,15 @@ from course_utils.system.stubs import is_blank, is_unwritten
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
-from .handin import exercise_name, graded_cells, read_notebook, require_graded, template_of
+from .handin import (
+    MOST_BYTES,
+    exercise_name,
+    graded_cells,
+    notebooks_of,
+    read_notebook,
+    require_graded,
+    template_of,
+)
 from .handin.cells import ANSWER, SOLUTION, TEST, Template, identify, kind_of, marks_for, marks_of
 
 
@@ -23,15 +31,23 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
     require_graded(tree, unit)
-    path = notebook or notebook_path(tree.student_notebooks, unit)
-    content = read_notebook(path)
-    template = template_of(tree, unit)
-    give_names_back(content, template, path.name)
-    for warning in find_warnings(path, content, template):
-        print(f"course: note: {warning}", file=sys.stderr)
-    archive = pack(path, unit, folder)
-    done, total = written(content)
+    paths = {name: notebook_path(tree.student_notebooks, unit, name) for name in notebooks_of(tree, unit)}
+    if notebook is not None:
+        paths[next(iter(paths))] = notebook
+    done = total = 0
+    for name, path in paths.items():
+        content = read_notebook(path)
+        template = template_of(tree, unit, name)
+        give_names_back(content, template, path.name)
+        for warning in find_warnings(path, content, template):
+            print(f"course: note: {warning}", file=sys.stderr)
+        of = written(content)
+        done, total = done + of[0], total + of[1]
+    modules = own_modules(tree, unit)
+    archive = pack(paths, modules, unit, folder)
     print(f"{archive}")
+    if modules:
+        print(f"With your modules {', '.join(sorted(modules))}.")
     print(f"{done} of {total} exercises are written. Hand in this one file where your instructor asks for it.")
     return archive
 
@@ -99,9 +115,18 @@ def archive_name(unit: str) -> str:
     return f"{unit}-submission.zip"
 
 
-def pack(notebook: Path, unit: str, folder: Path) -> Path:
+def own_modules(tree: Tree, unit: str) -> dict[str, Path]:
+    """Python modules that lie beside the unit's notebook, by name: code of the notebook may import them."""
+    found = sorted((tree.student_notebooks / unit).glob("*.py"))
+    return {path.name: path for path in found if path.is_file() and path.stat().st_size <= MOST_BYTES}
+
+
+def pack(notebooks: dict[str, Path], modules: dict[str, Path], unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
     archive = folder / archive_name(unit)
     with whole_zip(archive) as packed:
-        packed.write(notebook, notebook_path(Path(), unit).as_posix())
+        for name, path in notebooks.items():
+            packed.write(path, notebook_path(Path(), unit, name).as_posix())
+        for name, path in modules.items():
+            packed.write(path, f"{unit}/{name}")
     return archive

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
@@ -46,7 +47,7 @@ class Overview:
 def write_page(tree: Tree, overviews: list[Overview]) -> Path:
     """Write the page (Markdown, with links that open the notebooks in JupyterLab) into the course folder."""
     rows = [
-        f"| **[{_cell(each.title)}]({_link(each.unit)})**<br>{_cell(each.question)} "
+        f"| **[{_cell(each.title)}]({_link(tree, each.unit)})**<br>{_cell(each.question)} "
         f"| {each.time} | {_cell(each.done)} |"
         for each in overviews
     ]
@@ -67,7 +68,7 @@ def overviews(tree: Tree) -> list[Overview]:
 
 
 def _overview(tree: Tree, unit: str) -> Overview:
-    path = notebook_path(tree.source, unit)
+    path = notebook_path(tree.source, unit, tree.notebook(unit))
     try:
         notebook = read_notebook(path)
         done = _by_student(tree, unit, path, notebook) if tree.is_kit else _by_class(tree, unit, notebook)
@@ -127,21 +128,21 @@ def _packed(tree: Tree, unit: str, path: Path) -> str:
         return ""
     try:
         with zipfile.ZipFile(max(archives, key=lambda archive: archive.stat().st_mtime)) as packed:
-            same = packed.read(notebook_path(Path(), unit).as_posix()) == path.read_bytes()
+            same = packed.read(f"{unit}/{path.name}") == path.read_bytes()
     except (OSError, KeyError, zipfile.BadZipFile):
         return ""
     return "packed to hand in" if same else "changed since it was packed to hand in"
 
 
 def _by_class(tree: Tree, unit: str, notebook: Any) -> str:
-    released = notebook_path(tree.root / "release", unit).is_file()
+    released = notebook_path(tree.root / "release", unit, tree.notebook(unit)).is_file()
     folders = {"submitted": "handed in", "autograded": "graded"} if graded_cells(notebook) else {}
     counts = [f"{len(list((tree.root / folder).glob(f'*/{unit}')))} {word}" for folder, word in folders.items()]
     return ", ".join(["released" if released else "not released", *counts])
 
 
-def _link(unit: str) -> str:
-    return notebook_path(Path("notebooks"), unit).as_posix()
+def _link(tree: Tree, unit: str) -> str:
+    return quote(notebook_path(Path("notebooks"), unit, tree.notebook(unit)).as_posix())
 
 
 def _cell(text: str) -> str:

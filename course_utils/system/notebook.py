@@ -29,10 +29,10 @@ def older_version(function: Any, name: str) -> str:
         return ""
     judged = "".join(linecache.getlines(function.__code__.co_filename)).strip()
     defines = re.compile(rf"^(?:async\s+)?def\s+{re.escape(name)}\b", re.MULTILINE)
-    newest = next((text for text in reversed(shell.user_ns.get("In", [])) if defines.search(text)), None)
-    if not judged or newest is None or newest.strip() == judged or not defines.search(judged):
+    cells = [(number, text) for number, text in enumerate(shell.user_ns.get("In", [])) if defines.search(text)]
+    if not cells or not defines.search(judged) or cells[-1][1].strip() == judged:
         return ""
-    return f"The last cell that you ran with `def {name}` did not run through: this judges the version before it."
+    return f"The cell that defines {name} has failed since (In [{cells[-1][0]}]): this is about the version before it."
 
 
 def show_html(markup: str, *, plain: str) -> None:

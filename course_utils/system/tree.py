@@ -7,6 +7,7 @@ A *course tree* is a folder with ``nbgrader_config.py`` in it: the instructor's 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from .errors import CourseError, WrongUsage
 
 MARKER = "nbgrader_config.py"
 KIT_MARKER = "kit.json"
-UNIT_NAME = re.compile(r"\d\d_\w+")
+UNIT_NAME = re.compile(r"\d\d_\w+")  # of the course's own units, and of all units in a kit
+_NO_PART = re.compile(r"\..*|.*-Copy\d*|Untitled\d*|Copy of .*", re.S)  # what JupyterLab and Colab make by themselves
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,33 @@ class Tree:
         """Names of the units, in order."""
         if not self.source.is_dir():
             return []
-        return sorted(
-            folder.name
-            for folder in self.source.iterdir()
-            if UNIT_NAME.fullmatch(folder.name) and notebook_path(self.source, folder.name).is_file()
-        )
+        names = [folder.name for folder in self.source.iterdir() if folder.is_dir() and folder.name[0] not in "._"]
+        if self.is_kit:  # where students may have folders of their own
+            known = self._units_of_kit()
+            return sorted(
+                name
+                for name in names
+                if (UNIT_NAME.fullmatch(name) and notebook_path(self.source, name).is_file()) or name in known
+            )
+        return sorted(name for name in names if self.notebooks(name))
+
+    def _units_of_kit(self) -> list[str]:
+        try:
+            return list(json.loads((self.root / KIT_MARKER).read_text(encoding="utf-8")).get("units", {}))
+        except (OSError, ValueError, AttributeError):
+            return []
+
+    def notebooks(self, unit: str) -> list[str]:
+        """The notebooks of a unit by name, without the ending; the one that has the unit's name comes first.
+
+        Copies that JupyterLab made are no part of a unit.
+        """
+        stems = [path.stem for path in (self.source / unit).glob("*.ipynb") if path.is_file()]
+        return sorted((stem for stem in stems if not _NO_PART.fullmatch(stem)), key=lambda stem: (stem != unit, stem))
+
+    def notebook(self, unit: str) -> str:
+        """The unit's notebook, or the first of several."""
+        return next(iter(self.notebooks(unit)), unit)
 
     def unit(self, given: str) -> str:
         """The unit that ``given`` names: in full (``02_variational_autoencoders``) or by number (``02``, ``2``)."""
@@ -56,9 +80,11 @@ class Tree:
         if name in units:
             return name
         if name.isdecimal():
-            for unit in units:
-                if int(unit[:2]) == int(name):
-                    return unit
+            numbered = [unit for unit in units if unit_number(unit) == int(name)]
+            if len(numbered) > 1:
+                raise WrongUsage(f"several units have the number {name}: {', '.join(numbered)}. Name one in full.")
+            if numbered:
+                return numbered[0]
         if not units:
             raise CourseError(f"no units found: {self.source} holds no notebooks. Run this inside the course folder.")
         near = difflib.get_close_matches(name, units, n=1, cutoff=0.4)
@@ -66,9 +92,15 @@ class Tree:
         raise WrongUsage(f"there is no unit {given!r}.{hint} Units: {', '.join(units)} (or just the number).")
 
 
-def notebook_path(folder: Path, unit: str) -> Path:
-    """Where a unit's notebook lies below ``folder``."""
-    return folder / unit / f"{unit}.ipynb"
+def notebook_path(folder: Path, unit: str, notebook: str = "") -> Path:
+    """Where a unit's notebook lies below ``folder``; of several the one named."""
+    return folder / unit / f"{notebook or unit}.ipynb"
+
+
+def unit_number(unit: str) -> int | None:
+    """The number with which a unit's name begins; None where it begins with none."""
+    found = re.match(r"\d+", unit)
+    return int(found[0]) if found else None
 
 
 def find_tree(start: Path | None = None) -> Tree:

@@ -6,11 +6,12 @@ import ast
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.stubs import is_blank, is_unwritten
+from course_utils.system.stubs import ANSWER_STUB, exercise_stub, is_blank, is_unwritten
 
 TEST, SOLUTION, ANSWER, TASK, PROVIDED = "test", "solution", "answer", "task", "provided"
 Cell = Any  # nbformat.NotebookNode
@@ -21,12 +22,18 @@ class TemplateCell:
     """One cell of the source. Solutions and model answers are not kept: `source` is empty there."""
 
     kind: str
-    grade_id: str  # empty for provided cells
+    grade_id: str  # empty for provided cells that are not read-only
     cell_type: str
     source: str
     points: float
     tags: list[str]
     defines: list[str]  # names bound at top level
+    stub: str = ""  # of a solution or an answer: its text as released
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether there are points for it; a question with 0 points is there for its mark scheme alone."""
+        return self.kind in (TEST, ANSWER) or (self.kind == TASK and self.points > 0)
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,16 @@ class Template:
     unit: str
     cells: list[TemplateCell]
     others: dict[str, list[str]] = field(default_factory=dict)  # grade ids of the other units
+    notebook: str = ""  # which notebook of the unit; empty: the one that has its name
 
     @classmethod
-    def of(cls, unit: str, source: Any, others: dict[str, list[str]] | None = None) -> Template:
-        return cls(unit, [_template_cell(cell) for cell in source.cells], others or {})
+    def of(cls, unit: str, source: Any, others: dict[str, list[str]] | None = None, notebook: str = "") -> Template:
+        return cls(unit, [_template_cell(cell) for cell in source.cells], others or {}, notebook)
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the unit, or the unit and the notebook where it has another name."""
+        return self.unit if self.notebook in ("", self.unit) else f"{self.unit}/{self.notebook}"
 
     @property
     def marked(self) -> dict[str, TemplateCell]:
@@ -52,7 +65,8 @@ class Template:
     @classmethod
     def from_json(cls, text: str) -> Template:
         content = json.loads(text)
-        return cls(content["unit"], [TemplateCell(**cell) for cell in content["cells"]], content["others"])
+        cells = [TemplateCell(**cell) for cell in content["cells"]]
+        return cls(content["unit"], cells, content["others"], content["notebook"])
 
     def digest(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
@@ -63,13 +77,50 @@ def _template_cell(cell: Cell) -> TemplateCell:
     marks = marks_of(cell)
     return TemplateCell(
         kind=kind,
-        grade_id=str(marks.get("grade_id", "")) if kind != PROVIDED else "",
+        grade_id=str(marks.get("grade_id", "")) if kind != PROVIDED or marks.get("locked") else "",
         cell_type=cell.cell_type,
         source="" if kind in (SOLUTION, ANSWER) else cell.source,
         points=float(marks.get("points") or 0),
         tags=list(cell.metadata.get("tags", [])),
         defines=defined_names(cell.source) if cell.cell_type == "code" else [],
+        stub=as_released(cell) if kind in (SOLUTION, ANSWER) else "",
     )
+
+
+def as_released(cell: Cell) -> str:
+    """The text of a solution or an answer cell of the source, or of a release, as students get it."""
+    name = str(marks_of(cell).get("grade_id", ""))
+    stub = exercise_stub(name) if cell.cell_type == "code" else ANSWER_STUB
+    lines, inside, replaced = [], False, False
+    for line in cell.source.split("\n"):
+        if "BEGIN SOLUTION" in line:
+            inside = replaced = True
+            indent = line[: len(line) - len(line.lstrip())]
+            lines += [indent + part for part in stub.split("\n")]
+        elif "END SOLUTION" in line:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    released = cell.cell_type == "code" and is_unwritten(cell.source, name)
+    return "\n".join(lines) if replaced or released or ANSWER_STUB in cell.source else stub
+
+
+def is_left_as_released(source: str, wanted: TemplateCell) -> bool:
+    """Whether nothing was written into the cell of an answer."""
+    return is_blank(source) or bare(source) == bare(wanted.stub)
+
+
+def is_check(source: str) -> bool:
+    """Whether a test cell is a check: it ends with a call of ``check`` or of one of its functions, and is judged
+    outside. Whatever else a test cell holds is run beside the student's code."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    called = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
+    if not isinstance(called, ast.Call):
+        return False
+    return ast.unparse(called.func).split(".")[0] == "check"
 
 
 def marks_of(cell: Cell) -> Any:
@@ -95,7 +146,7 @@ def marks_for(wanted: TemplateCell) -> dict[str, Any]:
         "solution": wanted.kind in (SOLUTION, ANSWER),
         "task": wanted.kind == TASK,
     }
-    return marks | ({"points": wanted.points} if wanted.kind != SOLUTION else {})
+    return marks | ({"points": wanted.points} if wanted.kind not in (SOLUTION, PROVIDED) else {})
 
 
 def graded_cells(notebook: Any) -> dict[str, float]:
@@ -103,10 +154,27 @@ def graded_cells(notebook: Any) -> dict[str, float]:
     cells = {}
     for cell in notebook.cells:
         marks = marks_of(cell)
-        if marks.get("grade") and marks.get("grade_id"):
-            points = marks.get("points")
-            cells[str(marks["grade_id"])] = float(points) if isinstance(points, (int, float)) else 0.0
+        points = marks.get("points")
+        points = float(points) if isinstance(points, (int, float)) else 0.0
+        if (marks.get("grade") or (marks.get("task") and points)) and marks.get("grade_id"):
+            cells[str(marks["grade_id"])] = points
     return cells
+
+
+def labels_of(templates: dict[str, Template]) -> dict[tuple[str, str], str]:
+    """What grades.csv calls each graded cell of a unit, by notebook and grade id: the exercise's name; where several
+    cells have it the grade id; where several notebooks have that, too, both."""
+    cells = [(name, cell.grade_id) for name, of in templates.items() for cell in of.cells if cell.is_graded]
+    names = Counter(exercise_name(grade_id) for _, grade_id in cells)
+    ids = Counter(grade_id for _, grade_id in cells)
+    return {
+        (notebook, grade_id): exercise_name(grade_id)
+        if names[exercise_name(grade_id)] == 1
+        else grade_id
+        if ids[grade_id] == 1
+        else f"{notebook}/{grade_id}"
+        for notebook, grade_id in cells
+    }
 
 
 def exercise_name(grade_id: str) -> str:
@@ -160,12 +228,12 @@ def identify(notebook: Any, template: Template, name: str) -> Identified:
     found, spare = _by_grade_id(cells, template)
     _prefer_what_is_written(cells, found, spare, template)
     if not found and (elsewhere := _belongs_to(cells, template)):
-        raise CourseError(f"{name} is not the notebook of {template.unit}: it belongs to {elsewhere}.")
+        raise CourseError(f"{name} is not the notebook of {template.name}: it belongs to {elsewhere}.")
     superfluous = {id(cell) for grade_id in spare if template.marked[grade_id].kind == TEST for cell in spare[grade_id]}
     recognised = _recognise([cell for cell in cells if id(cell) not in superfluous], found, template)
     if not found:
         raise CourseError(
-            f"{name} is not the notebook of {template.unit}: it has none of its exercises, tests and questions."
+            f"{name} is not the notebook of {template.name}: it has none of its exercises, tests and questions."
         )
     return Identified(found, spare, recognised)
 
@@ -189,7 +257,7 @@ def _by_grade_id(cells: list[Cell], template: Template) -> tuple[dict[str, Cell]
 
 def _says_something(cell: Cell, wanted: TemplateCell) -> int:
     if wanted.kind == ANSWER:
-        return int(not is_blank(cell.source))
+        return int(not is_left_as_released(cell.source, wanted))
     return how_written(cell.source, wanted) if wanted.kind == SOLUTION else 1
 
 
@@ -232,7 +300,7 @@ def _prefer_what_is_written(
 
     Stubs that are left over become ``spare``.
     """
-    given = {bare(cell.source) for cell in template.cells if cell.kind == PROVIDED}
+    given = {bare(cell.source) for cell in template.cells if cell.kind in (PROVIDED, TEST)}
     code = [cell for cell in cells if cell.cell_type == "code" and bare(cell.source) not in given]
     for grade_id, wanted in template.marked.items():
         if wanted.kind != SOLUTION or not wanted.defines:
@@ -294,7 +362,7 @@ def _looks_like(free: list[Cell], wanted: TemplateCell) -> Cell | None:
             if any(re.search(rf"^(def|class)\s+{re.escape(n)}\b|^{re.escape(n)}\s*=", cell.source, re.M) for n in names)
         ]
         return hits[-1] if hits else None
-    if wanted.kind in (TEST, TASK):
+    if wanted.kind in (TEST, TASK, PROVIDED):
         text = bare(wanted.source)
         return next((cell for cell in free if text and bare(cell.source) == text), None)
     return None

@@ -1,6 +1,6 @@
 """From a file's bytes to a notebook: what other programs leave out is put back, the rest must be valid.
 
-This is the border: behind it every text can be written to a file, a page and a database.
+Every text in it has passed the border.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 from course_utils.system.errors import CourseError
 
+from .border import made_safe
+
 MAX_MEGABYTES = 20
 MOST_BYTES = MAX_MEGABYTES * 1_000_000
 _DEEPEST = 60  # lists and records within each other; the deepest that a notebook needs are some outputs with about 20
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.S)
-_ODD = re.compile("[\ud800-\udfff\x00]")
 
 
 def read_notebook(path: Path) -> Any:
@@ -75,20 +76,6 @@ def _decoded(data: bytes) -> str:
         text = data.decode("utf-8-sig", "replace")
         utf8 = any(char > "\x7f" and char != "\ufffd" for char in text)
         return text if utf8 else data.decode("cp1252", "replace")
-
-
-def safe_text(text: str) -> str:
-    """Text that UTF-8 and databases can hold: half a character (a lone surrogate) is shown as such, NUL goes."""
-    return _ODD.sub(lambda match: "" if match[0] == "\0" else "\ufffd", text)
-
-
-def made_safe(value: Any) -> Any:
-    """A copy of JSON data with `safe_text` in place of every text, keys included. Types of records are kept."""
-    if isinstance(value, str):
-        return safe_text(value)
-    if isinstance(value, dict):
-        return type(value)({safe_text(str(key)): made_safe(item) for key, item in value.items()})
-    return [made_safe(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _shallow(text: str) -> str:

@@ -12,11 +12,11 @@ from course_utils.system.tree import KIT_MARKER, Tree, notebook_path
 from .cells import PROVIDED, Template, TemplateCell, graded_cells
 
 
-def read_source(tree: Tree, unit: str) -> Any:
-    """The source notebook of a unit."""
+def read_source(tree: Tree, unit: str, notebook: str = "") -> Any:
+    """The source notebook of a unit; of several the one named, else the first."""
     import nbformat
 
-    path = notebook_path(tree.source, unit)
+    path = notebook_path(tree.source, unit, notebook or tree.notebook(unit))
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:
@@ -28,36 +28,61 @@ def course_cells(tree: Tree) -> dict[str, dict[str, float]]:
     """Graded cells and their points for every unit, as released."""
     if tree.is_kit:
         return _kit_facts(tree)["units"]
-    units = {}
+    units: dict[str, dict[str, float]] = {}
     for unit in tree.units():
-        try:
-            units[unit] = graded_cells(read_source(tree, unit))
-        except CourseError:  # this unit cannot be told apart then; the others still can
-            continue
+        for notebook in tree.notebooks(unit):
+            try:
+                units[unit] = units.get(unit, {}) | graded_cells(read_source(tree, unit, notebook))
+            except CourseError:  # this unit cannot be told apart then; the others still can
+                continue
     return units
 
 
-def template_of(tree: Tree, unit: str) -> Template:
-    """What the unit's notebook must contain."""
+def template_of(tree: Tree, unit: str, notebook: str = "") -> Template:
+    """What the unit's notebook must contain; of several the one named, else the first."""
     others = {other: list(cells) for other, cells in course_cells(tree).items() if other != unit}
     if tree.is_kit:
-        return Template(unit, [TemplateCell(**cell) for cell in _kit_facts(tree)["cells"].get(unit, [])], others)
-    return Template.of(unit, read_source(tree, unit), others)
+        facts = _kit_facts(tree)
+        cells = facts.get("notebooks", {}).get(unit, {}).get(notebook) or facts["cells"].get(unit, [])
+        return Template(unit, [TemplateCell(**cell) for cell in cells], others, notebook)
+    notebook = notebook or tree.notebook(unit)
+    for sibling in tree.notebooks(unit):
+        if sibling != notebook:
+            others[f"{unit}/{sibling}"] = list(graded_cells(read_source(tree, unit, sibling)))
+    return Template.of(unit, read_source(tree, unit, notebook), others, notebook)
 
 
-def facts_for_kit(released: dict[str, Any]) -> dict[str, Any]:
-    """What kit.json says of the released notebooks, by unit: all that this module answers in a kit.
+def templates_of(tree: Tree, unit: str) -> dict[str, Template]:
+    """What each notebook of the unit must contain, by its name."""
+    return {notebook: template_of(tree, unit, notebook) for notebook in notebooks_of(tree, unit)}
 
-    Of the provided cells only the text is kept that may stand below a question.
+
+def notebooks_of(tree: Tree, unit: str) -> list[str]:
+    """The names of a unit's notebooks; in a kit those that were released, whatever a student has beside them."""
+    if tree.is_kit:
+        return list(_kit_facts(tree).get("notebooks", {}).get(unit, [])) or [unit]
+    return tree.notebooks(unit) or [unit]
+
+
+def facts_for_kit(released: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What kit.json says of the released notebooks, by unit and name: all that this module answers in a kit.
+
+    Of the provided cells only the text is kept that may stand below a question. ``notebooks`` has the units of several.
     """
-    templates = {unit: Template.of(unit, notebook) for unit, notebook in released.items()}
+    cells = {unit: {name: _kept(unit, notebook) for name, notebook in of.items()} for unit, of in released.items()}
     return {
-        "units": {unit: graded_cells(notebook) for unit, notebook in released.items()},
-        "cells": {
-            unit: [asdict(cell) for cell in template.cells if cell.kind != PROVIDED or cell.cell_type != "code"]
-            for unit, template in templates.items()
+        "units": {
+            unit: {grade_id: points for notebook in of.values() for grade_id, points in graded_cells(notebook).items()}
+            for unit, of in released.items()
         },
+        "cells": {unit: next(iter(of.values())) for unit, of in cells.items()},
+        "notebooks": {unit: of for unit, of in cells.items() if list(of) != [unit]},
     }
+
+
+def _kept(unit: str, notebook: Any) -> list[dict[str, Any]]:
+    cells = Template.of(unit, notebook).cells
+    return [asdict(cell) for cell in cells if cell.kind != PROVIDED or cell.grade_id or cell.cell_type != "code"]
 
 
 def require_graded(tree: Tree, unit: str) -> None:
