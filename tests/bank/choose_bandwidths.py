@@ -30,7 +30,6 @@ def seeded(z):
 NARROW, WIDE, UNITS = "all_too_narrow", "all_too_wide", "fixed_numbers"
 EITHER = f"{NARROW}|{WIDE}"
 ANY = f"{NARROW}|{WIDE}|{UNITS}"
-EDGE = "some of its powers lie near what is asked for"
 for name, about, cause, f in (
     ("median_alone", "the median heuristic", EITHER, times(1)),
     ("half_median", "half of it", NARROW, times(0.5)),
@@ -75,24 +74,7 @@ for name, about, cause, f in (
     ("seeded", "seeds the generator", "reseeds", seeded),
     ("hundred_widths", "a hundred bandwidths", None, lambda z: [median(z) * 1.1 ** (i - 50) for i in range(100)]),
 ):
-    varies = (
-        EDGE
-        if name
-        in (
-            "hundred_times",
-            "squared",
-            "largest",
-            "copied",
-            "five_of_d",
-            "fixed_five",
-            "quantiles",
-            "root_d",
-            "root_d_unit",
-            "median_alone",
-        )
-        else ""
-    )
-    BANK.formula(name, about, f, cause, varies)
+    BANK.formula(name, about, f, cause)
 
 
 @BANK.right("five scales about the median")

@@ -65,9 +65,12 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 
 def _both_sides(draw: Draw, level: float, d: int) -> torch.Tensor:
-    """Variances of which the first is well below the water level and the second well above it."""
+    """Variances: the first well below the water level, the second well above it, the next two a little below and a
+    little above."""
     logarithms = draw.uniform(d, low=-3.0, high=5.0)
-    logarithms[0], logarithms[1] = draw.number(-3, -2), draw.number(3, 5)
+    placed = ((-3.0, -2.0), (3.0, 5.0), (-0.3, -0.15), (0.3, 0.6))
+    for i, (low, high) in enumerate(placed[:d]):
+        logarithms[i] = draw.number(low, high)
     return level * logarithms.exp()
 
 
