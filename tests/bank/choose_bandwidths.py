@@ -65,14 +65,14 @@ for name, about, cause, f in (
         EITHER,
         lambda z: torch.pdist(z).quantile(torch.tensor([0.1, 0.5, 0.9])).tolist(),
     ),
-    ("none", "an empty list", None, lambda z: []),
-    ("negative", "one is negative", None, lambda z: [-median(z), median(z)]),
-    ("zero", "with self-pairs: 0 is among them", None, lambda z: [0.0, median(z)]),
+    ("none", "an empty list", "how_many", lambda z: []),
+    ("negative", "one is negative", "negative_bandwidth", lambda z: [-median(z), median(z)]),
+    ("zero", "with self-pairs: 0 is among them", "zero_bandwidth", lambda z: [0.0, median(z)]),
     ("number", "one number", "one_number", median),
     ("nothing", "nothing returned", "returns_none", lambda z: None),
     ("in_place", "centred in place", "changes_arguments", in_place),
     ("seeded", "seeds the generator", "reseeds", seeded),
-    ("hundred_widths", "a hundred bandwidths", None, lambda z: [median(z) * 1.1 ** (i - 50) for i in range(100)]),
+    ("hundred_widths", "a hundred bandwidths", "how_many", lambda z: [median(z) * 1.1 ** (i - 50) for i in range(100)]),
 ):
     BANK.formula(name, about, f, cause)
 

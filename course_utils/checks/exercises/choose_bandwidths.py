@@ -96,6 +96,12 @@ WIDE = Cause(
     "distance.",
     _HINT,
 )
+ZERO = Cause(
+    "zero_bandwidth",
+    "A bandwidth is 0, as the distance of a code from itself is: the kernel divides by it.",
+    _HINT,
+)
+NEGATIVE = Cause("negative_bandwidth", "A bandwidth is negative; distances never are.", _HINT)
 UNITS = Cause(
     "fixed_numbers",
     "Your bandwidths do not grow with the codes: in other units the same codes are judged otherwise. Measure a "
@@ -117,9 +123,11 @@ def _widths(candidate: Candidate, z: torch.Tensor) -> list[float]:
         raise Broken("a list of bandwidths", type(came).__name__, cause)
     values = [float(s) if isinstance(s, (int, float, torch.Tensor)) else math.nan for s in came]
     if not 1 <= len(values) <= 20:
-        raise Broken("from 1 to 20 bandwidths", f"{len(values)}")
+        cause = Cause("how_many", f"You return {len(values)} bandwidths; from one to twenty are asked for.", _HINT)
+        raise Broken("from 1 to 20 bandwidths", f"{len(values)}", cause)
     if not all(0 < s < math.inf for s in values):
-        raise Broken("positive, finite bandwidths", _shown(values))
+        cause = ZERO if 0.0 in values else NEGATIVE if min(values) < 0 else None
+        raise Broken("positive, finite bandwidths", _shown(values), cause)
     return values
 
 

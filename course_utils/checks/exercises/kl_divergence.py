@@ -85,7 +85,7 @@ def _average(candidate: Candidate, draw: Draw) -> None:
     KL.averages(candidate, draw)
     spread = torch.linspace(0, 3, 1200)[:, None]  # codes unlike one another: all of a large batch must count
     for shift in (-5.0, 5.0):
-        KL.halves(candidate, (draw.normal(1200, 2) * spread, draw.normal(1200, 2) + shift))
+        KL.halves(candidate, (draw.normal(1200, 1) * spread, draw.normal(1200, 1) + shift))
 
 
 @CHECK.law("has the right gradient in mu and logvar", weight=3)

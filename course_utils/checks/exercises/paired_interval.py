@@ -138,6 +138,11 @@ def _scaled(factor: float) -> Callable[[torch.Tensor, torch.Tensor], Interval]:
     return _spread(lambda a, b: factor * _HALF * _standard_error(a, b))
 
 
+def _about_median(a: torch.Tensor, b: torch.Tensor) -> Interval:
+    middle, half = float((a - b).median()), _HALF * _standard_error(a, b)
+    return middle, middle - half, middle + half
+
+
 _SD = (
     "Your interval holds 95 % of the *pairs*, not of what their mean could have been: a mean of n pairs is the root of "
     "n times as sure as one of them."
@@ -171,6 +176,27 @@ MISTAKES = table(
         lambda a, b: (_right(a, b)[0], _right(a, b)[0] - _right(a, b)[1], _right(a, b)[2] - _right(a, b)[0]),
     ),
     ("ends_exchanged", "low and high are exchanged.", lambda a, b: (_right(a, b)[0], _right(a, b)[2], _right(a, b)[1])),
+    (
+        "two_intervals",
+        "You add up the widths of two intervals, of a and of b; the differences have one of their own.",
+        _spread(lambda a, b: _HALF * (_standard_error(a, 0 * a) + _standard_error(b, 0 * b))),
+    ),
+    (
+        "variance_for_deviation",
+        "You use the variance where the standard deviation belongs, its root.",
+        _spread(lambda a, b: _HALF * _standard_error(a, b) * float((a - b).std())),
+    ),
+    (
+        "a_for_spread",
+        "The middle is right, the width is that of a alone: take the spread of the differences.",
+        _spread(lambda a, b: _HALF * _standard_error(a, 0 * a)),
+    ),
+    ("median_for_mean", "The middle is the median of the differences; the mean is asked for.", _about_median),
+    (
+        "shares_of_b",
+        "You divide by the mean of b; the difference itself is asked for.",
+        lambda a, b: _right(a / b.mean(), b / b.mean()),
+    ),
     ("a_alone", "The interval is that of a alone; b is not in it.", lambda a, b: _right(a, 0 * b)),
 )
 

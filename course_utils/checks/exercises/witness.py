@@ -171,6 +171,16 @@ _ROWS = causes(
             _of(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2))),
         ),
         (
+            "another_kernel",
+            "Your kernel is 1 / (1 + |a - b|² / (2 s²)); the Gaussian one is asked for.",
+            _of(lambda q, s: 1 / (1 + q / (2 * s**2))),
+        ),
+        (
+            "logarithm",
+            "You take the logarithm of a ratio; the difference of the two means is asked for.",
+            lambda p, x, y, w: (_k(p, x, w).mean(1) / _k(p, y, w).mean(1)).log(),
+        ),
+        (
             "mean_over_dimensions",
             _REACH + "the squares are summed over the dimensions, not averaged.",
             lambda p, x, y, w: _from(lambda a, b, w: gaussian_kernels((a[:, None] - b[None]).square().mean(2), w))(
