@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils import training
+from course_utils import models, training
 from course_utils.training import fitting
 from course_utils.training.kept import source_digest
 
@@ -160,6 +160,22 @@ def test_what_a_closure_or_a_partial_holds_is_part_of_the_source():
     parts = [functools.partial(with_weight, weight=weight) for weight in (1.0, 1.0, 2.0)]
     assert source_digest(parts[0]) == source_digest(parts[1]) != source_digest(parts[2])
     assert source_digest(made(torch.ones(2))) != source_digest(made(torch.zeros(2)))
+
+
+def test_the_functions_that_a_model_holds_are_part_of_the_source():
+    def vae(text):
+        names: dict = {}
+        exec("import torch\ndef reparameterize(mu, logvar):\n    return " + text, names)
+        return models.VAE(4, [3], 2, reparameterize=names["reparameterize"])
+
+    def loss(model, x):
+        return {"loss": model(x)[0].sum()}
+
+    texts = ("mu + torch.exp(logvar / 2) * torch.randn_like(mu)",) * 2 + (
+        "mu + torch.exp(logvar) * torch.rand_like(mu)",
+    )
+    one, same, other = (source_digest(loss, vae(text)) for text in texts)
+    assert one == same != other
 
 
 def test_functions_that_call_each_other_have_a_digest():

@@ -228,7 +228,7 @@ def _identity(run: Run, loss_function: LossFunction, test_images: Tensor | None,
     return {
         "settings": dict(run.settings),
         "label": label,
-        "source": kept_runs.source_digest(loss_function),
+        "source": kept_runs.source_digest(loss_function, run.model),
         "test_images_sha256": None if test_images is None else images_digest(test_images),
     } | {key: run.provenance[key] for key in ("images_sha256", "model", "versions", "about") if key in run.provenance}
 

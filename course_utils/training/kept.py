@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from course_utils.models import runs
 from course_utils.system.errors import CourseError
 
+from . import checkpoint
+
+_FUNCTIONS = (FunctionType, MethodType, functools.partial)
 _FOREIGN = ("site-packages", "dist-packages")  # of what is installed the version stands for the source
 
 
@@ -60,19 +63,19 @@ def when(path: Any) -> str:
 def source_digest(*functions: Any) -> str:
     """SHA-256 of what functions do, as far as it can be seen: their code, defaults and closures, the numbers and
     tensors that they name, and the same of every function of the notebook and of the course that they call."""
-    found, seen = hashlib.sha256(), set[int]()
+    found, seen = hashlib.sha256(), dict[int, Any]()
     for function in functions:
         _feed(found.update, function, seen)
     return found.hexdigest()
 
 
-def _feed(update: Callable[[bytes], None], thing: Any, seen: set[int]) -> None:
+def _feed(update: Callable[[bytes], None], thing: Any, seen: dict[int, Any]) -> None:
     if isinstance(thing, (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)):
         update(f"{type(thing).__name__} {thing!r}\n".encode())
         return
     if id(thing) in seen:
         return
-    seen.add(id(thing))
+    seen[id(thing)] = thing  # held, so that no other takes its id
     update(f"{type(thing).__module__}.{type(thing).__qualname__}\n".encode())
     if isinstance(thing, Tensor):
         update(f"{tuple(thing.shape)} {thing.dtype} {runs.digest({'': thing})}\n".encode())
@@ -96,12 +99,16 @@ def _feed(update: Callable[[bytes], None], thing: Any, seen: set[int]) -> None:
             methods = {key: value for key, value in vars(thing).items() if isinstance(value, FunctionType)}
             _feed(update, methods, seen)
     elif isinstance(thing, nn.Module):  # its weights are what is trained; its text says what it is
-        update(str(thing).encode())
+        update(checkpoint.described(thing).encode())
+        for module in thing.modules():
+            _feed(update, type(module), seen)
+            own = (value for value in vars(module).values() if isinstance(value, _FUNCTIONS))
+            _feed(update, list(own), seen)  # such as the student's reparameterize
     elif callable(thing):
         update(str(getattr(thing, "__qualname__", "")).encode())
 
 
-def _feed_function(update: Callable[[bytes], None], function: FunctionType, seen: set[int]) -> None:
+def _feed_function(update: Callable[[bytes], None], function: FunctionType, seen: dict[int, Any]) -> None:
     update(f"{function.__module__}.{function.__qualname__}\n".encode())
     if _is_foreign(sys.modules.get(function.__module__)):
         return
@@ -120,7 +127,7 @@ def _feed_function(update: Callable[[bytes], None], function: FunctionType, seen
         _feed(update, wrapped, seen)
 
 
-def _feed_code(update: Callable[[bytes], None], code: CodeType, seen: set[int]) -> None:
+def _feed_code(update: Callable[[bytes], None], code: CodeType, seen: dict[int, Any]) -> None:
     """What it does; not where it stands, so that a cell may move."""
     update(code.co_code)
     update(" ".join((*code.co_names, *code.co_varnames, *code.co_freevars)).encode())
