@@ -17,9 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .checks import CHECKS, Score
-from .checks.engine.stale import older_version, watch
-
-watch()
+from .system.notebook import older_version
 
 
 def __getattr__(name: str) -> Callable[..., Score]:
@@ -30,9 +28,9 @@ def __getattr__(name: str) -> Callable[..., Score]:
     check = CHECKS[name]
 
     def judge(candidate: Any, points: float = 1, *, law: str | None = None, seed: int | None = None) -> Score:
-        if note := older_version(candidate, name):
-            print(note)
-        return check.judge(candidate, points, law=law, seed=seed)
+        score = check.judge(candidate, points, law=law, seed=seed)
+        remark = older_version(candidate, name)
+        return score.remarked(remark) if remark else score
 
     judge.__name__ = judge.__qualname__ = name
     judge.__doc__ = f"Judge `{check.signature}`: {check.returns}.{f' {check.note}' if check.note else ''}"

@@ -87,10 +87,33 @@ def test_html_escapes_everything_that_comes_from_the_student():
     assert "<script" not in html and html.count("&lt;script&gt;") == 4
 
 
-def test_html_says_in_words_and_signs_what_holds_and_names_no_colour():
+def test_html_says_in_words_and_signs_what_holds_and_text_keeps_the_colour_of_the_theme():
     html = as_html(score(3, 1, 2))
-    assert "✓ holds" in html and "✗ broken" in html
-    assert "background" not in html and html.replace("color:inherit", "").count("color") == 0
+    assert "✓ 1 law holds" in html and "✗ broken: " in html and "✗ exercise: " in html
+    assert not re.search(r"[;\"]color:(?!inherit)", html)
+
+
+def test_the_box_names_first_the_cause_of_most_and_the_laws_follow_it():
+    small, large = Cause("small", "A sign is wrong."), Cause("large", "The half is missing.", "the card")
+    laws = (
+        LawResult("first", 1, False, "1", "2", small),
+        LawResult("second", 1, False, "3", "4"),
+        LawResult("third", 2, False, "5", "6", large),
+        LawResult("fourth", 1, True),
+    )
+    html = as_html(Score("exercise", 3, laws))
+    box, table = html.split("<table", 1)
+    assert "Likely cause.</strong> The half is missing. Look at the card." in box
+    assert "And.</strong> A sign is wrong." in box and box.index("half") < box.index("sign")
+    assert re.findall(r"first|second|third|fourth", table) == ["third", "first", "second", "fourth"]
+    assert table.index("<details") < table.index("fourth") and html.count("The half is missing") == 1
+
+
+def test_a_remark_stands_in_both_reports_and_is_no_part_of_the_result():
+    plain = score(3, 1, 2)
+    remarked = plain.remarked("This is an older version.")
+    assert "This is an older version." in str(remarked) and "This is an older version." in as_html(remarked)
+    assert (remarked.to_dict(), remarked.earned) == (plain.to_dict(), plain.earned)
 
 
 def test_html_of_a_complete_score_shows_no_number_but_the_points():
@@ -152,7 +175,25 @@ def test_all_laws_run_after_the_first_is_broken():
         check.law(f"law {number}")(law)
 
     assert check.judge(lambda: None, 3).earned == 0
-    assert ran == [0, 1, 2]
+    assert sorted(ran) == [0, 1, 2]
+
+
+def test_the_seed_decides_the_order_of_the_laws_and_manners_come_last():
+    check, ran = Check("exercise", "exercise()"), []
+    for number in range(6):
+
+        def law(candidate, draw, number=number):
+            ran.append(number)
+
+        law.__name__ = f"law_{number}"
+        check.law(f"law {number}", manners=number == 2)(law)
+
+    orders = []
+    for seed in (1, 1, 2, 3):
+        assert [law.id for law in check.judge(lambda: None, 3, seed=seed).laws] == [f"law_{n}" for n in range(6)]
+        orders.append(tuple(ran))
+        ran.clear()
+    assert orders[0] == orders[1] and len(set(orders)) == 3 and {order[-1] for order in orders} == {2}
 
 
 def test_a_law_about_manners_earns_nothing_on_its_own():

@@ -58,7 +58,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on_from_there(tree):
     running = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
     )
-    watchdog = threading.Timer(120, running.kill)
+    watchdog = threading.Timer(600, running.kill)
     watchdog.start()
     for line in running.stdout:
         if "[2/" in line:

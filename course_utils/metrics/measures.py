@@ -31,6 +31,7 @@ from .probes import linear_probe, nearest_neighbours
 __all__ = [
     "Bound",
     "Estimate",
+    "NegativeLogLikelihood",
     "SampleQuality",
     "across_image_variance",
     "active_units",

@@ -24,6 +24,7 @@ from course_utils.system.contracts import Images, Number, OneOf, Whole, takes
 from course_utils.system.errors import CourseError
 
 from . import checkpoint as checkpoints
+from . import kept as kept_runs
 from .live import View, duration, open_view
 from .loop import (
     OPTIMIZERS,
@@ -41,6 +42,8 @@ from .loop import (
 __all__ = ["Critic", "LossFunction", "Run", "estimate_seconds", "evaluate", "fit"]
 
 PRECISIONS = ("float32", "bfloat16")
+_TWICE = 2.0  # seconds within which another interrupt ends more than one training
+_interrupts = [-math.inf]  # when the last one came
 PROBE_SECONDS = 0.4  # spent on steps of a throw-away copy before training, to say what training will cost
 CHECK_EVERY_ON_GPU = 20  # steps; looking at a loss makes the host wait for the device
 
@@ -63,6 +66,7 @@ class Run:
     provenance: dict = field(default_factory=dict)  # of a kept run: digest of the images, versions, machines, the loss
     lost: list[str] = field(default_factory=list)  # a sentence on each file that could not be written
     path: Path | None = None  # of the kept weights
+    identity: dict = field(default_factory=dict)  # of a run that may be found again: all that shapes its weights
     best_epoch: int | None = None  # of which the weights are, where there were validation images
 
     @property
@@ -70,6 +74,7 @@ class Run:
         """Epochs that the weights have had from beginning to end."""
         return len(self.history) - self._partial
 
+    interrupted_again: bool = False  # by a second interrupt soon after another training's
     _partial: int = 0  # 1 where the last record is of an epoch that was not finished
 
     def curve(self, name: str) -> list[float]:
@@ -128,7 +133,10 @@ def fit(
         epochs: passes over the images.
         test_images: measured after each epoch, in evaluation mode.
         seed: of the order of the images and of all noise; default: whatever state the generators are in.
-        name: keep the model under ``runs/<unit>/<name>``, where later units and the scoreboard find it.
+        name: keep the model under ``runs/<unit>/<name>``, where later units and the scoreboard find it. Where it is
+            kept there already by a training of the same images, model, settings, seed, versions and source of the loss,
+            made to its end, it is loaded and not trained again: the generators are then as ``seed`` sets them. (Not
+            with a critic, which is not kept, nor with ``on_epoch`` or ``on_batch``.)
         unit: by default that of the notebook, told by its folder's name.
         label: what the scoreboard calls the model, e.g. ``"MMD-VAE, weight 100"``; default: its name.
         critic: a network trained beside the model; ``loss_function`` reaches its module by itself.
@@ -139,7 +147,8 @@ def fit(
             number of threads, a training that was interrupted ends with the very weights of one that was not. It is
             refused for other images, another model, loss, settings or versions. To tell another loss, the loss
             function is called after each epoch once more, on a few images in evaluation mode.
-        fresh: start anew where the checkpoint is there already; it is replaced at the end of the first epoch.
+        fresh: train again where the run is kept already; start anew where the checkpoint is there already, which is
+            replaced at the end of the first epoch.
         about: what else decides about the weights, such as the parameters of the loss, as JSON has it: it is kept with
             them, and a checkpoint with others is refused.
         on_epoch: called with the run after every epoch, with the model in training mode.
@@ -157,7 +166,9 @@ def fit(
         live: in a notebook, draw curves, reconstructions and samples too while they change. Samples are drawn of a
             model whose loss has a part ``rate``, ``mmd`` or ``gap``: it is pulled towards a prior.
 
-    An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far.
+    An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far. It
+    does not take the place of a run under its name that was made to its end. Another interrupt within two seconds is
+    passed on: it ends a loop of trainings, too.
     A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
     A disk that is full costs the file that did not fit, and a sentence; the training goes on.
 
@@ -186,6 +197,10 @@ def fit(
     run, loop = _prepare(model, loss_function, images, epochs, batch_size, lr, seed, critic, precision, cuda_graph, how)
     if name is not None or checkpoint is not None:
         run.provenance = _provenance(loop, run.settings, about)
+    if name is not None and critic is None:
+        run.identity = _identity(run, loss_function, test_images, label)
+        if checkpoint is None and not fresh and on_epoch is None and on_batch is None and _is_kept(run, name, unit):
+            return run
     if checkpoint is None:
         return _fit(run, loop, how, None, test_images, name, unit, label, on_epoch, progress, live)
     identity = {key: value for key, value in run.provenance.items() if key not in ("sittings", "loss")}
@@ -206,6 +221,34 @@ def fit(
                     run.path, name = runs.path_of(name, unit), None
                 progress = False
         return _fit(run, loop, how, kept, test_images, name, unit, label, on_epoch, progress, live)
+
+
+def _identity(run: Run, loss_function: LossFunction, test_images: Tensor | None, label: str | None) -> dict[str, Any]:
+    """All that a run must have in common with one that was made before, to be that one."""
+    return {
+        "settings": dict(run.settings),
+        "label": label,
+        "source": kept_runs.source_digest(loss_function, run.model),
+        "test_images_sha256": None if test_images is None else images_digest(test_images),
+    } | {key: run.provenance[key] for key in ("images_sha256", "model", "versions", "about") if key in run.provenance}
+
+
+def _is_kept(run: Run, name: str, unit: str | None) -> bool:
+    """Load the run that was made before, if there is one."""
+    found = kept_runs.find(name, unit, run.identity)
+    if found is None:
+        return False
+    record, weights = found
+    try:
+        run.model.load_state_dict(weights)
+    except RuntimeError:  # of other shapes than the text of the model says
+        return False
+    run.model.eval()
+    run.history, run.seconds, run.provenance = record["history"], record["seconds"], record["provenance"]
+    run.best_epoch, run.path = record["settings"].get("best_epoch"), runs.path_of(name, unit)
+    words = _last_words(run, run.settings["epochs"])
+    say(f"Kept from {kept_runs.when(run.path)}: {words} `fresh=True` trains it again.")
+    return True
 
 
 @dataclass(frozen=True)
@@ -293,7 +336,10 @@ def _fit(
     if loop.best is not None:
         run.model.load_state_dict(loop.best)
         run.best_epoch = how.best_epoch(run.history)
-    return _keep(run, loop, name, unit, label)
+    _keep(run, loop, name, unit, label)
+    if run.interrupted_again:
+        raise KeyboardInterrupt
+    return run
 
 
 def _rehearse(model: nn.Module, loss_function: LossFunction, test_images: Tensor) -> None:
@@ -465,6 +511,11 @@ def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str |
             settings["best_epoch"] = run.best_epoch
         record = {"settings": settings, "history": run.history, "seconds": run.seconds, "stopped": run.stopped}
         record |= {"epochs_asked": run.settings["epochs"], "provenance": run.provenance}
+        if run.identity:
+            record["identity"] = run.identity
+        if run.stopped and kept_runs.is_finished(name, unit):
+            say(f"{runs.path_of(name, unit)} stays what it was, a run made to its end: this one is in memory only.")
+            return run
         about = runs.about(run.model, loop.images, label, name)
         run.path = runs.save(name, run.model, about | record, unit)
         if run.path is None:
@@ -597,6 +648,7 @@ def _train(run: Run, loop: Loop, how: _How, test_images: Tensor | None, view: Vi
             at_epoch()
     except KeyboardInterrupt:
         run.stopped = "interrupted"
+        run.interrupted_again, _interrupts[0] = time.monotonic() - _interrupts[0] < _TWICE, time.monotonic()
     except NotFinite:
         run.stopped = "not finite"
         if not weights_are_finite(model):
@@ -625,7 +677,10 @@ def _last_words(run: Run, epochs: int) -> str:
         )
     where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
     if run.stopped == "interrupted":
-        return f"Interrupted {where}. The model is usable as it is, and its history is kept."
+        return (
+            f"Interrupted {where}. The model is usable as it is, and its history is kept. Where more trainings follow, "
+            "interrupt again within two seconds to end them, too."
+        )
     return (
         f"Stopped {where}: the loss is no longer a finite number. The weights are from before it was so. "
         "Likely causes: exp of a large logvar, log of 0 (work with logits), or a learning rate that is too high "

@@ -30,7 +30,6 @@ def seeded(z):
 NARROW, WIDE, UNITS = "all_too_narrow", "all_too_wide", "fixed_numbers"
 EITHER = f"{NARROW}|{WIDE}"
 ANY = f"{NARROW}|{WIDE}|{UNITS}"
-EDGE = "some of its powers lie near what is asked for"
 for name, about, cause, f in (
     ("median_alone", "the median heuristic", EITHER, times(1)),
     ("half_median", "half of it", NARROW, times(0.5)),
@@ -66,33 +65,16 @@ for name, about, cause, f in (
         EITHER,
         lambda z: torch.pdist(z).quantile(torch.tensor([0.1, 0.5, 0.9])).tolist(),
     ),
-    ("none", "an empty list", None, lambda z: []),
-    ("negative", "one is negative", None, lambda z: [-median(z), median(z)]),
-    ("zero", "with self-pairs: 0 is among them", None, lambda z: [0.0, median(z)]),
+    ("none", "an empty list", "how_many", lambda z: []),
+    ("negative", "one is negative", "negative_bandwidth", lambda z: [-median(z), median(z)]),
+    ("zero", "with self-pairs: 0 is among them", "zero_bandwidth", lambda z: [0.0, median(z)]),
     ("number", "one number", "one_number", median),
     ("nothing", "nothing returned", "returns_none", lambda z: None),
     ("in_place", "centred in place", "changes_arguments", in_place),
     ("seeded", "seeds the generator", "reseeds", seeded),
-    ("hundred_widths", "a hundred bandwidths", None, lambda z: [median(z) * 1.1 ** (i - 50) for i in range(100)]),
+    ("hundred_widths", "a hundred bandwidths", "how_many", lambda z: [median(z) * 1.1 ** (i - 50) for i in range(100)]),
 ):
-    varies = (
-        EDGE
-        if name
-        in (
-            "hundred_times",
-            "squared",
-            "largest",
-            "copied",
-            "five_of_d",
-            "fixed_five",
-            "quantiles",
-            "root_d",
-            "root_d_unit",
-            "median_alone",
-        )
-        else ""
-    )
-    BANK.formula(name, about, f, cause, varies)
+    BANK.formula(name, about, f, cause)
 
 
 @BANK.right("five scales about the median")

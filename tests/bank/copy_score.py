@@ -138,7 +138,7 @@ for name, about, cause, f in (
     (
         "first_pixel",
         "one pixel",
-        None,
+        "first_pixel",
         lambda s, h, t: share(*(torch.cdist(x.flatten(1)[:, :1], t.flatten(1)[:, :1]).amin(1) for x in (s, h))),
     ),
     ("few", "the first 20 of each", None, lambda s, h, t: share(nearest(s[:20], t[:20]), nearest(h[:20], t[:20]))),

@@ -113,8 +113,7 @@ for name, about, cause, f in (
         lambda x: cosine_similarity(x.flatten(1)[: len(x) // 3], ends(x)[0][None]).mean().item(),
     ),
 ):
-    varies = "a morph's steps are equal, too, but for a bump that the edge cuts off" if name == "mean_step" else ""
-    BANK.formula(name, about, f, cause, varies)
+    BANK.formula(name, about, f, cause)
 
 
 @BANK.wrong("subtracts the first picture in place", "changes_arguments")

@@ -55,7 +55,7 @@ for name, about, cause, f in (
     (
         "sorted_by_distortion",
         "sorted by distortion",
-        None,
+        "sorted_by_distortion",
         lambda r, d: -d.sort().values.diff() / r[d.argsort()].diff(),
     ),
     (
@@ -68,7 +68,7 @@ for name, about, cause, f in (
     ("one_fewer", "the last left out", "wrong_shape", lambda r, d: right(r, d)[:-1]),
     ("mean", "the mean price", "wrong_shape", lambda r, d: right(r, d).mean()),
     ("central", "two steps apart", "wrong_shape", lambda r, d: -(d[2:] - d[:-2]) / (r[2:] - r[:-2])),
-    ("monotone", "prices sorted", None, lambda r, d: right(r, d).sort(descending=True).values),
+    ("monotone", "prices sorted", "prices_sorted", lambda r, d: right(r, d).sort(descending=True).values),
     ("list", "a list", "wrong_number_of_values", lambda r, d: right(r, d).tolist()),
     ("numpy", "an array", "numpy_result", lambda r, d: right(r, d).numpy()),
     ("nothing", "nothing returned", "returns_none", lambda r, d: None),

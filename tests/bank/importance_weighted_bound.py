@@ -88,13 +88,13 @@ for name, about, cause, f in (
     (
         "exponentiates",
         "mean of exp: 0 or infinite for real images",
-        None,
+        "exponentiated",
         lambda z, a, m, v: -weights(z, a, m, v).exp().mean(0).log().mean(),
     ),
     (
         "clamped",
         "weights clamped before exp",
-        None,
+        "exponentiated",
         lambda z, a, m, v: -weights(z, a, m, v).clamp(-50, 50).exp().mean(0).log().mean(),
     ),
     ("per_image", "one bound per image", "not_scalar", lambda z, a, m, v: -torch.logsumexp(weights(z, a, m, v), 0)),
@@ -108,17 +108,17 @@ for name, about, cause, f in (
     (
         "averaged_dims",
         "densities averaged over dimensions",
-        None,
+        "dimensions_averaged",
         lambda z, a, m, v: bound(a + (prior(z) - posterior(z, m, v)) / z.shape[-1]),
     ),
-    ("first_code", "only the first code", None, lambda z, a, m, v: -weights(z, a, m, v)[0].mean()),
+    ("first_code", "only the first code", "first_code_only", lambda z, a, m, v: -weights(z, a, m, v)[0].mean()),
     (
         "redraws",
         "codes drawn anew",
         "random",
         lambda z, a, m, v: bound(weights(m + (v / 2).exp() * torch.randn_like(z), a, m, v)),
     ),
-    ("bits", "in bits", None, lambda z, a, m, v: bound(weights(z, a, m, v)) / math.log(2)),
+    ("bits", "in bits", "bits", lambda z, a, m, v: bound(weights(z, a, m, v)) / math.log(2)),
     ("nothing", "nothing returned", "returns_none", lambda z, a, m, v: None),
 ):
     BANK.formula(name, about, f, cause)

@@ -49,35 +49,60 @@ for name, about, cause, f in (
         "zeros_dropped",
         lambda z: (lambda d: d[d > 0].median())((z[:, None] - z[None]).norm(dim=2)),
     ),
-    ("first_hundred", "a part of the codes", None, lambda z: pairs(z[:20]).median()),
-    ("first_200", "the first 200 codes", None, lambda z: pairs(z[:200]).median()),
-    ("every_fifth", "every fifth of many codes", None, lambda z: pairs(z[::5] if len(z) > 500 else z).median()),
-    ("every_second", "every second of many codes", None, lambda z: pairs(z[::2] if len(z) > 500 else z).median()),
-    ("every_third", "every third of many codes", None, lambda z: pairs(z[::3] if len(z) > 500 else z).median()),
-    ("every_tenth", "every tenth of many codes", None, lambda z: pairs(z[::10] if len(z) > 500 else z).median()),
-    ("hundred_of_many", "the first hundred of many", None, lambda z: pairs(z[:100] if len(z) > 500 else z).median()),
+    ("first_hundred", "a part of the codes", "part_of_the_codes", lambda z: pairs(z[:20]).median()),
+    ("first_200", "the first 200 codes", "part_of_the_codes", lambda z: pairs(z[:200]).median()),
+    (
+        "every_fifth",
+        "every fifth of many codes",
+        "part_of_the_codes",
+        lambda z: pairs(z[::5] if len(z) > 500 else z).median(),
+    ),
+    (
+        "every_second",
+        "every second of many codes",
+        "part_of_the_codes",
+        lambda z: pairs(z[::2] if len(z) > 500 else z).median(),
+    ),
+    (
+        "every_third",
+        "every third of many codes",
+        "part_of_the_codes",
+        lambda z: pairs(z[::3] if len(z) > 500 else z).median(),
+    ),
+    (
+        "every_tenth",
+        "every tenth of many codes",
+        "part_of_the_codes",
+        lambda z: pairs(z[::10] if len(z) > 500 else z).median(),
+    ),
+    (
+        "hundred_of_many",
+        "the first hundred of many",
+        "part_of_the_codes",
+        lambda z: pairs(z[:100] if len(z) > 500 else z).median(),
+    ),
     (
         "last_half",
         "the last half of many codes",
-        None,
+        "part_of_the_codes",
         lambda z: pairs(z[len(z) // 2 :] if len(z) > 500 else z).median(),
     ),
     (
         "random_half",
         "a random half of many codes",
-        None,
+        "random_part",
         lambda z: pairs(z[torch.randperm(len(z))[: len(z) // 2]] if len(z) > 500 else z).median(),
     ),
     (
         "thousand_at_most",
         "a random thousand of more codes",
-        None,
+        "random_part",
         lambda z: pairs(z[torch.randperm(len(z))[:1000]]).median(),
     ),
     (
         "random_pairs",
         "100,000 random pairs",
-        None,
+        "random_part",
         lambda z: (lambda d: d[torch.randint(len(d), (min(len(d), 100_000),))] if len(d) > 100_000 else d)(
             pairs(z)
         ).median(),
@@ -90,7 +115,7 @@ for name, about, cause, f in (
         lambda z: tuple(pairs(z).median(0)),
     ),
     ("nothing", "no return", "returns_none", lambda z: None),
-    ("spread", "standard deviation", None, lambda z: z.std(0).norm()),
+    ("spread", "standard deviation", "spread", lambda z: z.std(0).norm()),
 ):
     BANK.formula(name, about, f, cause)
 

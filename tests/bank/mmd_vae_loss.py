@@ -37,7 +37,7 @@ for name, about, cause, f in (
         lambda d, q, w: (d + (w - 1) * q, d, q),
     ),
     ("weight_capped", "weight at most one", "weight_capped", lambda d, q, w: (d + min(w, 1.0) * q, d, q)),
-    ("weight_capped_at_1000", "weight at most 1000", None, lambda d, q, w: (d + min(w, 1000.0) * q, d, q)),
+    ("weight_capped_at_1000", "weight at most 1000", "changed_weight", lambda d, q, w: (d + min(w, 1000.0) * q, d, q)),
     ("twice", "mmd added twice", "one_plus_weight", lambda d, q, w: (d + q + w * q, d, q)),
     ("product", "product of the terms", "product", lambda d, q, w: (d * w * q, d, q)),
     ("averaged", "mean of the terms", "averaged", lambda d, q, w: ((d + w * q) / 2, d, q)),
@@ -54,9 +54,9 @@ for name, about, cause, f in (
     ("pair", "two values", "wrong_number_of_values", lambda d, q, w: (d + w * q, q)),
     ("loss_number", "loss.item()", "python_number", lambda d, q, w: ((d + w * q).item(), d, q)),
     ("loss_detached", "loss detached", "detached", lambda d, q, w: ((d + w * q).detach(), d, q)),
-    ("mmd_detached", "mmd detached in the sum", None, lambda d, q, w: (d + w * q.detach() + 0 * q, d, q)),
+    ("mmd_detached", "mmd detached in the sum", "mmd_detached", lambda d, q, w: (d + w * q.detach() + 0 * q, d, q)),
     ("mmd_clamped_in_sum", "mmd clamped in the sum only", None, lambda d, q, w: (d + w * q.clamp_min(0), d, q)),
-    ("weight_truthy", "weight or 1", None, lambda d, q, w: (d + (w or 1.0) * q, d, q)),
+    ("weight_truthy", "weight or 1", "changed_weight", lambda d, q, w: (d + (w or 1.0) * q, d, q)),
 ):
     BANK.formula(
         name,
@@ -109,7 +109,7 @@ for name, about, cause, d, q in (
     ("mmd_own_bandwidths", "bandwidths written in", None, nll, lambda a, b, w: mmd(a, b, [1.0, 2.0, 4.0])),
     ("posterior_detached", "codes detached", "detached_z_posterior", nll, lambda a, b, w: mmd(a.detach(), b, w)),
     ("mmd_with_itself", "posterior against itself", None, nll, lambda a, b, w: mmd(a, a, w)),
-    ("prior_drawn_inside", "z_prior ignored", None, nll, lambda a, b, w: mmd(a, torch.randn_like(a), w)),
+    ("prior_drawn_inside", "z_prior ignored", "random", nll, lambda a, b, w: mmd(a, torch.randn_like(a), w)),
 ):
     BANK.formula(
         name,

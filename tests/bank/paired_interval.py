@@ -43,7 +43,12 @@ for name, about, cause, f in (
         lambda a, b: around((a - b).mean(), 1.96 * (error(a) ** 2 + error(b) ** 2) ** 0.5),
     ),
     ("two_bootstraps", "a and b resampled apart", "unpaired", two_bootstraps),
-    ("two_ends", "low of a minus high of b", None, lambda a, b: around((a - b).mean(), 1.96 * (error(a) + error(b)))),
+    (
+        "two_ends",
+        "low of a minus high of b",
+        "two_intervals",
+        lambda a, b: around((a - b).mean(), 1.96 * (error(a) + error(b))),
+    ),
     (
         "deviation",
         "1.96 standard deviations",
@@ -77,7 +82,7 @@ for name, about, cause, f in (
     (
         "variance",
         "the variance for the deviation",
-        None,
+        "variance_for_deviation",
         lambda a, b: around((a - b).mean(), 1.96 * (a - b).var() / len(a) ** 0.5),
     ),
     ("exchanged", "b - a", "exchanged", lambda a, b: around((b - a).mean(), 1.96 * error(b - a))),
@@ -100,12 +105,17 @@ for name, about, cause, f in (
         lambda a, b: (lambda m, l, h: (m, h, l))(*around((a - b).mean(), 1.96 * error(a - b))),
     ),
     ("a_alone", "interval of a", "a_alone", lambda a, b: around(a.mean(), 1.96 * error(a))),
-    ("a_for_spread", "mean of a - b, spread of a", None, lambda a, b: around((a - b).mean(), 1.96 * error(a))),
-    ("median", "the median's place", None, lambda a, b: around((a - b).median(), 1.96 * error(a - b))),
+    (
+        "a_for_spread",
+        "mean of a - b, spread of a",
+        "a_for_spread",
+        lambda a, b: around((a - b).mean(), 1.96 * error(a)),
+    ),
+    ("median", "the median's place", "median_for_mean", lambda a, b: around((a - b).median(), 1.96 * error(a - b))),
     (
         "relative",
         "in shares of b",
-        None,
+        "shares_of_b",
         lambda a, b: around(((a - b) / b.mean()).mean(), 1.96 * error((a - b) / b.mean())),
     ),
     (

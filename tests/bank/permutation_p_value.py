@@ -83,7 +83,6 @@ def normal(kernel, n, count):
     return float(1 - torch.distributions.Normal(0.0, 1.0).cdf(z.double().float()))
 
 
-STEADY = ("count", "lower", "negative", "seeded", "nothing")
 for name, about, cause, f in (
     ("no_one", "count / permutations", "zero_possible", test(share=lambda v, s: (v >= s).double().mean())),
     (
@@ -146,7 +145,7 @@ for name, about, cause, f in (
     ("in_place", "diagonal set to 0 in the argument", "changes_arguments", in_place),
     ("nothing", "nothing returned", "returns_none", lambda k, n, count: None),
 ):
-    BANK.formula(name, about, f, cause, "" if name in STEADY else "chance decides which laws notice")
+    BANK.formula(name, about, f, cause)
 
 
 @BANK.right("a loop, as in the text")

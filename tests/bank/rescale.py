@@ -37,7 +37,7 @@ for name, about, cause, f in (
     ("means_only", "noise forgotten", "sigma_left_out", by(lambda m, v: (m**2).mean(0) ** -0.5)),
     ("noise_only", "means forgotten", "means_left_out", by(lambda m, v: v.exp().mean(0) ** -0.5)),
     ("variance", "about the mean", "variance", by(lambda m, v: (m.var(0) + v.exp().mean(0)) ** -0.5)),
-    ("std", "by the spread of the means", None, by(lambda m, v: 1 / m.std(0))),
+    ("std", "by the spread of the means", "variance", by(lambda m, v: 1 / m.std(0))),
     ("summed", "sum over the batch", "summed_over_batch", by(lambda m, v: (m**2 + v.exp()).sum(0) ** -0.5)),
     (
         "one_scale",
@@ -52,7 +52,7 @@ for name, about, cause, f in (
     (
         "logvar_minus",
         "minus 2 log c",
-        None,
+        "logvar_sign",
         parts(lambda m, v, w, c: (c * m, v - 2 * c.log(), w / c)),
     ),
     (
@@ -70,9 +70,24 @@ for name, about, cause, f in (
         "centred",
         parts(lambda m, v, w, c: (c * (m - m.mean(0)), v + 2 * c.log(), w / c)),
     ),
-    ("per_image", "one scale per image", None, lambda m, v, w: (m / m.norm(dim=1, keepdim=True), v, w)),
-    ("whitened", "mu of variance 1, noise of variance 1", None, lambda m, v, w: (m / m.std(0), 0 * v, w * m.std(0))),
-    ("clamped", "c at most 1: small codes stay small", None, by(lambda m, v: (moment(m, v) ** -0.5).clamp(max=1.0))),
+    (
+        "per_image",
+        "one scale per image",
+        "scaled_image_by_image",
+        lambda m, v, w: (m / m.norm(dim=1, keepdim=True), v, w),
+    ),
+    (
+        "whitened",
+        "mu of variance 1, noise of variance 1",
+        "noise_replaced",
+        lambda m, v, w: (m / m.std(0), 0 * v, w * m.std(0)),
+    ),
+    (
+        "clamped",
+        "c at most 1: small codes stay small",
+        "never_larger",
+        by(lambda m, v: (moment(m, v) ** -0.5).clamp(max=1.0)),
+    ),
     (
         "two_values",
         "weight not returned",

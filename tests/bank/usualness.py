@@ -51,7 +51,7 @@ for name, about, cause, f in (
     (
         "not_sorted",
         "searchsorted without sorting",
-        None,
+        "not_sorted",
         lambda p, r: fold((torch.searchsorted(r, p) + torch.searchsorted(r, p, right=True)).double() / 2 / len(r)),
     ),
     ("mean", "average over the path", "averaged", lambda p, r: fold(rank(p, r)).mean()),
@@ -59,20 +59,25 @@ for name, about, cause, f in (
     ("exchanged", "arguments exchanged", "exchanged|wrong_shape", lambda p, r: fold(rank(r, p))),
     ("among_path", "rank on the path", "among_the_path", lambda p, r: fold(rank(p, p))),
     ("n_plus_one", "divided by n + 1", "n_plus_one", lambda p, r: fold(rank(p, r) * len(r) / (len(r) + 1))),
-    ("z_score", "distance from the mean in deviations", None, lambda p, r: torch.erfc((p - r.mean()).abs() / r.std())),
-    ("ratio", "density against the densest", None, lambda p, r: (p - r.max()).exp().clamp(max=1)),
+    (
+        "z_score",
+        "distance from the mean in deviations",
+        "by_deviations",
+        lambda p, r: torch.erfc((p - r.mean()).abs() / r.std()),
+    ),
+    ("ratio", "density against the densest", "against_the_densest", lambda p, r: (p - r.max()).exp().clamp(max=1)),
     (
         "linear",
         "place between least and most",
-        None,
+        "by_place",
         lambda p, r: fold(((p - r.min()) / (r.max() - r.min())).clamp(0, 1)),
     ),
     ("column", "(T, 1)", "wrong_shape", lambda p, r: fold(rank(p, r))[:, None]),
     ("numpy", "a NumPy array", "numpy_result", lambda p, r: fold(rank(p, r)).numpy()),
     ("list", "a Python list", "wrong_number_of_values", lambda p, r: fold(rank(p, r)).tolist()),
     ("nothing", "nothing returned", "returns_none", lambda p, r: None),
-    ("sign", "above the median negative", None, lambda p, r: fold(rank(p, r)) * torch.sign(0.5 - rank(p, r))),
-    ("counts", "counts, not shares", None, lambda p, r: fold(rank(p, r)) * len(r)),
+    ("sign", "above the median negative", "signed", lambda p, r: fold(rank(p, r)) * torch.sign(0.5 - rank(p, r))),
+    ("counts", "counts, not shares", "counts", lambda p, r: fold(rank(p, r)) * len(r)),
 ):
     BANK.formula(name, about, f, cause)
 

@@ -57,16 +57,26 @@ for name, about, cause, f in (
     ),
     ("loss_number", "loss.item()", "python_number", lambda d, r, b: ((d + b * r).item(), d, r)),
     ("loss_detached", "loss detached", "detached", lambda d, r, b: ((d + b * r).detach(), d, r)),
-    ("rate_detached", "rate detached in the sum", None, lambda d, r, b: (d + b * r.detach() + 0 * r, d, r)),
-    ("distortion_detached", "distortion detached", None, lambda d, r, b: (d.detach() + 0 * d + b * r, d, r)),
+    ("rate_detached", "rate detached in the sum", "rate_detached", lambda d, r, b: (d + b * r.detach() + 0 * r, d, r)),
+    (
+        "distortion_detached",
+        "distortion detached",
+        "distortion_detached",
+        lambda d, r, b: (d.detach() + 0 * d + b * r, d, r),
+    ),
     ("beta_capped", "beta at most one", "beta_capped", lambda d, r, b: (d + min(b, 1.0) * r, d, r)),
-    ("beta_truthy", "beta or 1", None, lambda d, r, b: (d + (b or 1.0) * r, d, r)),
+    ("beta_truthy", "beta or 1", "changed_weight", lambda d, r, b: (d + (b or 1.0) * r, d, r)),
     ("beta_whole", "int(beta)", "beta_rounded", lambda d, r, b: (d + int(b) * r, d, r)),
-    ("beta_capped_at_10", "beta at most 10, in the sum only", None, lambda d, r, b: (d + min(b, 10) * r, d, r)),
-    ("beta_capped_at_100", "beta at most 100", None, lambda d, r, b: (d + min(b, 100.0) * r, d, r)),
+    (
+        "beta_capped_at_10",
+        "beta at most 10, in the sum only",
+        "changed_weight",
+        lambda d, r, b: (d + min(b, 10) * r, d, r),
+    ),
+    ("beta_capped_at_100", "beta at most 100", "changed_weight", lambda d, r, b: (d + min(b, 100.0) * r, d, r)),
     ("product", "product of the terms", "product", lambda d, r, b: (d * b * r, d, r)),
     ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
-    ("capacity", "|rate - 1| penalised", None, lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
+    ("capacity", "|rate - 1| penalised", "capacity", lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
 ):
     BANK.formula(
         name, about, (lambda f: lambda logits, x, mu, logvar, beta: f(nll(logits, x), kl(mu, logvar), beta))(f), cause
@@ -216,7 +226,7 @@ def batch_of_sixteen(logits, x, mu, logvar, beta):
 Losses = namedtuple("Losses", "loss distortion rate")
 
 
-@BANK.wrong("beta of at least 0.01")
+@BANK.wrong("beta of at least 0.01", "changed_weight")
 def beta_floor(logits, x, mu, logvar, beta):
     d, r = nll(logits, x), kl(mu, logvar)
     return d + max(beta, 0.01) * r, d, r
@@ -235,7 +245,7 @@ def distortion_clamped(logits, x, mu, logvar, beta):
     return d + beta * r, d, r
 
 
-@BANK.wrong("loss divided by 1 + beta")
+@BANK.wrong("loss divided by 1 + beta", "renormalised")
 def renormalised(logits, x, mu, logvar, beta):
     d, r = nll(logits, x), kl(mu, logvar)
     return (d + beta * r) / (1 + beta), d, r

@@ -58,7 +58,7 @@ for name, about, cause, f in (
     ("gap_detached", "gap detached in the sum", "gap_detached", lambda d, g, w: (d + w * g.detach(), d, g)),
     ("distortion_detached", "distortion detached", "detached_logits|", lambda d, g, w: (d.detach() + w * g, d, g)),
     ("weight_capped", "weight at most 1", "weight_capped", lambda d, g, w: (d + min(w, 1.0) * g, d, g)),
-    ("weight_capped_at_100", "weight at most 100", None, lambda d, g, w: (d + min(w, 100.0) * g, d, g)),
+    ("weight_capped_at_100", "weight at most 100", "changed_weight", lambda d, g, w: (d + min(w, 100.0) * g, d, g)),
     (
         "gap_clamped_in_sum",
         "gap between -100 and 100 in the sum",

@@ -36,10 +36,15 @@ for name, about, cause, f in (
         "whole_covariance",
         lambda s, c: torch.linalg.solve(cov(s), (c - s.mean(0)).T).T,
     ),
-    ("covariance_times", "times the covariance", None, lambda s, c: (c - s.mean(0)) @ cov(s)),
+    ("covariance_times", "times the covariance", "whole_covariance", lambda s, c: (c - s.mean(0)) @ cov(s)),
     ("own", "statistics of the codes", "own_statistics|wrong_shape", lambda s, c: cholesky(c, c)),
-    ("own_mean", "mean of the codes", None, lambda s, c: cholesky(s - s.mean(0), c - c.mean(0))),
-    ("own_covariance", "covariance of the codes", None, lambda s, c: cholesky(c - c.mean(0), c - s.mean(0))),
+    ("own_mean", "mean of the codes", "own_statistics", lambda s, c: cholesky(s - s.mean(0), c - c.mean(0))),
+    (
+        "own_covariance",
+        "covariance of the codes",
+        "own_statistics",
+        lambda s, c: cholesky(c - c.mean(0), c - s.mean(0)),
+    ),
     ("mean_kept", "mean not subtracted", "mean_kept", lambda s, c: cholesky(s - s.mean(0), c)),
     ("centred", "mean subtracted only", "centred_only", lambda s, c: c - s.mean(0)),
     ("transposed", "factor transposed", "factor_transposed", lambda s, c: (c - s.mean(0)) @ torch.linalg.inv(root(s))),
@@ -54,27 +59,27 @@ for name, about, cause, f in (
     (
         "fourth_root",
         "divided by fourth roots",
-        None,
+        "root_of_the_root",
         lambda s, c: (c - s.mean(0)) @ widths(s)[1] / widths(s)[0] ** 0.25,
     ),
-    ("one_scale", "one scale for all", None, lambda s, c: (c - s.mean(0)) / s.std()),
-    ("unit_length", "codes of length 1", None, lambda s, c: torch.nn.functional.normalize(c - s.mean(0))),
+    ("one_scale", "one scale for all", "one_scale", lambda s, c: (c - s.mean(0)) / s.std()),
+    ("unit_length", "codes of length 1", "one_scale", lambda s, c: torch.nn.functional.normalize(c - s.mean(0))),
     (
         "second_moment",
         "without centring the covariance",
-        None,
+        "uncentred_moment",
         lambda s, c: (
             torch.linalg.solve_triangular(torch.linalg.cholesky(s.T @ s / len(s)), (c - s.mean(0)).T, upper=False).T
         ),
     ),
-    ("scatter", "not divided by N", None, lambda s, c: cholesky(s, c) / (len(s) - 1) ** 0.5),
+    ("scatter", "not divided by N", "not_averaged", lambda s, c: cholesky(s, c) / (len(s) - 1) ** 0.5),
     ("columns", "(D, M)", "wrong_shape", lambda s, c: cholesky(s, c).T),
     ("few", "a quarter of the codes seen", None, lambda s, c: cholesky(s[::4], c)),
-    ("identity", "codes as they are", None, lambda s, c: c.clone()),
+    ("identity", "codes as they are", "untouched", lambda s, c: c.clone()),
     (
         "correlation",
         "root of the correlation",
-        None,
+        "correlation",
         lambda s, c: (
             torch.linalg.solve_triangular(
                 torch.linalg.cholesky(torch.corrcoef(s.T).reshape(s.shape[1], -1)), (c - s.mean(0)).T, upper=False

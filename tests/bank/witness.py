@@ -35,7 +35,6 @@ def in_place(p, x, y, w):
     return right(p, x, y, w)
 
 
-STEADY = ("sums", "one_number", "column", "matrix", "seeded", "nothing")
 for name, about, cause, f in (
     ("y_minus_x", "sign turned", "sign_turned", lambda p, x, y, w: right(p, y, x, w)),
     ("sums", "sums for means", "sums_not_means", lambda p, x, y, w: kernel(p, x, w).sum(1) - kernel(p, y, w).sum(1)),
@@ -81,7 +80,7 @@ for name, about, cause, f in (
         "distance_not_squared",
         with_kernel(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2))),
     ),
-    ("multiquadric", "another kernel", None, with_kernel(lambda q, s: 1 / (1 + q / (2 * s**2)))),
+    ("multiquadric", "another kernel", "another_kernel", with_kernel(lambda q, s: 1 / (1 + q / (2 * s**2)))),
     (
         "normalised",
         "divided by the largest",
@@ -100,15 +99,14 @@ for name, about, cause, f in (
     (
         "log_ratio",
         "log of the ratio",
-        None,
+        "logarithm",
         lambda p, x, y, w: torch.log(kernel(p, x, w).mean(1) / kernel(p, y, w).mean(1)),
     ),
     ("seeded", "seeds the generator", "reseeds", seeded),
     ("in_place", "x centred in place", "changes_arguments", in_place),
     ("nothing", "nothing returned", "returns_none", lambda p, x, y, w: None),
 ):
-    varies = "laws look at few codes, which it may meet" if name not in STEADY else ""
-    BANK.formula(name, about, f, cause, varies)
+    BANK.formula(name, about, f, cause)
 
 
 @BANK.right("as in the text")

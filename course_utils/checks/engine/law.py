@@ -2,7 +2,8 @@
 
 A law is a function `law(candidate, draw)`. It returns when it holds and raises `Broken` when it does not. It may only
 call the candidate (see `candidate`), so that the same text judges code at home and code in another process. All
-laws of a check run, whatever the first ones say. A law about side effects is marked `manners=True`: it earns nothing
+laws of a check run, whatever the first ones say, in an order that the check's seed decides: a table of answers in the
+order of an earlier run is worth nothing. A law about side effects is marked `manners=True`: it earns nothing
 as long as no law about the result holds, so that a function that does nothing earns nothing.
 
 Every run of a law has a seed (see `seeds`), from which it can be repeated alone: the same verdict, numbers and cause.
@@ -167,7 +168,7 @@ class Check:
         alone = chosen is not None and not chosen.manners
         laws = [chosen] if chosen is not None and alone else self.laws
         seeds = [seed if alone else self._seed_of(law, seed) for law in laws]
-        outcomes = [self._try(law, candidate, number) for law, number in zip(laws, seeds, strict=True)]
+        outcomes = self._try_all(laws, candidate, seeds, seed)
         written = not all(_is_stub(error) for error in outcomes)
         if not written and alone:  # one law meets a stub: is it the whole function?
             written = not all(_is_stub(self._try(law, candidate, seed)) for law in self.laws)
@@ -192,6 +193,15 @@ class Check:
             printed=candidate.printed,
             weight=sum(law.weight for law in self.laws),
         )
+
+    def _try_all(
+        self, laws: Sequence[Law], candidate: Candidate, seeds: Sequence[int], seed: int
+    ) -> list[Exception | None]:
+        """The outcome of each law. Laws about manners come last: they see what all others have done."""
+        mixed = Draw(derived(seed, "order")).permutation(len(laws)).tolist()
+        order = sorted(mixed, key=lambda number: laws[number].manners)
+        outcomes = {number: self._try(laws[number], candidate, seeds[number]) for number in order}
+        return [outcomes[number] for number in range(len(laws))]
 
     def _try(self, law: Law, candidate: Candidate, seed: int) -> Exception | None:
         _begin(candidate, seed)

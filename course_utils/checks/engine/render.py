@@ -1,7 +1,8 @@
-"""How a Score looks: a table in a notebook, a report in plain text.
+"""How a Score looks: a box and a table in a notebook, a report in plain text.
 
-A law that holds shows no number and no timing, so that the stored output of a solved exercise never changes.
-Colours are left to the theme; a symbol and a word carry the meaning.
+The box speaks first: the points, and why some are missing. A law that holds shows no number and no timing, so that the
+stored output of a solved exercise never changes. Text keeps the theme's colour; a sign and a word carry the meaning,
+the colour of the box only repeats it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .score import LawResult, Score
+    from .score import Cause, LawResult, Score
 
 _CELL = "text-align:left;vertical-align:top;padding:0.3em 0.6em;white-space:normal"
+_BOX = "text-align:left;border:2px solid {0};background-color:{0}1f;padding:0.4em 0.8em;margin:0.3em 0;max-width:60em"
+_GREEN, _RED = "#2e8540", "#c4314b"  # a border at 4.5 : 1 on white and at 3 : 1 on JupyterLab's dark page
 _HOLDS, _BROKEN = "\N{CHECK MARK} holds", "\N{BALLOT X} broken"
 
 
@@ -27,9 +30,19 @@ def headline(score: Score) -> str:
     return f"{score.exercise}: {held} of {len(score.laws)} laws hold"
 
 
+def causes(score: Score) -> list[Cause]:
+    """The likely causes, each once: first the one that stands behind most of what the broken laws weigh."""
+    weights: dict[Cause, int] = {}
+    for law in score.laws:
+        if law.cause and not law.passed:
+            weights[law.cause] = weights.get(law.cause, 0) + law.weight
+    return sorted(weights, key=lambda cause: -weights[cause])  # in the order of the laws where they weigh the same
+
+
 def as_text(score: Score) -> str:
     """The report as plain text, one law per paragraph."""
     lines = [f"{headline(score)} ({score!r} of {score.points:g} points)"]
+    lines += [f"  {score.remark}"] if score.remark else []
     last = None
     for law in () if score.note else score.laws:
         lines.append(f"  {_HOLDS if law.passed else _BROKEN}: {law.name}")
@@ -50,44 +63,62 @@ def as_text(score: Score) -> str:
 
 
 def as_html(score: Score) -> str:
-    """The table shown under the test cell."""
-    parts = [f"<div><p><strong>{escape(headline(score))}</strong>: {score!r} of {score.points:g} points</p>"]
+    """What is shown under the test cell: the box, the broken laws, and folded what holds."""
+    parts = [_box(score)]
     if not score.note:
-        parts.append(_table(score))
+        parts += [_broken(score), _folded([law for law in score.laws if law.passed])]
     if score.printed:
         parts.append(f'<p>Your code printed:</p><pre style="text-align:left">{escape(score.printed)}</pre>')
-    return "".join(parts) + "</div>"
+    return f"<div>{''.join(parts)}</div>"
 
 
-def _table(score: Score) -> str:
-    broken_ones = not score.complete
-    columns = ["law", "result"] + (["expected", "what came, and the likely cause"] if broken_ones else [])
-    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in columns)
+def _box(score: Score) -> str:
+    passed = all(law.passed for law in score.laws) and not score.note
+    sign = "\N{CHECK MARK}" if passed else "\N{BALLOT X}"
+    name, _, verdict = headline(score).partition(": ")
+    points = f"{escape(name)}: {score!r} of {score.points:g} points"
+    lines = [f"<strong>{sign} {points}.</strong> {escape(verdict[:1].upper() + verdict[1:])}."]
+    if score.remark:
+        lines.append(f"<strong>Beware.</strong> {_lines(score.remark)}")
+    if passed and score.whole:
+        lines.append("Go on with what comes below.")
+    found = causes(score)
+    if found and not score.note:
+        lines.append(f"<strong>Likely cause.</strong> {_lines(str(found[0]))}")
+        lines += [f"<strong>And.</strong> {_lines(str(cause))}" for cause in found[1:]]
+    elif not passed and not score.note:
+        lines.append("What is behind it was not recognised: compare what was expected with what came.")
+    return f'<div style="{_BOX.format(_GREEN if passed else _RED)}">{"<br>".join(lines)}</div>'
+
+
+def _broken(score: Score) -> str:
+    """The broken laws: first those that the first cause explains."""
+    ranked = {cause: rank for rank, cause in enumerate(causes(score))}
+    laws = [law for law in score.laws if not law.passed]
+    if not laws:
+        return ""
+    laws.sort(key=lambda law: ranked[law.cause] if law.cause else len(ranked))
     rows, last = [], None
-    for law in score.laws:
-        cells = [escape(law.name), _HOLDS if law.passed else f"<strong>{_BROKEN}</strong>"]
-        if broken_ones:
-            cells += ["", ""] if law.passed else _failure_cells(law, last)
-        last = last if law.passed else law
-        cells[1] = f'<span style="white-space:nowrap">{cells[1]}</span>'
-        if not law.passed and law.seed is not None:
-            cells[1] += f"<br><small>{escape(_run(law))}</small>"
+    for law in laws:
+        same = last is not None and (law.expected, law.got) == (last.expected, last.got)
+        expected, came = ("as above", "as above") if same else (_lines(law.expected), _lines(law.got))
+        run = f"<br><small>{escape(_run(law))}</small>" if law.seed is not None else ""
+        cells = [f"{_BROKEN}: {escape(law.name)}{run}", expected, came]
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
+        last = law
+    head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in ("law", "expected", "what came"))
     return (
         f'<table style="border-collapse:collapse;color:inherit;font-size:inherit"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
 
-def _failure_cells(law: LawResult, last: LawResult | None) -> list[str]:
-    """What was expected, and what came with its likely cause; what the row before said is not said again."""
-    same = last is not None and (law.expected, law.got) == (last.expected, last.got)
-    expected, came = ("as above", "as above") if same else (_lines(law.expected), _lines(law.got))
-    if law.cause and (last is None or law.cause != last.cause):
-        came += f"<br><strong>Likely cause:</strong> {_lines(str(law.cause))}"
-    elif law.cause and not same:
-        came += "<br><em>Same likely cause as above.</em>"
-    return [expected, came]
+def _folded(laws: list[LawResult]) -> str:
+    if not laws:
+        return ""
+    items = "".join(f"<li>{escape(law.name)}</li>" for law in laws)
+    count = "1 law holds" if len(laws) == 1 else f"{len(laws)} laws hold"
+    return f'<details style="text-align:left"><summary>\N{CHECK MARK} {count}</summary><ul>{items}</ul></details>'
 
 
 def _run(law: LawResult) -> str:

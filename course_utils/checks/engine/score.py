@@ -82,7 +82,7 @@ class Score:
     that is not a number for full marks. `str` is a report in plain text; notebooks show `_repr_html_`.
     """
 
-    __slots__ = ("_earned", "_exercise", "_laws", "_note", "_points", "_printed", "_weight")
+    __slots__ = ("_earned", "_exercise", "_laws", "_note", "_points", "_printed", "_remark", "_weight")
 
     def __init__(
         self,
@@ -92,13 +92,16 @@ class Score:
         note: str = "",
         printed: str = "",
         weight: int | None = None,
+        remark: str = "",
     ) -> None:
-        """`weight` is that of all laws of the exercise, where `laws` are not all of them."""
+        """`weight` is that of all laws of the exercise, where `laws` are not all of them. `remark` is a sentence about
+        what was judged, for whoever reads the table; it is no part of the result."""
         self._exercise = exercise
         self._points = validate_points(points)
         self._laws = tuple(laws)
         self._note = note
         self._printed = printed
+        self._remark = remark
         kept = sum(law.weight for law in self._laws if law.passed)
         self._weight = sum(law.weight for law in self._laws) if weight is None else weight
         self._earned = share_of(self._points, kept, self._weight)
@@ -109,6 +112,7 @@ class Score:
     laws = property(lambda self: self._laws, doc="one LawResult per law, in the order they are taught")
     note = property(lambda self: self._note, doc="one line about the whole, such as 'not written yet'")
     printed = property(lambda self: self._printed, doc="the first lines that the student's code printed")
+    remark = property(lambda self: self._remark, doc="one sentence about what was judged, such as an older version")
     whole = property(
         lambda self: self._weight == sum(law.weight for law in self._laws), doc="True when every law was run"
     )
@@ -141,6 +145,10 @@ class Score:
             if law["passed"]:
                 del law["seed"]
         return {"text/plain": repr(self), "text/html": self._repr_html_(), MIME: data}
+
+    def remarked(self, remark: str) -> Score:
+        """The same score with a remark."""
+        return Score(self._exercise, self._points, self._laws, self._note, self._printed, self._weight, remark)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data (JSON)."""

@@ -177,6 +177,11 @@ MISTAKES: list[tuple[Cause | None, Formula]] = table(
         "You take the pixel that differs most; the Euclidean distance adds up the squares of all.",
         lambda s, h, t: _other_distance(s, h, t, torch.inf),
     ),
+    (
+        "first_pixel",
+        "Only the first pixel counts.",
+        lambda s, h, t: _exact(_flat(s)[:, :1], _flat(h)[:, :1], _flat(t)[:, :1]),
+    ),
     ("percent", "You return per cent: the share lies between 0 and 1.", lambda s, h, t: 100 * _exact(s, h, t)),
     (
         "exact_copies",

@@ -92,6 +92,16 @@ _MISTAKES = causes(
             lambda r, d: -d.diff() / r.diff(),
         ),
         (
+            "sorted_by_distortion",
+            "You sort by distortion; a curve is walked along the rate.",
+            lambda r, d: -d.sort().values.diff() / r[d.argsort()].diff(),
+        ),
+        (
+            "prices_sorted",
+            "You sort the prices: each belongs to its place on the curve.",
+            lambda r, d: _right(r, d).sort(descending=True).values,
+        ),
+        (
             "sorted_apart",
             "You sort rates and distortions each by themselves: the pairs must stay together.",
             lambda r, d: -d.sort().values.diff() / r.sort().values.diff(),

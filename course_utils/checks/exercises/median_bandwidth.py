@@ -161,6 +161,17 @@ ZEROS_DROPPED = Cause(
     "when codes collapse they are. Select the pairs i < j by their indices.",
     _HINT,
 )
+PART_ONLY = Cause(
+    "part_of_the_codes",
+    "Of many codes some do not count: moved far away, they change nothing. The median is over all pairs.",
+    _HINT,
+)
+RANDOM_PART = Cause(
+    "random_part",
+    "The same codes give another number the second time: nothing is drawn here, the median is over all pairs.",
+    _HINT,
+)
+_SPREAD = "You take the spread about the mean; distances between two codes are asked for."
 _SELF_PAIRS = (
     "The distances of each code from itself, all 0, are among those you take the median of: it comes out too small."
 )
@@ -223,6 +234,7 @@ FORMULAS: list[Formula] = [
                 "You take the mean, and self-pairs are in it: the median of the other pairs is asked for.",
                 lambda z: _matrix(z).mean(),
             ),
+            ("spread", _SPREAD, lambda z: z.std(0).norm()),
             (
                 "largest",
                 "You take the largest distance; the middle one is asked for.",
@@ -257,4 +269,19 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     for n, dim in ((6, 3), (7, 5), (10, 4)):  # 15, 21 and 45 pairs
         z = draw.normal(n, dim) + 1
         probes.append(Probe((plain64(z),), candidate(z.clone())))
-    return match_loss(probes, FORMULAS, [(None, lambda value: value)])
+    return match_loss(probes, FORMULAS, [(None, lambda value: value)]) or _part_only(candidate, draw)
+
+
+def _part_only(candidate: Candidate, draw: Draw) -> Cause | None:
+    """Of many codes, the same number when some of them are moved far away, or another number at a second call."""
+    z = draw.normal(1100, 2)
+    first, again = (candidate(z.clone()) for _ in range(2))
+    if not all(isinstance(value, (float, torch.Tensor)) for value in (first, again)):
+        return None
+    if float(first) != float(again):
+        return RANDOM_PART
+    row = torch.arange(len(z))[:, None]
+    for others in (row % 2 == 1, row % 3 > 0, row >= 550, row < 550, row % 5 > 0, row % 10 > 0):
+        if float(candidate(torch.where(others, 1000 * z, z))) == float(first):
+            return PART_ONLY
+    return None

@@ -16,6 +16,7 @@ from ..shared.tables import causes
 CHECK = Check("pca_reconstruct(train, x, latent_dim)", "(z, x_hat): codes (N, latent_dim) and images (N, num_pixels)")
 _WHERE = "the maths hint under the card of pca_reconstruct: centre with the mean of train, keep its widest axes"
 Pair = tuple[torch.Tensor, torch.Tensor]
+Mistake = Callable[[torch.Tensor, torch.Tensor, int], Pair]
 
 
 @CHECK.law("reconstructs without error what lies in a plane through the training images' mean", weight=2)
@@ -24,7 +25,7 @@ def _plane(candidate: Candidate, draw: Draw) -> None:
     for dims, pixels in ((1, 6), (3, 10)):
         axes = torch.linalg.qr(draw.normal(pixels, dims))[0].T
         centre = 2 + draw.normal(pixels)
-        train, x = (centre + draw.normal(n, dims, scale=2.0) @ axes for n in (50, 7))
+        train, x = (centre + 4 * _skewed(draw, n, dims) @ axes for n in (50, 7))
         _, x_hat = _call(candidate, train, x, dims)
         same_tensor(x_hat, plain64(x), f"reconstruction of images in a plane of {dims} dimensions", scale=3.0)
 
@@ -32,8 +33,9 @@ def _plane(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("projects on the axes along which the training images vary most", weight=3)
 def _projects(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, axes whose widths differ by a factor of 1.6, exact comparison: a correct function never fails."""
-    for dims, pixels, number in ((2, 9, 5), (4, 12, 11), (1, 5, 3)):
-        train, x = _images(draw, 200, pixels), _images(draw, number, pixels)
+    for dims, pixels, number in ((2, 9, 3), (4, 12, 3), (1, 5, 2)):  # few beside many: x itself would move no axis
+        train = _images(draw, 700, pixels)
+        x = (train[:number] + train[-number:]) / 2
         _, x_hat = _call(candidate, train, x, dims)
         want = _exact(plain64(train), plain64(x), dims)[1]
         same_tensor(x_hat, want, f"reconstruction from {dims} of {pixels} axes", scale=4.0)
@@ -65,7 +67,9 @@ def _codes(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("errs by the variance of the axes that it leaves out, and by nothing when it keeps all")
 def _error(candidate: Candidate, draw: Draw) -> None:
     """An identity, random only in its inputs: a correct function never fails."""
-    train = _images(draw, 80, 6)
+    half = _images(draw, 15, 6) * torch.tensor([4.0, 2.0, 1.0, 1.0, 0.5, 0.25])
+    middle = half.mean(0, keepdim=True)
+    train = torch.cat([half, 2 * middle - half, middle])  # as much on one side as on the other: any middle is the mean
     variances = torch.linalg.eigvalsh(torch.cov(plain64(train).T, correction=0))
     for dims in (1, 3, 6):
         _, x_hat = _call(candidate, train, train, dims)
@@ -79,8 +83,8 @@ def _error(candidate: Candidate, draw: Draw) -> None:
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     axes = torch.linalg.qr(draw.normal(40, 5))[0].T
-    scores = draw.normal(12, 5) * torch.tensor([8.0, 5.0, 3.0, 2.0, 1.0])
-    train = 1 + scores @ axes
+    scores = _skewed(draw, 12, 5) * torch.tensor([8.0, 6.0, 5.0, 4.0, 4.0])
+    train = 3 * torch.sin(torch.arange(40.0)) + scores @ axes
     for images in (train, train.double()):
         _, x_hat = _call(candidate, images, images, 5)
         same_tensor(x_hat, plain64(train), "reconstruction of 12 images of 40 pixels, which span 5 axes", scale=8.0)
@@ -100,10 +104,15 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 def _images(draw: Draw, number: int, pixels: int) -> torch.Tensor:
     """Widths fall by a factor of 1.6 from axis to axis; the axes are the same in a law, turned away from the pixels.
-    The mean lies far from 0."""
+    The mean lies far from 0, and away from the median."""
     turn = torch.linalg.qr(torch.cos(torch.arange(1.0, pixels * pixels + 1) ** 2).view(pixels, pixels))[0]
     widths = 4 * 1.6 ** -torch.arange(float(pixels))
-    return 5 * torch.sin(torch.arange(float(pixels))) + 2 + (draw.normal(number, pixels) * widths) @ turn.T
+    return 5 * torch.sin(torch.arange(float(pixels))) + 2 + (_skewed(draw, number, pixels) * widths) @ turn.T
+
+
+def _skewed(draw: Draw, *shape: int) -> torch.Tensor:
+    """Numbers with mean 0 and variance 1, most of them below 0, without long tails."""
+    return torch.where(draw.uniform(*shape) < 0.2, 1.9, -0.475) + draw.normal(*shape, scale=0.31)
 
 
 def _call(candidate: Candidate, train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
@@ -134,11 +143,6 @@ def _mean_of_x(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
     return _project(_axes(train - train.mean(0))[:dims], x, x.mean(0))
 
 
-def _mean_lost(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
-    z, x_hat = _exact(train, x, dims)
-    return z, x_hat - train.mean(0)
-
-
 def _x_uncentred(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
     axes = _axes(train - train.mean(0))[:dims]
     return x @ axes.T, train.mean(0) + x @ axes.T @ axes
@@ -146,7 +150,7 @@ def _x_uncentred(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
 
 def _narrowest(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
     mean = train.mean(0)
-    return _project(_axes(train - mean)[-dims:], x, mean)
+    return _project(_axes(train - mean).flip(0)[:dims], x, mean)
 
 
 def _standardised(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
@@ -155,26 +159,88 @@ def _standardised(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
     return z, mean + back * width
 
 
-def _clamped(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
-    z, x_hat = _exact(train, x, dims)
-    return z, x_hat.clamp(0, 1)
+def _flipped(z: torch.Tensor, of_train: torch.Tensor) -> torch.Tensor:
+    return z.flip(1)
 
 
-MISTAKES: list[tuple[Cause, Callable[[torch.Tensor, torch.Tensor, int], Pair]]] = causes(
+def _images_of(change: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> Mistake:
+    """Right codes, and images made from the right ones, train and x."""
+
+    def made(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+        z, x_hat = _exact(train, x, dims)
+        return z, change(x_hat, train, x)
+
+    return made
+
+
+def _codes_of(change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Mistake:
+    """Right images, and codes made from the right ones and from those of train."""
+
+    def made(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+        z, x_hat = _exact(train, x, dims)
+        return change(z, _exact(train, train, dims)[0]), x_hat
+
+    return made
+
+
+def _centred_with(centre: Callable[[torch.Tensor], torch.Tensor]) -> Mistake:
+    return lambda train, x, dims: _project(_axes(train - centre(train))[:dims], x, centre(train))
+
+
+_FROM_X = "You learn from x; mean and axes are those of train."
+MISTAKES: list[tuple[Cause, Mistake]] = causes(
     _WHERE,
     (
         ("uncentred", "The mean is not subtracted: the first axis then points at the mean image.", _uncentred),
-        ("own_statistics", "You learn from x; mean and axes are those of train.", lambda t, x, d: _exact(x, x, d)),
-        ("own_statistics", "You learn from x; mean and axes are those of train.", _mean_of_x),
-        ("mean_lost", "The mean is subtracted, and not added again.", _mean_lost),
+        ("own_statistics", _FROM_X, lambda t, x, d: _exact(x, x, d)),
+        ("own_statistics", _FROM_X, _mean_of_x),
+        ("own_statistics", _FROM_X, lambda t, x, d: _exact(torch.cat([t, x]), x, d)),
+        ("own_statistics", _FROM_X, _images_of(lambda x_hat, t, x: x_hat - t.mean(0) + x.mean(0))),
+        (
+            "mean_lost",
+            "The mean is subtracted, and not added again.",
+            _images_of(lambda x_hat, t, x: x_hat - t.mean(0)),
+        ),
         ("x_uncentred", "The mean is not subtracted from x.", _x_uncentred),
+        ("one_mean", "You subtract one number from all pixels; each has a mean of its own.", _centred_with(torch.mean)),
+        ("median", "You centre with the median; it is the mean.", _centred_with(lambda t: t.median(0).values)),
         ("narrowest", "You keep the narrowest axes: eigh sorts upwards.", _narrowest),
         (
             "standardised",
             "You divide each pixel by its width, so that a pixel that hardly varies counts as much as any.",
             _standardised,
         ),
-        ("clamped", "You cut x_hat off at 0 and 1; the linear reconstruction is asked for.", _clamped),
+        (
+            "pixels_for_axes",
+            "Your axes are the first pixels; they are the directions in which train varies most.",
+            lambda t, x, d: _project(torch.eye(x.shape[1]).to(x)[:d], x, t.mean(0)),
+        ),
+        (
+            "widest_last",
+            "The axes of your codes come narrowest first: the widest is asked for first.",
+            _codes_of(_flipped),
+        ),
+        (
+            "codes_scaled",
+            "You divide the codes by their widths: coordinates on the axes keep the width that the images have.",
+            _codes_of(lambda z, of_train: z / of_train.std(0)),
+        ),
+        (
+            "clamped",
+            "You cut x_hat off at 0 and 1; the linear reconstruction is asked for.",
+            _images_of(lambda x_hat, t, x: x_hat.clamp(0, 1)),
+        ),
+        (
+            "squashed",
+            "x_hat passes through a sigmoid; the linear reconstruction is asked for.",
+            _images_of(lambda x_hat, t, x: x_hat.sigmoid()),
+        ),
+        ("not_encoded", "x_hat is x itself: it must be made from the codes.", _images_of(lambda x_hat, t, x: x)),
+        (
+            "codes_unused",
+            "x_hat is the mean image for every x: what the codes say is missing.",
+            _images_of(lambda x_hat, t, x: t.mean(0).expand_as(x)),
+        ),
         ("exchanged", "z and x_hat are exchanged.", lambda t, x, d: _exact(t, x, d)[::-1]),
     ),
 )

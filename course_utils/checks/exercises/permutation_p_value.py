@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import torch
@@ -17,18 +19,16 @@ from ..shared.tables import causes
 
 CHECK = Check("permutation_p_value(kernel, num_x, num_permutations)", "float in (0, 1]: the p-value of the test")
 _HINT = "the three steps above the card of permutation_p_value"
-_MANY = 800
-_CLOSE = 0.11  # Hoeffding: of 800 permutations the share is further off in one run of 1e8
 
 
 @CHECK.law("is a share of the permutations and the given order together: never 0, at most 1", weight=2)
 def _shares(candidate: Candidate, draw: Draw) -> None:
-    """Two clumps of 20: another order comes as high with probability 1e-10; otherwise never fails."""
-    for count in (1, 4, 19):
-        for apart in (0.0, 50.0):
+    """Two clumps of 20: another order comes as high with probability 1e-8; otherwise never fails."""
+    for apart, counts in ((0.0, (1, 4, 19)), (50.0, (1, 4, 19, 250))):
+        for count in counts:
             p = _value(candidate, _kernel(draw, 20, 20, apart), 20, count)
             times = p * (count + 1)
-            if abs(times - round(times)) > 1e-4 or not 1 <= round(times) <= count + 1:
+            if abs(times - round(times)) > 1e-3 or not 1 <= round(times) <= count + 1:
                 raise Broken(f"one of 1/{count + 1}, ..., {count + 1}/{count + 1}", show(p))
             if apart and round(times) != 1:
                 raise Broken(f"1/{count + 1} for two clumps that no other order tells apart as well", show(p))
@@ -36,25 +36,17 @@ def _shares(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("is the share of orders with an MMD² at least as large, where all can be counted", weight=3)
 def _counted(candidate: Candidate, draw: Draw) -> None:
-    """Hoeffding's bound for 800 permutations, in six matrices: false alarm below 1e-7."""
-    for n, m in ((3, 4), (4, 3), (2, 5), (3, 5), (5, 2), (5, 3)):
-        kernel = _mixed(draw, n, m)
-        want = _share(kernel, n, _unbiased)
-        came = _value(candidate, kernel, n, _MANY)
-        if abs(came - want) > _CLOSE:
-            raise Broken(f"p-value of {n} and {m} codes, near {show(want)}", show(came))
+    """Two clumps of four, mixed three to one: 34 of 70 orders come as high, 2 of them higher. Every statistic that is
+    nearly MMD² ranks the orders alike; other ways to deal, to count ties or to look up a normal law are off by 0.2.
+    Hoeffding's bound: false alarm below 1e-7."""
+    _near(candidate, _of_clumps(draw, _THREE_TO_ONE), 4, 800)
 
 
 @CHECK.law("uses the unbiased MMD², as the card says, also where the two sets differ in size", weight=2)
 def _statistic(candidate: Candidate, draw: Draw) -> None:
-    """Matrices where other statistics give shares that differ by 0.3; Hoeffding's bound: false alarm below 1e-7."""
-    for _, other in _STATISTICS:
-        kernel, n = _telling(draw, other)
-        if kernel is None:
-            continue
-        want, came = _share(kernel, n, _unbiased), _value(candidate, kernel, n, _MANY)
-        if abs(came - want) > _CLOSE:
-            raise Broken(f"p-value of {n} and {len(kernel) - n} codes, near {show(want)}", show(came))
+    """Clumps for which the other statistics below give shares that differ by 0.4; Hoeffding's bound: false alarm below
+    1e-7."""
+    _near(candidate, _of_clumps(draw, _TELLING), 5, 800)
 
 
 @CHECK.law("counts orders that come exactly as high: of codes that are all equal it is 1", weight=2)
@@ -66,18 +58,17 @@ def _ties(candidate: Candidate, draw: Draw) -> None:
     kernel = torch.tensor([[4.0, 0, 2, 2], [0, 4, 2, 2], [2, 2, 4, 0], [2, 2, 0, 4]])
     for order in ([0, 1, 2, 3], [0, 2, 1, 3]):
         given = kernel[order][:, order]
-        want, came = _share(given, 2, _unbiased), _value(candidate, given, 2, _MANY)
-        if abs(came - want) > _CLOSE:
-            raise Broken(f"p-value of two and two codes, near {show(want)}", show(came))
+        _near(candidate, given, 2, 250)
 
 
 @CHECK.law("keeps its level: for two samples of one distribution it is spread evenly", weight=3)
 def _level(candidate: Candidate, draw: Draw) -> None:
-    """300 p-values, uniform on 1/20 ... 20/20, have a mean near 0.525: Hoeffding's bound, false alarm below 1e-7."""
-    values = [_value(candidate, _kernel(draw, 6, 9, 0.0), 6, 19) for _ in range(300)]
+    """100 p-values, uniform on 1/10 ... 10/10, have a mean near 0.55: sub-Gaussian with the variance of a uniform
+    number, false alarm below 1e-12."""
+    values = [_value(candidate, _kernel(draw, 2, 14, 0.0), 2, 9) for _ in range(100)]
     mean = sum(values) / len(values)
-    if abs(mean - 0.525) > 0.17:
-        raise Broken("p-values with a mean of 0.525 where nothing differs", f"a mean of {show(mean)} over 300 tests")
+    if abs(mean - 0.55) > 0.22:
+        raise Broken("p-values with a mean of 0.55 where nothing differs", f"a mean of {show(mean)} over 100 tests")
 
 
 @CHECK.law("leaves its argument and the random generators alone", manners=True)
@@ -100,50 +91,72 @@ def _value(candidate: Candidate, kernel: torch.Tensor, n: int, count: int) -> fl
 def _kernel(draw: Draw, n: int, m: int, apart: float) -> torch.Tensor:
     codes = draw.normal(n + m, 3, dtype=torch.float64)
     codes[:n, 0] += apart
-    return _exact(torch.exp(-torch.cdist(codes, codes).square() / 4)).float()
+    return _of_codes(codes, 4).float()
 
 
-def _mixed(draw: Draw, n: int, m: int) -> torch.Tensor:
-    """A kernel matrix of codes of three clumps, so that orders differ."""
-    codes = draw.normal(n + m, 2, dtype=torch.float64) + 2 * draw.signs(n + m, 2)
-    return _exact(torch.exp(-torch.cdist(codes, codes).square() / 6))
+def _near(candidate: Candidate, kernel: torch.Tensor, n: int, count: int) -> None:
+    """Near the exact share, as Hoeffding's bound for as many permutations has it: further off in one run of 1e7."""
+    want, came = _share(_unbiased(_sums(kernel, n))), _value(candidate, kernel, n, count)
+    if abs(came - want) > math.sqrt(math.log(2e7) / (2 * count)):
+        raise Broken(f"p-value of {n} and {len(kernel) - n} codes, near {show(want)}", show(came))
 
 
-def _exact(kernel: torch.Tensor) -> torch.Tensor:
+_TELLING = (0, 0, 0, 1, 2, 0, 0)
+_THREE_TO_ONE = (0, 0, 0, 1, 1, 1, 1, 0)
+# Places of four and two codes, found by a search: on them six statistics give shares at least 0.13 apart.
+_APART = (
+    [[3.25, -3.75], [-1.25, 2.25], [3.0, 1.5], [-3.0, 1.75], [3.75, -3.25], [2.0, -3.25]],
+    [[1.75, -1.5], [-1.75, 2.75], [-0.25, 1.5], [-2.0, 1.0], [3.0, -1.75], [0.0, 2.25]],
+)
+
+
+def _of_clumps(draw: Draw, labels: Sequence[int]) -> torch.Tensor:
+    """A kernel matrix of codes in clumps, two of which are nearer to each other than to the first."""
+    far, near = draw.integer(2, 6) / 64, draw.integer(26, 30) / 64
+    between = torch.tensor([[1.0, far, far], [far, 1.0, near], [far, near, 1.0]])
+    clump = torch.tensor(labels)
+    return between[clump][:, clump]
+
+
+def _of_codes(codes: torch.Tensor, width: float) -> torch.Tensor:
     """Rounded, so that sums are exact whatever their order, and the same deal gives the same value again."""
-    return (kernel * 4096).round() / 4096
+    return (torch.exp(-torch.cdist(codes, codes).square() / width) * 4096).round() / 4096
 
 
-Statistic = Callable[[torch.Tensor, list[int], list[int]], float]
+@dataclass(frozen=True)
+class _Sums:
+    """Mean kernel within x, within y and across, for every way to choose which n codes are x: the given one first.
+    ``own_x`` and ``own_y`` have self-pairs among them."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    across: torch.Tensor
+    own_x: torch.Tensor
+    own_y: torch.Tensor
 
 
-def _within(k: torch.Tensor, a: list[int]) -> float:
-    block = k[a][:, a]
-    return float(block.sum() - block.diagonal().sum()) / (len(a) * (len(a) - 1))
+def _sums(kernel: torch.Tensor, n: int) -> _Sums:
+    k, size = plain64(kernel), len(kernel)
+    chosen = torch.zeros(math.comb(size, n), size, dtype=torch.float64)
+    for row, codes in zip(chosen, combinations(range(size), n), strict=True):
+        row[list(codes)] = 1
+    rest, m = 1 - chosen, size - n
+    x, y, across = ((a @ k * b).sum(1) for a, b in ((chosen, chosen), (rest, rest), (chosen, rest)))
+    self_x, self_y = chosen @ k.diagonal(), rest @ k.diagonal()
+    within = (x - self_x) / (n * (n - 1)), (y - self_y) / (m * (m - 1))
+    return _Sums(*within, across / (n * m), x / n**2, y / m**2)
 
 
-def _unbiased(k: torch.Tensor, a: list[int], b: list[int]) -> float:
-    return _within(k, a) + _within(k, b) - 2 * float(k[a][:, b].mean())
+Statistic = Callable[[_Sums], torch.Tensor]
 
 
-def _share(kernel: torch.Tensor, n: int, statistic: Statistic, at_least: bool = True) -> float:
-    """Of all ways to choose which n codes are x, those with a statistic at least as large as the given one."""
-    k, everything = plain64(kernel), range(len(kernel))
-    values = [
-        statistic(k, list(a), [i for i in everything if i not in a]) for a in combinations(everything, n)
-    ]  # the first choice is the given order
-    slack = 1e-9 if at_least else -1e-9
-    return sum(value >= values[0] - slack for value in values) / len(values)
+def _unbiased(sums: _Sums) -> torch.Tensor:
+    return sums.x + sums.y - 2 * sums.across
 
 
-def _telling(draw: Draw, other: Statistic) -> tuple[torch.Tensor | None, int]:
-    """A matrix for which the other statistic gives another share; None where 300 draws have none."""
-    for _ in range(300):
-        n = 2 + draw.integer(0, 1) * 2
-        kernel = _mixed(draw, n, 6 - n if n == 4 else 5)
-        if abs(_share(kernel, n, other) - _share(kernel, n, _unbiased)) > 0.3:
-            return kernel, n
-    return None, 0
+def _share(values: torch.Tensor) -> float:
+    """How many are at least as large as the first."""
+    return float((values >= values[0] - 1e-9).double().mean())
 
 
 COUNT = Cause("count_not_share", "You return how many permutations there are; divide by their number.", _HINT)
@@ -153,23 +166,23 @@ _STATISTICS: list[tuple[Cause, Statistic]] = causes(
         (
             "biased",
             "Self-pairs are among your kernel values: the unbiased MMD² leaves the diagonal out.",
-            lambda k, a, b: float(k[a][:, a].mean() + k[b][:, b].mean() - 2 * k[a][:, b].mean()),
+            lambda s: s.own_x + s.own_y - 2 * s.across,
         ),
         (
             "cross_alone",
             "You compare only the kernel between the two sets; those within them belong to MMD².",
-            lambda k, a, b: -float(k[a][:, b].mean()),
+            lambda s: -s.across,
         ),
-        ("within_x_alone", "You compare only the kernel within x.", lambda k, a, b: _within(k, a)),
+        ("within_x_alone", "You compare only the kernel within x.", lambda s: s.x),
         (
             "size_only",
             "MMD² may be negative; you compare its size without the sign.",
-            lambda k, a, b: abs(_unbiased(k, a, b)),
+            lambda s: _unbiased(s).abs(),
         ),
         (
             "lower_tail",
             "You count the orders with a smaller MMD²; evidence is a large one.",
-            lambda k, a, b: -_unbiased(k, a, b),
+            lambda s: -_unbiased(s),
         ),
     ),
 )
@@ -205,13 +218,12 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     if all(_plain(candidate(_kernel(draw, 6, 9, 0.0), 6, 19)) == 1.0 for _ in range(3)):
         found.append(_STILL)
     if not found:
-        probes = [
-            (kernel, n) for _, other in 2 * _STATISTICS for kernel, n in [_telling(draw, other)] if kernel is not None
-        ]
-        came = [_plain(candidate(kernel.clone(), n, 1000)) for kernel, n in probes]
+        probes = [(_of_codes(torch.tensor(codes).double(), 6), 4) for codes in _APART]
+        probes.append((_of_clumps(draw, _THREE_TO_ONE), 4))  # what deals otherwise is like none of them here
+        came = [_plain(candidate(kernel.clone(), n, 300)) for kernel, n in probes]
         for cause, other in _STATISTICS:
-            shares = [_share(kernel, n, other) for kernel, n in probes]
-            if all(p is not None and abs(p - share) < 0.08 for p, share in zip(came, shares, strict=True)):
+            shares = [_share(other(_sums(kernel, n))) for kernel, n in probes]
+            if all(p is not None and abs(p - share) < 0.09 for p, share in zip(came, shares, strict=True)):
                 found.append(cause)
     return sole(found)
 

@@ -183,6 +183,31 @@ _MISTAKES = causes(
             "You read logvar as the log of sigma.",
             _by(lambda m, v: (m.square() + (2 * v).exp()).mean(0).rsqrt()),
         ),
+        (
+            "variance",
+            "You divide by the spread of the means; the second moment has their mean and the noise in it as well.",
+            _by(lambda m, v: 1 / m.std(0)),
+        ),
+        (
+            "logvar_sign",
+            "You subtract 2 log c from logvar: codes times c have a noise times c.",
+            _with(lambda m, v, w, c: (c * m, v - 2 * c.log(), w / c)),
+        ),
+        (
+            "scaled_image_by_image",
+            "You scale each image's code by its own length: c belongs to a dimension, and is the same for all images.",
+            lambda m, v, w: (m / m.norm(dim=1, keepdim=True), v, w),
+        ),
+        (
+            "noise_replaced",
+            "You give every code a noise of variance 1: the noise is scaled with the means, by the same c.",
+            lambda m, v, w: (m / m.std(0), 0 * v, w * m.std(0)),
+        ),
+        (
+            "never_larger",
+            "c is cut off at 1: codes whose second moment is below 1 must grow.",
+            _by(lambda m, v: _moment(m, v).rsqrt().clamp_max(1)),
+        ),
         ("nothing_changes", "Everything comes back as it was.", lambda m, v, w: (m, v, w)),
         (
             "centred",

@@ -63,8 +63,10 @@ def _optimisers(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("returns the reconstruction loss before the step, a float", weight=2)
 def _returns(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    for n, scale in ((6, 0.6), (1, 0.6), (3, 2.0)):
+    for n, scale, wider in ((6, 0.6, 1.0), (1, 0.6, 1.0), (3, 2.0, 1.0), (3, 0.6, 10.0)):  # the last has wide codes
         bench = _decisive_bench(draw, n, scale)
+        with torch.no_grad():
+            bench.encoder.get_parameter("2.weight").mul_(wider)
         twin = bench.copy()
         with torch.no_grad():
             want = float(bench.loss())

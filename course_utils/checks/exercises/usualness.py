@@ -139,6 +139,32 @@ MISTAKES = table(
         lambda p, r: _exact(r, p),
     ),
     ("among_the_path", "You rank the points among each other; among the real codes.", lambda p, r: _exact(p, p)),
+    ("counts", "You return counts; shares of the real codes are asked for.", lambda p, r: _exact(p, r) * len(r)),
+    (
+        "signed",
+        "You give one side a sign; usual is usual on either side.",
+        lambda p, r: _exact(p, r) * torch.sign(0.5 - _rank(p, r)),
+    ),
+    (
+        "by_deviations",
+        "You measure in standard deviations from the mean, as if the densities were normal; count real codes instead.",
+        lambda p, r: torch.erfc((p - r.mean()).abs() / r.std()),
+    ),
+    (
+        "against_the_densest",
+        "You compare with the densest real code; the densest is not the most usual.",
+        lambda p, r: (p - r.max()).exp().clamp(max=1),
+    ),
+    (
+        "by_place",
+        "You take the place between the least and the largest density; count real codes instead.",
+        lambda p, r: _folded(((p - r.min()) / (r.max() - r.min())).clamp(0, 1)),
+    ),
+    (
+        "not_sorted",
+        "searchsorted asks for sorted values: sort the real codes first.",
+        lambda p, r: _folded((torch.searchsorted(r, p) + torch.searchsorted(r, p, right=True)).double() / 2 / len(r)),
+    ),
     (
         "n_plus_one",
         "You divide by another number than that of the real codes.",

@@ -201,14 +201,39 @@ def _has_gradient(candidate: Candidate, inputs: Inputs, beta: float) -> None:
     wants = ((a.sigmoid() - x) / n, beta * m / n, beta * (v.exp() - 1) / (2 * n))
     sizes = (torch.ones_like(a) / n, beta * m.abs() / n, beta * (v.exp() * (1 + v.abs() / 2) + 1) / (2 * n))
     found = gradients(candidate, loss, leaves, names, may_be_missing=() if beta else names[1:])
-    for got, want, size, name in zip(found, wants, sizes, names, strict=True):
-        what = f"dloss/d{name} at beta = {beta:.4g}"
-        same_tensor(got, want, what, scale=size, floor=1e-5 * min(1.0, beta or 1.0))
+    still = [float(got.abs().max()) == 0 for got in found]
+    with blame(
+        lambda: (
+            DISTORTION_DETACHED
+            if still[0]
+            else RATE_DETACHED
+            if beta and all(still[1:]) and _is_still(candidate)
+            else None
+        )
+    ):
+        for got, want, size, name in zip(found, wants, sizes, names, strict=True):
+            what = f"dloss/d{name} at beta = {beta:.4g}"
+            same_tensor(got, want, what, scale=size, floor=1e-5 * min(1.0, beta or 1.0))
+
+
+def _is_still(candidate: Candidate) -> bool:
+    """No gradient in mu and logvar near the prior either, where no clamp could have taken it."""
+    logits, x, mu, logvar = _inputs(Draw(), 3, (4,), 1).copies()
+    leaves = mu.requires_grad_(), logvar.requires_grad_()
+    found = candidate.gradients(LOSS.loss(candidate(logits, x, *leaves, 1.0)), leaves)
+    return all(got is None or float(got.abs().max()) == 0 for got in found)
 
 
 _CARD = "the card of vae_loss: loss = distortion + beta * rate"
 _wrong = partial(Cause, where=_CARD)
 
+_detached = partial(Cause, where=_CARD, tentative=True)
+DISTORTION_DETACHED = _detached(
+    "distortion_detached", "The loss has no gradient in the logits: there the distortion is detached, or left out."
+)
+RATE_DETACHED = _detached(
+    "rate_detached", "The loss has no gradient in mu and logvar: there the rate is detached, or left out."
+)
 _LOSSES = table(
     _CARD,
     lambda d, r, b: d + b * r,
@@ -245,6 +270,12 @@ _LOSSES = table(
         "You take the average of the two terms; the loss is their weighted sum.",
         lambda d, r, b: (d + b * r) / 2,
     ),
+    ("renormalised", "You divide by 1 + beta; the distortion has weight 1.", lambda d, r, b: (d + b * r) / (1 + b)),
+    (
+        "capacity",
+        "You weigh the distance of the rate from 1; the rate itself is asked for.",
+        lambda d, r, b: d + b * abs(r - 1),
+    ),
 )
 
 
@@ -275,4 +306,9 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     probes = [(_inputs(draw, n, (p,), d), beta) for n, p, d, beta in ((7, 6, 4, 0.3), (9, 4, 2, 2.5), (6, 5, 3, 0.7))]
     if grows(lambda: float(_call(candidate, *probes[0])[0].detach())):
         return WARM_UP
-    return LOSS.diagnose([(inputs, beta, candidate(*inputs.copies(), beta)) for inputs, beta in probes])
+    named = LOSS.diagnose([(inputs, beta, candidate(*inputs.copies(), beta)) for inputs, beta in probes])
+    return named or LOSS.changed_weight(
+        lambda inputs, beta: candidate(*inputs.copies(), beta),
+        [inputs for inputs, _ in probes[:2]],
+        (0.3, 2.5, 0.0, 0.001, 20.0, 200.0, 5000.0),
+    )

@@ -331,4 +331,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     for n, p, d, weight, level in ((7, 6, 4, 0.3, 3.0), (9, 4, 2, 2.5, -2.0), (6, 5, 3, 0.7, 5.0)):
         inputs = _inputs(draw, n, (p,), d, level=level)
         probes.append((inputs, weight, inputs.call(candidate, weight)))
-    return _SUM.diagnose(probes)
+    return _SUM.diagnose(probes) or _SUM.changed_weight(
+        lambda inputs, weight: inputs.call(candidate, weight),
+        [inputs for inputs, _, _ in probes[:2]],
+        (0.3, 2.5, 0.0, 20.0, 200.0, 5000.0),
+    )

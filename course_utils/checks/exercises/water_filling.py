@@ -65,9 +65,12 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 
 def _both_sides(draw: Draw, level: float, d: int) -> torch.Tensor:
-    """Variances of which the first is well below the water level and the second well above it."""
+    """Variances: the first well below the water level, the second well above it, the next two a little below and a
+    little above."""
     logarithms = draw.uniform(d, low=-3.0, high=5.0)
-    logarithms[0], logarithms[1] = draw.number(-3, -2), draw.number(3, 5)
+    placed = ((-3.0, -2.0), (3.0, 5.0), (-0.3, -0.15), (0.3, 0.6))
+    for i, (low, high) in enumerate(placed[:d]):
+        logarithms[i] = draw.number(low, high)
     return level * logarithms.exp()
 
 
@@ -83,6 +86,7 @@ def _compare(candidate: Candidate, eigenvalues: torch.Tensor, noise: float, beta
 
 Rates = Callable[[torch.Tensor, float, float], torch.Tensor]
 _FORMULA = "the formula above the card of water_filling: half the log of eigenvalue / (beta noise_variance), at least 0"
+_ORDER = "The rates come in another order than the variances: each belongs to its dimension."
 _MISTAKES: list[tuple[Cause, Rates]] = causes(
     _FORMULA,
     (
@@ -145,6 +149,29 @@ _MISTAKES: list[tuple[Cause, Rates]] = causes(
             "Collapsed dimensions are left out: they have a rate, 0.",
             lambda e, n, b: 0.5 * (e[e > b * n] / (b * n)).log(),
         ),
+        (
+            "one_for_price",
+            "A dimension survives where its variance is above beta times the noise, not above 1.",
+            lambda e, n, b: torch.where(e > 1, 0.5 * (e / (b * n)).log(), 0.0),
+        ),
+        (
+            "half_inside",
+            "The factor 1/2 stands inside the logarithm; it belongs before it.",
+            lambda e, n, b: (0.5 * e / (b * n)).log().clamp_min(0),
+        ),
+        (
+            "price_added",
+            "beta and the noise are added below the line; the formula multiplies them.",
+            lambda e, n, b: _right(e, b + n, 1.0),
+        ),
+        ("beta_squared", "beta enters squared.", lambda e, n, b: _right(e, n, b * b)),
+        (
+            "shares",
+            "You return shares of the total; nats are asked for.",
+            lambda e, n, b: _right(e, n, b) / _right(e, n, b).sum(),
+        ),
+        ("other_order", _ORDER, lambda e, n, b: _right(e, n, b).sort().values),
+        ("other_order", _ORDER, lambda e, n, b: _right(e, n, b).sort(descending=True).values),
         ("no_logarithm", "The logarithm is missing.", lambda e, n, b: 0.5 * (e / (b * n))),
     ),
 )
@@ -155,8 +182,28 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     """The mistake that predicts what came, for two sets of variances."""
     sets = [(draw.uniform(8, low=-2.0, high=4.0).exp() + 1e-3, n, b) for n, b in ((0.4, 3.0), (2.3, 1.7))]
     came = [candidate(e.clone(), n, b) for e, n, b in sets]
-    return sole(
+    named = sole(
         cause
         for cause, mistake in _MISTAKES
         if all(agrees(got, mistake(plain64(e), n, b)) for got, (e, n, b) in zip(came, sets, strict=True))
     )
+    return named or _cut_off([(plain64(e), n, b) for e, n, b in sets], came)
+
+
+def _cut_off(sets: list[tuple[torch.Tensor, float, float]], came: list[object]) -> Cause | None:
+    """Right but for a floor above 0 or a ceiling, wherever that is."""
+    found = set()
+    for got, (e, n, b) in zip(came, sets, strict=True):
+        if not isinstance(got, torch.Tensor) or got.shape != e.shape:
+            return None
+        want, low, high = _right(e, n, b), float(got.min()), float(got.max())
+        found.add("floor" if low > 0.01 and agrees(got, want.clamp_min(low)) else "")
+        found.add("ceiling" if high < 0.99 * float(want.max()) and agrees(got, want.clamp_max(high)) else "")
+    found.discard("")
+    return _CUT_OFF[found.pop()] if len(found) == 1 else None
+
+
+_CUT_OFF = {
+    "floor": Cause("floor", "Your rates have a floor above 0: a collapsed dimension has rate 0.", _FORMULA),
+    "ceiling": Cause("ceiling", "Your rates are cut off above: a rate may be as large as it comes.", _FORMULA),
+}

@@ -46,7 +46,7 @@ def _distances(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("learns from `seen` alone: a code becomes the same whatever others come with it", weight=2)
 def _seen_only(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    seen, codes = _codes(draw, 200, 3), _codes(draw, 8, 3) + 5
+    seen, codes = _codes(draw, 80, 3), _codes(draw, 60, 3) + 5
     together = plain64(_call(candidate, seen, codes))
     for part in (slice(0, 1), slice(3, 8)):
         alone = _call(candidate, seen, codes[part])
@@ -57,7 +57,7 @@ def _seen_only(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("makes distances the same for every invertible linear change of the codes", weight=2)
 def _invariant(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
-    seen, codes = _codes(draw, 300, 3), _codes(draw, 7, 3)
+    seen, codes = _codes(draw, 80, 3), _codes(draw, 30, 3)
     for stretch in (torch.tensor([1.0, 5.0, 0.2]), torch.tensor([-2.0, 0.5, 5.0])):
         mix = torch.linalg.qr(draw.normal(3, 3))[0] * stretch
         shift = 3 * draw.normal(3)
@@ -70,7 +70,7 @@ def _invariant(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("works in double precision, and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    seen, codes = _codes(draw, 90, 5).double(), _codes(draw, 4, 5).double()
+    seen, codes = _codes(draw, 90, 5).double(), _codes(draw, 40, 5).double()
     want = _exact(seen, codes)
     same_tensor(_call(candidate, seen, codes).norm(dim=1), want.norm(dim=1), "length in float64", scale=4.0)
     for device in candidate.devices():
@@ -103,10 +103,14 @@ def _covariance(seen: torch.Tensor) -> torch.Tensor:
 
 
 def _exact(seen: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    factor = torch.linalg.cholesky(_covariance(seen))
-    return torch.linalg.solve_triangular(factor, (codes - seen.mean(0)).T, upper=False).T
+    return _undone(_covariance(seen), codes - seen.mean(0))
 
 
+def _undone(covariance: torch.Tensor, centred: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), centred.T, upper=False).T
+
+
+_FROM_CODES = "You learn from codes; mean and covariance are those of seen."
 MISTAKES: list[tuple[Cause, Whiten]] = causes(
     _WHERE,
     (
@@ -130,7 +134,47 @@ MISTAKES: list[tuple[Cause, Whiten]] = causes(
             "You divide by the covariance itself, which is a squared width: its root is what a width is.",
             lambda s, c: torch.linalg.solve(_covariance(s), (c - s.mean(0)).T).T,
         ),
-        ("own_statistics", "You learn from codes; mean and covariance are those of seen.", lambda s, c: _exact(c, c)),
+        (
+            "whole_covariance",
+            "You multiply by the covariance; the inverse of its root is asked for.",
+            lambda s, c: (c - s.mean(0)) @ _covariance(s),
+        ),
+        ("own_statistics", _FROM_CODES, lambda s, c: _exact(c, c)),
+        ("own_statistics", _FROM_CODES, lambda s, c: _exact(s - s.mean(0), c - c.mean(0))),
+        ("own_statistics", _FROM_CODES, lambda s, c: _exact(c - c.mean(0), c - s.mean(0))),
+        (
+            "one_scale",
+            "You divide by one number; the widths differ from axis to axis.",
+            lambda s, c: (c - s.mean(0)) / s.std(),
+        ),
+        (
+            "one_scale",
+            "You scale each code to length 1; it is the axes that are scaled.",
+            lambda s, c: torch.nn.functional.normalize(c - s.mean(0)),
+        ),
+        (
+            "root_of_the_root",
+            "You divide by the fourth root of the variances; a width is their square root.",
+            lambda s, c: (
+                (c - s.mean(0)) @ torch.linalg.eigh(_covariance(s))[1] / torch.linalg.eigvalsh(_covariance(s)) ** 0.25
+            ),
+        ),
+        (
+            "uncentred_moment",
+            "You take the second moment of seen as it is; its covariance is that of the centred codes.",
+            lambda s, c: _undone(s.T @ s / len(s), c - s.mean(0)),
+        ),
+        (
+            "not_averaged",
+            "You sum the products of the centred codes; a covariance is their average.",
+            lambda s, c: _exact(s, c) / (len(s) - 1) ** 0.5,
+        ),
+        (
+            "correlation",
+            "You take the correlations, which know nothing of the widths; undo the covariance.",
+            lambda s, c: _undone(torch.corrcoef(s.T), c - s.mean(0)),
+        ),
+        ("untouched", "The codes come back as they are.", lambda s, c: c),
         ("mean_kept", "The mean is not subtracted.", lambda s, c: _exact(s - s.mean(0), c)),
         ("centred_only", "You subtract the mean, and no more.", lambda s, c: c - s.mean(0)),
         (

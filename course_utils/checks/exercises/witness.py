@@ -16,6 +16,7 @@ from ..shared.tables import causes
 
 CHECK = Check("witness(points, x, y, bandwidths)", "one number for each of the points, (P,)")
 _HINT = "the formula above the card of witness: a mean over x minus a mean over y, for each point"
+_WIDTHS = [0.8, 1.9]
 Given = tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[float]]
 
 
@@ -51,28 +52,30 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("averages over x minus over y to the biased MMD²", weight=2)
 def _mean(candidate: Candidate, draw: Draw) -> None:
-    """Random inputs, exact comparison: a correct function never fails."""
-    _, x, y, bandwidths = _inputs(draw, 1, 12, 20, 2)
-    of_x, of_y = (plain64(_call(candidate, z, x, y, bandwidths)).mean() for z in (x, y))
-    want = plain64(_right(x.double(), x.double(), y.double(), bandwidths)).mean()
-    want = want - plain64(_right(y.double(), x.double(), y.double(), bandwidths)).mean()
-    same_number(
-        of_x - of_y,
-        float(want),
-        "mean witness on x minus mean witness on y",
-        scale=2.0 * len(bandwidths),
-        rounding=0.003,
-    )
+    """Random inputs, exact comparison: a correct function never fails. Codes of y lie close together and far from x, or
+    spread over it: what makes up for a mistake in one case adds to it in the other."""
+    for n, m, d, spread, apart in ((5, 9, 2, 0.3, 2.0), (9, 4, 1, 2.5, 0.0), (4, 8, 3, 0.3, 3.0), (7, 3, 2, 2.0, 0.5)):
+        x, y = draw.normal(n, d) - 0.8, draw.normal(m, d, scale=spread) + apart
+        of_x, of_y = (plain64(_call(candidate, z, x, y, _WIDTHS)).mean() for z in (x, y))
+        want_x, want_y = (_right(z.double(), x.double(), y.double(), _WIDTHS).mean() for z in (x, y))
+        same_number(
+            of_x - of_y,
+            float(want_x - want_y),
+            "mean witness on x minus mean witness on y",
+            scale=2.0 * len(_WIDTHS),
+            rounding=0.003,
+        )
 
 
 @CHECK.law("works in double precision and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    points, x, y, bandwidths = _inputs(draw, 6, 8, 5, 3)
-    _same(candidate, (points.double(), x.double(), y.double(), bandwidths), "witness in float64")
-    for device in candidate.devices():
-        given = tuple(t.to(device) for t in (points, x, y))
-        _same(candidate, (given[0], given[1], given[2], bandwidths), f"witness on {device}")
+    for p, n, m, d in ((16, 8, 5, 3), (20, 3, 6, 1), (12, 6, 4, 2)):
+        points, x, y, bandwidths = _inputs(draw, p, n, m, d)
+        _same(candidate, (points.double(), x.double(), y.double(), bandwidths), "witness in float64")
+        for device in candidate.devices():
+            given = tuple(t.to(device) for t in (points, x, y))
+            _same(candidate, (given[0], given[1], given[2], bandwidths), f"witness on {device}")
 
 
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)
@@ -86,7 +89,10 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 
 def _inputs(draw: Draw, p: int, n: int, m: int, d: int) -> Given:
-    return draw.normal(p, d, scale=1.5), draw.normal(n, d), draw.normal(m, d, scale=1.6) + 0.7, [0.8, 1.9]
+    """Points among the codes of x, where it has more mass, and out where only those of the wider y are, by turns."""
+    points = draw.normal(p, d, scale=0.7)
+    points[1::2] = points[1::2].abs() + 1.7
+    return points, draw.normal(n, d), draw.normal(m, d, scale=1.6) + 0.7, _WIDTHS
 
 
 def _call(candidate: Candidate, points: torch.Tensor, x: torch.Tensor, y: torch.Tensor, bandwidths: list[float]):
@@ -163,6 +169,16 @@ _ROWS = causes(
             "distance_not_squared",
             _REACH + "the distance is squared.",
             _of(lambda q, s: torch.exp(-q.sqrt() / (2 * s**2))),
+        ),
+        (
+            "another_kernel",
+            "Your kernel is 1 / (1 + |a - b|² / (2 s²)); the Gaussian one is asked for.",
+            _of(lambda q, s: 1 / (1 + q / (2 * s**2))),
+        ),
+        (
+            "logarithm",
+            "You take the logarithm of a ratio; the difference of the two means is asked for.",
+            lambda p, x, y, w: (_k(p, x, w).mean(1) / _k(p, y, w).mean(1)).log(),
         ),
         (
             "mean_over_dimensions",

@@ -103,7 +103,11 @@ class BatchAverage:
     def averages(self, candidate: Candidate, draw: Draw) -> None:
         """The loss of a batch is the average of that of its images, whatever that is: images unlike one another, a
         small batch and a large one."""
-        a, b = given = self._unlike(draw)
+        for items in (6, 1):
+            self._averages(candidate, draw, self._unlike(draw, items))
+
+    def _averages(self, candidate: Candidate, draw: Draw, given: Pair) -> None:
+        a, b = given
         singles = [float(self.value(candidate, (a[i : i + 1], b[i : i + 1])).detach()) for i in range(4)]
         mean = sum(singles) / 4
         self._whole(candidate, given, mean, singles, "of a batch of 4 (average of its images)")
@@ -112,9 +116,9 @@ class BatchAverage:
         many = a.repeat(40, 1), b.repeat(40, 1)
         self._whole(candidate, many, mean, singles, "of the same batch 40 times over")
 
-    def _unlike(self, draw: Draw) -> Pair:
+    def _unlike(self, draw: Draw, items: int = 6) -> Pair:
         """Two images that cost next to nothing and two that cost much: none stands for the others."""
-        a, b = self.draw(draw, 4, 6)
+        a, b = self.draw(draw, 4, items)
         much = torch.tensor([[0.05], [0.05], [1.0], [1.5]])
         return a * much, b * much if self.trained == 2 else b
 

@@ -16,6 +16,7 @@ from course_utils.metrics.recorded_runs import Evidence
 from ..engine.candidate import Candidate
 from ..engine.causes import sole
 from ..engine.demand import truth, untouched, well_behaved
+from ..engine.law import Draw
 from ..engine.score import Cause
 from ..engine.verdict import Broken
 
@@ -53,8 +54,10 @@ def verdict(candidate: Candidate, case: Case) -> bool:
 
 
 def judge(candidate: Candidate, cases: Iterable[Case]) -> None:
-    """Raises Broken at the first verdict that is wrong."""
-    for case in cases:
+    """Asks in an order of its own. Raises Broken at the first verdict that is wrong."""
+    cases = list(cases)
+    for number in Draw().permutation(len(cases)).tolist():
+        case = cases[number]
         came = verdict(candidate, case)
         if came != case.buggy:
             kind = "buggy" if case.buggy else "sound"

@@ -112,6 +112,30 @@ class WeightedSum:
             return None
         return self._order(probes) or self._weighted(probes) or self._within(probes) or self._sum(probes)
 
+    def changed_weight(
+        self, call: Callable[[Any, float], Any], given: Sequence[Any], weights: Sequence[float]
+    ) -> Cause | None:
+        """The parts are right, and the loss has another weight than was asked for, the same for all inputs `given`."""
+        for weight in weights:
+            used = []
+            for inputs in given:
+                loss, distortion, part = self.read(call(inputs, weight))
+                right = agrees(distortion, torch.tensor(inputs.distortion)) and agrees(
+                    part, torch.tensor(self._of(inputs))
+                )
+                if not right:
+                    return None
+                used.append((float(loss.detach()) - distortion) / part)
+            middle = sum(used) / len(used)
+            if max(used) - min(used) <= 0.01 * abs(middle) + 1e-4 and abs(middle - weight) > 0.05 * weight + 2e-3:
+                return Cause(
+                    "changed_weight",
+                    f"For the weight {weight:g} your loss is distortion + {middle:.4g} * {self.part}: min, max or `or` "
+                    "makes another number of it.",
+                    self.swapped.where,
+                )
+        return None
+
     def agree(self, probes: list[Observed], which: int, formula: Callable[[float, float, float], float]) -> bool:
         """Whether value ``which`` is, in every probe, this formula of distortion, regulariser and weight."""
         return all_agree(probes, which, lambda inputs, weight: formula(inputs.distortion, self._of(inputs), weight))
