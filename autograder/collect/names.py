@@ -34,7 +34,7 @@ _MOST_CHARACTERS, _MOST_BYTES = 80, 180
 def safe_name(text: str) -> str:
     """A name as the name of a folder: no separators, nothing hidden, none that Windows reserves, not too long, in one
     Unicode form; may be empty."""
-    text = unicodedata.normalize("NFC", readable_name(text))
+    text = unicodedata.normalize("NFC", readable_name(text.replace("\0", " ")))
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff/\\:*?\"<>|]+", " ", text)
     text = " ".join(text.split()).lstrip(".~ ").strip(". ")[:_MOST_CHARACTERS]
     text = text.encode()[:_MOST_BYTES].decode(errors="ignore").strip(". ")
