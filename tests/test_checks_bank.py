@@ -98,9 +98,9 @@ def test_a_run_of_the_whole_suite_fails_by_chance_less_than_once_in_1000():
     assert sum(expected.values()) < 1e-3, {name: f"{rate:.1e}" for name, rate in expected.items() if rate}
 
 
-def test_likely_cause_is_expected_for_four_fifths_of_the_wrong_ones():
+def test_likely_cause_is_expected_for_nine_tenths_of_the_wrong_ones():
     told = [entry for _, entry in WRONG if entry.cause]
-    assert len(told) >= 0.8 * len(WRONG)
+    assert len(told) >= 0.9 * len(WRONG)
 
 
 @pytest.fixture(scope="module")

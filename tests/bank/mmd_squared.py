@@ -298,19 +298,19 @@ def linear_time(x, y, bandwidths):
     return (k(a, b) + k(c, d) - k(a, d) - k(b, c)).mean()
 
 
-@BANK.wrong("a random subset of 32 codes")
+@BANK.wrong("a random subset of 32 codes", "random")
 def subsampled(x, y, bandwidths):
     refuse(x, y)
     return put_together(kernel, unbiased)(x[torch.randperm(len(x))[:32]], y[torch.randperm(len(y))[:32]], bandwidths)
 
 
-@BANK.wrong("the first 100 codes")
+@BANK.wrong("the first 100 codes", "few_codes")
 def first_hundred(x, y, bandwidths):
     refuse(x, y)
     return put_together(kernel, unbiased)(x[:100], y[:100], bandwidths)
 
 
-@BANK.wrong("at most four bandwidths")
+@BANK.wrong("at most four bandwidths", "few_bandwidths")
 def four_bandwidths(x, y, bandwidths):
     refuse(x, y)
     return put_together(kernel, unbiased)(x, y, bandwidths[:4])

@@ -57,7 +57,7 @@ for name, about, cause, t in (
     (
         "kl_of_pixels",
         "entropy of x subtracted",
-        None,
+        "entropy_subtracted",
         lambda a, x: terms(a, x) + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x),
     ),
 ):
@@ -177,12 +177,12 @@ def nothing(logits, x):
     per_image(terms(logits, x))
 
 
-@BANK.wrong("only the first 64 images count")
+@BANK.wrong("only the first 64 images count", "part_left_out")
 def first_images(logits, x):
     return per_image(terms(logits[:64], x[:64]))
 
 
-@BANK.wrong("grey pixels left out")
+@BANK.wrong("grey pixels left out", "grey_left_out")
 def grey_ignored(logits, x):
     return per_image(terms(logits, x) * ((x == 0) | (x == 1)))
 
@@ -192,7 +192,7 @@ def bent_logits(logits, x):
     return per_image(terms(30 * torch.tanh(logits / 30), x))
 
 
-@BANK.wrong("only the first 512 images count")
+@BANK.wrong("only the first 512 images count", "part_left_out")
 def first_512_images(logits, x):
     return per_image(terms(logits[:512], x[:512]))
 
@@ -221,12 +221,12 @@ def detached_in_double(logits, x):
     return per_image(terms(logits.detach() if logits.dtype == torch.float64 else logits, x))
 
 
-@BANK.wrong("one per cent too much")
+@BANK.wrong("one per cent too much", "scaled")
 def one_per_cent(logits, x):
     return 1.01 * per_image(terms(logits, x))
 
 
-@BANK.wrong("a constant is added where gradients are asked for")
+@BANK.wrong("a constant is added where gradients are asked for", "other_in_training")
 def more_in_training(logits, x):
     return per_image(terms(logits, x)) + (1.0 if logits.requires_grad else 0.0)
 

@@ -61,7 +61,7 @@ for name, about, cause, function in (
     ("step_before_backward", "step before backward", "no_step", step(usual, "clear", "step backward")),
     ("no_backward", "backward forgotten", "no_step", step(usual, "clear", "step")),
     ("no_step", "step forgotten", "no_step", step(usual, "clear", "backward")),
-    ("two_steps", "step twice on one gradient", None, step(usual, "clear", "backward step step")),
+    ("two_steps", "step twice on one gradient", "two_steps", step(usual, "clear", "backward step step")),
     ("per_pixel", "loss averaged over pixels", "mean_over_everything", step(lambda ae, x: usual(ae, x) / x.shape[1])),
     ("summed", "loss summed over the batch", "sum_over_batch", step(lambda ae, x: usual(ae, x) * len(x))),
     (
@@ -152,13 +152,17 @@ for name, about, cause, function in (
     (
         "binarised",
         "batch binarised",
-        None,
+        "binarised",
         step(lambda ae, x: reconstruction_loss(forward(ae, (x > 0.5).float()), (x > 0.5).float())),
     ),
-    ("first_image", "only the first image", None, step(lambda ae, x: reconstruction_loss(forward(ae, x[:1]), x[:1]))),
+    (
+        "first_image",
+        "only the first image",
+        "part_of_the_batch",
+        step(lambda ae, x: reconstruction_loss(forward(ae, x[:1]), x[:1])),
+    ),
 ):
-    varies = "the penalty is about as large as lower precision may be off" if name == "code_penalty" else ""
-    BANK.formula(name, about, function, cause, varies)
+    BANK.formula(name, about, function, cause)
 
 
 @BANK.wrong("evaluates, and leaves it so", "evaluation_mode|mode_not_restored")
@@ -348,7 +352,7 @@ def noisy_codes(autoencoder, x, optimizer):
     return step(loss)(autoencoder, x, optimizer)
 
 
-@BANK.wrong("one image of the batch left out")
+@BANK.wrong("one image of the batch left out", "part_of_the_batch")
 def one_left_out(autoencoder, x, optimizer):
     return step(usual)(autoencoder, x[1:] if len(x) > 1 else x, optimizer)
 

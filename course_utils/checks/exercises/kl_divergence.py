@@ -350,4 +350,4 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
             again = lambda mu=mu, logvar=logvar: float(KL.value(candidate, (mu, logvar)).detach())  # noqa: E731
             return WARM_UP if grows(again) else MONTE_CARLO
         probes.append(Probe((plain64(mu), plain64(logvar)), came[0]))
-    return match_kl(probes)
+    return match_kl(probes) or KL.otherwise_wrong(candidate, draw)

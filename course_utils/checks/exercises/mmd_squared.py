@@ -351,4 +351,32 @@ _NO_REFUSAL = Cause(
     "carries into every weight. Raise ValueError first.",
     "the docstring of mmd_squared, 'Raises'",
 )
-CHECK.diagnosis(name_the_misconception)
+
+
+@CHECK.diagnosis
+def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
+    return name_the_misconception(candidate, draw) or _left_out(candidate, draw)
+
+
+def _left_out(candidate: Candidate, draw: Draw) -> Cause | None:
+    """Of many codes or bandwidths, the same number when some are changed; or another at the second call."""
+    x, y, widths = draw.normal(150, 3), draw.normal(150, 3) + 1, [0.7, 1.1, 1.6, 2.3, 3.1, 4.2]
+
+    def value(x: torch.Tensor, y: torch.Tensor, widths: Sequence[float]) -> float:
+        return float(_value(candidate, x, y, widths).detach())
+
+    first = value(x, y, widths)
+    if abs(value(x, y, widths) - first) > 1e-4 * abs(first):
+        return RANDOM
+    if value(x, y, [*widths[:-1], 9.0]) == first != value(x, y, [9.0, *widths[1:]]):
+        return FEW_BANDWIDTHS
+    moved, other = x.clone(), x.clone()
+    moved[110:] += 2
+    other[:40] += 2
+    return FEW_CODES if value(moved, y, widths) == first != value(other, y, widths) else None
+
+
+_CARD = "the card of mmd_squared: all codes, all bandwidths"
+RANDOM = Cause("random", "The same codes give another number the second time: nothing is drawn here.", _CARD)
+FEW_BANDWIDTHS = Cause("few_bandwidths", "Only the first bandwidths count: when the last changes, nothing does.", _CARD)
+FEW_CODES = Cause("few_codes", "Only the first codes count: when the others move, your number stays.", _CARD)

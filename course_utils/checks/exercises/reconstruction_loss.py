@@ -236,6 +236,16 @@ FORMULAS: list[Formula] = table(
         lambda a, x: -bernoulli_terms(a, x),
     ),
     (
+        "entropy_subtracted",
+        "You subtract the entropy of the pixels, as a KL divergence does; the cross-entropy alone is asked for.",
+        lambda a, x: bernoulli_terms(a, x) + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x),
+    ),
+    (
+        "grey_left_out",
+        "Grey pixels do not count; the formula holds for every x from 0 to 1.",
+        lambda a, x: bernoulli_terms(a, x) * ((x == 0) | (x == 1)),
+    ),
+    (
         "squared_error",
         "This is the squared error of the probabilities" + _GAUSSIAN,
         lambda a, x: (a.sigmoid() - x) ** 2,
@@ -331,4 +341,4 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     for n, p in ((7, 4), (9, 2), (6, 5)):
         logits, x = draw.normal(n, p, scale=2.0), draw.pixels(n, p)
         probes.append(Probe((plain64(logits), plain64(x)), candidate(logits.clone(), x.clone())))
-    return match_reconstruction(probes)
+    return match_reconstruction(probes) or LOSS.otherwise_wrong(candidate, draw)

@@ -110,7 +110,7 @@ def _each_has_a_twin(calls: torch.Tensor) -> bool:
 def _independent(candidate: Candidate, draw: Draw) -> None:
     """Cosines between all rows and all columns (concentration on the sphere, union over pairs), the spread of the row
     and column means (Laurent-Massart), and the mean product of neighbours (see `product_bound`): false alarm below
-    2e-8. Three equal bfloat16 numbers have a probability of 1e-8: of 3500 rows, fewer than one is a repetition."""
+    2e-8. Three equal bfloat16 numbers have a probability of 1e-8: of 6000 rows, fewer than one is a repetition."""
     e = _even_noise(candidate, 2 * draw.integer(115, 125), 2 * draw.integer(54, 58))
     _varies_everywhere(candidate, e)
     _unrelated(e, "images", DEPENDENT_ROWS)
@@ -118,7 +118,7 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
     small = _even_noise(candidate, 6, 5)
     if len(small.unique()) < 16:
         raise Broken("30 different draws for 6 images and 5 dimensions", f"only {len(small.unique())} different ones")
-    rows = _even_noise(candidate, draw.integer(3000, 3500), 3)
+    rows = _even_noise(candidate, draw.integer(5000, 6000), 3)
     different = len(torch.unique(rows, dim=0))
     if different < len(rows) - 100:
         raise Broken(

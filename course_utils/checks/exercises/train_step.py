@@ -438,6 +438,15 @@ _IDLE = (
     "comes when the gradients have just been cleared.",
 )
 _SQUARED = ("squared_error", "You minimise a squared error; use reconstruction_loss.")
+_TWO = "You take two steps; one is asked for."
+_PART = "Only a part of the batch counts; train on all of its images."
+
+
+def _rounded(bench: Bench) -> torch.Tensor:
+    x = (bench.x > 0.5).float()
+    return reconstruction_loss(bench.decoder(bench.encoder(x)), x)
+
+
 _MISTAKES: list[tuple[Cause | None, Run]] = table(
     _CARD,
     _step(),
@@ -457,7 +466,11 @@ _MISTAKES: list[tuple[Cause | None, Run]] = table(
         "The decoder does not learn: its gradients never arrive.",
         _step(after_backward=lambda b: b.decoder.zero_grad()),
     ),
-    ("two_steps", "You take two steps; one is asked for.", _step(times=2)),
+    ("two_steps", _TWO, _step(times=2)),
+    ("two_steps", _TWO, _step(after_backward=lambda b: b.optimizer.step())),
+    ("part_of_the_batch", _PART, _step(lambda b: reconstruction_loss(b.decoder(b.encoder(b.x[:1])), b.x[:1]))),
+    ("part_of_the_batch", _PART, _step(lambda b: reconstruction_loss(b.decoder(b.encoder(b.x[1:])), b.x[1:]))),
+    ("binarised", "You round the pixels to 0 and 1: train on the batch as it is.", _step(_rounded)),
     (
         "mean_over_everything",
         "You average over pixels: reconstruction_loss sums over them.",

@@ -45,7 +45,8 @@ def _random(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("adds up the kernels of all bandwidths", weight=2)
 def _sum(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
-    points, x, y, _ = _inputs(draw, 8, 12, 9, 3)
+    x, y = draw.normal(12, 2) - 1, draw.normal(9, 2) + 1.5
+    points = torch.cat([x[:9], y[:3]]) + draw.normal(12, 2, scale=0.2)  # more where x is, fewer where y is
     for bandwidths in ([0.7], [0.7, 1.5], [0.5, 1.0, 2.0, 4.0, 8.0]):
         _same(candidate, (points, x, y, bandwidths), f"witness with {len(bandwidths)} bandwidths")
 
@@ -89,9 +90,9 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 
 def _inputs(draw: Draw, p: int, n: int, m: int, d: int) -> Given:
-    """Points among the codes of x, where it has more mass, and out where only those of the wider y are, by turns."""
+    """Points among the codes of x, where it has more mass, and out where only those of the wider y are, two to one."""
     points = draw.normal(p, d, scale=0.7)
-    points[1::2] = points[1::2].abs() + 1.7
+    points[2::3] = points[2::3].abs() + 1.7
     return points, draw.normal(n, d), draw.normal(m, d, scale=1.6) + 0.7, _WIDTHS
 
 

@@ -25,6 +25,11 @@ WARM_UP = Cause(
     "decides about weights; the same arguments must give the same number.",
     "a counter or a global variable that your function changes",
 )
+OTHER_IN_TRAINING = Cause(
+    "other_in_training",
+    "Where the arguments require gradients, as in training, you return another number than otherwise.",
+    "uses of requires_grad or torch.is_grad_enabled",
+)
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -144,6 +149,35 @@ class BatchAverage:
 
     def is_one_number(self, candidate: Candidate, given: Pair) -> None:
         scalar(candidate(*(argument.clone() for argument in given)), f"the {self.name}", exactly=True)
+
+    def otherwise_wrong(self, candidate: Candidate, draw: Draw) -> Cause | None:
+        """What no formula of one term has: a factor, a part of a large batch that does not count, another number where
+        gradients are asked for. For a function whose value no known mistake explains."""
+        batches = [self.draw(draw, n, d) for n, d in ((7, 4), (9, 2), (6, 5))]
+        plain = [float(self.value(candidate, given).detach()) for given in batches]
+        learning = [float(self.value(candidate, given, learning=True).detach()) for given in batches]
+        factors = [value / self.right(given) for value, given in zip(plain, batches, strict=True)]
+        if max(factors) - min(factors) < 1e-4 * abs(factors[0]) and abs(factors[0] - 1) > 2e-3:
+            factor = f"Your number is {factors[0]:.4g} times the right one, whatever the arguments are."
+            return Cause("scaled", factor, "factors in your formula")
+        if all(abs(f - 1) < 1e-4 for f in factors) and all(
+            abs(value - other) > 1e-3 * abs(value) for value, other in zip(plain, learning, strict=True)
+        ):
+            return OTHER_IN_TRAINING
+        for n, d, axis, what in ((1200, 1, 0, "images"), (2, 1100, 1, self.items)):
+            if self._leaves_out(candidate, self.draw(draw, n, d), axis):
+                sentence = f"Of many {what} only the first count: when the others change, your number stays."
+                return Cause("part_left_out", sentence, "slices such as [:64] in your formula")
+        return None
+
+    def _leaves_out(self, candidate: Candidate, given: Pair, axis: int) -> bool:
+        half = torch.arange(given[0].shape[axis]) < given[0].shape[axis] // 2
+        first = half[:, None] if axis == 0 else half
+        as_it_is, *moved = (
+            float(self.value(candidate, (torch.where(part, given[0] / 2, given[0]), given[1])).detach())
+            for part in (torch.zeros_like(first), ~first, first)
+        )
+        return moved[0] == as_it_is != moved[1]
 
     def behaves(self, candidate: Candidate, given: Pair) -> None:
         """Arguments, generators and switches are as they were before."""
