@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from course_utils import metrics
 from course_utils.datasets import scale
 from course_utils.metrics import aggregate, paths, probes, scorecard
-from course_utils.models import samplers
+from course_utils.models import GaussianAutoencoder, samplers
 
 MIDDLE = slice(5, 16)  # of 21 steps: t from 1/4 to 3/4
 SURE = 0.8  # below this confidence the reader is undecided
@@ -97,6 +97,21 @@ def of_codes(model, data, reader, seed: int) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
+def of_rulers(model, data, reader) -> dict[str, float]:
+    """What else two models may be held equal by: distortion decoded from means, and samples of an ex-post mixture."""
+    test = data.test_images.flatten(1)
+    logits, x = model.decode(metrics.codes(model, test)), scale(test)
+    train = data.train_images.flatten(1)
+    noisy = isinstance(model, GaussianAutoencoder)
+    z = aggregate.sample(*metrics.posterior(model, train)) if noisy else metrics.codes(model, train)
+    images = metrics.decoded(model, samplers.Mixture(10).fit(z).sample(scorecard.NUM_SAMPLES))
+    return {
+        "distortion_of_means": float(binary_cross_entropy_with_logits(logits, x, reduction="sum")) / len(x),
+        "frechet_mixture": metrics.frechet_distance(reader.features(images), reader.features(data.test_images)),
+    }
+
+
 def explained(start: Tensor, end: Tensor, between: Tensor) -> Tensor:
     """(P,) share of the energy of the pictures ``between`` (M, P, pixels) that lies in the span of both ends."""
     basis = torch.linalg.qr(torch.stack([start, end], 2)).Q
@@ -128,4 +143,4 @@ def _others(labels: Tensor, count: int) -> Tensor:
     return torch.randint(len(labels), (count,), generator=torch.Generator().manual_seed(1))
 
 
-MORE = {"01_autoencoders": of_samplers, "03_interpolation": of_paths}
+MORE = {"01_autoencoders": of_samplers, "03_interpolation": of_paths, "05_wasserstein": of_rulers}
