@@ -98,18 +98,31 @@ def of_codes(model, data, reader, seed: int) -> dict[str, float]:
 
 
 @torch.no_grad()
-def of_rulers(model, data, reader) -> dict[str, float]:
-    """What else two models may be held equal by: distortion decoded from means, and samples of an ex-post mixture."""
-    test = data.test_images.flatten(1)
-    logits, x = model.decode(metrics.codes(model, test)), scale(test)
-    train = data.train_images.flatten(1)
-    noisy = isinstance(model, GaussianAutoencoder)
-    z = aggregate.sample(*metrics.posterior(model, train)) if noisy else metrics.codes(model, train)
-    images = metrics.decoded(model, samplers.Mixture(10).fit(z).sample(scorecard.NUM_SAMPLES))
-    return {
-        "distortion_of_means": float(binary_cross_entropy_with_logits(logits, x, reduction="sum")) / len(x),
-        "frechet_mixture": metrics.frechet_distance(reader.features(images), reader.features(data.test_images)),
+def in_brief(model, data, reader, seed: int) -> dict[str, float]:
+    """Distortion of one draw of q(z | x) and of its mean; samples from the prior and from an ex-post mixture."""
+    test, train = data.test_images.flatten(1), data.train_images.flatten(1)
+    z, real = _drawn(model, test, seed), reader.features(data.test_images)
+    draws = {
+        "frechet": torch.randn(scorecard.NUM_SAMPLES, z.shape[1], generator=torch.Generator().manual_seed(seed)),
+        "frechet_mixture": samplers.Mixture(10).fit(_drawn(model, train, seed)).sample(scorecard.NUM_SAMPLES),
     }
+    return {
+        "distortion": _distortion(model, test, z),
+        "distortion_of_means": _distortion(model, test, metrics.codes(model, test)),
+    } | {
+        name: metrics.frechet_distance(reader.features(metrics.decoded(model, codes)), real)
+        for name, codes in draws.items()
+    }
+
+
+def _drawn(model, images: Tensor, seed: int) -> Tensor:
+    """One draw of z for each image; of an autoencoder its code."""
+    noisy = isinstance(model, GaussianAutoencoder)
+    return aggregate.sample(*metrics.posterior(model, images), seed=seed) if noisy else metrics.codes(model, images)
+
+
+def _distortion(model, images: Tensor, z: Tensor) -> float:
+    return float(binary_cross_entropy_with_logits(model.decode(z), scale(images), reduction="sum")) / len(images)
 
 
 def explained(start: Tensor, end: Tensor, between: Tensor) -> Tensor:
@@ -143,4 +156,4 @@ def _others(labels: Tensor, count: int) -> Tensor:
     return torch.randint(len(labels), (count,), generator=torch.Generator().manual_seed(1))
 
 
-MORE = {"01_autoencoders": of_samplers, "03_interpolation": of_paths, "05_wasserstein": of_rulers}
+MORE = {"01_autoencoders": of_samplers, "03_interpolation": of_paths}

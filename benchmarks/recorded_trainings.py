@@ -22,7 +22,7 @@ from course_utils.metrics import recorded_runs
 from course_utils.metrics.recorded_runs import SIDES, SIZES, UNIFORM
 from course_utils.system.whole_file import write_whole
 
-KNOBS = {"kl": (0.15, 0.35, 2.5, 4.0), "wasserstein": (1.5, 3.0, 6.0, 10.0)}
+KNOBS = {"kl": (0.04, 0.08, 0.15, 0.3), "wasserstein": (0.2, 0.4, 0.7, 1.0)}  # for 8x8 pixels
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], z_prior: Tensor, z_posterior: Tensor) -> Tensor:
@@ -46,7 +46,8 @@ def digits() -> Tensor:
 
 def resized(size: str) -> Tensor:
     """(N, pixels): the embedded digits, 8x8, averaged or enlarged."""
-    images, side = digits()[:600, None], SIZES[size]
+    side = SIZES[size]
+    images = digits()[: 100 if side > 100 else 300, None]
     return (avg_pool2d(images, 8 // side) if side < 8 else interpolate(images, scale_factor=side / 8)).flatten(1)
 
 
@@ -75,10 +76,8 @@ def train(
     with torch.no_grad():
         decoder[-1].bias.copy_(torch.logit(x.mean(0).clamp(0.02, 0.98)))
     critic = models.mlp([dim, 64, 64, 1])
-    with torch.no_grad():
-        critic[-1].bias.uniform_(2.5, 4).mul_((-1) ** seed)  # no loss of the critic moves it: the gap has either sign
-    model_step = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-3)
-    critic_step = torch.optim.Adam(critic.parameters(), lr=2e-3, betas=(0.0, 0.9))
+    model_step = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-2)
+    critic_step = torch.optim.Adam(critic.parameters(), lr=5e-3, betas=(0.0, 0.9))
 
     def encode(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mu, logvar = encoder(images).chunk(2, dim=1)
@@ -87,7 +86,7 @@ def train(
 
     for _ in range(epochs):
         logged: list[dict[str, float]] = []
-        for batch in x[torch.randperm(len(x))].split(100):
+        for batch in x[torch.randperm(len(x))].split(25):
             estimate = 0.0
             for _ in range(3 if side == "wasserstein" else 0):
                 with torch.no_grad():
@@ -123,11 +122,19 @@ def main() -> None:
     for size in SIZES:
         x = resized(size)
         for side in SIDES:
-            for knob in KNOBS[side]:
+            for place, knob in enumerate(KNOBS[side]):
                 seed += 1
+                level = None
                 knob = float(f"{knob * x.shape[1] / 64:.3g}")  # grows with the images, or large ones would not feel it
                 for kind, share in (("sound", 1.0), ("buggy", 0.9)):  # the same seed: with the bug and without
                     rows = list(train(seed, x, side, knob, dim=4, epochs=12, share=share))
+                    if side == "wasserstein":
+                        # A critic's last bias gets no gradient. With another one the same training would have logged
+                        # another gap, of either sign: choose it here, one for the training with the bug and without.
+                        if level is None:
+                            level = (-1) ** place * (2.0 + place) - rows[-1]["part"]
+                        for row in rows:
+                            row["part"], row["loss"] = row["part"] + level, row["loss"] + knob * level
                     log = {key: [float(f"{row[key]:.5g}") for row in rows] for key in ("loss", "distortion", "part")}
                     assert all(math.isfinite(value) for curve in log.values() for value in curve), (size, side, knob)
                     losses.setdefault(f"{size}, {side}, {kind}", []).append({"knob": knob} | log)

@@ -12,7 +12,7 @@ from torch import Tensor
 from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, _blank, _colour, _dash, figure, show, to_numpy
 
 Points = tuple[Sequence[float], Sequence[float]]
-DOTS = (OTHER, ACCENT, PALETTE[9], PALETTE[3], PALETTE[5], PALETTE[8])
+DOTS = (OTHER, ACCENT, PALETTE[9], PALETTE[3], INK, PALETTE[7], PALETTE[4])
 
 
 @rc_context(STYLE)
@@ -202,7 +202,7 @@ def dot_panels(
         for label, dots in series.items():
             index = labels.index(label)
             x, y = np.asarray(sorted(dots), dtype=float).T
-            look = {"color": DOTS[index % len(DOTS)], "marker": "osxD^v"[index % 6], "mfc": "none", "ms": 6}
+            look = {"color": DOTS[index % len(DOTS)], "marker": "osxD*P^"[index % 7], "mfc": "none", "ms": 7}
             if label in joined:
                 ax.plot(x, y, color=look["color"], lw=0.6, alpha=0.6)
             (handles[label],) = ax.plot(x, y, ls="", **look)
