@@ -184,14 +184,14 @@ def dot_panels(
     *,
     ylabel: str,
     level: tuple[float, str],
-    joined: Sequence[str] = (),
+    joined: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Single trainings as dots in panels, two to a row, on one vertical scale and with one look for each label.
 
     Args:
         groups: title -> (xlabel, label -> [(x, y), ...]); a label may be missing in a panel.
         level: a horizontal line (value, label): what the number is at best.
-        joined: labels whose dots are joined in the order of x, thinly; the others are single.
+        joined: title -> labels whose dots are joined there in the order of x, thinly.
     """
     labels = list(dict.fromkeys(label for _, series in groups.values() for label in series))
     rows = (len(groups) + 1) // 2
@@ -203,7 +203,7 @@ def dot_panels(
             index = labels.index(label)
             x, y = np.asarray(sorted(dots), dtype=float).T
             look = {"color": DOTS[index % len(DOTS)], "marker": "osxD*P^"[index % 7], "mfc": "none", "ms": 7}
-            if label in joined:
+            if label in (joined or {}).get(title, ()):
                 ax.plot(x, y, color=look["color"], lw=0.6, alpha=0.6)
             (handles[label],) = ax.plot(x, y, ls="", **look)
         ax.set(title=title, xlabel=xlabel)
@@ -243,11 +243,12 @@ def waterfall(
         ax.plot([place - 0.3, place + 0.3], [means[place]] * 2, color=INK, lw=2)
         ax.plot([place] * len(values), values, ls="", marker="o", mfc="none", color=INK, ms=5)
         text = f"{means[place]:.1f}" if not place else f"{means[place] - before:+.1f}"
-        ax.annotate(text, (place + 0.33, means[place]), textcoords="offset points", xytext=(2, -4))
+        top = max(before, means[place], *values)
+        ax.annotate(text, (place, top), textcoords="offset points", xytext=(0, 6), ha="center")
     for label, value in levels.items():
         ax.axhline(value, color=INK, lw=1, ls=(0, (4, 3)))
         ax.annotate(label, (len(means) - 0.4, value), textcoords="offset points", xytext=(0, 4), ha="right")
-    ax.set_xticks(range(len(means)), [name.replace(" ", "\n", 1) for name in stages])
+    ax.set_xticks(range(len(means)), list(stages))
     ax.set(ylabel=ylabel, xlim=(-0.5, len(means) - 0.3))
     low, high = min(*levels.values(), *(min(v) for v in stages.values())), max(max(v) for v in stages.values())
     ax.set_ylim(low - 0.12 * (high - low), max(high, *levels.values()) + 0.15 * (high - low))

@@ -126,5 +126,5 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         return SINGLE_OUTPUTS if max(misled) >= 3 else None
     more = cases + [_case(draw, buggy, far=far) for buggy in (True, False) for far in (3.0, 8.0, 12.0, 25.0, 200.0)]
     by_estimate = threshold(candidate, more, lambda e: e["estimate"])
-    by_penalty = threshold(candidate, more, lambda e: e["penalty"])
+    by_penalty = threshold(candidate, more, lambda e: e["penalty"], large_alarms=True)
     return ABSOLUTE if by_estimate and not by_penalty else REPORTED if by_penalty and not by_estimate else None
