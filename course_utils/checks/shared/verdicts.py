@@ -94,8 +94,8 @@ def suspect(candidate: Candidate, cases: Sequence[Case], suspicions: Iterable[Su
 def threshold(
     candidate: Candidate, cases: Sequence[Case], number: Callable[[Evidence], float], *, large_alarms: bool = False
 ) -> bool:
-    """Do the verdicts split the cases by whether `number` is small or large? With `large_alarms`, only if a large one is
-    what is called buggy."""
+    """Do the verdicts split the cases by whether `number` is small or large? With `large_alarms`, only where large ones
+    are called buggy."""
     came = [verdict(candidate, case) for case in cases]
     alarmed = [number(case.evidence) for case, alarm in zip(cases, came, strict=True) if alarm]
     calm = [number(case.evidence) for case, alarm in zip(cases, came, strict=True) if not alarm]
