@@ -82,10 +82,10 @@ for name, about, cause, f in (
     (
         "cleared_late",
         "zero_grad between backward and step",
-        "gradients_cleared_late",
+        "nothing_moves",
         step(between=lambda critic, optimizer: optimizer.zero_grad()),
     ),
-    ("no_step", "no step", "no_step", step(after=nothing_done)),
+    ("no_step", "no step", "nothing_moves", step(after=nothing_done)),
     ("clipped", "gradients clipped", "gradients_clipped", step(between=clip)),
     ("clamped", "weights clamped", None, step(after=clamp_weights)),
     ("by_hand", "SGD by hand", None, step(after=by_hand)),
@@ -128,7 +128,7 @@ def attached(critic, optimizer, z_prior, z_posterior, coefficient):
     return -loss.item()
 
 
-@BANK.wrong("codes moved in place", "changes_arguments")
+@BANK.wrong("codes moved in place", "changes_arguments", "whether the estimate of the next step is another is chance")
 def in_place(critic, optimizer, z_prior, z_posterior, coefficient):
     estimate = step()(critic, optimizer, z_prior, z_posterior, coefficient)
     z_prior += 1

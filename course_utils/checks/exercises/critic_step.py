@@ -232,18 +232,17 @@ _MISTAKES: list[tuple[Cause, Callable[[Bench, float], None]]] = [
         partial(_trusted, clear=False),
     ),
     (
-        _wrong(
-            "gradients_cleared_late",
-            "You clear the gradients between backward() and step(): nothing is left to step on.",
-        ),
-        partial(_trusted, after=lambda b: b.optimizer.zero_grad()),
-    ),
-    (
         _wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's."),
         partial(_trusted, after=lambda b: nn.utils.clip_grad_norm_(b.critic.parameters(), 1.0)),
     ),
     (_wrong("several_steps", "You take more than one step."), partial(_trusted, steps=2)),
-    (_wrong("no_step", "Nothing moves: optimizer.step() is missing."), lambda b, c: None),
+    (
+        _wrong(
+            "nothing_moves",
+            "Nothing moves: optimizer.step() is missing, or the gradients are cleared between backward() and step().",
+        ),
+        lambda b, c: None,
+    ),
 ]
 _RETURNS = (
     (

@@ -55,7 +55,7 @@ def _both_kinds(draw: Draw, side: str, gap_below: bool, size: str | None = None)
 def _case(draw: Draw, buggy: bool, side: str | None = None, size: str | None = None, seed: int | None = None) -> Case:
     side = side or SIDES[draw.integer(0, 1)]
     seed = draw.integer(0, 2**40) if seed is None else seed
-    evidence = loss_run(seed, buggy=buggy, side=side, size=size)
+    evidence = loss_run(seed, buggy=buggy, side=side, size=size or "medium")
     near = f", distortions near {float(evidence['kl_distortion'][-1]):.2g} nats" if size else ""
     return Case(evidence, buggy, (f"0.9 in the {side} loss" if buggy else "both losses whole") + near)
 
