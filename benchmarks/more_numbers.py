@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from course_utils import metrics
 from course_utils.datasets import scale
 from course_utils.metrics import aggregate, paths, probes, scorecard
-from course_utils.models import samplers
+from course_utils.models import GaussianAutoencoder, samplers
 
 MIDDLE = slice(5, 16)  # of 21 steps: t from 1/4 to 3/4
 SURE = 0.8  # below this confidence the reader is undecided
@@ -95,6 +95,34 @@ def of_codes(model, data, reader, seed: int) -> dict[str, float]:
         "split_error": information.standard_error,
         "frechet": metrics.sample_quality(reader, images, data.test_images).frechet,
     }
+
+
+@torch.no_grad()
+def in_brief(model, data, reader, seed: int) -> dict[str, float]:
+    """Distortion of one draw of q(z | x) and of its mean; samples from the prior and from an ex-post mixture."""
+    test, train = data.test_images.flatten(1), data.train_images.flatten(1)
+    z, real = _drawn(model, test, seed), reader.features(data.test_images)
+    draws = {
+        "frechet": torch.randn(scorecard.NUM_SAMPLES, z.shape[1], generator=torch.Generator().manual_seed(seed)),
+        "frechet_mixture": samplers.Mixture(10).fit(_drawn(model, train, seed)).sample(scorecard.NUM_SAMPLES),
+    }
+    return {
+        "distortion": _distortion(model, test, z),
+        "distortion_of_means": _distortion(model, test, metrics.codes(model, test)),
+    } | {
+        name: metrics.frechet_distance(reader.features(metrics.decoded(model, codes)), real)
+        for name, codes in draws.items()
+    }
+
+
+def _drawn(model, images: Tensor, seed: int) -> Tensor:
+    """One draw of z for each image; of an autoencoder its code."""
+    noisy = isinstance(model, GaussianAutoencoder)
+    return aggregate.sample(*metrics.posterior(model, images), seed=seed) if noisy else metrics.codes(model, images)
+
+
+def _distortion(model, images: Tensor, z: Tensor) -> float:
+    return float(binary_cross_entropy_with_logits(model.decode(z), scale(images), reduction="sum")) / len(images)
 
 
 def explained(start: Tensor, end: Tensor, between: Tensor) -> Tensor:

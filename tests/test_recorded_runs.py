@@ -1,12 +1,14 @@
-"""Recorded runs: the bug does to the numbers what it should, nothing else gives it away, and a seed is a run."""
+"""Records of trainings: the bug did to the numbers what it should, nothing else gives it away, and a seed is a record."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 import torch
 
 from course_utils.metrics import recorded_runs
-from course_utils.metrics.recorded_runs import PLACES, SIDES, UNIFORM
+from course_utils.metrics.recorded_runs import OUTPUTS, PLACES, SIDES, SIZES, UNIFORM
 
 MAKERS = {
     "critic_run": recorded_runs.critic_run,
@@ -21,7 +23,8 @@ def same(a, b) -> bool:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_seed_is_a_run_and_the_global_generator_is_left_alone(name):
+def test_a_seed_is_a_record_and_the_global_generator_is_left_alone(name):
+    recorded_runs._critics.cache_clear()  # trained once more: the generators are left alone then, too
     state = torch.get_rng_state()
     first, second, other = (MAKERS[name](seed, buggy=True) for seed in (3, 3, 4))
     assert same(first, second) and not same(first, other)
@@ -30,41 +33,54 @@ def test_a_seed_is_a_run_and_the_global_generator_is_left_alone(name):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_keys_and_shapes_do_not_tell_buggy_from_sound(name):
-    for seed in SEEDS:
-        buggy, sound = (MAKERS[name](seed, buggy=b) for b in (True, False))
-        assert list(buggy) == list(sound)
-        assert [torch.as_tensor(v).shape for v in buggy.values()] == [torch.as_tensor(v).shape for v in sound.values()]
-        assert all(torch.as_tensor(v).isfinite().all() for run in (buggy, sound) for v in run.values())
+    shapes = {}
+    for seed, buggy in itertools.product(SEEDS, (True, False)):
+        run = MAKERS[name](seed, buggy=buggy)
+        shapes.setdefault(buggy, set()).add(tuple((k, torch.as_tensor(v).shape) for k, v in run.items()))
+        assert all(torch.as_tensor(v).isfinite().all() for v in run.values())
+    assert shapes[True] == shapes[False]
 
 
-@pytest.mark.parametrize(("outputs", "distance"), [(1, None), (10, None), (10, 3.0), (10, 150.0)])
-def test_sound_critic_has_slope_one_and_measures_the_distance(outputs, distance):
+@pytest.mark.parametrize("outputs", OUTPUTS[False])
+@pytest.mark.parametrize("distance", [None, 3.0, 150.0])
+@pytest.mark.parametrize("disagreement", [0.0, 40.0])
+def test_sound_critic_has_slope_one_and_measures_the_distance(outputs, distance, disagreement):
     for seed in SEEDS:
-        run = recorded_runs.critic_run(seed, buggy=False, outputs=outputs, distance=distance)
+        run = recorded_runs.critic_run(seed, buggy=False, outputs=outputs, distance=distance, disagreement=disagreement)
         slope = run["gradients"].mean(1).norm(dim=1).mean().item()
-        assert 0.89 < slope < 1.11, f"seed {seed}: slope {slope:.3f}"
-        assert 0.65 < run["estimate"] / run["exact_distance"] < 1.15, f"seed {seed}"
+        assert 0.9 < slope < 1.15, f"seed {seed}: slope {slope:.3f}"
+        assert 0.65 < run["estimate"] / run["exact_distance"] < 1.2, f"seed {seed}"
+        assert run["penalty"] < 0.1
 
 
-def test_buggy_critic_measures_a_tenth_and_its_reported_penalty_is_as_small_as_a_sound_ones():
+@pytest.mark.parametrize("outputs", OUTPUTS[True])
+def test_buggy_critic_measures_a_fraction_and_its_penalty_is_as_small_as_a_sound_ones(outputs):
     for seed in SEEDS:
-        run, sound = (recorded_runs.critic_run(seed, buggy=b) for b in (True, False))
-        assert run["estimate"] / run["exact_distance"] < 0.13
-        assert run["penalty"] < 0.1 and sound["penalty"] < 0.1
+        run = recorded_runs.critic_run(seed, buggy=True, outputs=outputs)
+        assert run["estimate"] / run["exact_distance"] < 1.3 / outputs
+        assert run["penalty"] < 0.1
+
+
+def test_outputs_that_nobody_trained_are_refused_with_what_there_is():
+    with pytest.raises(ValueError, match="expected one of 10, 20"):
+        recorded_runs.critic_run(1, buggy=True, outputs=3)
+    for ask in (recorded_runs.exhibit, recorded_runs.buggy_run):
+        with pytest.raises(ValueError, match="expected 1, 2 or 3"):
+            ask(4)
 
 
 @pytest.mark.parametrize("buggy", [True, False])
 def test_gradients_of_the_record_are_those_of_its_values(buggy):
-    """Between two near codes the outputs change by gradient times way; found by the record's own points and batches."""
-    run = recorded_runs.critic_run(5, buggy=buggy, num_codes=400, dim=2)
-    pairs = torch.cdist(run["points"], run["z_prior"])
-    i, j = divmod(int(pairs.argmin()), 400)
-    k = int(torch.cdist(run["z_prior"][j : j + 1], torch.cat([run["z_prior"][:j], run["z_prior"][j + 1 :]])).argmin())
-    k += k >= j
-    way = run["z_prior"][k] - run["z_prior"][j]
-    change = run["values_prior"][k] - run["values_prior"][j]
+    """The values at points between codes rise by gradient times way: checked on pairs of neighbouring codes."""
+    run = recorded_runs.critic_run(5, buggy=buggy, num_codes=400)
+    z, values = run["z_prior"], run["values_prior"]
+    near = torch.cdist(run["points"], z)
+    i, j = divmod(int(near.argmin()), len(z))
+    others = torch.cdist(z[j : j + 1], z)[0].index_fill_(0, torch.tensor([j]), torch.inf)
+    k = int(others.argmin())
+    way, change = z[k] - z[j], values[k] - values[j]
     scale = run["gradients"].norm(dim=2).mean() * way.norm()
-    assert ((run["gradients"][i] @ way - change).abs() < 0.3 * scale + 1e-4).all()
+    assert ((run["gradients"][i] @ way - change).abs() < 0.5 * scale + 1e-4).all()
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -81,15 +97,48 @@ def test_only_the_odd_place_of_a_buggy_run_draws_from_the_other_distribution(pla
                 assert abs(run[name].mean()) < 0.04 and abs(run[name].std() - 1) < 0.04
 
 
+def test_estimates_belong_to_what_critic_and_penalty_drew():
+    """Samples are drawn after training: an odd one out there leaves the curve as it was in the sound training."""
+    for kind in UNIFORM:
+        sound = recorded_runs.prior_run(8, buggy=False, uniform=kind)["estimates"]
+        odd = {p: recorded_runs.prior_run(8, buggy=True, uniform=kind, place=p)["estimates"] for p in PLACES}
+        assert torch.equal(odd["prior_in_samples"], sound)
+        assert not torch.equal(odd["prior_in_critic_loss"], sound)
+        assert not torch.equal(odd["prior_in_penalty"], sound)
+
+
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("distortion", [None, 4.0, 40_000.0])
-def test_only_the_named_loss_of_a_buggy_run_lacks_a_tenth_of_its_distortion(side, distortion):
+@pytest.mark.parametrize("size", [None, *SIZES])
+def test_only_the_named_loss_of_a_buggy_run_lacks_a_tenth_of_its_distortion(side, size):
     for seed in SEEDS:
-        run = recorded_runs.loss_run(seed, buggy=True, side=side, distortion=distortion)
+        run = recorded_runs.loss_run(seed, buggy=True, side=side, size=size)
         for name, knob, part in (("kl", "beta", "rate"), ("wasserstein", "weight", "gap")):
             whole = run[f"{name}_distortion"] + run[knob] * run[f"{name}_{part}"]
-            missing = ((whole - run[f"{name}_loss"]) / run[f"{name}_distortion"]).mean().item()
-            assert missing == pytest.approx(0.1 if name == side else 0.0, abs=1e-3), (seed, name)
+            missing = ((whole - run[f"{name}_loss"]) / run[f"{name}_distortion"]).abs()
+            want = 0.1 if name == side else 0.0
+            assert (missing - want).abs().max() < 1e-3, (seed, name, missing)
+
+
+def test_distortions_differ_by_a_factor_of_thousands_and_gaps_have_either_sign():
+    ends, signs = {}, set()
+    for size in SIZES:
+        runs = [recorded_runs.loss_run(seed, buggy=False, size=size) for seed in SEEDS]
+        ends[size] = sum(float(run["kl_distortion"][-1]) for run in runs) / len(runs)
+        signs = {bool(run["wasserstein_gap"][-1] < 0) for run in runs}
+        assert signs == {True, False}, size
+        learned = [
+            float(run[f"{side}_distortion"][-1] < run[f"{side}_distortion"][0]) for run in runs for side in SIDES
+        ]
+        assert sum(learned) > 0.5 * len(learned)  # some are held down by their regulariser
+    assert ends["huge"] > 500 * ends["tiny"] and ends["tiny"] < 9
+
+
+def test_each_pair_has_one_buggy_and_one_sound_run():
+    letters = {number: recorded_runs.buggy_run(number) for number in (1, 2, 3)}
+    assert set(letters.values()) == {"a", "b"}
+    for number in letters:
+        pair = recorded_runs.exhibit(number)
+        assert list(pair) == ["A", "B"] and pair["A"].keys() == pair["B"].keys()
 
 
 def test_verdicts_of_the_evidence_are_far_apart_where_the_checks_rely_on_it():
@@ -99,4 +148,4 @@ def test_verdicts_of_the_evidence_are_far_apart_where_the_checks_rely_on_it():
         for buggy in (True, False):
             run = recorded_runs.critic_run(seed, buggy=buggy, distance=(None, 3.0, 100.0)[seed % 3])
             seen[buggy].append(run["estimate"] / run["exact_distance"])
-    assert max(seen[True]) < 0.12 and min(seen[False]) > 0.65, (max(seen[True]), min(seen[False]))
+    assert max(seen[True]) < 0.13 and min(seen[False]) > 0.65, (max(seen[True]), min(seen[False]))

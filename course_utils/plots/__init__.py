@@ -35,7 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
-from .panels import bumps, code_places, histogram_panels, panels, picture_pairs
+from .panels import bumps, code_places, dot_panels, histogram_panels, panels, picture_pairs, waterfall
 from .vae_figures import (
     densities,
     drops,
@@ -69,6 +69,7 @@ __all__ = [
     "code_places",
     "curves",
     "densities",
+    "dot_panels",
     "drops",
     "error_lines",
     "figure",
@@ -98,4 +99,5 @@ __all__ = [
     "to_pictures",
     "training_figure",
     "vae_diagram",
+    "waterfall",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, _blank, _colour, _dash, figure, show, to_numpy
 
 Points = tuple[Sequence[float], Sequence[float]]
+DOTS = (OTHER, ACCENT, PALETTE[9], PALETTE[3], INK, PALETTE[7], PALETTE[4])
 
 
 @rc_context(STYLE)
@@ -172,4 +173,83 @@ def picture_pairs(pairs: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption:
             name = title if offset == 0 else "its nearest\ntraining image"
             line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
     fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def dot_panels(
+    groups: Mapping[str, tuple[str, Mapping[str, Sequence[tuple[float, float]]]]],
+    alt: str,
+    caption: str = "",
+    *,
+    ylabel: str,
+    level: tuple[float, str],
+    joined: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Single trainings as dots in panels, two to a row, on one vertical scale and with one look for each label.
+
+    Args:
+        groups: title -> (xlabel, label -> [(x, y), ...]); a label may be missing in a panel.
+        level: a horizontal line (value, label): what the number is at best.
+        joined: title -> labels whose dots are joined there in the order of x, thinly.
+    """
+    labels = list(dict.fromkeys(label for _, series in groups.values() for label in series))
+    rows = (len(groups) + 1) // 2
+    fig, axes = figure(2.7 * rows + 0.4, rows, 2, sharey=True)
+    handles = {}
+    for ax, (title, (xlabel, series)) in zip(axes.flat, groups.items(), strict=False):
+        handles[level[1]] = ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)))
+        for label, dots in series.items():
+            index = labels.index(label)
+            x, y = np.asarray(sorted(dots), dtype=float).T
+            look = {"color": DOTS[index % len(DOTS)], "marker": "osxD*P^"[index % 7], "mfc": "none", "ms": 7}
+            if label in (joined or {}).get(title, ()):
+                ax.plot(x, y, color=look["color"], lw=0.6, alpha=0.6)
+            (handles[label],) = ax.plot(x, y, ls="", **look)
+        ax.set(title=title, xlabel=xlabel)
+        ax.set_ylim(0, None)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_axis_off()
+    for row in axes:
+        row[0].set_ylabel(ylabel)
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def waterfall(
+    stages: Mapping[str, Sequence[float]],
+    alt: str,
+    caption: str = "",
+    *,
+    ylabel: str,
+    levels: Mapping[str, float],
+) -> None:
+    """A number after one change upon another: bars from stage to stage, single runs as circles, the change in writing.
+
+    Args:
+        stages: name of the change -> the number in each run after it; the first is where all begins.
+        levels: label -> horizontal line to compare with.
+    """
+    fig, axes = figure(3.4)
+    ax = axes[0, 0]
+    means = [float(np.mean(values)) for values in stages.values()]
+    for place, values in enumerate(stages.values()):
+        before = means[max(place - 1, 0)]
+        if place:
+            up = means[place] > before
+            ax.bar(place, means[place] - before, bottom=before, width=0.6, color=ACCENT if up else OTHER, alpha=0.35)
+            ax.plot([place - 1, place + 0.3], [before, before], color=INK, lw=0.8)
+        ax.plot([place - 0.3, place + 0.3], [means[place]] * 2, color=INK, lw=2)
+        ax.plot([place] * len(values), values, ls="", marker="o", mfc="none", color=INK, ms=5)
+        text = f"{means[place]:.1f}" if not place else f"{means[place] - before:+.1f}"
+        top = max(before, means[place], *values)
+        ax.annotate(text, (place, top), textcoords="offset points", xytext=(0, 6), ha="center")
+    for label, value in levels.items():
+        ax.axhline(value, color=INK, lw=1, ls=(0, (4, 3)))
+        ax.annotate(label, (len(means) - 0.4, value), textcoords="offset points", xytext=(0, 4), ha="right")
+    ax.set_xticks(range(len(means)), list(stages))
+    ax.set(ylabel=ylabel, xlim=(-0.5, len(means) - 0.3))
+    low, high = min(*levels.values(), *(min(v) for v in stages.values())), max(max(v) for v in stages.values())
+    ax.set_ylim(low - 0.12 * (high - low), max(high, *levels.values()) + 0.15 * (high - low))
     show(fig, alt, caption)

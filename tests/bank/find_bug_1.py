@@ -66,7 +66,7 @@ for name, about, cause, f in (
     (
         "spread_of_values",
         "standard deviation of all values",
-        "single_outputs",
+        "single_outputs|always_false",
         lambda e: bool(e["values_prior"].std() < 0.4),
     ),
     (

@@ -77,7 +77,7 @@ for name, about, cause, f in (
     (
         "beta_forgotten",
         "beta left out",
-        "always_true|",
+        "always_true|one_loss|",
         lambda e: bool(((e["kl_distortion"] + e["kl_rate"] - e["kl_loss"]).abs() > 0.03 * e["kl_distortion"]).any()),
     ),
     (

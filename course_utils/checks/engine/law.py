@@ -89,16 +89,19 @@ class Check:
 
     ``signature`` is the exercise's, ``returns`` says in a line what it gives: both stand in front of the student, and
     in the documentation of ``check.<exercise>``. ``lends`` is a correct function for an earlier exercise, of its name,
-    which stands in for the student's while this one is judged: a mistake is paid once.
+    or several, which stand in for the student's while this one is judged: a mistake is paid once.
     """
 
-    def __init__(self, signature: str, returns: str, *, lends: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, signature: str, returns: str, *, lends: Callable[..., Any] | Sequence[Callable[..., Any]] = ()
+    ) -> None:
         self.exercise = signature.partition("(")[0]
         self.signature, self.returns, self.note = signature, returns, ""
-        self.lends: dict[str, Callable[..., Any]] = {}
-        if lends is not None:
-            self.lends[lends.__name__] = lends
-            self.note = f"While it is judged, {lends.__name__} means a correct one: a mistake there costs nothing here."
+        self.lends = {each.__name__: each for each in ((lends,) if callable(lends) else lends)}
+        if self.lends:
+            names, one = " and ".join(self.lends), len(self.lends) == 1
+            means = "means a correct one" if one else "mean correct ones"
+            self.note = f"While it is judged, {names} {means}: a mistake there costs nothing here."
         self.laws: list[Law] = []
         self.diagnose: Diagnose | None = None
 

@@ -99,3 +99,16 @@ def mmd_squared(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -
         kernel = torch.stack([torch.exp(-squared / (2 * s**2)) for s in bandwidths]).sum(0)
         means.append((kernel.sum() - within * kernel.diagonal().sum()) / (kernel.numel() - within * len(a)))
     return means[0] + means[1] - 2 * means[2]
+
+
+def critic_loss(critic: torch.nn.Module, z_prior: torch.Tensor, z_posterior: torch.Tensor) -> torch.Tensor:
+    """A correct `critic_loss`, lent to `critic_step`."""
+    return critic(z_posterior.detach()).mean() - critic(z_prior.detach()).mean()
+
+
+def gradient_penalty(critic: torch.nn.Module, z_prior: torch.Tensor, z_posterior: torch.Tensor) -> torch.Tensor:
+    """A correct `gradient_penalty`, lent to `critic_step`."""
+    t = torch.rand(len(z_prior), 1, dtype=z_prior.dtype, device=z_prior.device)
+    points = (t * z_prior + (1 - t) * z_posterior).detach().requires_grad_()
+    (slopes,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
+    return (slopes.norm(dim=1) - 1).square().mean()

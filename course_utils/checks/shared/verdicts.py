@@ -94,10 +94,13 @@ def suspect(candidate: Candidate, cases: Sequence[Case], suspicions: Iterable[Su
     return sole(cause for cause, habit in suspicions if came == [bool(habit(case.evidence)) for case in cases])
 
 
-def threshold(candidate: Candidate, cases: Sequence[Case], number: Callable[[Evidence], float]) -> bool:
-    """Do the verdicts split the cases by whether `number` is small or large?"""
+def threshold(
+    candidate: Candidate, cases: Sequence[Case], number: Callable[[Evidence], float], *, large_alarms: bool = False
+) -> bool:
+    """Do the verdicts split the cases by whether `number` is small or large? With `large_alarms`, only where large ones
+    are called buggy."""
     came = [verdict(candidate, case) for case in cases]
     alarmed = [number(case.evidence) for case, alarm in zip(cases, came, strict=True) if alarm]
     calm = [number(case.evidence) for case, alarm in zip(cases, came, strict=True) if not alarm]
     enough = min(len(alarmed), len(calm)) >= 4  # fewer may be split by any number, by chance
-    return enough and (max(alarmed) < min(calm) or max(calm) < min(alarmed))
+    return enough and (max(calm) < min(alarmed) or (not large_alarms and max(alarmed) < min(calm)))
