@@ -207,9 +207,9 @@ def dot_panels(
                 ax.plot(x, y, color=look["color"], lw=0.6, alpha=0.6)
             (handles[label],) = ax.plot(x, y, ls="", **look)
         ax.set(title=title, xlabel=xlabel)
-        ax.set_ylim(0, None)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
+    axes[0, 0].set_ylim(0, None)  # of all panels, when all is drawn
     for row in axes:
         row[0].set_ylabel(ylabel)
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
