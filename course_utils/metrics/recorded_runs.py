@@ -243,7 +243,7 @@ def buggy_run(number: int) -> str:
     return next(name.lower() for name, make in _PAIRS[number].items() if make.keywords["buggy"])
 
 
-_SAME = {"uniform": "of variance 1", "mostly_uniform": True}
+_SAME: dict[str, Any] = {"uniform": "of variance 1", "mostly_uniform": True}
 _PAIRS: dict[int, dict[str, partial[Evidence]]] = {
     1: {"A": partial(critic_run, 4, buggy=True), "B": partial(critic_run, 9, buggy=False)},
     2: {
