@@ -1,5 +1,5 @@
-"""What models of images are used for beside sampling: finding what is odd, cleaning, filling in. And the rivals that have
-no latent space: the nearest training image, and a Gaussian (PCA).
+"""What models of images are used for beside sampling: finding what is odd, cleaning, filling in. And the rivals that
+have no latent space: the nearest training image, and a Gaussian (PCA).
 
 Images are flat here, (N, pixels), floats in [0, 1] where a docstring does not say that noise may lead outside.
 """
@@ -37,7 +37,10 @@ def auc(usual: Tensor, odd: Tensor) -> Auc:
     """Area under the ROC curve of a score that should be higher for ``odd`` (M,) than for ``usual`` (N,).
 
     The interval is that of the choice of images (DeLong et al. 1988): neither of the model's seed nor of its training
-    set. It is nan-free and has no width where all pairs are ranked alike.
+    set, and has no width where all pairs are ranked alike.
+
+    >>> round(auc(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0])).value, 3)
+    0.875
     """
     usual, odd = usual.detach().double().cpu(), odd.detach().double().cpu()
     of_odd, of_usual = _places(usual, odd), 1 - _places(odd, usual)
@@ -71,8 +74,8 @@ def nearest(images: Tensor, train: Tensor, mask: Tensor | None = None) -> tuple[
 class GaussianImages:
     """The linear rival: mean and covariance of training images (N, pixels), N at least 2, in float64.
 
-    Its first principal axes give PCA; as a density it cleans and fills in by closed forms, both the best that are linear
-    in what is seen.
+    Its first principal axes give PCA; as a density it cleans and fills in by closed forms, both the best that are
+    linear in what is seen.
     """
 
     def __init__(self, train: Tensor) -> None:
@@ -93,14 +96,16 @@ class GaussianImages:
         return (self.mean + ((noisy.double() - self.mean) @ self.axes * kept) @ self.axes.T).to(noisy)
 
     def fill(self, images: Tensor, mask: Tensor, ridge: float = 1e-2) -> Tensor:
-        """Conditional mean of the pixels where ``mask`` (pixels,) is 0, given the others; ``ridge``: the variance of the
-        noise that known pixels are thought to have."""
+        """Conditional mean of the pixels where ``mask`` (pixels,) is 0, given the others, clamped to [0, 1].
+
+        Args:
+            ridge: variance of the noise that known pixels are thought to have.
+        """
         known = mask > 0
         inner = self.covariance[known][:, known]
         inner = inner + ridge * torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
-        guess = self.mean[~known] + torch.linalg.solve(
-            inner, self.covariance[known][:, ~known]
-        ).T.matmul((images.double() - self.mean)[:, known].T).T
+        weights = torch.linalg.solve(inner, self.covariance[known][:, ~known])
+        guess = self.mean[~known] + (images.double() - self.mean)[:, known] @ weights
         filled = images.clone()
         filled[:, ~known] = guess.clamp(0, 1).to(images)
         return filled
@@ -142,7 +147,7 @@ def scores(
 
 @torch.no_grad()
 def projected(model: LatentModel, images: Tensor) -> Tensor:
-    """Images (N, pixels) through encoder and decoder, by the mean code. They may be noisy: nothing is clamped before."""
+    """Images (N, pixels) through encoder and decoder, by the mean code. They may be noisy: nothing is clamped."""
     with evaluating(model):
         code = model.encode(images)
         return torch.sigmoid(model.decode(code[0] if isinstance(code, tuple) else code))

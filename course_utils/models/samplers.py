@@ -100,6 +100,10 @@ class Surprise(nn.Module):
         weights: (K,), means: (K, D), factors: (K, D, D), lower triangular: covariance = factor factor^T.
     """
 
+    means: Tensor
+    whitening: Tensor
+    heights: Tensor
+
     def __init__(self, weights: Tensor, means: Tensor, factors: Tensor) -> None:
         super().__init__()
         whitening = torch.linalg.inv(factors)

@@ -35,7 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
-from .panels import bumps, code_places, histogram_panels, panels, picture_pairs
+from .panels import bumps, code_places, contests, histogram_panels, panels, picture_pairs
 from .vae_figures import (
     densities,
     drops,
@@ -67,6 +67,7 @@ __all__ = [
     "bundle",
     "code_map",
     "code_places",
+    "contests",
     "curves",
     "densities",
     "drops",

@@ -175,7 +175,12 @@ for name, about, cause, f in (
         "sigmoid_twice",
         by(lambda d, s, x, m, z: (nats(torch.sigmoid(d(z)), x) * m).flatten(1).sum(1) + s(z)),
     ),
-    ("decoded", "the decoder's picture everywhere", "decoded_everywhere", ending(lambda d, x, m, z: torch.sigmoid(d(z)))),
+    (
+        "decoded",
+        "the decoder's picture everywhere",
+        "decoded_everywhere",
+        ending(lambda d, x, m, z: torch.sigmoid(d(z))),
+    ),
     ("logits", "logits where hidden", "logits", ending(lambda d, x, m, z: m * x + (1 - m) * d(z).detach())),
     (
         "swapped",

@@ -203,7 +203,7 @@ _OVERFLOW = Cause(
 
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    """Grey pictures tell the formulas apart; where the right one comes, black and white ones or large logits break it."""
+    """Grey pictures tell the formulas apart; where the right one comes, black and white or large logits break it."""
     probes = []
     for n, pixels in ((3, 5), (4, 7)):
         logits, x = draw.normal(n, pixels, scale=1.5), draw.uniform(n, pixels, low=0.15, high=0.6)

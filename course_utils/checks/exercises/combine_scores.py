@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -49,7 +50,7 @@ def _several(candidate: Candidate, draw: Draw) -> None:
     """As above: false alarm below 1e-9."""
     for signs in ((1.0, -1.0, 1.0, -1.0), (-1.0, -1.0, 1.0, 1.0)):
         shift = 4.5 * torch.tensor(signs, dtype=torch.float64)
-        _finds(candidate, draw, 4, lambda x, shift=shift: x + shift, "some numbers too high and some too low")
+        _finds(candidate, draw, 4, functools.partial(torch.add, shift), "some numbers too high and some too low")
 
 
 @CHECK.law("works in any unit and with any offset, each number having its own", weight=3)
@@ -109,8 +110,8 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 ONE_SIDED = Cause(
     "one_sided",
-    "Your score looks to one side only: a picture that is far off on the other side, such as a black one whose distortion "
-    "is too good to be true, passes for normal.",
+    "Your score looks to one side only: a picture far off on the other side, such as a black one whose distortion is "
+    "too good to be true, passes for normal.",
     _HINT,
 )
 UPSIDE_DOWN = Cause("upside_down", "It is upside down: the odder, the larger.", "the last line of your function")
@@ -200,7 +201,9 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         return [[_found(candidate, draw, 3, move, unit) for move in moved] for moved in moves]
 
     high, low = sides()
-    together = [_found(candidate, draw, 3, lambda x, s=sign: x + 8 * s) for sign in (1.0, -1.0)]
+    together = [
+        _found(candidate, draw, 3, functools.partial(torch.add, 8 * torch.tensor(sign))) for sign in (1.0, -1.0)
+    ]
     if max(together) < 0.12 and max(high + low) < 0.5:
         return UPSIDE_DOWN
     in_size = [max(pair) for pair in zip(high, low, strict=True)]

@@ -1,4 +1,4 @@
-"""Laws of `denoise(noisy, projected, noise_std)`: each picture moved towards its projection as far as Stein's rule says."""
+"""Laws of `denoise(noisy, projected, noise_std)`: pictures moved to their projection as far as Stein allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHERE = "the maths hint under the card of denoise: projected + max(0, 1 - (n - 
 
 @CHECK.law("is right where you can count", weight=2)
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
-    """Not random: |r|² = 8 in 4 dimensions. With noise 1 a quarter of the way goes, with 2 all of it, with 0 nothing."""
+    """Not random: |r|² = 8 in 4 dimensions. Noise 1 takes a quarter of the way, 2 all of it, 0 nothing."""
     noisy, projected = torch.tensor([[3.0, 1.0, 1.0, 3.0]]), torch.tensor([[1.0, 1.0, 1.0, 1.0]])
     for std, want in ((1.0, 2.5), (2.0, 1.0), (0.0, 3.0)):
         target = torch.tensor([[want, 1.0, 1.0, want]])
@@ -70,8 +70,8 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for dtype, shape in ((torch.float32, (1, 5, 6)), (torch.float64, (4, 4)), (torch.float32, (3, 2, 2))):
         noisy, projected, std = _pictures(draw, 3, torch.Size(shape).numel())
-        pair = (value.to(dtype).reshape(3, *shape) for value in (noisy, projected))
-        _same(candidate, *pair, std, f"pictures {shape} in {dtype}")
+        y, p = (value.to(dtype).reshape(3, *shape) for value in (noisy, projected))
+        _same(candidate, y, p, std, f"pictures {shape} in {dtype}")
     for device in candidate.devices():
         noisy, projected, std = _pictures(draw, 3, 8)
         _same(candidate, noisy.to(device), projected.to(device), std, f"pictures on {device}")
