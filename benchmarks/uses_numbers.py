@@ -4,10 +4,11 @@ Models are trained without one digit. ``of_uses(model, critic, data, reader)`` g
 
 - ``auc_<score>_<set>``: of 1,000 test images of the digits known and all of the ``left_out`` digit, 1,000 ``clothes``,
   or 1,000 ``faint`` digits; ``black_<score>``: share of the known digits that score above an all-black image.
+  ``combined``: the largest of several, each in standard deviations from what is usual, on either side.
 - ``projected_<noise>``, ``between_<noise>``: squared error per image of 1,000 noisy digits, by the projection and by
   Stein's rule; ``read_<noise>``, ``other_<noise>``: shares of projections that are read rightly, and surely as another
   digit; with ``between_`` before it of those by the rule, with ``left_out_`` of the left-out digit.
-- ``filled_<term>``, ``filled_read_<term>``, ``filled_other_<term>``: the lower half of 200 digits, by search with no
+- ``filled_<term>``, ``filled_read_<term>``, ``filled_other_<term>``: the upper half of 200 digits, by search with no
   second term, the prior's or the mixture's; squared error of the hidden pixels; with ``left_out_`` of that digit.
 """
 
@@ -77,7 +78,7 @@ def of_uses(model, critic: nn.Module | None, data, reader) -> dict[str, float]:
             for kind, pictures in (("", clean), ("between_", between)):
                 right, other = readings(reader, pictures, y)
                 found |= {f"{name}{kind}read_{noise:g}": right, f"{name}{kind}other_{noise:g}": other}
-    mask = lower_half()
+    mask = known_half()
     for name, x, y in (("", known[:200], truth[:200]), ("left_out_", left_out[:200], fours[:200])):
         start = metrics.codes(model, x * mask)
         terms = {"none": None, "prior": samplers.Prior().fit(start).surprise(), "mixture": mixture.surprise()}
@@ -92,6 +93,8 @@ def of_uses(model, critic: nn.Module | None, data, reader) -> dict[str, float]:
 def _oddities(model, critic, mixture, known: Tensor, left_out: Tensor) -> dict[str, float]:
     clothes = datasets.scale(datasets.load("fashion_mnist").test_images[:1000].flatten(1))
     usual = uses.scores(model, known[:1000], anomaly_score, mixture, critic)
+    seen = uses.scores(model, known[2000:3000], anomaly_score, mixture, critic)
+    together = _combined(seen, usual)
     found = {"distortion": float(usual["distortion"].mean()), "above_a_copy": float(usual["above a copy"].mean())}
     sets = {"left_out": left_out, "clothes": clothes, "faint": 0.3 * known[1000:2000], "black": torch.zeros(1, 784)}
     for kind, images in sets.items():
@@ -102,13 +105,25 @@ def _oddities(model, critic, mixture, known: Tensor, left_out: Tensor) -> dict[s
                 found[f"black_{name}"] = float((usual[score] > values).double().mean())
             else:
                 found[f"auc_{name}_{kind}"] = uses.auc(usual[score], values).value
+        odd = _combined(seen, scores)
+        if kind == "black":
+            found["black_combined"] = float((together > odd).double().mean())
+        else:
+            found[f"auc_combined_{kind}"] = uses.auc(together, odd).value
     return found
 
 
-def lower_half() -> Tensor:
-    """(784,), 1 where a pixel is known: the upper 14 rows."""
+def _combined(seen: dict[str, Tensor], scores: dict[str, Tensor]) -> Tensor:
+    """The largest distance from what is usual, in standard deviations, of the four numbers (three without a rate)."""
+    names = [name for name in ("distortion", "above a copy", "rate", "mixture") if name in seen]
+    a, b = (torch.stack([each[name].double() for name in names], 1) for each in (seen, scores))
+    return ((b - a.mean(0)) / a.std(0)).abs().amax(1)
+
+
+def known_half() -> Tensor:
+    """(784,), 1 where a pixel is known: the lower 14 rows."""
     mask = torch.ones(28, 28)
-    mask[14:] = 0
+    mask[:14] = 0
     return mask.flatten()
 
 

@@ -120,16 +120,13 @@ def neighbours(seen, new):
     return torch.cdist(z(seen, new), z(seen, seen)).topk(k, largest=False).values.mean(1)
 
 
-@BANK.right("minus the log density of a Gaussian")
-def gaussian(seen, new):
-    covariance = torch.cov(seen.double().T).reshape(seen.shape[1], -1)
-    normal = torch.distributions.MultivariateNormal(seen.double().mean(0), covariance)
-    return -normal.log_prob(new.double()).float()
+@BANK.right("coordinates in which those seen are white")
+def whitened(seen, new):
+    values, axes = torch.linalg.eigh(torch.cov(z(seen, seen).double().T).reshape(seen.shape[1], -1))
+    return ((z(seen, new).double() @ axes) / values.sqrt()).norm(dim=1).to(new.dtype)
 
 
-@BANK.right("scikit-learn's mixture on standardised numbers")
-def mixture(seen, new):
-    from sklearn.mixture import GaussianMixture
-
-    fitted = GaussianMixture(2, random_state=0, reg_covar=1e-3).fit(z(seen, seen).cpu().numpy())
-    return torch.as_tensor(-fitted.score_samples(z(seen, new).cpu().numpy())).float()
+@BANK.right("minus the log of a kernel density, standardised")
+def kernels(seen, new):
+    squared = torch.cdist(z(seen, new), z(seen, seen)).square()
+    return -torch.logsumexp(-squared / (2 * 0.5**2), 1)

@@ -108,7 +108,7 @@ for name, about, cause, f in (
         None,
         by(lambda d, s, x, m, z: (nats(d(z), x) * m).flatten(1).sum(1) - s(z)),
     ),
-    ("surprise_alone", "surprise alone", None, by(lambda d, s, x, m, z: s(z))),
+    ("surprise_alone", "surprise alone", "surprise_alone", by(lambda d, s, x, m, z: s(z))),
     (
         "doubled",
         "surprise twice",
@@ -154,7 +154,7 @@ for name, about, cause, f in (
     (
         "logits_masked",
         "logits times the mask",
-        None,
+        "surprise_alone",
         by(lambda d, s, x, m, z: (nats(d(z) * (1 - m), x) * m).flatten(1).sum(1) + s(z)),
     ),
     (
@@ -193,18 +193,23 @@ for name, about, cause, f in (
     ("start", "the codes given, decoded", "start_returned", lambda d, s, x, m, z, n, lr: filled(d, x, m, z)),
     ("codes", "the codes", "wrong_shape", lambda d, s, x, m, z, n, lr: search(masked, d, s, x, m, z, n, lr)),
     ("one_step", "one step", None, other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, min(n, 1), lr))),
-    ("ten_steps", "ten steps, whatever was asked", None, other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, 10, lr))),
-    ("own_rate", "a rate of its own", None, other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, n, 0.1))),
+    (
+        "ten_steps",
+        "ten steps, whatever was asked",
+        "other_start",
+        other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, 10, lr)),
+    ),
+    ("own_rate", "a rate of its own", "other_rate", other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, n, 0.1))),
     (
         "own_start",
         "starts from 0",
-        None,
+        "other_start",
         other(lambda d, s, x, m, z, n, lr: (d, s, x, m, torch.zeros_like(z), n, lr)),
     ),
     (
         "random_start",
         "starts from N(0, I)",
-        None,
+        "other_start",
         other(lambda d, s, x, m, z, n, lr: (d, s, x, m, torch.randn_like(z), n, lr)),
     ),
     ("upwards", "the sign of the step is wrong", None, by(lambda d, s, x, m, z: -masked(d, s, x, m, z))),

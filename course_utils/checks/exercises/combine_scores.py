@@ -201,9 +201,7 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         return [[_found(candidate, draw, 3, move, unit) for move in moved] for moved in moves]
 
     high, low = sides()
-    together = [
-        _found(candidate, draw, 3, functools.partial(torch.add, 8 * torch.tensor(sign))) for sign in (1.0, -1.0)
-    ]
+    together = [_found(candidate, draw, 3, functools.partial(torch.add, torch.tensor(sign))) for sign in (8.0, -8.0)]
     if max(together) < 0.12 and max(high + low) < 0.5:
         return UPSIDE_DOWN
     in_size = [max(pair) for pair in zip(high, low, strict=True)]
