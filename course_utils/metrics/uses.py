@@ -62,6 +62,8 @@ def nearest(images: Tensor, train: Tensor, mask: Tensor | None = None) -> tuple[
     (pixels,) that is 1 where a pixel is known, as far as known pixels tell. Images may be noisy."""
     if images.shape[1] != train.shape[1]:
         raise ValueError(f"images are {tuple(images.shape)} and train {tuple(train.shape)}; expected as many pixels.")
+    dtype = torch.promote_types(images.dtype, train.dtype)
+    images, train = images.to(dtype), train.to(dtype)
     if mask is not None:
         if mask.shape != images.shape[1:]:
             raise ValueError(f"mask is {tuple(mask.shape)}; expected ({images.shape[1]},), 1 where a pixel is known.")
