@@ -108,8 +108,8 @@ def sentences(stored) -> dict[str, str]:
         "little noise": f"At 0.1 the noisy picture is off by 7.8, the projections by {least('projected_0.1'):.1f} to "
         f"{most('projected_0.1'):.1f}, and the rule brings both down to {least('between_0.1'):.1f} to "
         f"{most('between_0.1'):.1f}",
-        "much noise": f"At 0.4 the `vae` is {apart('ae', 'vae', 'between_0.4')} better than the `ae`, at 0.8 "
-        f"{apart('ae', 'vae', 'between_0.8')}",
+        "much noise": f"the `vae` is better than the `ae` by {apart('ae', 'vae', 'between_0.4')} at 0.4 and by "
+        f"{apart('ae', 'vae', 'between_0.8')} at 0.8",
         "sigma": f"(its mean sigma is {mean('wasserstein', 'posterior_sigma'):.3f}, the `vae`'s "
         f"{mean('vae', 'posterior_sigma'):.2f})",
         "fours": f"of the projected 4s at 0.1 only {100 * least('left_out_read_0.1'):.0f} to "
