@@ -213,6 +213,40 @@ def attribute_scores(z, attributes):
             scores[index] = cross_val_score(RidgeClassifier(), codes, columns[:, index], cv=5, scoring="roc_auc").mean()
     return scores
 """,
+    "anomaly_score": """
+import torch
+
+def anomaly_score(logits, x):
+    cost = torch.nn.functional.softplus(logits) - x * logits + torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
+    return cost.reshape(len(x), -1).sum(-1)
+""",
+    "combine_scores": """
+def combine_scores(seen, new):
+    return ((new - seen.median(0).values) / seen.std(0)).square().sum(1)
+""",
+    "denoise": """
+import torch
+
+def denoise(noisy, projected, noise_std):
+    out = []
+    for y, p in zip(noisy, projected):
+        energy = (y - p).square().sum()
+        kept = 0.0 if energy == 0 else max(0.0, 1 - (y.numel() - 2) * noise_std**2 / energy.item())
+        out.append(torch.lerp(p, y, kept))
+    return torch.stack(out)
+""",
+    "inpaint": """
+import torch
+
+def inpaint(decoder, surprise, x, mask, z, num_steps, lr):
+    code = torch.nn.Parameter(z.clone())
+    steps = torch.optim.Adam([code], lr)
+    for _ in range(num_steps):
+        nats = torch.nn.functional.binary_cross_entropy_with_logits(decoder(code), x, weight=mask, reduction="sum")
+        (code.grad,) = torch.autograd.grad(nats + surprise(code).sum(), code)
+        steps.step()
+    return torch.where(mask.bool(), x, decoder(code).sigmoid()).detach()
+""",
 }
 
 # Who believes what: one table per student of the sample class.
@@ -267,6 +301,17 @@ import torch
 
 def median_bandwidth(z):
     return torch.cdist(z, z).mean()
+""",
+        "anomaly_score": """
+import torch
+
+def anomaly_score(logits, x):
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).mean(1)
+""",
+        "denoise": """
+def denoise(noisy, projected, noise_std):
+    energy = (noisy - projected).square().mean()
+    return projected + (1 - noise_std**2 / energy).clamp_min(0) * (noisy - projected)
 """,
         "build_conv_autoencoder": """
 from torch import nn

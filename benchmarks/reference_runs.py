@@ -32,6 +32,7 @@ from course_utils.training.recipes import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from more_numbers import MORE, in_brief, of_codes
+from uses_numbers import of_uses, without
 
 
 class Part(NamedTuple):
@@ -172,6 +173,21 @@ UNITS: dict[str, dict] = {
             for count in range(len(BUGS) + 1)
         },
     },
+    "08_uses": {
+        "epochs": 4,
+        "batch_size": 128,
+        "lr": 1e-3,
+        "prepare": without,
+        "images": 54_158,
+        "models": {
+            "ae": Recipe("ae", 20),
+            "vae": Recipe("vae", 20),
+            "mmd_ae": Recipe("mmd-ae", 20, weight=100.0),
+            "wasserstein": Recipe(
+                "wasserstein", 20, weight=3.0, critic_dims=(256, 128), critic_steps=2, critic_betas=(0.0, 0.9)
+            ),
+        },
+    },
 }
 SEEDS = (0, 1, 2)
 
@@ -213,6 +229,7 @@ def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> d
         data = data._replace(
             train_images=data.train_images[: part.images], train_labels=data.train_labels[: part.images]
         )
+    data = plan["prepare"](data) if "prepare" in plan else data
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
     model, loss_function, critic = (
@@ -228,6 +245,8 @@ def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> d
     if isinstance(model, models.GaussianAutoencoder):
         logvar = metrics.posterior(model, data.test_images.flatten(1))[1]
         last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
+    if unit == "08_uses":
+        return {"seconds": seconds} | last | of_uses(model, critic.module if critic else None, data, reader)
     if unit in MORE:
         last |= MORE[unit](model, data, reader)
     if brief is not None:
@@ -321,7 +340,7 @@ def _write(unit: str, plan: dict, kept: dict, reader) -> None:
         "models": {name: plan["models"][name].settings() for name in order},
         "made_with": {
             "dataset": "MNIST",
-            "images": 60000,
+            "images": plan.get("images", 60000),
             **{key: plan[key] for key in ("epochs", "batch_size", "lr")},
             "classifier_accuracy": round(reader.accuracy, 4),
             "torch": torch.__version__.split("+")[0],

@@ -27,6 +27,7 @@ HOMES = {
     "runs": "models",
     "samplers": "models",
     "scoreboard": "metrics",
+    "uses": "metrics",
 }  # what notebooks import by its own name -> the room it is in
 
 ROOMS = ("datasets", "models", "metrics", "plots", "training")  # notebooks also say course_utils.datasets.load(...)

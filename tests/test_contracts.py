@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from course_utils import metrics, models, training
-from course_utils.metrics import aggregate, attributes, autopsy, distances, measures, mmd, paths, probes
+from course_utils.metrics import aggregate, attributes, autopsy, distances, measures, mmd, paths, probes, uses
 from course_utils.models import classifier
 from course_utils.models import closed_forms as reference
 from course_utils.system import contracts
@@ -108,6 +108,8 @@ CALLS = {
     mmd.median_bandwidth: lambda n: {"z": rows(n)},
     mmd.expected_kernel: lambda n: {"z": rows(n), "bandwidths": 1.0},
     autopsy.examine: lambda n: {"dim": D, "bandwidths": 1.0, "num_codes": 2, "num_prior": 2, "num_draws": 2},
+    uses.auc: lambda n: {"usual": rows(n)[:, 0], "odd": rows(n, 3)[:, 0]},
+    uses.nearest: lambda n: {"images": rows(n), "train": rows(n, 3) + 1 / 128},
     models.conv_autoencoder: lambda n: {"latent_dim": 2},
     models.conv_networks: lambda n: {"channels": 3, "code_width": 4, "latent_dim": 4},
     training.evaluate: lambda n: {"model": VAE, "loss_function": LOSS, "images": images(n)},
@@ -290,7 +292,7 @@ def test_vectors_are_taken_whatever_their_type_and_nan_is_never_a_number(functio
         assert same(ask(function, arguments | {name: given.to(dtype)})[0], expected, **EXACT), dtype
     for x in (given.numpy(), given[None], given[0], given.to("meta"), given[:-1]):
         if (
-            name not in ("of_real", "log_densities", "values")
+            name not in ("of_real", "log_densities", "values", "usual", "odd")
             or not isinstance(x, torch.Tensor)
             or x.ndim != 1
             or x.is_meta

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_utils.datasets import batches
 
@@ -66,6 +66,10 @@ class Sampler(ABC):
             )
         return self._log_density(codes.detach().double().cpu())
 
+    def surprise(self) -> Surprise:
+        """Minus the log density as a module, differentiable in the codes: what a search for a code adds to its loss."""
+        return Surprise(*self._components()).float().to(self._fitted())
+
     def _fitted(self) -> torch.device:
         if not hasattr(self, "_device"):
             raise ValueError(f"{type(self).__name__} is not fitted yet: call its fit(codes) first.")
@@ -84,6 +88,34 @@ class Sampler(ABC):
     @abstractmethod
     def _log_density(self, codes: Tensor) -> Tensor: ...
 
+    @abstractmethod
+    def _components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (K,), means (K, D) and lower triangular factors (K, D, D) of the Gaussians, float64."""
+
+
+class Surprise(nn.Module):
+    """z (N, D) -> minus the log density of a mixture of K Gaussians (N,), in nats, differentiable in z.
+
+    Args:
+        weights: (K,), means: (K, D), factors: (K, D, D), lower triangular: covariance = factor factor^T.
+    """
+
+    means: Tensor
+    whitening: Tensor
+    heights: Tensor
+
+    def __init__(self, weights: Tensor, means: Tensor, factors: Tensor) -> None:
+        super().__init__()
+        whitening = torch.linalg.inv(factors)
+        heights = weights.log() + whitening.diagonal(dim1=1, dim2=2).log().sum(1)
+        self.register_buffer("means", means)
+        self.register_buffer("whitening", whitening)
+        self.register_buffer("heights", heights - 0.5 * means.shape[1] * math.log(2 * math.pi))
+
+    def forward(self, z: Tensor) -> Tensor:
+        white = torch.einsum("kij,nkj->nki", self.whitening, z[:, None] - self.means)
+        return -torch.logsumexp(self.heights - 0.5 * white.square().sum(2), 1)
+
 
 class _Normal(Sampler):
     """N(mean, factor factor^T)."""
@@ -98,6 +130,10 @@ class _Normal(Sampler):
     def _log_density(self, codes: Tensor) -> Tensor:
         white = torch.linalg.solve_triangular(self.factor, (codes - self.mean).T, upper=False)
         return -0.5 * ((white**2).sum(0) + self._dim * math.log(2 * math.pi)) - self.factor.diagonal().log().sum()
+
+    def _components(self) -> tuple[Tensor, Tensor, Tensor]:
+        self._fitted()
+        return torch.ones(1).double(), self.mean[None], self.factor[None]
 
 
 class Prior(_Normal):
@@ -165,6 +201,13 @@ class Mixture(Sampler):
 
     def _log_density(self, codes: Tensor) -> Tensor:
         return torch.from_numpy(self.mixture.score_samples(codes.numpy()))
+
+    def _components(self) -> tuple[Tensor, Tensor, Tensor]:
+        self._fitted()
+        weights, means, covariances = (
+            torch.from_numpy(part) for part in (self.mixture.weights_, self.mixture.means_, self.mixture.covariances_)
+        )
+        return weights, means, torch.linalg.cholesky(covariances)
 
 
 SAMPLERS: dict[str, type[Sampler]] = {"prior": Prior, "axes": ScaledAxes, "gaussian": Gaussian, "mixture": Mixture}

@@ -35,7 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
-from .panels import bumps, code_places, dot_panels, histogram_panels, panels, picture_pairs, waterfall
+from .panels import bumps, code_places, contests, dot_panels, histogram_panels, panels, picture_pairs, waterfall
 from .vae_figures import (
     densities,
     drops,
@@ -67,6 +67,7 @@ __all__ = [
     "bundle",
     "code_map",
     "code_places",
+    "contests",
     "curves",
     "densities",
     "dot_panels",

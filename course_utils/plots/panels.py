@@ -253,3 +253,45 @@ def waterfall(
     low, high = min(*levels.values(), *(min(v) for v in stages.values())), max(max(v) for v in stages.values())
     ax.set_ylim(low - 0.12 * (high - low), max(high, *levels.values()) + 0.15 * (high - low))
     show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def contests(
+    panels: Mapping[str, tuple[str, Mapping[str, tuple[Sequence[float], float]]]],
+    rivals: Sequence[str],
+    alt: str,
+    caption: str = "",
+) -> None:
+    """How several methods do in several uses, a panel for each: dots on one line per method.
+
+    Args:
+        panels: title -> (what the numbers are, {method: (numbers of the stored runs, your own)}); the same methods in
+            every panel. A method may have no stored numbers.
+        rivals: those of the methods that are drawn as crosses, the best of them as a dashed line.
+            A number is better to the right where the title ends with "→", to the left where it ends with "←".
+    """
+    methods = list(next(iter(panels.values()))[1])
+    fig, axes = figure(0.34 * len(methods) + 1.3, 1, len(panels), sharey=True)
+    for index, (ax, (title, (xlabel, rows))) in enumerate(zip(axes[0], panels.items(), strict=True)):
+        again = "_" if index else ""
+        best = (max if title.endswith("→") else min)(rows[rival][1] for rival in rivals)
+        ax.axvline(best, color=INK, lw=1, ls=(0, (4, 3)), label=again + "the better rival")
+        for place, method in enumerate(methods):
+            stored, own = rows[method]
+            rival = method in rivals
+            ax.plot(stored, [place] * len(stored), "o", mfc="none", color=ACCENT, ms=7, label="_")
+            ax.plot(
+                [own], [place], "x" if rival else "o", color=INK if rival else OTHER, ms=7 if rival else 5, label="_"
+            )
+        ax.set(title=title, xlabel=xlabel, ylim=(len(methods) - 0.5, -0.5))
+        ax.grid(axis="y", color="#dddddd", lw=0.6)
+        ax.locator_params(axis="x", nbins=4)
+    for look, label in (
+        ({"marker": "o", "mfc": "none", "color": ACCENT}, "stored runs, one seed each"),
+        ({"marker": "o", "color": OTHER}, "your models"),
+        ({"marker": "x", "color": INK}, "rivals without training"),
+    ):
+        axes[0, 0].plot([], [], ls="", label=label, **look)
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    show(fig, alt, caption)
