@@ -103,7 +103,8 @@ def mmd_squared(x: torch.Tensor, y: torch.Tensor, bandwidths: Sequence[float]) -
 
 def critic_loss(critic: torch.nn.Module, z_prior: torch.Tensor, z_posterior: torch.Tensor) -> torch.Tensor:
     """A correct `critic_loss`, lent to `critic_step`."""
-    return critic(z_posterior.detach()).mean() - critic(z_prior.detach()).mean()
+    loss: torch.Tensor = critic(z_posterior.detach()).mean() - critic(z_prior.detach()).mean()
+    return loss
 
 
 def gradient_penalty(critic: torch.nn.Module, z_prior: torch.Tensor, z_posterior: torch.Tensor) -> torch.Tensor:
@@ -111,4 +112,5 @@ def gradient_penalty(critic: torch.nn.Module, z_prior: torch.Tensor, z_posterior
     t = torch.rand(len(z_prior), 1, dtype=z_prior.dtype, device=z_prior.device)
     points = (t * z_prior + (1 - t) * z_posterior).detach().requires_grad_()
     (slopes,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    return (slopes.norm(dim=1) - 1).square().mean()
+    penalty: torch.Tensor = (slopes.norm(dim=1) - 1).square().mean()
+    return penalty

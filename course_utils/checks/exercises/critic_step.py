@@ -288,13 +288,14 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
 
     if not moves(_trusted):
         return sole(cause for cause, run in _MISTAKES if moves(run))
-    if not all(isinstance(value, (int, float)) for value in came):
+    numbers = [float(value) for value in came if isinstance(value, (int, float))]
+    if len(numbers) < len(came):
         return None
     return sole(
         cause
         for cause, value in _RETURNS
         if all(
-            abs(float(got) - value(start, coefficient, bench.estimate())) <= 1e-3 * (1 + abs(float(got)))
-            for got, start, bench in zip(came, starts, benches, strict=True)
+            abs(got - value(start, coefficient, bench.estimate())) <= 1e-3 * (1 + abs(got))
+            for got, start, bench in zip(numbers, starts, benches, strict=True)
         )
     )
