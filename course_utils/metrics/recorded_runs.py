@@ -243,12 +243,11 @@ def buggy_run(number: int) -> str:
     return next(name.lower() for name, make in _PAIRS[number].items() if make.keywords["buggy"])
 
 
-_SAME: dict[str, Any] = {"uniform": "of variance 1", "mostly_uniform": True}
 _PAIRS: dict[int, dict[str, partial[Evidence]]] = {
     1: {"A": partial(critic_run, 4, buggy=True), "B": partial(critic_run, 9, buggy=False)},
     2: {
-        "A": partial(prior_run, 2, buggy=False, **_SAME),
-        "B": partial(prior_run, 3, buggy=True, place="prior_in_penalty", **_SAME),
+        "A": partial(prior_run, 2, buggy=False, uniform="of variance 1", mostly_uniform=True),
+        "B": partial(prior_run, 3, buggy=True, place="prior_in_penalty", uniform="of variance 1", mostly_uniform=True),
     },
     3: {
         "A": partial(loss_run, 5, buggy=True, side="wasserstein", size="medium"),
