@@ -84,6 +84,7 @@ MARKS = {
     ),
     "tests/test_sealed.py": Slow("grading", 12),
     "tests/test_solutions.py": Slow("slow", 16),
+    "tests/test_stage.py": Slow("slow", 40),
     "tests/test_start_scripts.py::test_start_bat_under_wine": Slow("slow", 27),
     "tests/test_text.py::test_a_diff_of_a_notebook_shows_the_edited_line_and_nothing_else": Slow("slow", 5),
     "tests/test_hostile_folder.py": Slow("grading", 14),

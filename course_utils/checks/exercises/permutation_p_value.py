@@ -55,12 +55,8 @@ def _statistic(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("counts orders that come exactly as high: of codes that are all equal it is 1", weight=2)
 def _ties(candidate: Candidate, draw: Draw) -> None:
-<<<<<<< HEAD
     """Whole numbers, whose sums are exact; Hoeffding's bound for the second matrix, three times: false alarm below
     3e-7."""
-=======
-    """Whole numbers, whose sums are exact; Hoeffding's bound for the second matrix, twice: false alarm below 3e-7."""
->>>>>>> mixed
     p = _value(candidate, torch.ones(4, 4), 2, 50)
     if abs(p - 1) > 1e-6:
         raise Broken("1 where all codes are equal, and so all orders", show(p))
