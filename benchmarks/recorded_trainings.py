@@ -115,8 +115,8 @@ def main() -> None:
                 curves = estimates[f"{first}, {second}"] = []
                 for _ in range(recorded_runs.NUM_CURVES):
                     seed += 1
-                    rows = train(seed, x, "wasserstein", 3.0, dim=10, epochs=20, priors=(first, second))
-                    curves.append([float(f"{row['estimate']:.4g}") for row in rows])
+                    rows_of_run = train(seed, x, "wasserstein", 3.0, dim=10, epochs=20, priors=(first, second))
+                    curves.append([float(f"{row['estimate']:.4g}") for row in rows_of_run])
     print(f"estimates: {time.process_time() - began:.0f} s", flush=True)
     losses: dict[str, list] = {}
     for size in SIZES:
