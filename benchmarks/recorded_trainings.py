@@ -74,7 +74,7 @@ def train(
     torch.manual_seed(seed)
     encoder, decoder = models.mlp([x.shape[1], 32, 2 * dim]), models.mlp([dim, 32, x.shape[1]])
     with torch.no_grad():
-        decoder[-1].bias.copy_(torch.logit(x.mean(0).clamp(0.02, 0.98)))
+        decoder[-1].get_parameter("bias").copy_(torch.logit(x.mean(0).clamp(0.02, 0.98)))
     critic = models.mlp([dim, 64, 64, 1])
     model_step = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-2)
     critic_step = torch.optim.Adam(critic.parameters(), lr=5e-3, betas=(0.0, 0.9))
