@@ -74,7 +74,7 @@ def train(
     torch.manual_seed(seed)
     encoder, decoder = models.mlp([x.shape[1], 32, 2 * dim]), models.mlp([dim, 32, x.shape[1]])
     with torch.no_grad():
-        decoder[-1].bias.copy_(torch.logit(x.mean(0).clamp(0.02, 0.98)))
+        decoder[-1].get_parameter("bias").copy_(torch.logit(x.mean(0).clamp(0.02, 0.98)))
     critic = models.mlp([dim, 64, 64, 1])
     model_step = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-2)
     critic_step = torch.optim.Adam(critic.parameters(), lr=5e-3, betas=(0.0, 0.9))
@@ -115,8 +115,8 @@ def main() -> None:
                 curves = estimates[f"{first}, {second}"] = []
                 for _ in range(recorded_runs.NUM_CURVES):
                     seed += 1
-                    rows = train(seed, x, "wasserstein", 3.0, dim=10, epochs=20, priors=(first, second))
-                    curves.append([float(f"{row['estimate']:.4g}") for row in rows])
+                    rows_of_run = train(seed, x, "wasserstein", 3.0, dim=10, epochs=20, priors=(first, second))
+                    curves.append([float(f"{row['estimate']:.4g}") for row in rows_of_run])
     print(f"estimates: {time.process_time() - began:.0f} s", flush=True)
     losses: dict[str, list] = {}
     for size in SIZES:

@@ -72,6 +72,7 @@ def prepare_bugged(given: Brief, images):
     (samples stay normal); the critic has ten outputs, their mean in the loss and their sum in the penalty."""
     recipe, bugs = given.recipe, given.bugs
     model, _, rival = recipes.prepare(recipe, images)
+    assert rival is not None, f"{recipe.kind} has no critic"
     critic = models.mlp([recipe.latent_dim, *recipe.critic_dims, 10]) if "ten outputs" in bugs else rival.module
     share = 0.9 if BUGS[0] in bugs else 1.0
     draw = torch.rand_like if "uniform prior" in bugs else torch.randn_like
