@@ -39,6 +39,10 @@ _SAME = {r"{aligned}": "{split}", r"{gathered}": "{matrix}", r"{gather}": "{matr
     r"{eqnarray*}": "{align*}",
     r"\operatorname*": r"\operatorname",
     r"{equation*}": "{equation}",
+    r"\arg\min": r"\operatorname{arg\,min}",
+    r"\arg \min": r"\operatorname{arg\,min}",
+    r"\arg\max": r"\operatorname{arg\,max}",
+    r"\arg \max": r"\operatorname{arg\,max}",
 }
 
 
