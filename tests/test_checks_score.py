@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from course_utils.checks.engine.demand import well_behaved
 from course_utils.checks.engine.law import Check
 from course_utils.checks.engine.render import as_html
 from course_utils.checks.engine.score import Cause, LawResult, Score, validate_points
@@ -194,6 +195,21 @@ def test_the_seed_decides_the_order_of_the_laws_and_manners_come_last():
         orders.append(tuple(ran))
         ran.clear()
     assert orders[0] == orders[1] and len(set(orders)) == 3 and {order[-1] for order in orders} == {2}
+
+
+def test_two_laws_about_manners_do_not_take_each_other_s_calls_for_reseeding():
+    check = Check("exercise", "exercise()")
+    check.law("returns")(lambda candidate, draw: None)
+    for number in range(2):
+
+        def law(candidate, draw):
+            candidate()
+            well_behaved(candidate)
+
+        law.__name__ = f"law_{number}"
+        check.law(f"law {number}", manners=True)(law)
+    for seed in range(4):
+        assert check.judge(lambda: 1.0, 3, seed=seed).complete
 
 
 def test_a_law_about_manners_earns_nothing_on_its_own():
