@@ -377,6 +377,9 @@ def test_mistake_of_the_rate_is_named_in_vae_loss():
 LENDING = {
     "train_step": "def train_step(a, x, o):\n    loss = reconstruction_loss(a[1](a[0](x)), x)\n    o.zero_grad()\n"
     "    loss.backward()\n    o.step()\n    return loss.item()",
+    "critic_step": "def critic_step(critic, optimizer, a, b, coefficient):\n    loss = critic_loss(critic, a, b)\n"
+    "    optimizer.zero_grad()\n    (loss + coefficient * gradient_penalty(critic, a, b)).backward()\n"
+    "    optimizer.step()\n    return -loss.item()",
     "vae_loss": "def vae_loss(logits, x, mu, logvar, beta):\n"
     "    d = F.binary_cross_entropy_with_logits(logits, x, reduction='sum') / len(x)\n"
     "    r = kl_divergence(mu, logvar=logvar)\n    return d + beta * r, d, r",

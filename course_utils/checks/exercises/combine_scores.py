@@ -70,8 +70,7 @@ def _grows(candidate: Candidate, draw: Draw) -> None:
     for column, far in ((0, 10.0), (2, -10.0)):
         seen = _usual(draw, _SEEN, 3)
         near, odd = _moved(column, far)(_usual(draw, _ODD, 3)), _moved(column, 2 * far)(_usual(draw, _ODD, 3))
-        came = _scores(candidate, seen.float(), torch.cat([near, odd]).float())
-        share = _share(came[:_ODD], came[_ODD:])
+        share = _share(*_of_both(candidate, seen, near, odd))
         if not share > 0.8:
             raise Broken("pictures 20 spreads out above those 10 out, in 0.8 of the pairs", show(share))
 
@@ -175,8 +174,14 @@ def _share(usual: torch.Tensor, odd: torch.Tensor) -> float:
 def _found(candidate: Candidate, draw: Draw, columns: int, change: Change, unit: Change = _same) -> float:
     seen, usual = _usual(draw, _SEEN, columns), _usual(draw, _ODD, columns)
     odd = change(_usual(draw, _ODD, columns))
-    came = _scores(candidate, unit(seen).float(), torch.cat([unit(usual), unit(odd)]).float())
-    return _share(came[:_ODD], came[_ODD:])
+    return _share(*_of_both(candidate, unit(seen), unit(usual), unit(odd)))
+
+
+def _of_both(candidate: Candidate, seen: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> list[torch.Tensor]:
+    """The scores of two kinds of pictures, which come mixed: their places tell nothing."""
+    order = Draw().permutation(len(first) + len(second))
+    came = _scores(candidate, seen.float(), torch.cat([first, second])[order].float())
+    return list(came[order.argsort()].split([len(first), len(second)]))
 
 
 def _finds(

@@ -70,7 +70,7 @@ def _returns(candidate: Candidate, draw: Draw) -> None:
             same_number(came, want, f"estimate of a batch of {n}", scale=max(1.0, abs(want)))
 
 
-@CHECK.law("leaves the encoder alone that the codes come from", weight=2)
+@CHECK.law("leaves the encoder alone that the codes come from", weight=2, manners=True)
 def _encoder(candidate: Candidate, draw: Draw) -> None:
     """Not random but in its inputs."""
     bench, source = _linear(draw, 7), draw.normal(7, 4).requires_grad_()
