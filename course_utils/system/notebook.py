@@ -9,10 +9,15 @@ from types import FunctionType
 from typing import Any
 
 
+def _shell() -> Any:
+    """IPython's, where this runs in one; imports nothing."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
 def in_notebook() -> bool:
     """True in a Jupyter kernel (JupyterLab, nbclient, Colab, VS Code), False in scripts and terminal IPython."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
+    shell = _shell()
     return shell is not None and hasattr(shell, "kernel")
 
 
@@ -21,8 +26,7 @@ def older_version(function: Any, name: str) -> str:
 
     The empty string everywhere else, and where nobody can know: outside of IPython, for a function without a source.
     """
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
+    shell = _shell()
     for _ in range(10):  # behind the student's own decorators
         function = function.__dict__.get("__wrapped__", function) if isinstance(function, FunctionType) else None
     if shell is None or not isinstance(function, FunctionType):  # anything else may lie about itself

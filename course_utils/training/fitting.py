@@ -500,7 +500,7 @@ def _run(run: Run, loop: Loop, how: _How, test_images: Tensor | None, at_epoch, 
             view.finish(last_words)
 
 
-def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str | None) -> Run:
+def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str | None) -> None:
     """The networks in evaluation mode, and the model under its name, if it has one."""
     run.model.eval()
     if loop.critic:
@@ -515,12 +515,11 @@ def _keep(run: Run, loop: Loop, name: str | None, unit: str | None, label: str |
             record["identity"] = run.identity
         if run.stopped and kept_runs.is_finished(name, unit):
             say(f"{runs.path_of(name, unit)} stays what it was, a run made to its end: this one is in memory only.")
-            return run
+            return
         about = runs.about(run.model, loop.images, label, name)
         run.path = runs.save(name, run.model, about | record, unit)
         if run.path is None:
             run.lost.append(f"{runs.path_of(name, unit)} could not be written.")
-    return run
 
 
 @takes(images=Images(), batch_size=Whole(1))

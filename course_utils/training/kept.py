@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -30,7 +31,7 @@ _FOREIGN = ("site-packages", "dist-packages")  # of what is installed the versio
 
 def find(name: str, unit: str | None, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """The record and the weights kept under ``name`` where they are of the very training that is ``wanted`` (see
-    ``identity``), made to its end; None where there is none."""
+    ``fitting``), made to its end; None where there is none."""
     path = runs.path_of(name, unit)
     if not path.exists():
         return None
@@ -51,7 +52,7 @@ def is_finished(name: str, unit: str | None) -> bool:
     return record.get("stopped") is None
 
 
-def when(path: Any) -> str:
+def when(path: Path) -> str:
     """In words, when the file at ``path`` was written."""
     written = datetime.fromtimestamp(path.stat().st_mtime)
     days = (date.today() - written.date()).days

@@ -17,6 +17,11 @@ def pairs(z):
     return (z[i] - z[j]).norm(dim=1)
 
 
+def every(step):
+    """The median of each so manieth code, where there are many."""
+    return lambda z: pairs(z[::step] if len(z) > 500 else z).median()
+
+
 for name, about, cause, f in (
     ("self_pairs", "diagonal kept", "self_pairs", lambda z: torch.cdist(z, z).median()),
     (
@@ -51,29 +56,9 @@ for name, about, cause, f in (
     ),
     ("first_hundred", "a part of the codes", "part_of_the_codes", lambda z: pairs(z[:20]).median()),
     ("first_200", "the first 200 codes", "part_of_the_codes", lambda z: pairs(z[:200]).median()),
-    (
-        "every_fifth",
-        "every fifth of many codes",
-        "part_of_the_codes",
-        lambda z: pairs(z[::5] if len(z) > 500 else z).median(),
-    ),
-    (
-        "every_second",
-        "every second of many codes",
-        "part_of_the_codes",
-        lambda z: pairs(z[::2] if len(z) > 500 else z).median(),
-    ),
-    (
-        "every_third",
-        "every third of many codes",
-        "part_of_the_codes",
-        lambda z: pairs(z[::3] if len(z) > 500 else z).median(),
-    ),
-    (
-        "every_tenth",
-        "every tenth of many codes",
-        "part_of_the_codes",
-        lambda z: pairs(z[::10] if len(z) > 500 else z).median(),
+    *(
+        (f"every_{step}", f"every {step} of many codes", "part_of_the_codes", every(number))
+        for step, number in (("fifth", 5), ("second", 2), ("third", 3), ("tenth", 10))
     ),
     (
         "hundred_of_many",

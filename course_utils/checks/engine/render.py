@@ -19,15 +19,15 @@ _GREEN, _RED = "#2e8540", "#c4314b"  # a border at 4.5 : 1 on white and at 3 : 1
 _HOLDS, _BROKEN = "\N{CHECK MARK} holds", "\N{BALLOT X} broken"
 
 
-def headline(score: Score) -> str:
+def _verdict(score: Score) -> str:
     if score.note:
-        return f"{score.exercise}: {score.note}"
+        return str(score.note)
     held = sum(law.passed for law in score.laws)
     if not score.whole and len(score.laws) == 1:
-        return f"{score.exercise}: the law {score.laws[0].id} {'holds' if held else 'is broken'}"
+        return f"the law {score.laws[0].id} {'holds' if held else 'is broken'}"
     if score.complete:
-        return f"{score.exercise}: all {held} laws hold"
-    return f"{score.exercise}: {held} of {len(score.laws)} laws hold"
+        return f"all {held} laws hold"
+    return f"{held} of {len(score.laws)} laws hold"
 
 
 def causes(score: Score) -> list[Cause]:
@@ -41,7 +41,7 @@ def causes(score: Score) -> list[Cause]:
 
 def as_text(score: Score) -> str:
     """The report as plain text, one law per paragraph."""
-    lines = [f"{headline(score)} ({score!r} of {score.points:g} points)"]
+    lines = [f"{score.exercise}: {_verdict(score)} ({score!r} of {score.points:g} points)"]
     lines += [f"  {score.remark}"] if score.remark else []
     last = None
     for law in () if score.note else score.laws:
@@ -75,8 +75,7 @@ def as_html(score: Score) -> str:
 def _box(score: Score) -> str:
     passed = all(law.passed for law in score.laws) and not score.note
     sign = "\N{CHECK MARK}" if passed else "\N{BALLOT X}"
-    name, _, verdict = headline(score).partition(": ")
-    points = f"{escape(name)}: {score!r} of {score.points:g} points"
+    points, verdict = f"{escape(score.exercise)}: {score!r} of {score.points:g} points", _verdict(score)
     lines = [f"<strong>{sign} {points}.</strong> {escape(verdict[:1].upper() + verdict[1:])}."]
     if score.remark:
         lines.append(f"<strong>Beware.</strong> {_lines(score.remark)}")
