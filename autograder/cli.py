@@ -440,6 +440,9 @@ def test(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two minutes: leave out the bank, classes, browsers and executed notebooks.")
     ] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="All generated cases, not the first of them: before a release.")
+    ] = False,
     kill_matrix: Annotated[
         bool,
         typer.Option("--kill-matrix", help="Measure the checks on all known answers instead; takes hours, or:"),
@@ -462,7 +465,7 @@ def test(
         raise WrongUsage("--only goes with --kill-matrix; to run single tests use -k, or name their file.")
     if kill_matrix:
         raise typer.Exit(measure_checks(tree, only or []))
-    raise typer.Exit(run_tests(tree, context.args, quick=quick))
+    raise typer.Exit(run_tests(tree, context.args, quick=quick, thorough=thorough))
 
 
 def use_database(url: str | None) -> None:
