@@ -3,7 +3,7 @@ without running anything."""
 
 from __future__ import annotations
 
-import copy
+import json
 import shutil
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import nbformat
 from miniature import CHECKOUT, marks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from autograder.gradebook import save_graded
+from autograder.gradebook import one_commit
 from autograder.grade import grade_unit
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import register_unit
+from course_utils.system.stubs import is_blank
 from course_utils.system.tree import Tree
 
 UNIT = "01_written"
@@ -54,30 +55,32 @@ def make_class(root: Path, answers: list[str], questions: int = 1, scheme: str =
     folder = root / "notebooks" / UNIT
     folder.mkdir(parents=True)
     shutil.copy(CHECKOUT / "nbgrader_config.py", root)
-    notebook = source(questions, scheme)
-    nbformat.write(notebook, folder / f"{UNIT}.ipynb")
+    nbformat.write(source(questions, scheme), folder / f"{UNIT}.ipynb")
     tree = Tree(root)
     register_unit(tree, UNIT)
-    course = NbGraderCourse(tree)
-    with course.gradebook() as gradebook:
+    with NbGraderCourse(tree).gradebook() as gradebook, one_commit(gradebook):
         for number, text in enumerate(answers):
-            enter(tree, course, gradebook, f"student{number:03}", text)
+            enter(tree, gradebook, f"student{number:03}", text)
     return tree
 
 
-def enter(tree: Tree, course: NbGraderCourse, gradebook, student: str, text: str, **more) -> None:
+def enter(tree: Tree, gradebook, student: str, text: str, **more) -> None:
     """What grading keeps of a student who answers every question with ``text``."""
-    notebook = copy.deepcopy(nbformat.read(tree.root / "notebooks" / UNIT / f"{UNIT}.ipynb", as_version=4))
+    notebook = nbformat.read(tree.root / "notebooks" / UNIT / f"{UNIT}.ipynb", as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [new_output("display_data", {"text/html": TABLE, "text/plain": "a table"})]
         if cell.metadata.get("nbgrader", {}).get("solution"):
             cell.source = text
             cell.update(more)
-    save_graded(course, gradebook, UNIT, student, notebook, UNIT)
-    submitted = tree.root / "submitted" / student / UNIT
-    submitted.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, submitted / f"{UNIT}.ipynb")
+    gradebook.update_or_create_student(student)
+    submission = gradebook.update_or_create_submission(UNIT, student)
+    for grade in submission.notebooks[0].grades:
+        blank = grade.cell.name.startswith("rubric") or is_blank(text)
+        grade.auto_score, grade.needs_manual_grade = (0, False) if blank else (None, True)
+    for path in (tree.root / folder / student / UNIT for folder in ("autograded", "submitted")):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / f"{UNIT}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
 
 
 def write_rows(tree: Tree) -> None:

@@ -67,8 +67,11 @@ class Desk:
         self._answers = Answers(tree)
         self._gradebook: Gradebook | None = None
         self._groups: dict[tuple[str, float], list[int]] = {}
+        self._rows: dict[str, dict[tuple[str, str], float | None]] = {}  # of grades.csv, not written yet, by unit
 
     def close(self) -> None:
+        """Write what is left to write, and let the gradebook go."""
+        self.flush()
         if self._gradebook is not None:
             self._gradebook.close()
             self._gradebook = None
@@ -350,15 +353,22 @@ class Desk:
         return state
 
     def _bring_into_table(self, question: Question, entries: dict[str, Entry]) -> None:
-        """The marks of these answers in grades.csv, where the unit has rows in it."""
+        """Note the marks of these answers for grades.csv; `flush` writes them."""
         label = labels_of(templates_of(self.tree, question.unit)).get((question.notebook, question.name))
         marks = {
             (name, label): entry.manual_score
             for name, entry in entries.items()
             if label and (entry.manual_score is not None or entry.auto_score is None) and not _again(entry)
         }
-        if marks:
-            enter_marks(self.tree.root, question.unit, marks)
+        self._rows.setdefault(question.unit, {}).update(marks)
+
+    def flush(self) -> None:
+        """Bring the marks that were made into grades.csv, where their unit has rows. What is not written when a machine
+        fails is written when the question is opened again: the gradebook has it."""
+        rows, self._rows = self._rows, {}
+        for unit, marks in rows.items():
+            if marks:
+                enter_marks(self.tree.root, unit, marks)
 
     def split(self, unit: str, key: str, marker: Marker, token: str) -> None:
         """Take an answer out of its group, for everybody and as long as its text stays."""

@@ -7,6 +7,7 @@ something carry the server's XSRF token. One thread does all the work, in order:
 from __future__ import annotations
 
 import asyncio
+import atexit
 import getpass
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from .log import MARK
 
 HERE = Path(__file__).parent
 PLACE = "course-mark"
+TABLE_AFTER = 1.0  # seconds without a request after which grades.csv is written
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -41,13 +43,20 @@ class Office:
         self._root = root
         self._desk: Desk | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="marking")
+        self._flush: asyncio.TimerHandle | None = None
+        self._thread.submit(_warm)
 
     async def ask(self, what: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the desk. Errors come as web.HTTPError with words for the marker."""
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(
+            answer = await loop.run_in_executor(
                 self._thread, lambda: getattr(self._at_desk(), what)(*arguments, **options)
             )
+            if self._flush is not None:
+                self._flush.cancel()
+            self._flush = loop.call_later(TABLE_AFTER, self._thread.submit, self._write_table)
+            return answer
         except Changed as error:
             raise web.HTTPError(409, str(error)) from None
         except CourseError as error:
@@ -61,10 +70,20 @@ class Office:
             self._desk = Desk(Tree(self._root))
         return self._desk
 
-    async def close(self) -> None:
+    def _write_table(self) -> None:
         if self._desk is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._desk.close)
-        self._thread.shutdown(wait=False)
+            self._desk.flush()
+
+    def close(self) -> None:
+        """When the server stops: what is left to write is written."""
+        self._thread.submit(self._write_table)
+        self._thread.shutdown()
+
+
+def _warm() -> None:
+    """Import what the first question needs while the browser is still opening."""
+    import sklearn.cluster
+    import sklearn.feature_extraction.text  # noqa: F401
 
 
 def course_root(server_root: str) -> Path:
@@ -197,6 +216,7 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(server: Any) -> None:
     office = Office(course_root(server.root_dir))
+    atexit.register(office.close)
     base = url_path_join(server.web_app.settings["base_url"], "")
     at = url_path_join(base, PLACE)
     static = {"path": str(HERE / "static")}
@@ -210,6 +230,3 @@ def _load_jupyter_server_extension(server: Any) -> None:
         ],
     )
 
-
-async def _stop_extension(server: Any) -> None:
-    """Nothing waits to be written: every mark is saved when it is made."""

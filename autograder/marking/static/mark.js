@@ -123,7 +123,8 @@ function line() {
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(answer);
   }
-  page.queue = [...groups.values()];
+  const all = [...groups.values()];
+  page.queue = [...all.filter((members) => !members[0].short), ...all.filter((members) => members[0].short)];
 }
 const undecided = (members) => members.some((answer) => !settled(answer) && !answer.blank);
 function nextUndecided(from) {
@@ -246,6 +247,7 @@ function element(tag, text = "", className = "") {
   if (className) made.className = className;
   return made;
 }
+const worth = (number) => `${number > 0 ? "+" : ""}${+number.toFixed(2)}`;
 function showItems() {
   $("items").replaceChildren(...page.data.scheme.items.map((item, index) => {
     const entry = element("li");
@@ -254,10 +256,10 @@ function showItems() {
     button.dataset.item = index + 1;
     button.setAttribute("aria-pressed", "false");
     const key = element("kbd", index < 9 ? String(index + 1) : "");
-    const worth = element("span", `${item.points > 0 ? "+" : ""}${+item.points.toFixed(2)}`, "worth");
+    const amount = element("span", worth(item.points), "worth");
     const text = element("span", "", "text");
     text.innerHTML = item.html;
-    button.append(key, worth, text);
+    button.append(key, amount, text);
     entry.append(button);
     return entry;
   }));
@@ -338,6 +340,7 @@ function showMark(answer) {
     const item = page.data.scheme.items[button.dataset.item - 1];
     const given = state.items.find((each) => each.text === item.text && each.points === item.points);
     button.setAttribute("aria-pressed", given ? (given.half ? "mixed" : "true") : "false");
+    button.querySelector(".worth").textContent = worth(given && given.half ? item.points / 2 : item.points);
   }
   if (document.activeElement !== $("comment")) $("comment").value = state.comment;
   if (document.activeElement !== $("typed")) $("typed").value = state.score === null ? "" : +state.score.toFixed(2);
@@ -393,7 +396,8 @@ async function showEvidence() {
   for (const each of found.guesses) {
     guesses.append(element("li", `${each.question} Guess: ${each.guess}.` + (each.truth ? ` Came out: ${each.truth}.` : "")));
   }
-  $("checks").replaceChildren(element("h3", "Checks"), checks, element("h3", "Guesses"), guesses);
+  const or = (list) => (list.children.length ? list : element("p", "none in this notebook"));
+  $("checks").replaceChildren(element("h3", "Checks"), or(checks), element("h3", "Guesses"), or(guesses));
 }
 async function showFigure(number) {
   if (!page.shownEvidence) { page.shownEvidence = true; await showEvidence(); }

@@ -88,6 +88,7 @@ class _Shown:
     value: _Value
     place: Place
     words: frozenset[str]
+    is_setting: bool = False
 
 
 @dataclass
@@ -138,6 +139,12 @@ def evidence(answer: str, outputs: Outputs, question: str = "") -> list[Named]:
     return sorted(named, key=lambda each: each.start)
 
 
+def table_cells(output: Any) -> list[tuple[str, str, str]]:
+    """The cells of the tables in one output: text, heading of the row, heading of the column."""
+    markup = re.sub(r'src="data:[^"]*"', 'src=""', _text((output.get("data") or {}).get("text/html")))
+    return _Page(markup[:200_000]).cells if "<table" in markup else []
+
+
 def in_words(named: list[Named]) -> list[str]:
     """What a student is told before handing in, a line for each number."""
     numbers = [
@@ -158,7 +165,7 @@ def _numbers(text: str) -> list[tuple[int, str, _Value]]:
     for match in _NUMBER.finditer(text):
         digits, sign = match["digits"], match["sign"]
         before = text[: match.start()]
-        is_range = sign in "-−–" and bool(re.search(r"[\w)]\s?$", before)) if sign else False
+        is_range = sign in "-−–" and bool(re.search(r"[\d)%]\s?$", before))
         if re.fullmatch(r"\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?", digits):
             plain = re.sub("[, ]", "", digits)
         else:
@@ -196,9 +203,9 @@ def _places(value: _Value, outputs: Outputs, around: frozenset[str]) -> tuple[Pl
         common = len(around & shown.words)
         exact = shown.value.decimals == value.decimals
         if value.digits >= _SHORTEST_SURE or common >= (1 if value.decimals > 0 else 2):
-            hits.append((-common, not exact, shown.place.kind == TEXT, shown.place.cell, shown.place))
+            hits.append((shown.is_setting, -common, not exact, shown.place.kind == TEXT, shown.place.cell, shown.place))
     places: dict[tuple[int, int], Place] = {}
-    for *_, place in sorted(hits, key=lambda hit: hit[:4]):
+    for *_, place in sorted(hits, key=lambda hit: hit[:5]):
         places.setdefault((place.cell, place.output), place)
     return tuple(places.values())
 
@@ -260,9 +267,10 @@ def _read_output(found: Outputs, output: Any, cell: int, number: int, section: s
     caption = " ".join(page.texts)
     heading = _stems(_WORD.findall(caption))
     for text, row, column in page.cells:
+        is_setting = not row and bool(column)  # the first column says what a row is about
         label = ", ".join(filter(None, (row.strip(), column.strip())))[:80]
         words = _stems(_WORD.findall(f"{row} {column} {section}")) | frozenset(list(heading)[:40])
-        _add(found, text, Place(cell, number, section, kind, label), words)
+        _add(found, text, Place(cell, number, section, kind, label), words, is_setting)
     for text in page.texts:
         for sentence in re.split(r"(?<=[.;])\s", text):
             _add(found, sentence, place, _stems(_WORD.findall(sentence)))
@@ -276,8 +284,8 @@ def _add_text(found: Outputs, text: str, place: Place, section: str) -> None:
         _add(found, line, place, _stems(_WORD.findall(f"{line} {section}")))
 
 
-def _add(found: Outputs, text: str, place: Place, words: frozenset[str]) -> None:
-    found.numbers += [_Shown(value, place, words) for _, _, value in _numbers(text)]
+def _add(found: Outputs, text: str, place: Place, words: frozenset[str], is_setting: bool = False) -> None:
+    found.numbers += [_Shown(value, place, words, is_setting) for _, _, value in _numbers(text)]
 
 
 class _Page(HTMLParser):
