@@ -35,11 +35,20 @@ BY_HAND = {
     "03_interpolation/q_interpolation": {"1.46": "3.8", "1.64": "3.8 Exercise_3.5"},
     "03_interpolation/q_usefulness": {"1.46": "3.8", "1.64": "3.8 Exercise_3.5"},
     "05_wasserstein/q_rematch": {
-        name: "Exercise_5.8" for name in "89.6 -17.9 -19.1 -16.8 141 -0.2 -4.9 4.5 63.2 58.8 67.6 26.1 26.8 19.0".split()
+        "89.6": "Exercise_5.8", "-17.9": "Exercise_5.8", "-19.1": "Exercise_5.8", "-16.8": "Exercise_5.8", "141": "Exercise_5.8",
+        "-0.2": "Exercise_5.8", "-4.9": "Exercise_5.8", "4.5": "Exercise_5.8", "63.2": "Exercise_5.8", "58.8": "Exercise_5.8",
+        "67.6": "Exercise_5.8", "26.1": "Exercise_5.8", "26.8": "Exercise_5.8", "19.0": "Exercise_5.8",
     },
     "08_uses/q_odd": {"70 %": ""},
 }  # fmt: skip
-CONSTRUCTED = ("01_autoencoders", "02_variational_autoencoders", "03_interpolation", "04_mmd", "05_wasserstein", "08_uses")
+CONSTRUCTED = (
+    "01_autoencoders",
+    "02_variational_autoencoders",
+    "03_interpolation",
+    "04_mmd",
+    "05_wasserstein",
+    "08_uses",
+)
 PER_UNIT = 40
 SENTENCES = (
     "In my table {row} has {column} {value}, so this decides it.",
@@ -153,7 +162,11 @@ def _table_cells(notebook: dict):
                     row = [_plain(each) for each in re.findall(r"<td[^>]*>(.*?)</td>", line, re.S)]
                     for place, value in enumerate(row[1:], start=1):
                         digits = value.lstrip("-").replace(".", "").lstrip("0")
-                        named = place < len(head) and re.search("[a-zA-Z]{3}", row[0]) and re.search("[a-zA-Z]{3}", head[place])
+                        named = (
+                            place < len(head)
+                            and re.search("[a-zA-Z]{3}", row[0])
+                            and re.search("[a-zA-Z]{3}", head[place])
+                        )
                         if named and re.fullmatch(r"-?\d+(\.\d+)?", value) and len(digits) >= 2:
                             yield (index, number), row[0], head[place], value
 
@@ -191,6 +204,9 @@ def _altered(said: str, everything: list[float], random: Random) -> str:
         value = float(said) * random.uniform(1.1, 1.9)
         text = f"{value:.{decimals}f}"
         near = 0.51 * 10.0**-decimals
-        if all(abs(abs(each) - abs(float(text))) > near and abs(each * 100 - abs(float(text))) > 100 * near for each in everything):
+        if all(
+            abs(abs(each) - abs(float(text))) > near and abs(each * 100 - abs(float(text))) > 100 * near
+            for each in everything
+        ):
             return text
     return ""

@@ -11,8 +11,8 @@ import nbformat
 from miniature import CHECKOUT, marks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from autograder.gradebook import one_commit
 from autograder.grade import grade_unit
+from autograder.gradebook import one_commit
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import register_unit
 from course_utils.system.stubs import is_blank
@@ -41,13 +41,17 @@ def source(questions: int = 1, scheme: str = SCHEME) -> nbformat.NotebookNode:
     cells.append(new_code_cell("show()", metadata={"tags": ["experiment"]}))
     for number in range(questions):
         name = f"q{number}" if number else "samples"
-        asked = f"### Question {number + 1} · 3 points\n\n**What will she see?** Name $\\beta = 4$ and numbers.\n\n{scheme}"
+        asked = (
+            f"### Question {number + 1} · 3 points\n\n**What will she see?** Name $\\beta = 4$ and numbers.\n\n{scheme}"
+        )
         cells.append(new_markdown_cell(asked, metadata=marks(f"rubric_{name}", task=True, locked=True, points=0)))
         answer = f"A model answer number {number}, as nobody writes it."
         cells.append(new_markdown_cell(answer, metadata=marks(f"q_{name}", grade=True, solution=True, points=3)))
     for position, cell in enumerate(cells):
         cell["id"] = f"cell-{position}"
-    return new_notebook(cells=cells, metadata={"kernelspec": {"display_name": "P", "language": "python", "name": "python3"}})
+    return new_notebook(
+        cells=cells, metadata={"kernelspec": {"display_name": "P", "language": "python", "name": "python3"}}
+    )
 
 
 def make_class(root: Path, answers: list[str], questions: int = 1, scheme: str = SCHEME) -> Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,7 +138,12 @@ class Desk:
     # One question
 
     def question(
-        self, unit: str, key: str, marker: Marker, threshold: float = THRESHOLD, names: bool = False,
+        self,
+        unit: str,
+        key: str,
+        marker: Marker,
+        threshold: float = THRESHOLD,
+        names: bool = False,
         sample: bool = False,
     ) -> dict[str, Any]:
         """All that the page needs to go through the answers to one question; with ``sample`` those of the sample alone
@@ -166,7 +172,7 @@ class Desk:
         tokens = {name: self._answers.token(question, name) for name in held}
         order = sorted(held, key=lambda name: tokens[name])
         groups = self._group(question, held, order, threshold, split)
-        first = {}
+        first: dict[int, str] = {}
         for name in order:
             first.setdefault(groups[name], name)
         order.sort(key=lambda name: (tokens[first[groups[name]]], tokens[name]))
@@ -310,6 +316,7 @@ class Desk:
             raise WrongUsage(f"{kind!r} is no kind of mark.")
         saved, conflicts = [], []
         done: dict[str, Entry] = {}
+        decision = secrets.token_hex(6)
         with self._log() as log:
             question = self._find(log, unit, key)
             students = {self._answers.token(question, name): name for name in log.entries(question)}
@@ -328,7 +335,9 @@ class Desk:
                         log.note(question, student, SECOND, marker.name, state, now)
                         saved.append({"token": token, "state": _as_dict(state), "settled": state.score is not None})
                         continue
-                    entry = log.save(question, student, str(each.get("version")), state, marker.name, now, kind)
+                    entry = log.save(
+                        question, student, str(each.get("version")), state, marker.name, now, kind, decision
+                    )
                 except Conflict as conflict:
                     shown = {"token": token, "digest": now, **self._state_shown(conflict.entry)}
                     if answer is not None:
@@ -519,7 +528,8 @@ class Desk:
         first_marks: dict[str, dict[str, float]] = {}
         for row in history:
             if row.kind == MARK and row.score is not None:
-                first_marks.setdefault(row.marker, {})[row.student] = row.score
+                decision = json.loads(row.state).get("decision") or row.student  # alike answers count once
+                first_marks.setdefault(row.marker, {}).setdefault(decision, row.score)
         scores = Counter(entry.manual_score for entry in entries.values() if entry.manual_score is not None)
         return {
             "agreement": vars(agreement(*_columns(others))),

@@ -26,10 +26,15 @@ _NEGATION_WORDS = (
 )
 _NEGATIONS = frozenset(_NEGATION_WORDS.split())
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
-_NUMBER_WORDS = {
-    word: str(number)
-    for number, word in enumerate(_NUMBERS.split())
-} | {"half": "0.5", "twice": "2", "double": "2", "once": "1", "single": "1", "quarter": "0.25", "third": "0.33"}
+_NUMBER_WORDS = {word: str(number) for number, word in enumerate(_NUMBERS.split())} | {
+    "half": "0.5",
+    "twice": "2",
+    "double": "2",
+    "once": "1",
+    "single": "1",
+    "quarter": "0.25",
+    "third": "0.33",
+}
 # Each line: the sides of one opposition, "/" between them. Words of one side stand for each other.
 _OPPOSITES = """
 more higher larger greater bigger longer wider increase increases increased grow grows grew rise rises rising rose up \
@@ -98,7 +103,9 @@ def _spelled(word: str) -> str:
     if len(word) < 7 or word in _SIDES:
         return word
     near = [known for known in get_close_matches(word, _SIDES, cutoff=0.85) if known[0] == word[0]]
-    same = [known for known in near if sorted(known) == sorted(word) or SequenceMatcher(None, word, known).ratio() > 0.9]
+    same = [
+        known for known in near if sorted(known) == sorted(word) or SequenceMatcher(None, word, known).ratio() > 0.9
+    ]
     return same[0] if same and abs(len(same[0]) - len(word)) <= 1 else word
 
 
@@ -188,11 +195,12 @@ def likeness(texts: list[str]) -> np.ndarray:
 
 
 def group(texts: list[str], threshold: float = THRESHOLD) -> list[int]:
-    """A number of a group for each text; every two texts of a group are alike by at least ``threshold``."""
+    """A number of a group for each text; every two texts of a group are alike by at least ``threshold``, above 1: each
+    has its own."""
+    if len(texts) < 2 or threshold > 1:
+        return list(range(len(texts)))
     from sklearn.cluster import AgglomerativeClustering
 
-    if len(texts) < 2:
-        return [0] * len(texts)
     distances = 1 - likeness(texts)
     clusters = AgglomerativeClustering(
         n_clusters=None, metric="precomputed", linkage="complete", distance_threshold=1 - threshold + 1e-9

@@ -1,9 +1,9 @@
 """Marks in nbgrader's gradebook, and who marked what when in a table of their own beside it.
 
 A mark is one transaction: score, comment and a line of the log, or nothing of it. Scores and comments are what
-formgrader writes: the gradebook alone says what a student gets. The log (table ``course_marks``) is only added to; it also keeps
-what a mark was made of, items and comment apart. Whoever saves names the state that was seen (`version`): where the
-gradebook holds another one by now, nothing is written and `Conflict` says what is there.
+formgrader writes: the gradebook alone says what a student gets. The log (table ``course_marks``) is only added to;
+it also keeps what a mark was made of, items and comment apart. Whoever saves names the state that was seen (`version`):
+where the gradebook holds another one by now, nothing is written and `Conflict` says what is there.
 """
 
 from __future__ import annotations
@@ -239,9 +239,17 @@ class MarkLog:
         return {key: len(of) for key, of in students.items()}
 
     def save(
-        self, question: Question, student: str, version: str, state: State, marker: str, answer: str, kind: str = MARK
+        self,
+        question: Question,
+        student: str,
+        version: str,
+        state: State,
+        marker: str,
+        answer: str,
+        kind: str = MARK,
+        decision: str = "",
     ) -> Entry:
-        """Enter a mark; returns what the gradebook holds then.
+        """Enter a mark; returns what the gradebook holds then. Marks of one ``decision`` were made together.
 
         Raises Conflict, and writes nothing, when the gradebook no longer holds what ``version`` names.
         """
@@ -251,7 +259,7 @@ class MarkLog:
         comment = state.composed
         try:
             self._write(seen, state.score, comment)
-            self._add(question, student, kind, marker, state, answer, before=seen)
+            self._add(question, student, kind, marker, state, answer, seen, decision)
             self._db.commit()
         except BaseException:
             self._db.rollback()
@@ -296,8 +304,9 @@ class MarkLog:
         state: State,
         answer: str,
         before: Entry | None = None,
+        decision: str = "",
     ) -> None:
-        content = state.to_dict()
+        content = state.to_dict() | ({"decision": decision} if decision else {})
         if before is not None:
             content["before"] = {"score": before.manual_score, "comment": before.manual_comment}
         self._db.execute(
@@ -341,7 +350,7 @@ class MarkLog:
             if text and row.score is not None:
                 used.setdefault(text, []).append(row.score)
         bank = [{"text": text, "used": len(of), "mean": sum(of) / len(of)} for text, of in used.items()]
-        return sorted(bank, key=lambda each: (-each["used"], each["text"]))[:50]
+        return sorted(bank, key=lambda each: (-len(used[each["text"]]), each["text"]))[:50]
 
     @property
     def _db(self) -> Any:

@@ -32,7 +32,9 @@ def open_marking(
         desk.close()
     if not found:
         which = f" of {unit}" if unit else ""
-        raise CourseError(f"the gradebook has no written answers{which}. Run `course grade {(unit or 'UNIT')[:2]}` first.")
+        raise CourseError(
+            f"the gradebook has no written answers{which}. Run `course grade {(unit or 'UNIT')[:2]}` first."
+        )
     if not 1 <= of <= 50 or (marker is not None and not marker.strip()):
         raise WrongUsage("--of is how many share the work, 1 to 50; --marker is your name.")
     known = {each["question"] for one in found for each in one["questions"]}

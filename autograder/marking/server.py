@@ -44,7 +44,7 @@ class Office:
         self._desk: Desk | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="marking")
         self._flush: asyncio.TimerHandle | None = None
-        self._thread.submit(_warm)
+        self._is_warm = False
 
     async def ask(self, what: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the desk. Errors come as web.HTTPError with words for the marker."""
@@ -70,6 +70,12 @@ class Office:
             self._desk = Desk(Tree(self._root))
         return self._desk
 
+    def warm(self) -> None:
+        """Import what the first question needs while its page is still on the way."""
+        if not self._is_warm:
+            self._is_warm = True
+            self._thread.submit(_import_slow_ones)
+
     def _write_table(self) -> None:
         if self._desk is not None:
             self._desk.flush()
@@ -80,8 +86,7 @@ class Office:
         self._thread.shutdown()
 
 
-def _warm() -> None:
-    """Import what the first question needs while the browser is still opening."""
+def _import_slow_ones() -> None:
     import sklearn.cluster
     import sklearn.feature_extraction.text  # noqa: F401
 
@@ -114,7 +119,8 @@ class PageHandler(JupyterHandler):
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("Cache-Control", "no-store")
-        self.xsrf_token  # sets the cookie
+        self._office.warm()
+        _ = self.xsrf_token  # sets the cookie
         base = url_path_join(self.base_url, PLACE)
         self.finish(render(HERE / "templates" / "mark.html.j2", base=base, marker=_name_of(self)))
 
@@ -229,4 +235,3 @@ def _load_jupyter_server_extension(server: Any) -> None:
             (url_path_join(base, "lab/.*course-mark"), ToPageHandler),
         ],
     )
-

@@ -39,8 +39,8 @@ _CHANGES = (
      "It is what turns a log variance into a log standard deviation, or a quadratic form into an energy. Without it "
      "spreads come out squared, or the term has twice its size and so twice its weight against the others."),
     (r"\.sum\(", "this sum were a mean",
-     "The term shrinks by the number of elements that are averaged. Against a term that is still a sum, that is another "
-     "weight: a beta of its own. Losses in nats per image are sums over pixels or dimensions."),
+     "The term shrinks by the number of elements that are averaged. Against a term that is still a sum, that is "
+     "another weight: a beta of its own. Losses in nats per image are sums over pixels or dimensions."),
     (r"\.mean\(", "this mean were a sum",
      "The number grows with the batch (or with whatever is summed): the gradient's size then depends on the batch, and "
      "numbers of different batches cannot be compared."),
@@ -50,10 +50,10 @@ _CHANGES = (
     (r"zero_grad", "gradients were not cleared here",
      "Each backward pass adds to what is there: the step would follow the sum of all batches so far."),
     (r"randn|\.rsample\(|normal\(", "the same noise were drawn at every call",
-     "Samples would no longer be independent: the loss would be an estimate at one point of the noise, which the network "
-     "can learn by heart."),
+     "Samples would no longer be independent: the loss would be an estimate at one point of the noise, which the "
+     "network can learn by heart."),
     (r"\bexp\(", "the exponential were left out",
-     "A logarithm would be used as if it were the quantity: negative spreads, and the wrong size for everything but 1."),
+     "A logarithm would be used as if it were the quantity: negative spreads, and the wrong size for all but 1."),
     (r"dim\s*=\s*-?\d", "the other dimension were named here",
      "Images and elements would change places: the result has another shape, or mixes the images of a batch."),
     (r"sigmoid", "the sigmoid were left out",
@@ -129,7 +129,9 @@ def _broken_laws(notebook: NotebookNode) -> Iterator[Oral]:
             if not law.get("passed", True) and law.get("cause_id") != "not_written":
                 cause = plain(law.get("cause") or "")
                 broken = plain(law.get("name") or law.get("id") or "")
-                expected = cause or f"Expected {plain(law.get('expected') or '?')}, came {plain(law.get('got') or '?')}."
+                expected = (
+                    cause or f"Expected {plain(law.get('expected') or '?')}, came {plain(law.get('got') or '?')}."
+                )
                 yield Oral(
                     "a law that is broken",
                     f"Your {name} breaks the law \u201c{broken}\u201d. What in your code does that, and what would a "
@@ -141,7 +143,9 @@ def _broken_laws(notebook: NotebookNode) -> Iterator[Oral]:
 
 
 def _code_of(notebook: NotebookNode, name: str) -> str:
-    found = next((c.source for c in notebook.cells if kind_of(c) == SOLUTION and marks_of(c).get("grade_id") == name), "")
+    found = next(
+        (c.source for c in notebook.cells if kind_of(c) == SOLUTION and marks_of(c).get("grade_id") == name), ""
+    )
     return as_text(found[:3000]) if found else ""
 
 
@@ -186,7 +190,8 @@ def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
                 yield Oral(
                     "a number of the answer",
                     f"{quoted} Where does {named.text} come from?",
-                    "It stands in no output of the notebook that was handed in: an older run, a reckoning, or someone else's.",
+                    "It stands in no output of the notebook that was handed in: an older run, a reckoning, or someone "
+                    "else's.",
                 )
             elif named.status == FOUND and re.search(r"\d", named.text):
                 place = named.places[0]
@@ -194,17 +199,17 @@ def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
                     "a number of the answer",
                     f"{quoted} What was measured there, on how many images or draws, and how far would it move with "
                     "another seed?",
-                    f"It stands in {place.words()}. The caption and the column of seeds, where there is one, say the rest.",
+                    f"It stands in {place.words()}. Its caption and its column of seeds, if any, say the rest.",
                     output_html(notebook.cells[place.cell].outputs[place.output]),
                 )
 
 
 def _comparisons(notebook: NotebookNode) -> Iterator[Oral]:
     """For each column of numbers in a table of two rows or more: the smallest and the largest, and why."""
-    for index, cell in enumerate(notebook.cells):
+    for cell in notebook.cells:
         if marks_of(cell).get("grade"):
             continue
-        for number, output in enumerate(cell.get("outputs", [])):
+        for output in cell.get("outputs", []):
             columns: dict[str, list[tuple[float, str, str]]] = {}
             for text, row, column in table_cells(output):
                 if row and column and re.fullmatch(r"[-−]?\d+(?:\.\d+)?(?:\s?%)?", text):
@@ -218,9 +223,12 @@ def _comparisons(notebook: NotebookNode) -> Iterator[Oral]:
                     continue
                 yield Oral(
                     "numbers of the notebook",
-                    f"In your table, {column} is {low[2]} for \u201c{low[1]}\u201d and {high[2]} for \u201c{high[1]}\u201d. Why "
+                    f"In your table, {column} is {low[2]} for \u201c{low[1]}\u201d and {high[2]} for "
+                    f"\u201c{high[1]}\u201d. Why "
                     "there, and what would you change to bring the two together?",
-                    f"All of {column}: " + "; ".join(f"{row} {text}" for _, row, text in values[:8]) + ". A full answer "
+                    f"All of {column}: "
+                    + "; ".join(f"{row} {text}" for _, row, text in values[:8])
+                    + ". A full answer "
                     "names what differs between the two rows and says which of it causes the number.",
                     output_html(output),
                 )
@@ -245,7 +253,8 @@ def _code(notebook: NotebookNode) -> Iterator[Oral]:
                 expected = found[1] + (f" Laws of the check that could notice it: {also}." if also else "")
                 yield Oral(
                     "a line of code",
-                    f"In your {name} stands \u201c{line}\u201d. What would change, in numbers and in a training, if {found[0]}?",
+                    f"In your {name} stands \u201c{line}\u201d. What would change, in numbers and in a training, "
+                    f"if {found[0]}?",
                     expected,
                     as_text(cell.source[:3000]),
                 )
@@ -265,4 +274,3 @@ def _statements(source: str) -> list[str]:
             if 8 <= len(text) <= 140 and not is_words:
                 lines.append(text)
     return list(dict.fromkeys(lines))
-

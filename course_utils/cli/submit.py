@@ -97,7 +97,9 @@ def named_numbers(notebook: Any) -> list[str]:
             outputs = outputs_of(notebook) if outputs is None else outputs
             found = in_words(evidence(cell.source[:50_000], outputs, question))
             lines += [f"{marks_of(cell).get('grade_id')}: {words}." for words in found[:12]]
-            lines += [f"{marks_of(cell).get('grade_id')}: and {len(found) - 12} more numbers."] if len(found) > 12 else []
+            lines += (
+                [f"{marks_of(cell).get('grade_id')}: and {len(found) - 12} more numbers."] if len(found) > 12 else []
+            )
     return lines
 
 

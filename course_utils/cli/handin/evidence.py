@@ -147,9 +147,7 @@ def table_cells(output: Any) -> list[tuple[str, str, str]]:
 
 def in_words(named: list[Named]) -> list[str]:
     """What a student is told before handing in, a line for each number."""
-    numbers = [
-        each for each in named if each.status != GIVEN and re.search(r"\d", each.text)
-    ]
+    numbers = [each for each in named if each.status != GIVEN and re.search(r"\d", each.text)]
     if not numbers:
         return ["no number of your notebook is named"]
     return [
