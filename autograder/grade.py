@@ -40,7 +40,7 @@ from .gradebook import (
     settle,
     update_penalty,
 )
-from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
+from .grades_file import CRASHED, GRADED, MARKED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell, plain, shorten
@@ -367,7 +367,7 @@ def _row(
         reason = "not graded yet; run `course grade` on this unit"
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
     if grade.manual_score is not None:
-        reason = "marked by hand"
+        reason = MARKED
         if grade.needs_manual_grade and changed_since_marked(notebook.get(cell.name)):
             reason += CHANGED
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, reason, laws)

@@ -21,7 +21,8 @@ from .handin import (
     require_graded,
     template_of,
 )
-from .handin.cells import ANSWER, SOLUTION, TEST, Template, identify, kind_of, marks_for, marks_of
+from .handin.cells import ANSWER, SOLUTION, TASK, TEST, Template, identify, kind_of, marks_for, marks_of
+from .handin.evidence import evidence, in_words, outputs_of
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
@@ -43,6 +44,8 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
         give_names_back(content, template, path.name)
         for warning in find_warnings(path, content, template):
             print(f"course: note: {warning}", file=sys.stderr)
+        for line in named_numbers(content):
+            print(line)
         of = written(content)
         done, total = done + of[0], total + of[1]
         unchecked += [f"{row.name} ({row.words})" for row in progress(content) if not row.done and row.written]
@@ -148,6 +151,22 @@ def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     if not any(cell.get("outputs") for cell in notebook.cells):
         warnings.append("no cell has output; run the experiments and save, so that your figures can be seen.")
     return warnings
+
+
+def named_numbers(notebook: Any) -> list[str]:
+    """For each written answer, where the numbers that it names stand in the notebook: what a marker will look for."""
+    lines, outputs, question = [], None, ""
+    for cell in notebook.cells:
+        if kind_of(cell) == TASK:
+            question = cell.source
+        if kind_of(cell) == ANSWER and cell.cell_type == "markdown" and not is_blank(cell.source):
+            outputs = outputs_of(notebook) if outputs is None else outputs
+            found = in_words(evidence(cell.source[:50_000], outputs, question))
+            lines += [f"{marks_of(cell).get('grade_id')}: {words}." for words in found[:12]]
+            lines += (
+                [f"{marks_of(cell).get('grade_id')}: and {len(found) - 12} more numbers."] if len(found) > 12 else []
+            )
+    return lines
 
 
 def unfinished(notebook: Any) -> tuple[list[str], list[str]]:
