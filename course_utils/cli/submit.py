@@ -20,7 +20,7 @@ from .handin import (
     require_graded,
     template_of,
 )
-from .handin.cells import ANSWER, SOLUTION, TEST, Template, identify, kind_of, marks_for, marks_of
+from .handin.cells import ANSWER, SOLUTION, TEST, Template, bare, identify, kind_of, marks_for, marks_of
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
@@ -41,7 +41,7 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
         give_names_back(content, template, path.name)
         for warning in find_warnings(path, content, template):
             print(f"course: note: {warning}", file=sys.stderr)
-        of = written(content)
+        of = written(content, template)
         done, total = done + of[0], total + of[1]
     modules = own_modules(tree, unit)
     archive = pack(paths, modules, unit, folder)
@@ -64,7 +64,7 @@ def give_names_back(notebook: Any, template: Template, name: str) -> None:
 def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     """What the student should know before handing in, one sentence each."""
     warnings = []
-    unwritten, blank = unfinished(notebook)
+    unwritten, blank = unfinished(notebook, template)
     if unwritten:
         warnings.append(f"not written yet: {', '.join(unwritten)}.")
     if blank:
@@ -84,24 +84,26 @@ def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     return warnings
 
 
-def unfinished(notebook: Any) -> tuple[list[str], list[str]]:
+def unfinished(notebook: Any, template: Template) -> tuple[list[str], list[str]]:
     """Exercises whose stub is still there, and written questions without an answer."""
     unwritten, blank = [], []
     for cell in notebook.cells:
-        name = exercise_name(str(marks_of(cell).get("grade_id", "")))
+        grade_id = str(marks_of(cell).get("grade_id", ""))
+        name, wanted = exercise_name(grade_id), template.marked.get(grade_id)
         if not is_to_be_written(cell):
             continue
-        if cell.cell_type == "code" and is_unwritten(cell.source, name):
+        as_it_came = wanted is not None and bool(wanted.stub) and bare(cell.source) == bare(wanted.stub)
+        if cell.cell_type == "code" and (as_it_came or is_unwritten(cell.source, name)):
             unwritten.append(name)
-        if cell.cell_type == "markdown" and is_blank(cell.source):
+        if cell.cell_type == "markdown" and (as_it_came or is_blank(cell.source)):
             blank.append(name)
     return unwritten, blank
 
 
-def written(notebook: Any) -> tuple[int, int]:
+def written(notebook: Any, template: Template) -> tuple[int, int]:
     """How many of the exercises and questions are written, and how many there are."""
     total = sum(map(is_to_be_written, notebook.cells))
-    unwritten, blank = unfinished(notebook)
+    unwritten, blank = unfinished(notebook, template)
     return total - len(unwritten) - len(blank), total
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import course_file
+from .course_file import CourseFile
 from .errors import CourseError, WrongUsage
 
 MARKER = "nbgrader_config.py"
@@ -41,19 +44,28 @@ class Tree:
         """Where a student's notebooks are: ``notebooks/`` in a kit, ``release/`` in a checkout."""
         return self.source if self.is_kit else self.root / "release"
 
+    @property
+    def about(self) -> CourseFile:
+        """What the course says of itself in course.toml, if it is an instructor's own."""
+        return course_file.read(self.root)
+
     def units(self) -> list[str]:
-        """Names of the units, in order."""
+        """Names of the units, in order: that of course.toml, then that of their names."""
+        order = {unit: place for place, unit in enumerate(self.about.units)}
+        return sorted(self._units(), key=lambda unit: (order.get(unit, len(order)), unit))
+
+    def _units(self) -> list[str]:
         if not self.source.is_dir():
             return []
         names = [folder.name for folder in self.source.iterdir() if folder.is_dir() and folder.name[0] not in "._"]
         if self.is_kit:  # where students may have folders of their own
             known = self._units_of_kit()
-            return sorted(
+            return [
                 name
                 for name in names
                 if (UNIT_NAME.fullmatch(name) and notebook_path(self.source, name).is_file()) or name in known
-            )
-        return sorted(name for name in names if self.notebooks(name))
+            ]
+        return [name for name in names if self.notebooks(name)]
 
     def _units_of_kit(self) -> list[str]:
         try:
@@ -114,6 +126,17 @@ def find_tree(start: Path | None = None) -> Tree:
         f"no course found in {here} or above it. Change into the course folder (the one with {MARKER}), or name it "
         "with --root."
     )
+
+
+def chosen_tree(root: Path | None) -> Tree:
+    """The course tree that a command works on: ``root``, else that around the current folder, else the one that this
+    package belongs to; the last is said on standard error, for nothing else shows it."""
+    if root is not None:
+        return tree_at(root)
+    tree = find_tree()
+    if not Path.cwd().resolve().is_relative_to(tree.root):
+        print(f"course: working on {tree.root}; there is no course around this folder.", file=sys.stderr)
+    return tree
 
 
 def tree_at(root: Path) -> Tree:
