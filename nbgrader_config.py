@@ -87,7 +87,7 @@ c.GenerateFeedback.preprocessors = [
 c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
 
 # `nbgrader export` writes its table beside grades.csv, which is `course grade`'s.
-c.CsvExportPlugin.to = "grades-nbgrader.csv"
+c.ExportApp.plugin_class = "autograder.export.CsvExport"
 
 # The exchange of a hub: links in it are not followed, and one student's trouble stops nobody else.
 c.ExchangeFactory.collect = "autograder.exchange.Collect"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -51,7 +52,7 @@ def check_course(tree: Tree, units: list[str], progress: Callable[[str], None] =
             progress(f"{unit}: not ready to be released")
             continue
         progress(f"{unit}: ready to be released")
-    makers = {key: (lambda address, job=job: _with_address(job, address)) for key, job in jobs.items()}
+    makers = {key: partial(_with_address, job) for key, job in jobs.items()}
     for (unit, name, who), result in run_batch(makers, Options(unsafe=True)):
         found = list(_of_result(course, result, who))
         faults += [f"{unit}: {line}" for line in found]

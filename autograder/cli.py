@@ -69,7 +69,7 @@ def release(
     from .gradable import plain_tests
     from .kit import build_kit
     from .publish import publish_kit, pull_link
-    from .release import read_sources, release_units, released_units, stale_units
+    from .release import not_yet, read_sources, release_units, released_units, stale_units
 
     tree = _instructor_tree(context)
     chosen = _units(tree, units, all_units)
@@ -81,6 +81,11 @@ def release(
             raise CourseError(f"release/ is not current for {', '.join(stale)}. Run `course release`.")
         print(f"release/ is current: {', '.join(chosen)}")
         return
+    if not units and not all_units and not early:
+        waiting = not_yet(tree, chosen)
+        chosen = [unit for unit in chosen if unit not in waiting]
+        if waiting:
+            print(f"By the calendar not yet: {', '.join(waiting)}")
     release_units(tree, chosen, debug=context.obj["debug"], early=early)
     print(f"Released {', '.join(chosen)} to release/.")
     for unit in chosen:

@@ -16,8 +16,9 @@ from nbgrader import preprocessors as nbgrader
 from nbgrader.apps import NbGrader
 from nbgrader.converters import Assign, Autograde, Feedback, GenerateAssignment, GenerateFeedback, GenerateSolution
 from nbgrader.coursedir import CourseDirectory
+from nbgrader.exchange import default
 from nbgrader.validator import Validator
-from traitlets import HasTraits, import_item
+from traitlets import import_item
 from traitlets.config import Config, Configurable, LazyConfigValue
 
 from course_utils.system.errors import CourseError
@@ -85,9 +86,10 @@ def check(config: Config, root: Path) -> None:
 
 
 def _faults(config: Config) -> Iterator[str]:
-    classes = dict(_known_classes())
+    classes = {name: set(known) for name, known in _known_settings().items()}
     for (section, name), needed in NEEDED.items():
-        classes |= {step.__name__: step for step in steps(config, section, name)}
+        for step in steps(config, section, name):
+            classes.setdefault(step.__name__, set()).update(step.class_trait_names(config=True))
         yield from _missing(config, section, name, needed)
     for name, usual in FOLDERS.items():
         given = config.get("CourseDirectory", {}).get(name, usual)
@@ -126,8 +128,7 @@ def _missing(config: Config, section: str, name: str, needed: list[tuple[type, s
             yield f"c.{section}.{name} has {given.__name__}, which runs submissions unprotected. Take it out."
 
 
-def _unknown(section: str, given: Any, of: type[HasTraits]) -> Iterator[str]:
-    known = of.class_trait_names(config=True)
+def _unknown(section: str, given: Any, known: set[str]) -> Iterator[str]:
     for name, value in given.items():
         if name in known or isinstance(value, Config):
             continue
@@ -137,12 +138,16 @@ def _unknown(section: str, given: Any, of: type[HasTraits]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1)
-def _known_classes() -> dict[str, type[HasTraits]]:
+def _known_settings() -> dict[str, set[str]]:
+    """The settings of each class of nbgrader and of this course, by its name, which several may share."""
     found: list[Any] = [*NbGrader().all_configurable_classes(), CourseDirectory, Validator, Assign, Autograde, Feedback]
     found += [GenerateAssignment, GenerateFeedback, GenerateSolution]
-    for module in (nbgrader, ours, exchange, plugins):
+    for module in (nbgrader, ours, exchange, default, plugins):
         found += [each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Configurable)]
-    return {each.__name__: each for of in found for each in of.__mro__ if issubclass(each, Configurable)}
+    settings: dict[str, set[str]] = {}
+    for each in (each for of in found for each in of.__mro__ if issubclass(each, Configurable)):
+        settings.setdefault(each.__name__, set()).update(each.class_trait_names(config=True))
+    return settings
 
 
 def steps(config: Config, section: str, name: str) -> list[type]:
@@ -155,7 +160,9 @@ def steps(config: Config, section: str, name: str) -> list[type]:
         try:
             found.append(import_item(step) if isinstance(step, str) else step)
         except (ImportError, ValueError) as error:
-            raise CourseError(f"c.{section}.{name} names {step!r}, which cannot be imported ({error}).") from error
+            raise CourseError(
+                f"{MARKER}: c.{section}.{name} names {step!r}, which cannot be imported ({error})."
+            ) from error
     return found
 
 

@@ -80,7 +80,10 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     }
     files |= package | build_wheel(package, main)
     for unit in units:
-        check_release(tree, unit, tree.root / "release")
+        try:
+            check_release(tree, unit, tree.root / "release")
+        except CourseError as error:
+            raise CourseError(f"{error} (It was released before and is in the kit: release it again, too.)") from error
         files |= tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
     files |= own_data(tree)
     files["README.md"] = _readme(tree, units, files["README.md"].decode()).encode()

@@ -1,6 +1,6 @@
 """A course of an instructor's own beside the installed one: some of its units, own units, own checks.
 
-A folder with course.toml, nbgrader_config.py, notebooks/, checks/ and a header; the installed course's code does the rest.
+A folder with course.toml, nbgrader_config.py, notebooks/, checks/ and a header; the installed code does the rest.
 """
 
 from __future__ import annotations
@@ -216,16 +216,17 @@ def settle_references(notebook: NotebookNode, units: list[str]) -> list[str]:
     topics = {unit[:2]: unit[3:].replace("_", " ") for unit in Tree(CHECKOUT).units()}
     found: list[str] = []
     said: set[str] = set()
+    prose = True
 
-    def word(mention: re.Match[str], first_is_explained: bool) -> str:
+    def word(mention: re.Match[str]) -> str:
         gone = [number for number in re.findall(r"\d\d", mention[0]) if number not in here]
         if not gone:
             return mention[0]
         kept = [number for number in re.findall(r"\d\d", mention[0]) if number in here]
         parts = [f"unit {number}" for number in kept]
         for number in gone:
-            explained = first_is_explained and number not in said
-            said.update({number} if first_is_explained else ())
+            explained = prose and number not in said
+            said.update({number} if prose else ())
             parts.append(
                 f"the unit on {topics.get(number, 'something else')}"
                 + (" (which this course leaves out)" if explained else "")
@@ -240,7 +241,7 @@ def settle_references(notebook: NotebookNode, units: list[str]) -> list[str]:
             continue
         text = _ASIDE.sub(lambda f: f[0] if set(re.findall(r"\d\d", f[1])) & here else "", cell.source)
         prose = cell.cell_type == "markdown"
-        cell.source = _MENTION.sub(lambda of, prose=prose: word(of, prose), text)
+        cell.source = _MENTION.sub(word, text)
     return found
 
 

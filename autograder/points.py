@@ -101,10 +101,11 @@ def _test_cells(source: NotebookNode) -> list[NotebookNode]:
     ]
 
 
-# A card's heading: ``### Exercise 1.1 · `name` · 3 points``; in any language: after the name the last part is a number
-# and a word. A question's has no name, but stands in its own cell.
-_CARD = re.compile(r"^(#+ [^\n]*`(\w+)`[^\n]*?[·|:,–-]\s*)(\d+(?:[.,]\d+)?)(?=\s*[^\W\d_])", re.MULTILINE)
-_QUESTION = re.compile(r"^(#+ [^\n]*?[·|:,–-]\s*)(\d+(?:[.,]\d+)?)(?=\s*[^\W\d_]+[^\w\n]*$)", re.MULTILINE)
+# A card's heading: ``### Exercise 1.1 · `name` · 3 points``; in any language: it ends with a number and a word. A
+# question's has no name, but stands in its own cell.
+_WORTH = r"[·|:(–]\s*)(\d+(?:[.,]\d+)?)(?=\s*[^\W\d_]+[^\w\n]*$)"
+_CARD = re.compile(rf"^(#+ [^\n]*`(\w+)`[^\n]*?{_WORTH}", re.MULTILINE)
+_QUESTION = re.compile(rf"^(#+ [^\n]*?{_WORTH}", re.MULTILINE)
 
 
 def _headings(source: NotebookNode) -> dict[str, float]:

@@ -40,10 +40,9 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
     ``early``: also where a unit gives answers of another one that is not due yet.
     """
     NbGraderCourse(tree)  # refuses settings that cannot be obeyed, and has the course's own checks
-    now = datetime.now(UTC)
     for unit in [] if early else units:
-        day = tree.about.calendar.get(unit, Dates()).release
-        if day is not None and day > now:
+        if not_yet(tree, [unit]):
+            day = tree.about.calendar[unit].release
             raise CourseError(f"{unit} is to be released on {day:%Y-%m-%d %H:%M} (course.toml). Wait, or use --early.")
         _refuse(unit, find_early_answers(tree, unit), "Release it later, or with --early.")
     for unit in units:
@@ -56,6 +55,12 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
         _set_due_dates(tree, units)
     known = set(_read_released(tree)) | set(units)
     write_whole(tree.root / RELEASED, json.dumps(sorted(known), indent=1, ensure_ascii=False) + "\n")
+
+
+def not_yet(tree: Tree, units: list[str]) -> list[str]:
+    """Those of the units whose day of release, in the calendar of course.toml, has not come."""
+    days = {unit: tree.about.calendar.get(unit, Dates()).release for unit in units}
+    return [unit for unit, day in days.items() if day is not None and day > datetime.now(UTC)]
 
 
 def released_units(tree: Tree) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from course_utils.system.errors import CourseError, WrongUsage
-from course_utils.system.tree import Tree, chosen_tree, find_tree
+from course_utils.system.tree import Tree, chosen_tree, find_tree, named_root, tree_at
 
 app = typer.Typer(
     name="course",
@@ -63,6 +63,7 @@ def _options(
     ] = False,
 ) -> None:
     context.obj = {"root": root, "debug": debug}
+    named_root.set(tree_at(root).root if root is not None else None)
 
 
 def current_tree(context: typer.Context) -> Tree:
@@ -115,8 +116,8 @@ def doctor(
 
 @app.command()
 def data(
-    action: Annotated[str, typer.Argument(help="list, or fetch.")] = "list",
-    name: Annotated[str | None, typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
+    action: Annotated[str, typer.Argument(help="list, fetch, or card.")] = "list",
+    name: Annotated[str | None, typer.Argument(help="Data set to fetch or show, e.g. mnist.")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="awa2: an archive or folder that you have already.")
     ] = None,
@@ -124,18 +125,22 @@ def data(
     fit: Annotated[str, typer.Option(help="awa2: crop (central square) or pad (whole picture).")] = "crop",
     partial: Annotated[bool, typer.Option("--partial", help="awa2: also if classes or photos are missing.")] = False,
 ) -> None:
-    """List the data sets, or fetch one.
+    """List the data sets, fetch one, or show what one is like.
 
-    Examples: course data list; course data fetch mnist; course data fetch awa2 --from AwA2-data.zip
+    Pictures of your own have a name when they lie in data/NAME/ (a folder for each class) or data/NAME.csv.
+
+    Examples: course data list; course data fetch mnist; course data card mnist
     """
-    from .data_command import fetch_data, list_data
+    from .data_command import fetch_data, list_data, show_card
 
     if action == "list" and name is None:
         list_data()
     elif action == "fetch" and name is not None:
         fetch_data(name, source, size, fit, partial)
+    elif action == "card" and name is not None:
+        show_card(name)
     else:
-        raise typer.BadParameter("use `course data list` or `course data fetch NAME`.", param_hint="ACTION")
+        raise typer.BadParameter("use `course data list`, `fetch NAME` or `card NAME`.", param_hint="ACTION")
 
 
 @app.command()
@@ -405,6 +410,8 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"course: {' '.join(explain(error).split())}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
+    finally:
+        named_root.set(None)
 
 
 def root_first(arguments: list[str]) -> list[str]:

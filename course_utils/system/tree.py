@@ -10,6 +10,7 @@ import difflib
 import json
 import re
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from .errors import CourseError, WrongUsage
 MARKER = "nbgrader_config.py"
 KIT_MARKER = "kit.json"
 UNIT_NAME = re.compile(r"\d\d_\w+")  # of the course's own units, and of all units in a kit
+named_root: ContextVar[Path | None] = ContextVar("named_root", default=None)  # by --root of the command that runs
 _NO_PART = re.compile(r"\..*|.*-Copy\d*|Untitled\d*|Copy of .*", re.S)  # what JupyterLab and Colab make by themselves
 
 
@@ -116,7 +118,10 @@ def unit_number(unit: str) -> int | None:
 
 
 def find_tree(start: Path | None = None) -> Tree:
-    """The course tree around ``start`` (default: the current folder), else the one this package belongs to."""
+    """The course tree around ``start``, else the one this package belongs to. Without ``start``: the one that the
+    command was given with ``--root``, or that around the current folder."""
+    if start is None and (root := named_root.get()) is not None:
+        return Tree(root)
     here = (start or Path.cwd()).resolve()
     installed_from = Path(__file__).resolve().parents[2]
     for folder in (here, *here.parents, installed_from):

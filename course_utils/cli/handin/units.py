@@ -39,19 +39,39 @@ def read_source(tree: Tree, unit: str, notebook: str = "", as_it_is: bool = Fals
 
 def stubs_of(tree: Tree) -> Stubs:
     """What this course releases in the place of solutions, as its nbgrader_config.py says."""
+    return Stubs.of(_settings(tree))
+
+
+def _around(tree: Tree, which: str) -> list[TemplateCell]:
+    """The cells of the header or footer that is put around every notebook."""
+    import nbformat
+
+    given = _settings(tree).get("IncludeHeaderFooter", {}).get(which)
+    if not given:
+        return []
+    path = tree.root / given
+    try:
+        return Template.of("", nbformat.read(path, as_version=4), stubs=None).cells
+    except Exception as error:
+        raise CourseError(
+            f"{path} is not a readable notebook ({type(error).__name__}: {error}). Correct it."
+        ) from error
+
+
+def _settings(tree: Tree) -> Any:
     path = tree.root / MARKER
     try:
-        return _stubs_in(path, path.stat().st_mtime_ns)
+        return _settings_in(path, path.stat().st_mtime_ns)
     except OSError:
-        return Stubs()
+        return {}
 
 
 @lru_cache(maxsize=64)
-def _stubs_in(path: Path, changed: int) -> Stubs:
+def _settings_in(path: Path, changed: int) -> Any:
     from traitlets.config.loader import PyFileConfigLoader
 
     try:
-        return Stubs.of(PyFileConfigLoader(path.name, path=str(path.parent)).load_config())
+        return PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
     except Exception as error:
         raise CourseError(f"{path} cannot be read ({type(error).__name__}: {error}). Correct it.") from error
 
@@ -82,8 +102,9 @@ def template_of(tree: Tree, unit: str, notebook: str = "") -> Template:
         if sibling != notebook:
             others[f"{unit}/{sibling}"] = list(graded_cells(read_source(tree, unit, sibling, as_it_is=True)))
     template = Template.of(unit, read_source(tree, unit, notebook), others, notebook, stubs_of(tree))
-    present = [cell for cell in template.cells if cell.grade_id]
-    return replace(template, earlier=[of for of in earlier_cells(tree, unit, notebook) if of != present])
+    cells = [*_around(tree, "header"), *template.cells, *_around(tree, "footer")]
+    present = [cell for cell in cells if cell.grade_id]
+    return replace(template, cells=cells, earlier=[of for of in earlier_cells(tree, unit, notebook) if of != present])
 
 
 def earlier_cells(tree: Tree, unit: str, notebook: str) -> list[list[TemplateCell]]:
