@@ -1,7 +1,7 @@
 """nbgrader on the layout of this course, for `course`, the `nbgrader` commands and formgrader alike.
 
-Each step is one small class; the lists below compose them. To execute submissions in another way, replace
-`ExecuteSubmission` in `autograde_preprocessors`: nothing else knows how a submission is run.
+Each step is one small class; the lists below compose them. Steps of your own may be added to every list, before or
+after these; `course` runs them, too. It refuses at its start what it could not obey, and settings that nothing knows.
 """
 
 import os
@@ -46,7 +46,7 @@ c.GenerateAssignment.preprocessors = [
     ours.CleanMetadata,
     nbgrader.CheckCellMetadata,
     nbgrader.ComputeChecksums,
-    nbgrader.SaveCells,
+    ours.SaveCells,
     nbgrader.ClearHiddenTests,
     nbgrader.ClearMarkScheme,
     nbgrader.ComputeChecksums,
@@ -85,6 +85,9 @@ c.GenerateFeedback.preprocessors = [
     CSSHTMLHeaderPreprocessor,
 ]
 c.GenerateFeedback.exporter_class = "autograder.feedback_page.FeedbackExporter"
+
+# `nbgrader export` writes its table beside grades.csv, which is `course grade`'s.
+c.ExportApp.plugin_class = "autograder.export.CsvExport"
 
 # The exchange of a hub: links in it are not followed, and one student's trouble stops nobody else.
 c.ExchangeFactory.collect = "autograder.exchange.Collect"

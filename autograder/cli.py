@@ -12,13 +12,26 @@ import typer
 from course_utils.cli.handin import is_graded, require_graded, safe_text
 from course_utils.cli.lab import MORE_CONFIG
 from course_utils.system.errors import CourseError, WrongUsage
-from course_utils.system.tree import Tree, find_tree, tree_at
+from course_utils.system.tree import Tree, chosen_tree, find_tree
 
 if TYPE_CHECKING:
     from .platforms import Exported
 
-Units = Annotated[list[str] | None, typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False)]
 LAB_CONFIG = Path(__file__).parent / "lab_config"  # what an instructor's JupyterLab has more: the page of marking
+
+
+def _complete_units(incomplete: str) -> list[str]:
+    """The units of the course around the current folder, for the shell."""
+    try:
+        return [unit for unit in find_tree().units() if unit.startswith(incomplete)]
+    except CourseError:
+        return []
+
+
+Units = Annotated[
+    list[str] | None,
+    typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False, autocompletion=_complete_units),
+]
 All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 
@@ -26,9 +39,28 @@ def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
     if LAB_CONFIG not in MORE_CONFIG:
         MORE_CONFIG.append(LAB_CONFIG)
-    for command in (release, solutions, text, collect, grade, check, mark, viva, feedback, report, demo, hub):
+    for command in (
+        release,
+        solutions,
+        text,
+        collect,
+        grade,
+        check,
+        mark,
+        viva,
+        feedback,
+        report,
+        withdraw,
+        points,
+        demo,
+        hub,
+    ):
         app.command()(command)
     app.command(name="new-exercise")(new_exercise)
+    app.command(name="new")(new_course)
+    app.command(name="new-unit")(new_unit)
+    app.command(name="check-course")(check_course)
+    app.command()(term)
     app.command(name="test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(test)
 
 
@@ -57,7 +89,7 @@ def release(
     from .gradable import plain_tests
     from .kit import build_kit
     from .publish import publish_kit, pull_link
-    from .release import read_sources, release_units, released_units, stale_units
+    from .release import not_yet, read_sources, release_units, released_units, stale_units
 
     tree = _instructor_tree(context)
     chosen = _units(tree, units, all_units)
@@ -69,6 +101,11 @@ def release(
             raise CourseError(f"release/ is not current for {', '.join(stale)}. Run `course release`.")
         print(f"release/ is current: {', '.join(chosen)}")
         return
+    if not units and not all_units and not early:
+        waiting = not_yet(tree, chosen)
+        chosen = [unit for unit in chosen if unit not in waiting]
+        if waiting:
+            print(f"By the calendar not yet: {', '.join(waiting)}")
     release_units(tree, chosen, debug=context.obj["debug"], early=early)
     print(f"Released {', '.join(chosen)} to release/.")
     for unit in chosen:
@@ -404,6 +441,61 @@ def report(
         _print_exported(write_tables(tree, platform, chosen, like.expanduser() if like else None), platform, tree)
 
 
+def withdraw(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="The unit, e.g. 02.")],
+    exercise: Annotated[str, typer.Argument(help="The exercise or question, as in grades.csv.")],
+    full: Annotated[bool, typer.Option("--full", help="Everybody who handed in has its points.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="It counts for nobody: worth 0 points.")] = False,
+    why: Annotated[str, typer.Option(help="The reason; students read it.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Let it count again, as it was.")] = False,
+) -> None:
+    """Withdraw an exercise in mid-term, or undo that.
+
+    Changes the gradebook and grades.csv at once. Marks, comments and scores are kept, and are there again after --undo.
+    The log of changes stands in the report.
+
+    Example: course withdraw 02 kl_divergence --full --why "The check refused a right answer."
+    """
+    from .grade import grade_unit
+    from .withdraw import FULL, NONE, reinstate
+    from .withdraw import withdraw as withdraw_exercise
+
+    tree = _instructor_tree(context)
+    name = tree.unit(unit)
+    if undo + full + none != 1:
+        raise WrongUsage("say --full or --none, or --undo. Example: course withdraw 02 vae_loss --full --why 'A typo.'")
+    if undo:
+        reinstate(tree, name, exercise, why)
+        print(f"{name}: {exercise} counts again.")
+    else:
+        print(f"{name}: {exercise}: {withdraw_exercise(tree, name, exercise, FULL if full else NONE, why).reason}")
+    rows = grade_unit(tree, name, run=False, debug=context.obj["debug"])
+    print(f"{_shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows written again.")
+
+
+def points(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="The unit, e.g. 02.")],
+    exercise: Annotated[str, typer.Argument(help="The exercise or question, as in grades.csv.")],
+    worth: Annotated[float, typer.Argument(metavar="POINTS", help="What it is to be worth.")],
+) -> None:
+    """Change what an exercise is worth.
+
+    In every place of the source: the heading, nbgrader's points of the cell, and the call of the check. Then release
+    the unit and grade it: scores follow, marks stay.
+
+    Example: course points 02 kl_divergence 6
+    """
+    from .points import set_points
+
+    tree = _instructor_tree(context)
+    name = tree.unit(unit)
+    path, places = set_points(tree, name, exercise, worth)
+    print(f"{_shown(path, tree)}: {exercise} is worth {worth:g} points ({', '.join(places)}).")
+    print(f"Next: course release {name}; course grade {name}")
+
+
 def demo(
     context: typer.Context,
     fresh: Annotated[
@@ -487,6 +579,107 @@ def new_exercise(
         print(_shown(path, tree))
 
 
+def new_course(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the course.")],
+    units: Annotated[str, typer.Option(help="Units of this course to begin with, in your order, e.g. 02,04.")] = "",
+    title: Annotated[str, typer.Option(help="Stands above every notebook and on the students' pages.")] = "",
+    language: Annotated[str, typer.Option(help="Of your texts: en, de, fr, he, ...")] = "en",
+    logo: Annotated[
+        Path | None, typer.Option(help="PNG or JPEG, put above every notebook.", show_default=False)
+    ] = None,
+    worth: Annotated[
+        list[str] | None, typer.Option("--points", help="EXERCISE=POINTS; may be repeated.", show_default=False)
+    ] = None,
+) -> None:
+    """Begin a course of your own beside this one.
+
+    Writes course.toml, nbgrader_config.py, notebooks/ with copies of the units that you name, checks/ and a header. All
+    commands work in that folder; this course's code does the work. docs/own-course.md goes on from there.
+
+    Example: course new ~/my-course --units 02,04 --title "Generative models" --points kl_divergence=6
+    """
+    from .own_course import new_course as write_course
+
+    points = {}
+    for given in worth or ():
+        name, _, number = given.partition("=")
+        try:
+            points[name] = float(number)
+        except ValueError:
+            raise WrongUsage(f"--points {given!r}: expected EXERCISE=POINTS, such as kl_divergence=6.") from None
+    folder = folder.expanduser()
+    chosen = [unit for unit in units.replace(",", " ").split() if unit]
+    write_course(folder, chosen, title=title, language=language, logo=logo, points=points)
+    tree = Tree(folder.resolve())
+    print(f"{tree.root}: {', '.join(tree.units()) or 'no units yet'}")
+    print(f"Next: cd {folder}; course new-unit 10_my_unit my_function; course check-course")
+
+
+def new_unit(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The unit's folder, e.g. 10_my_unit.")],
+    exercise: Annotated[str, typer.Argument(help="The function that students write in it, e.g. my_function.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Judge it by a check of your own in checks/, not by a plain test.")
+    ] = False,
+) -> None:
+    """Write a unit of your own.
+
+    A notebook with an exercise, a test and a question, which is released and graded as it stands. Edit it in the lab.
+
+    Examples: course new-unit 10_pictures sharpen; course new-unit 11_more blur --check
+    """
+    from .own_course import new_unit as write_unit
+
+    tree = _instructor_tree(context)
+    for path in write_unit(tree, name, exercise, with_check=check):
+        print(_shown(path, tree))
+
+
+def check_course(context: typer.Context, units: Units = None, all_units: All = False) -> None:
+    """Check that the course can be taught as it stands.
+
+    The release gate; every exercise by its own solution, which must get all points; and an untouched notebook, which
+    must not. Writes nothing.
+
+    Example: course check-course
+    """
+    from .check_course import check_course as find_faults
+
+    tree = _instructor_tree(context)
+    chosen = _units(tree, units, all_units)
+    faults = find_faults(tree, chosen, progress=lambda line: print(line, flush=True))
+    for fault in faults:
+        _warn(fault)
+    if faults:
+        raise typer.Exit(1)
+    print(f"Ready: {', '.join(chosen)}")
+
+
+def term(
+    context: typer.Context,
+    action: Annotated[str, typer.Argument(help="new")],
+    to: Annotated[
+        Path | None, typer.Option(help="Where the last class goes; default: terms/ and the day.", show_default=False)
+    ] = None,
+) -> None:
+    """Begin a new term.
+
+    Moves away what the last class has left: submissions, grades, feedback, the gradebook, seeds, what was released,
+    withdrawn and changed. Notebooks, checks, settings, models and data stay.
+
+    Example: course term new
+    """
+    from .term import new_term
+
+    tree = _instructor_tree(context)
+    if action != "new":
+        raise WrongUsage(f"course term {action}: there is only `course term new`.")
+    folder, moved = new_term(tree, to.expanduser() if to else None)
+    print(f"Moved to {_shown(folder, tree)}: {', '.join(moved)}")
+    print("Delete that folder when its retention time ends. Next: course release UNIT")
+
+
 def test(
     context: typer.Context,
     quick: Annotated[
@@ -513,6 +706,8 @@ def test(
     from .run_tests import measure_checks, run_tests
 
     tree = _instructor_tree(context)
+    if not (tree.root / "tests").is_dir():
+        raise WrongUsage(f"{tree.root} has no tests/: a course of your own is checked by `course check-course`.")
     if only and not kill_matrix:
         raise WrongUsage("--only goes with --kill-matrix; to run single tests use -k, or name their file.")
     if kill_matrix:
@@ -544,8 +739,10 @@ def use_database(url: str | None) -> None:
 
 
 def _instructor_tree(context: typer.Context) -> Tree:
-    root: Path | None = context.obj["root"]
-    tree = tree_at(root) if root is not None else find_tree()
+    from .own_course import refuse_foreign
+
+    tree = chosen_tree(context.obj["root"])
+    refuse_foreign(tree)
     if tree.is_kit:
         raise WrongUsage("this is a student kit; grading and releasing need the instructor's checkout.")
     return tree

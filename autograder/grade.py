@@ -20,14 +20,17 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook, MissingEntry
 from sqlalchemy.exc import OperationalError
 
+from course_utils.checks import CHECKS
 from course_utils.cli.handin import exercise_name, parse_notebook, safe_text, template_of, templates_of
 from course_utils.cli.handin.cells import labels_of, marks_of
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
 from .batch import Failed, Options, run_batch
+from .changes import note_checks
 from .class_seeds import class_seed
 from .collect import read_roster
+from .configuration import digest_of, own_steps
 from .examiner.job import make_job
 from .examiner.settings import RECORD, Settings
 from .gradebook import (
@@ -38,17 +41,18 @@ from .gradebook import (
     read_graded,
     save_graded,
     settle,
-    update_penalty,
+    update_unchanged,
 )
 from .grades_file import CRASHED, GRADED, MARKED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell, plain, shorten
 from .release import register_unit
-from .repair import repair
+from .repair import Repaired, repair
 from .sandbox.stage import version
 from .submissions import Problem, Submission, carry, find_submission, given_files, lay
 from .template import Template
+from .withdraw import Withdrawn, read_withdrawn
 
 Progress = Callable[[str], None]
 CHANGED = ", before it was handed in again with another text"
@@ -69,6 +73,7 @@ def grade_unit(
     """
     register_unit(tree, unit)
     course = NbGraderCourse(tree, debug=debug)
+    note_checks(tree, unit)
     if student and not (tree.root / "submitted" / student).is_dir():
         known = _listed(all_students(tree, course))
         raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {known}.")
@@ -168,7 +173,9 @@ class _Grading:
         self._given = given_files(tree, unit)
         self._problems: dict[str, dict[str, Problem | None]] = {}  # of each notebook that is done, by student
         self._notes: dict[str, str] = {}
-        basis = json.dumps([version(), self._settings.to_dict()])
+        self._before, after = own_steps(course.app.config)
+        added = digest_of([*self._before, *after], course.app.config)
+        basis = json.dumps([version(), CHECKS.own, self._settings.to_dict(), added])
         self._basis = {
             name: hashlib.sha256((basis + template.digest()).encode()).hexdigest()
             for name, template in self._templates.items()
@@ -193,7 +200,7 @@ class _Grading:
                     jobs[student, name] = submission
                 else:
                     self._finish(student, name, *self._leave(student, name, submission, run))
-        makers = {key: self._maker(key[1], submission) for key, submission in jobs.items()}
+        makers = {key: self._maker(*key, submission) for key, submission in jobs.items()}
         self._expected = len(makers)
         results = run_batch(makers, Options(**{**vars(self._options), "unsafe": self._unsafe}))
         for number, ((student, name), result) in enumerate(results, start=1):
@@ -209,7 +216,7 @@ class _Grading:
         """What is to be done for a notebook that is not graded again."""
         troubles: list[str] = []
         with one_students_trouble(self._gradebook, troubles):
-            update_penalty(self._course, self._gradebook, self._unit, student)
+            update_unchanged(self._course, self._gradebook, self._unit, student)
             if run:
                 carry(submission.files, graded_path(self._tree.root, self._unit, student).parent)
         note = ", unchanged" if run else ""
@@ -217,16 +224,32 @@ class _Grading:
             return (CRASHED, troubles[0]), note
         return (None if run else find_problem(self._tree, self._unit, student, name)), note
 
-    def _maker(self, name: str, submission: Submission) -> Callable[[str | None], bytes]:
-        return lambda address: make_job(
-            submission.name,
-            submission.notebook,
-            submission.files,
-            self._templates[name],
-            self._settings,
-            address,
-            self._unsafe,
-        )
+    def _maker(self, student: str, name: str, submission: Submission) -> Callable[[str | None], bytes]:
+        def make(address: str | None) -> bytes:
+            notebook, repaired = submission.notebook, None
+            if self._before:
+                notebook, repaired = self._taken(student, name, submission)
+            template = self._templates[name]
+            return make_job(
+                submission.name, notebook, submission.files, template, self._settings, address, self._unsafe, repaired
+            )
+
+        return make
+
+    def _taken(self, student: str, name: str, submission: Submission) -> tuple[bytes, Repaired | None]:
+        """A submission after the steps that the instructor added before it is run."""
+        try:
+            repaired = repair(
+                parse_notebook(submission.notebook, submission.name), self._templates[name], submission.name
+            )
+        except CourseError:  # the worker says so
+            return submission.notebook, None
+        notebook = repaired.notebook
+        place = {"notebook": name, "assignment": self._unit, "student": student}
+        resources: dict[str, Any] = {"nbgrader": {**place, "db_url": self._course.directory().db_url}}
+        for step in self._before:
+            notebook, resources = step(parent=self._course.app).preprocess(notebook, resources)
+        return nbformat.writes(notebook).encode(), repaired
 
     def _key(self, name: str, submission: Submission) -> str:
         return hashlib.sha256((self._basis[name] + submission.digest()).encode()).hexdigest()
@@ -340,7 +363,7 @@ def _notebook_rows(
             for cell in cells
             if (name, cell.name) in labels
         ]
-    notebook = read_graded(tree.root, unit, student, name)
+    notebook, withdrawn = read_graded(tree.root, unit, student, name), read_withdrawn(tree.root, unit)
     by_name = (
         {
             cell.metadata.nbgrader.grade_id: cell
@@ -351,14 +374,21 @@ def _notebook_rows(
         else {}
     )
     return [
-        _row(gradebook, cell, unit, student, name, labels[name, cell.name], by_name)
+        _row(gradebook, cell, unit, student, name, labels[name, cell.name], by_name, withdrawn)
         for cell in cells
         if (name, cell.name) in labels
     ]
 
 
 def _row(
-    gradebook: Gradebook, cell, unit: str, student: str, of: str, name: str, notebook: dict[str, NotebookNode]
+    gradebook: Gradebook,
+    cell,
+    unit: str,
+    student: str,
+    of: str,
+    name: str,
+    notebook: dict[str, NotebookNode],
+    withdrawn: dict[tuple[str, str], Withdrawn],
 ) -> Grade:
     laws = laws_of(notebook.get(cell.name))
     try:
@@ -366,6 +396,8 @@ def _row(
     except MissingEntry:
         reason = "not graded yet; run `course grade` on this unit"
         return Grade(student, unit, name, None, cell.max_score, CRASHED, reason)
+    if (entry := withdrawn.get((of, cell.name))) is not None:
+        return Grade(student, unit, name, grade.score, cell.max_score, GRADED, entry.reason, laws)
     if grade.manual_score is not None:
         reason = MARKED
         if grade.needs_manual_grade and changed_since_marked(notebook.get(cell.name)):

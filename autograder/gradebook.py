@@ -16,11 +16,13 @@ from course_utils.cli.handin import exercise_name, safe_time
 from course_utils.system.tree import notebook_path
 from course_utils.system.whole_file import write_whole
 
+from .configuration import own_steps
 from .examiner.settings import RECORD
 from .nbgrader_course import NbGraderCourse
-from .preprocessors import RequireVerdict, SettleGrades, is_answer
+from .preprocessors import is_answer
 from .submissions import TIMESTAMP
 from .template import TEST, Template
+from .withdraw import settle_withdrawn
 
 SUBMITTED = "submitted"
 
@@ -47,10 +49,15 @@ def _enter(
         "nbgrader": {"notebook": name, "assignment": unit, "student": student, "db_url": course.directory().db_url},
         "gradebook": gradebook,
     }
-    for step in (RequireVerdict, SaveInOpenGradebook, SettleGrades, CheckCellMetadata):
+    _, steps = own_steps(course.app.config)
+    for step in (
+        *(SaveInOpenGradebook if issubclass(step, SaveAutoGrades) else step for step in steps),
+        CheckCellMetadata,
+    ):
         notebook, resources = step(parent=course.app).preprocess(notebook, resources)
     if marked:
         _keep_marks(marked, waiting, notebook, read_graded(course.tree.root, unit, student, name))
+    settle_withdrawn(course.tree.root, gradebook, gradebook.find_submission_notebook(name, unit, student), fresh=True)
     _set_penalty(course, gradebook, unit, student, submission)
     return notebook
 
@@ -97,12 +104,15 @@ def changed_since_marked(cell: NotebookNode | None) -> tuple[str, str] | None:
     return None if was is None else (was, cell.source)
 
 
-def update_penalty(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str) -> None:
-    """Follow a time that was corrected and a due date that was moved, of a submission that is not graded again."""
+def update_unchanged(course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str) -> None:
+    """Follow, for a submission that is not graded again, a time that was corrected, a due date that was moved, and
+    marks for what is withdrawn."""
     try:
         submission = gradebook.find_submission(unit, student)
     except MissingEntry:
         return
+    for notebook in submission.notebooks:
+        settle_withdrawn(course.tree.root, gradebook, notebook, fresh=False)
     _set_penalty(course, gradebook, unit, student, submission)
     if gradebook.db.dirty:
         gradebook.db.commit()

@@ -91,7 +91,7 @@ def _former_grades(root: Path) -> list[Grade]:
     try:
         return read_grades(path)
     except CourseError as error:
-        aside = path.with_name("grades-unreadable.csv")
+        aside = path.with_name(f"grades-{'nbgrader' if _is_export(path) else 'unreadable'}.csv")
         path.replace(aside)
         former = _read_records(root / "grades.json")
         source = "grades.json" if former else "the gradebook, units of this command only: add --all --marks-only"
@@ -99,6 +99,28 @@ def _former_grades(root: Path) -> list[Grade]:
             f"course: note: {error} It is made anew from {source}; what was there is now {aside.name}.", file=sys.stderr
         )
         return former
+
+
+def _is_export(path: Path) -> bool:
+    """Whether `nbgrader export` has written its table there."""
+    return path.read_bytes()[:1000].split(b"\n")[0].startswith(b"assignment,duedate,")
+
+
+def present_grades(root: Path) -> list[Grade]:
+    """The rows of grades.csv, which is made anew from grades.json where something else was written over it."""
+    try:
+        return read_grades(root / "grades.csv")
+    except CourseError:
+        if not (former := _read_records(root / "grades.json")):
+            raise
+        _former_grades(root)
+        write_grades(root, [replace(grade, laws=laws) for grade, laws in _with_laws(root, former)])
+        return former
+
+
+def _with_laws(root: Path, grades: list[Grade]) -> list[tuple[Grade, tuple[dict[str, Any], ...]]]:
+    laws = _read_laws(root / "grades.json")
+    return [(grade, laws.get((grade.student, grade.unit, grade.exercise), ())) for grade in grades]
 
 
 def _read_records(path: Path) -> list[Grade]:

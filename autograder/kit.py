@@ -11,13 +11,18 @@ import re
 import tempfile
 import tomllib
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from hatchling.builders.wheel import WheelBuilder
 
+from course_utils.checks import own_sources
 from course_utils.cli.handin.units import facts_for_kit
+from course_utils.system.course_file import NAME as COURSE_FILE
+from course_utils.system.course_file import CourseFile, for_kit
+from course_utils.system.errors import CourseError
 from course_utils.system.tree import KIT_MARKER, Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
@@ -46,6 +51,7 @@ NEEDED_BY_NOTEBOOKS = {
     "torch",
     "tqdm",
 }
+LARGEST_DATA = 50_000_000  # bytes of pictures of one's own in a kit
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -69,12 +75,60 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     files["pyproject.toml"] = student_pyproject(main).encode()
     package = tree_files(CHECKOUT / "course_utils", "course_utils")
+    package |= {
+        f"course_utils/checks/exercises/{name}.py": text.encode() for name, text in own_sources(tree.root).items()
+    }
     files |= package | build_wheel(package, main)
     for unit in units:
-        check_release(tree, unit, tree.root / "release")
+        try:
+            check_release(tree, unit, tree.root / "release")
+        except CourseError as error:
+            raise CourseError(f"{error} (It was released before and is in the kit: release it again, too.)") from error
         files |= tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
+    files |= own_data(tree)
+    files["README.md"] = _readme(tree, units, files["README.md"].decode()).encode()
     files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"], files).encode()
     return files
+
+
+def own_data(tree: Tree) -> dict[str, bytes]:
+    """The pictures that course.toml names, so that students have them."""
+    name = tree.about.dataset.name
+    if not name:
+        return {}
+    found = [path for path in sorted((tree.root / "data").glob(f"{name}*")) if path.stem == name or path.is_dir()]
+    files: dict[str, bytes] = {}
+    for path in found:
+        if path.is_dir() and path.name == name:
+            files |= tree_files(path, f"data/{name}")
+        elif path.is_file():
+            files[f"data/{path.name}"] = path.read_bytes()
+    if not files:
+        raise CourseError(f"{COURSE_FILE} names the data set {name!r}, and data/ holds neither {name}/ nor {name}.csv.")
+    if sum(map(len, files.values())) > LARGEST_DATA:
+        raise CourseError(
+            f"data/{name} has {sum(map(len, files.values())) / 1e6:.0f} MB, and a kit takes at most "
+            f"{LARGEST_DATA / 1e6:.0f}. Make the pictures smaller: they are resized anyway."
+        )
+    return files
+
+
+def _readme(tree: Tree, units: list[str], text: str) -> str:
+    """The kit's README with the course's title, its calendar, and nothing about units that it does not have."""
+    about = tree.about
+    text = text.replace(CourseFile().title, about.title, 1)
+    if not any(unit.startswith("06_") for unit in units):
+        text = text.split("\nThe last unit draws")[0]
+    days = [(unit, about.calendar[unit]) for unit in units if unit in about.calendar]
+    if days:
+        rows = [f"| `{unit}` | {_day(of.release)} | {_day(of.due)} |" for unit, of in days]
+        table = "\n".join(["## Calendar", "", "| unit | released | due |", "|---|---|---|", *rows, "", ""])
+        text = text.replace("## Start", f"{table}## Start", 1)
+    return text
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def build_wheel(package: dict[str, bytes], main: dict[str, Any]) -> dict[str, bytes]:
@@ -125,7 +179,7 @@ def _kit_json(tree: Tree, units: list[str], version: str, files: dict[str, bytes
         for unit in units
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-    about = {"course": "latent-space-course", "version": version, "files": digests}
+    about = {"course": "latent-space-course", "version": version, "files": digests, "about": for_kit(tree.about)}
     return json.dumps(about | facts_for_kit(released), indent=1) + "\n"
 
 

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbgrader import utils
 
 from course_utils.cli.handin.cells import as_released, bare
-from course_utils.system.stubs import is_blank, names_its_exercise
+from course_utils.system.stubs import Stubs, is_blank, names_its_exercise
 
 SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
 MARK_SCHEME = ("BEGIN MARK SCHEME", "END MARK SCHEME")
@@ -16,14 +16,17 @@ HIDDEN_TESTS = ("BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
 SHORTEST = 12  # characters; shorter lines ("return loss") say nothing by themselves
 
 
-def find_leaks(source: NotebookNode, release: NotebookNode) -> list[str]:
-    """What a release gives away or has lost, one sentence each; an empty list means that it may be published."""
+def find_leaks(source: NotebookNode, release: NotebookNode, stubs: Stubs = Stubs()) -> list[str]:  # noqa: B008
+    """What a release gives away or has lost, one sentence each; an empty list means that it may be published.
+
+    ``stubs`` are what the course puts in the place of solutions.
+    """
     return [
         *_outputs(release),
         *_marks(release),
         *_solutions(source, release),
-        *_confidential_regions(source, release),
-        *_stubs(source, release),
+        *_confidential_regions(source, release, stubs),
+        *_stubs(source, release, stubs),
         *_lost(source, release),
     ]
 
@@ -73,7 +76,7 @@ def _solutions(source: NotebookNode, release: NotebookNode) -> list[str]:
     return found
 
 
-def _confidential_regions(source: NotebookNode, release: NotebookNode) -> list[str]:
+def _confidential_regions(source: NotebookNode, release: NotebookNode, stubs: Stubs) -> list[str]:
     """Lines of mark schemes, hidden tests and model answers in the release."""
     text = "\n".join(cell.source for cell in release.cells)
     confidential = r"(?s)BEGIN (MARK SCHEME|HIDDEN TESTS).*?END \1"
@@ -85,23 +88,27 @@ def _confidential_regions(source: NotebookNode, release: NotebookNode) -> list[s
                 shown = [line for line in region if line in text and (marks == MARK_SCHEME or line not in given)]
                 found += [f"the release contains the {what} of {_name(cell)}: {line}" for line in shown]
         if cell.cell_type == "markdown" and utils.is_solution(cell) and not is_blank(cell.source):
-            stays = as_released(cell).splitlines()
+            stays = as_released(cell, stubs).splitlines()
             answer = [line.strip() for line in cell.source.splitlines() if line not in stays]
             lines = [line for line in answer if _tells(line) and line in text]
             found += [f"the release contains the model answer of {_name(cell)}: {line}" for line in lines]
     return found
 
 
-def _stubs(source: NotebookNode, release: NotebookNode) -> list[str]:
-    stubs = {_name(cell): cell.source for cell in release.cells}
+def _stubs(source: NotebookNode, release: NotebookNode, stubs: Stubs) -> list[str]:
+    released = {_name(cell): cell.source for cell in release.cells}
+    own = stubs.code != Stubs().code
     found = []
     for cell in source.cells:
         if not utils.is_solution(cell):
             continue
-        name, stub = _name(cell), stubs.get(_name(cell), "")
-        if cell.cell_type == "code" and not names_its_exercise(stub, name):
+        name, stub = _name(cell), released.get(_name(cell), "")
+        expected = as_released(cell, stubs)
+        if cell.cell_type == "code" and own and bare(stub) != bare(expected):
+            found.append(f"the stub of {name} is not the one of c.ClearSolutions.code_stub")
+        if cell.cell_type == "code" and not own and not names_its_exercise(stub, name):
             found.append(f"the stub of {name} does not raise a NotImplementedError that names it")
-        if cell.cell_type == "markdown" and not is_blank(stub) and bare(stub) != bare(as_released(cell)):
+        if cell.cell_type == "markdown" and not is_blank(stub) and bare(stub) != bare(expected):
             found.append(f"the answer cell {name} is not blank")
     return found
 

@@ -19,6 +19,7 @@ from nbgrader.coursedir import CourseDirectory
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Application, Config
 
+from course_utils.checks import CHECKS, own_sources
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
@@ -41,6 +42,11 @@ class NbGraderCourse:
         Application.load_config_file(self.app, "nbgrader_config", path=[str(tree.root), *jupyter_config_path()])
         if os.environ.get(DATABASE):
             self.app.update_config(Config({"CourseDirectory": {"db_url": os.environ[DATABASE]}}))
+        CHECKS.use(own_sources(tree.root))
+        if not tree.is_kit:
+            from . import configuration  # which reads all of nbgrader
+
+            configuration.check(self.app.config, tree.root)
 
     def directory(self, **overrides: Any) -> CourseDirectory:
         """nbgrader's idea of the tree, with some of its settings replaced."""

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader import utils
 from nbgrader.nbgraderformat import SCHEMA_VERSION
 
-from course_utils.checks import CHECKS
+from course_utils.checks import CHECKS, OWN
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
@@ -36,19 +36,30 @@ def new_exercise(tree: Tree, unit: str, name: str, after: str | None = None) -> 
     The cells stand below the check of the exercise ``after``, by default of the unit's last one. Nothing is written
     when the name is taken or cannot be a function's.
     """
-    source = read_source(tree, unit)
-    check, bank = (tree.root / folder / f"{name}.py" for folder in (EXERCISES, BANK))
-    _require_free(tree, name, check, bank)
+    source = read_source(tree, unit, as_it_is=True)
     place = _place(source, unit, after)
-    source.cells[place:place] = _cells(name, _number(source, place))
-    notebook = notebook_path(tree.source, unit)
-    for folder in (check.parent, bank.parent):
-        if not folder.is_dir():
-            raise CourseError(f"{folder} does not exist: new exercises are written in the course's own checkout.")
-    for path, text in ((check, _filled("check.txt", name)), (bank, _filled("bank.txt", name))):
+    cells, files = cells_of(tree, name, _number(source, place), with_check=True)
+    source.cells[place:place] = cells
+    for path, text in files.items():
         write_whole(path, text)
+    notebook = notebook_path(tree.source, unit, tree.notebook(unit))
     write_whole(notebook, nbformat.writes(source, version=4) + "\n")
-    return [notebook, check, bank]
+    return [notebook, *files]
+
+
+def cells_of(tree: Tree, name: str, number: str, with_check: bool) -> tuple[list[NotebookNode], dict[Path, str]]:
+    """The cells of a new exercise and the files that go with them: a check and its bank; in a course of one's own its
+    check alone; none for a plain test. Raises CourseError or WrongUsage where the name cannot be."""
+    own = not (tree.root / EXERCISES).is_dir()
+    check, bank = (tree.root / folder / f"{name}.py" for folder in (OWN if own else EXERCISES, BANK))
+    _require_free(tree, name, check, bank)
+    if not own and not bank.parent.is_dir():
+        raise CourseError(f"{bank.parent} does not exist: new exercises are written in the course's own checkout.")
+    files = {check: "check.txt"} if own else {check: "check.txt", bank: "bank.txt"}
+    texts = {path: _filled(skeleton, name) for path, skeleton in files.items()} if with_check else {}
+    if own and with_check:
+        texts[check] = texts[check].replace("from ..engine", "from course_utils.checks.engine")
+    return _cells(name, number, with_check), texts
 
 
 def _require_free(tree: Tree, name: str, *paths: Path) -> None:
@@ -86,23 +97,25 @@ def _number(source: NotebookNode, place: int) -> str:
     return f"{head}{dot}{int(last) + 1}"
 
 
-def _cells(name: str, number: str) -> list[NotebookNode]:
+def _cells(name: str, number: str, with_check: bool) -> list[NotebookNode]:
     call = f"from course_utils import check\n\ncheck.{name}({name}, points={POINTS})"
-    graded = _marks(f"test_{name}", grade=True, locked=True, points=POINTS)
+    if not with_check:
+        call = f"assert {name}(torch.ones(2, 3)) == 6\nassert {name}(torch.zeros(1, 1)) == 0"
+    graded = marks_of(f"test_{name}", grade=True, locked=True, points=POINTS)
     return [
-        new_markdown_cell(_filled("card.md", name, number=number), id=_new_id()),
-        new_code_cell(_filled("solution.txt", name), id=_new_id(), metadata=_marks(name, solution=True)),
-        new_code_cell(call, id=_new_id(), metadata=graded | {"tags": ["nbval-check-output"]}),
+        new_markdown_cell(_filled("card.md", name, number=number), id=new_id()),
+        new_code_cell(_filled("solution.txt", name), id=new_id(), metadata=marks_of(name, solution=True)),
+        new_code_cell(call, id=new_id(), metadata=graded | {"tags": ["nbval-check-output"]}),
     ]
 
 
-def _marks(grade_id: str, **kind: Any) -> dict[str, Any]:
+def marks_of(grade_id: str, **kind: Any) -> dict[str, Any]:
     """nbgrader's metadata of a cell."""
     base = {"grade": False, "locked": False, "solution": False, "task": False}
     return {"nbgrader": base | {"grade_id": grade_id, "schema_version": SCHEMA_VERSION} | kind}
 
 
-def _new_id() -> str:
+def new_id() -> str:
     return uuid4().hex[:8]
 
 

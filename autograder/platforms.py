@@ -27,7 +27,7 @@ from course_utils.system.tree import Tree, unit_number
 from course_utils.system.whole_file import whole_zip, write_whole
 
 from .collect import read_roster, safe_name
-from .grades_file import MISSING, NEEDS_MARKING, Grade, escape_formula, number, read_grades
+from .grades_file import MISSING, NEEDS_MARKING, Grade, escape_formula, number, present_grades
 
 CANVAS, MOODLE = PLATFORMS = "canvas", "moodle"
 NO_TIME = "-"  # as Moodle writes it
@@ -60,7 +60,7 @@ def write_tables(tree: Tree, platform: str, units: Iterable[str], given: Path | 
     ``given`` is what the platform exported (Canvas' gradebook, Moodle's worksheet of the one unit): its people, its
     numbers and the assignments' names are taken over. Raises CourseError.
     """
-    grades = read_grades(tree.root / "grades.csv")
+    grades = present_grades(tree.root)
     graded = [unit for unit in units if any(grade.unit == unit for grade in grades)]
     results = {unit: read_results(tree, unit, grades) for unit in graded}
     exported = Exported()

@@ -8,14 +8,22 @@ whole class undecided.
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
+import nbformat
 from nbformat import NotebookNode
 from nbgrader import utils
 
 from course_utils.checks import CHECKS
+from course_utils.cli.handin import read_source, templates_of
+from course_utils.cli.handin.cells import labels_of
+from course_utils.system.errors import WrongUsage
+from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.whole_file import write_whole
 
 TEST = "test_"
 
@@ -93,11 +101,51 @@ def _test_cells(source: NotebookNode) -> list[NotebookNode]:
     ]
 
 
+# A card's heading: ``### Exercise 1.1 · `name` · 3 points``; in any language: it ends with a number and a word. A
+# question's has no name, but stands in its own cell.
+_WORTH = r"[·|:(–]\s*)(\d+(?:[.,]\d+)?)(?=\s*[^\W\d_]+[^\w\n]*$)"
+_CARD = re.compile(rf"^(#+ [^\n]*`(\w+)`[^\n]*?{_WORTH}", re.MULTILINE)
+_QUESTION = re.compile(rf"^(#+ [^\n]*?{_WORTH}", re.MULTILINE)
+
+
 def _headings(source: NotebookNode) -> dict[str, float]:
-    """Exercise -> the points that its card's heading names: ``### Exercise 1.1 · `name` · 3 points``."""
-    pattern = re.compile(r"^#+ .*`(\w+)`.*?(\d+(?:\.\d+)?) points?\b", re.MULTILINE)
+    """Exercise -> the points that its card's heading names."""
     text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
-    return {name: float(points) for name, points in pattern.findall(text)}
+    return {name: float(points.replace(",", ".")) for _, name, points in _CARD.findall(text)}
+
+
+def set_points(tree: Tree, unit: str, exercise: str, worth: float) -> tuple[Path, list[str]]:
+    """Change what a graded cell of the source is worth, wherever that stands; returns the file and the places.
+
+    ``exercise`` is its name in grades.csv. Raises WrongUsage for a name that there is not, or points that are none.
+    """
+    if not math.isfinite(worth) or worth < 0:
+        raise WrongUsage(f"points are {worth:g}; expected a number that is not negative.")
+    known = {label: place for place, label in labels_of(templates_of(tree, unit)).items()}
+    known |= {grade_id: (name, grade_id) for name, grade_id in known.values()}
+    if exercise not in known:
+        raise WrongUsage(f"{unit} has no exercise or question {exercise!r}; it has {', '.join(known)}.")
+    name, grade_id = known[exercise]
+    source, path = read_source(tree, unit, name, as_it_is=True), notebook_path(tree.source, unit, name)
+    places = []
+    index = next(i for i, c in enumerate(source.cells) if c.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+    source.cells[index].metadata.nbgrader["points"] = int(worth) if worth == int(worth) else worth
+    places.append("nbgrader's points")
+    call = re.sub(r"\bpoints=[\d.]+(?=\s*[,)])", f"points={worth:g}", source.cells[index].source)
+    if source.cells[index].cell_type == "code" and call != source.cells[index].source:
+        source.cells[index].source = call
+        places.append("points= of the call")
+    above = [cell for cell in source.cells[: index + 1] if cell.cell_type == "markdown"]
+    pattern = re.compile(_CARD.pattern.replace(r"(\w+)", f"({re.escape(grade_id.removeprefix(TEST))})"), re.MULTILINE)
+    if utils.is_solution(source.cells[index]) or utils.is_task(source.cells[index]):
+        above, pattern = above[-2:], _QUESTION
+    for cell in above:
+        text = pattern.sub(lambda found: f"{found[1]}{worth:g}", cell.source)
+        if text != cell.source:
+            cell.source = text
+            places.append("the heading")
+    write_whole(path, nbformat.writes(source, version=4) + "\n")
+    return path, places
 
 
 def _check_call(source: str) -> tuple[str, ast.Call] | None:

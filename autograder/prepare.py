@@ -24,6 +24,8 @@ def record_repairs(notebook: NotebookNode, repaired: Repaired) -> None:
             notes = notes + repaired.cells.get(exercise_name(grade_id), [])
         if notes:
             cell.metadata[RECORD] = {"repaired": list(dict.fromkeys(notes))}
+        if grade_id in repaired.added:
+            cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), "added": True}
 
 
 def prepare(notebook: NotebookNode) -> None:

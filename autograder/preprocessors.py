@@ -5,6 +5,7 @@ release    NameStub               the stub of an exercise names it
 sanitise   RepairSubmission       graded cells are what was released, whatever became of them
 execute    ExecuteSubmission      runs a submission in a sandbox and judges it from outside
            RequireVerdict         points only for a number that a check has returned
+           SaveCells              the gradebook follows a release in mid-term
 save       SettleGrades           what needs no marking does not wait for a marker
 feedback   LeaveOutRubric         students do not get the mark scheme
 """
@@ -14,20 +15,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import nbformat
+from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from nbgrader import preprocessors as nbgrader_steps
 from nbgrader import utils
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, Notebook
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
-from course_utils.cli.handin import made_safe
+from course_utils.cli.handin import exercise_name, made_safe, template_of
+from course_utils.cli.handin.cells import Template
 from course_utils.system.errors import CourseError
-from course_utils.system.stubs import exercise_stub, is_blank
-from course_utils.system.tree import notebook_path
+from course_utils.system.stubs import NAME, exercise_stub, is_blank
+from course_utils.system.tree import Tree
 
 from .class_seeds import class_seed
 from .examiner.settings import RECORD, Settings
@@ -36,7 +39,7 @@ from .prepare import record_repairs
 from .repair import repair
 from .sandbox.limits import Limits
 from .submissions import other_files
-from .template import Template
+from .withdraw import limit_points, read_withdrawn, settle_withdrawn
 
 Step = tuple[NotebookNode, dict[str, Any]]
 
@@ -51,6 +54,11 @@ def is_answer(cell: NotebookNode) -> bool:
     return utils.is_grade(cell) and utils.is_solution(cell)
 
 
+def is_unanswered(cell: NotebookNode) -> bool:
+    """True for an answer that says nothing: empty, a stub, or as the checksum says that it was released."""
+    return is_blank(cell.source) or cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
+
+
 def add_error(cell: NotebookNode, name: str, message: str) -> None:
     """Put an error output of our own under a cell; nbgrader reads any error as no points."""
     cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
@@ -59,7 +67,7 @@ def add_error(cell: NotebookNode, name: str, message: str) -> None:
 class NameStub(NbGraderPreprocessor):
     """Fill the exercise's name into its stub (nbgrader's own stub is one fixed text)."""
 
-    name_mark = "@EXERCISE@"
+    name_mark = NAME
     placeholder = exercise_stub(name_mark)
 
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
@@ -84,6 +92,50 @@ class CleanMetadata(NbGraderPreprocessor):
     def preprocess_cell(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> Step:
         cell.metadata = NotebookNode({key: cell.metadata[key] for key in self.cell_keys if key in cell.metadata})
         return cell, resources
+
+
+class SaveCells(nbgrader_steps.SaveCells):
+    """Tell the gradebook about the cells; unlike nbgrader's own step also where cells came after the first submission:
+    who handed in before has 0 there, until they hand in again."""
+
+    def _create_notebook(self, nb: NotebookNode) -> None:
+        try:
+            notebook = self.gradebook.find_notebook(self.notebook_id, self.assignment_id)
+        except MissingEntry:
+            notebook = None
+        if notebook is None or not notebook.submissions:
+            super()._create_notebook(nb)
+        else:
+            self._change(notebook)
+        limit_points(Path(CourseDirectory(config=self.config).root), self.gradebook, self.assignment_id)
+
+    def _change(self, notebook: Notebook) -> None:
+        old = {cell.name for cell in [*notebook.grade_cells, *notebook.task_cells]}
+        if gone := sorted(old - set(self.new_grade_cells) - set(self.new_task_cells)):
+            raise RuntimeError(
+                f"{', '.join(gone)} cannot be taken out: there are submissions associated with the unit. Put it back, "
+                f"and to let it count for nobody: course withdraw {self.assignment_id} {gone[0]} --none --why ..."
+            )
+        place = self.notebook_id, self.assignment_id
+        for kind in ("grade", "solution", "task", "source"):
+            enter = getattr(self.gradebook, f"update_or_create_{kind}_cell")
+            for name, info in getattr(self, f"new_{kind}_cells").items():
+                enter(name, *place, **info)
+        self.gradebook.db.refresh(notebook)
+        for submitted in notebook.submissions:
+            graded, said = ({of.cell_id for of in has} for has in (list(submitted.grades), list(submitted.comments)))
+            new: list[Grade | Comment] = [
+                Grade(cell_id=cell.id, notebook_id=submitted.id, auto_score=0.0, needs_manual_grade=False)
+                for cell in [*notebook.grade_cells, *notebook.task_cells]
+                if cell.id not in graded
+            ]
+            new += [
+                Comment(cell_id=cell.id, notebook_id=submitted.id)
+                for cell in [*notebook.solution_cells, *notebook.task_cells]
+                if cell.id not in said
+            ]
+            self.gradebook.db.add_all(new)
+        self.gradebook.db.commit()
 
 
 class RepairSubmission(NbGraderPreprocessor):
@@ -143,9 +195,7 @@ class ExecuteSubmission(NbGraderPreprocessor):
 def unit_template(config: Any, resources: dict[str, Any]) -> Template:
     """The template of the notebook that nbgrader is working on."""
     unit, name = resources["nbgrader"]["assignment"], resources["nbgrader"]["notebook"]
-    course = CourseDirectory(config=config)
-    path = notebook_path(Path(course.root) / course.source_directory, unit, name)
-    return Template.of(unit, nbformat.read(path, as_version=4), notebook=name)
+    return template_of(Tree(Path(CourseDirectory(config=config).root)), unit, name)
 
 
 class RequireVerdict(NbGraderPreprocessor):
@@ -192,6 +242,9 @@ class SettleGrades(NbGraderPreprocessor):
         else:
             with Gradebook(place["db_url"]) as gradebook:
                 self._settle(nb, place, gradebook)
+                of = gradebook.find_submission_notebook(place["notebook"], place["assignment"], place["student"])
+                settle_withdrawn(Path(CourseDirectory(config=self.config).root), gradebook, of, fresh=True)
+                gradebook.db.commit()
         return nb, resources
 
     def _settle(self, nb: NotebookNode, place: dict[str, str], gradebook: Gradebook) -> None:
@@ -202,11 +255,11 @@ class SettleGrades(NbGraderPreprocessor):
             return
         for grade in notebook.grades:
             cell = present.get(grade.name)
-            blank = cell is not None and is_answer(cell) and is_blank(cell.source)
+            blank = cell is not None and is_answer(cell) and is_unanswered(cell)
             if cell is not None and cell.metadata.get(RECORD, {}).get("fault"):  # of the course itself: nobody's points
                 grade.auto_score, grade.needs_manual_grade = None, grade.manual_score is None
                 continue
-            if grade.max_score == 0 or cell is None or blank:
+            if cell is None or blank or not cell.metadata.nbgrader.get("points"):
                 grade.auto_score = 0
                 grade.needs_manual_grade = grade.manual_score is not None
         gradebook.db.commit()
@@ -218,13 +271,20 @@ class GetMarks(GetGrades):
     ``marked_before`` is set where the mark is older than the text.
     """
 
-    def _get_score(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
+    def _get_score(self, cell: NotebookNode, resources: ResourcesDict) -> None:
         super()._get_score(cell, resources)
         marks = cell.metadata.nbgrader
         grade = self.gradebook.find_grade(marks.grade_id, self.notebook_id, self.assignment_id, self.student_id)
         if grade.needs_manual_grade and grade.manual_score is None:
             marks["score"] = None
         marks["marked_before"] = bool(grade.needs_manual_grade and grade.manual_score is not None)
+
+    def _get_comment(self, cell: NotebookNode, resources: ResourcesDict) -> None:
+        super()._get_comment(cell, resources)
+        root, marks = Path(CourseDirectory(config=self.config).root), cell.metadata.nbgrader
+        for entry in read_withdrawn(root, self.assignment_id).values():
+            if entry.notebook == self.notebook_id and marks.grade_id in (entry.grade_id, exercise_name(entry.grade_id)):
+                marks["comment"] = "\n\n".join(filter(None, [marks["comment"], entry.reason]))
 
 
 class LeaveOutRubric(NbGraderPreprocessor):

@@ -8,12 +8,13 @@ from typing import Any
 from nbformat import NotebookNode
 
 from course_utils.checks.engine.score import MIME
-from course_utils.system.stubs import NOT_WRITTEN, is_blank
+from course_utils.system.stubs import NOT_WRITTEN
 
 from .examiner.settings import RECORD
 from .grades_file import CRASHED, GRADED, REPAIRED, TIMED_OUT
+from .older_release import ADDED
 from .plain_tests import is_plain
-from .preprocessors import is_answer
+from .preprocessors import is_answer, is_unanswered
 
 LONGEST = 1000
 STATUS_OF_ERROR = {"ProcessEnded": CRASHED, "CellTimeoutError": TIMED_OUT}
@@ -30,6 +31,8 @@ def explain_cell(
     if cell is None:
         return GRADED, "the graded cell is no longer in the notebook"
     record = cell.metadata.get(RECORD, {})
+    if record.get("added") and not score:
+        return GRADED, ADDED
     status, reason = _explain(cell, score, max_score, exercise)
     status = record.get("status", status)
     if record.get("repaired"):
@@ -42,7 +45,7 @@ def _explain(
     cell: NotebookNode, score: float | None, max_score: float, exercise: NotebookNode | None
 ) -> tuple[str, str]:
     if is_answer(cell):
-        return GRADED, "not answered" if is_blank(cell.source) or score == 0 else ""
+        return GRADED, "not answered" if is_unanswered(cell) or score == 0 else ""
     if cell.cell_type != "code":
         return GRADED, ""
     errors = [output for output in cell.outputs if output.output_type == "error"]

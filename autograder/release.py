@@ -15,12 +15,15 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.converters import GenerateAssignment
 from nbgrader.preprocessors import SaveCells
+from traitlets import import_item
 
-from course_utils.cli.handin import read_source, templates_of
+from course_utils.cli.handin import read_source, stubs_of, templates_of
+from course_utils.system.course_file import Dates
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
+from .changes import keep_release
 from .gradable import find_ungradable
 from .leaks import find_leaks
 from .leaks_in_files import find_large_files, find_leaks_in_files
@@ -36,7 +39,11 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
 
     ``early``: also where a unit gives answers of another one that is not due yet.
     """
+    NbGraderCourse(tree)  # refuses settings that cannot be obeyed, and has the course's own checks
     for unit in [] if early else units:
+        if not_yet(tree, [unit]):
+            day = tree.about.calendar[unit].release
+            raise CourseError(f"{unit} is to be released on {day:%Y-%m-%d %H:%M} (course.toml). Wait, or use --early.")
         _refuse(unit, find_early_answers(tree, unit), "Release it later, or with --early.")
     for unit in units:
         for source in read_sources(tree, unit).values():
@@ -44,8 +51,16 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
     with build(tree, units, debug=debug) as built:
         for unit in units:
             publish(built / unit, tree.root / "release" / unit, workspace(tree))
+            keep_release(tree, unit)
+        _set_due_dates(tree, units)
     known = set(_read_released(tree)) | set(units)
     write_whole(tree.root / RELEASED, json.dumps(sorted(known), indent=1, ensure_ascii=False) + "\n")
+
+
+def not_yet(tree: Tree, units: list[str]) -> list[str]:
+    """Those of the units whose day of release, in the calendar of course.toml, has not come."""
+    days = {unit: tree.about.calendar.get(unit, Dates()).release for unit in units}
+    return [unit for unit, day in days.items() if day is not None and day > datetime.now(UTC)]
 
 
 def released_units(tree: Tree) -> list[str]:
@@ -65,6 +80,20 @@ def _read_released(tree: Tree) -> list[str]:
     return [unit for unit in content if isinstance(unit, str)] if isinstance(content, list) else []
 
 
+def _set_due_dates(tree: Tree, units: list[str]) -> None:
+    """Tell the gradebook the due dates of course.toml; others, which formgrader may have set, stay."""
+    dates = {unit: of.due for unit, of in tree.about.calendar.items() if of.due and unit in units}
+    if dates:
+        with NbGraderCourse(tree).gradebook() as gradebook:
+            for unit, due in dates.items():
+                gradebook.update_or_create_assignment(unit, duedate=_utc(due))
+
+
+def _utc(moment: datetime) -> datetime:
+    """As nbgrader keeps a time."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
 def read_sources(tree: Tree, unit: str) -> dict[str, NotebookNode]:
     """The source notebooks of a unit by name."""
     return {name: read_source(tree, unit, name) for name in tree.notebooks(unit) or [unit]}
@@ -82,7 +111,7 @@ def stale_units(tree: Tree, units: list[str]) -> list[str]:
 def register_unit(tree: Tree, unit: str) -> None:
     """Record in the gradebook which cells of a unit are graded, and for how much, as nbgrader does at release."""
     with build(tree, [unit]):
-        pass
+        _set_due_dates(tree, [unit])
 
 
 @contextmanager
@@ -104,7 +133,9 @@ def build(tree: Tree, units: list[str], record: bool = True, debug: bool = False
 
 def steps_without_gradebook(course: NbGraderCourse) -> list[type]:
     """The configured steps of a release, except the one that writes to the gradebook."""
-    return [step for step in course.app.config.GenerateAssignment.preprocessors if step is not SaveCells]
+    steps = course.app.config.GenerateAssignment.preprocessors
+    steps = [import_item(step) if isinstance(step, str) else step for step in steps]
+    return [step for step in steps if not issubclass(step, SaveCells)]
 
 
 def check_release(tree: Tree, unit: str, released: Path) -> None:
@@ -112,7 +143,7 @@ def check_release(tree: Tree, unit: str, released: Path) -> None:
     when the points of an exercise disagree."""
     sources, faults = read_sources(tree, unit), []
     for name, source in sources.items():
-        faults += find_leaks(source, nbformat.read(notebook_path(released, unit, name), as_version=4))
+        faults += find_leaks(source, nbformat.read(notebook_path(released, unit, name), as_version=4), stubs_of(tree))
         faults += find_point_faults(source)
     _refuse(unit, faults + find_leaks_in_files(sources, released / unit))
 
@@ -125,6 +156,7 @@ def find_early_answers(tree: Tree, unit: str) -> list[str]:
     now = datetime.now(UTC).replace(tzinfo=None)
     with NbGraderCourse(tree).gradebook() as gradebook:
         due = {assignment.name: assignment.duedate for assignment in gradebook.assignments if assignment.duedate}
+    due |= {unit: _utc(of.due) for unit, of in tree.about.calendar.items() if of.due}
     waiting = {other: date for other, date in due.items() if date > now and other != unit and other in tree.units()}
     if not waiting:
         return []

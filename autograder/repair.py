@@ -31,6 +31,7 @@ from course_utils.cli.handin.cells import (
 from course_utils.cli.handin.notebook import drop_bad_metadata
 from course_utils.system.stubs import is_blank, missing_stub
 
+from .older_release import fit
 from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -45,6 +46,7 @@ class Repaired:
     notebook: NotebookNode
     notes: list[str] = field(default_factory=list)
     cells: dict[str, list[str]] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()  # grade ids that came with a later release than the one handed in
 
     def note(self, grade_id: str, text: str) -> None:
         self.cells.setdefault(grade_id, []).append(text)
@@ -57,6 +59,8 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     cells = result.notebook.cells
     for cell in cells:
         drop_bad_metadata(cell)
+    fitting = fit(result.notebook, template)
+    template, result.added = fitting.template, fitting.added
     identified = identify(result.notebook, template, name)
     found = identified.found
     _settle_who_is_who(cells, identified, template, result)
@@ -64,7 +68,7 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     beside = _answers_beside(cells, found, template)
     for grade_id, wanted in template.marked.items():
         if grade_id in found:
-            _restore(found[grade_id], wanted, result)
+            _restore(found[grade_id], wanted, result, fitting.known[grade_id])
     _insert_missing(cells, found, template, result)
     _tests_after_solutions(cells, found, template, result)
     for grade_id, texts in beside.items():
@@ -107,18 +111,21 @@ def _forget_unknown(cells: list[NotebookNode], found: dict[str, NotebookNode]) -
             cell.metadata.pop("nbgrader", None)
 
 
-def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired) -> None:
-    """Give a cell the type, the metadata and, where it is not the student's to write, the text of the release."""
+def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired, known: list[TemplateCell]) -> None:
+    """Give a cell the type, the metadata and, where it is not the student's to write, the text of the release.
+
+    What some release had (``known``) is nobody's change.
+    """
     marks = cell.metadata.get("nbgrader", {})
     if cell.cell_type != wanted.cell_type:
         result.note(wanted.grade_id, f"the cell was of type {cell.cell_type} instead of {wanted.cell_type}")
         _retype(cell, wanted.cell_type)
-    if wanted.kind in (TEST, ANSWER) and marks and marks.get("points") != wanted.points:
+    if wanted.kind in (TEST, ANSWER) and marks and marks.get("points") not in [of.points for of in known]:
         result.note(wanted.grade_id, f"points were {str(marks.get('points'))[:20]} instead of {wanted.points:g}")
     if marks and marks.get("schema_version") != _SCHEMA:
         result.note(wanted.grade_id, "the metadata were of an old kind")
     if wanted.kind in (TEST, TASK, PROVIDED):
-        if bare(cell.source) != bare(wanted.source):
+        if bare(cell.source) not in [bare(of.source) for of in known]:
             result.note(wanted.grade_id, "the text of the cell had been changed")
         cell.source = wanted.source  # a question with its mark scheme, for the marker; feedback leaves it out
     tags = [tag for tag in cell.metadata.get("tags", []) if tag not in _NEVER_ON_GRADED]
@@ -266,7 +273,8 @@ def _insert_missing(
             if last is not None:
                 position = next(i for i, cell in enumerate(cells) if cell is last) + 1
             cells.insert(position, found[grade_id])
-            result.note(grade_id, "the cell was missing")
+            if grade_id not in result.added:
+                result.note(grade_id, "the cell was missing")
         last = found[grade_id]
 
 

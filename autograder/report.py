@@ -14,9 +14,10 @@ from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .beliefs import Shown, class_beliefs
+from .changes import read_log
 from .examiner.settings import RECORD
 from .gradebook import read_graded
-from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, read_grades
+from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, present_grades
 from .release import read_source
 from .safe_html import render_page
 from .similar import similar_pairs
@@ -27,13 +28,14 @@ _SLOWEST, _MOST_PAIRS = 10, 50
 
 def write_report(tree: Tree, path: Path, units: list[str] | None = None, title: str = "Class report") -> Path:
     """Write the page about the graded units; returns its path. Raises CourseError when nothing is graded."""
-    grades = [grade for grade in read_grades(tree.root / "grades.csv") if units is None or grade.unit in units]
+    grades = [grade for grade in present_grades(tree.root) if units is None or grade.unit in units]
     if not grades:
         raise CourseError("nothing is graded yet. Run `course grade UNIT` first.")
     notebooks = {unit: _graded_notebooks(tree, unit, grades) for unit in sorted({grade.unit for grade in grades})}
     beliefs = class_beliefs(tree, {unit: sorted({g.student for g in grades if g.unit == unit}) for unit in notebooks})
     given = {unit: _given_text(tree, unit) for unit in notebooks}
-    write_whole(path, report_page(grades, notebooks, given, title, beliefs))
+    changes = [entry for entry in read_log(tree) if entry["unit"] in notebooks]
+    write_whole(path, report_page(grades, notebooks, given, title, beliefs, changes))
     return path
 
 
@@ -43,6 +45,7 @@ def report_page(
     given: dict[str, str],
     title: str,
     beliefs: Sequence[Shown] = (),
+    changes: Sequence[dict[str, str]] = (),
 ) -> str:
     """The page as HTML: no script, nothing loaded from elsewhere, everything that students wrote escaped."""
     pairs = {unit: similar_pairs(of, given.get(unit, "")) for unit, of in notebooks.items()}
@@ -52,7 +55,13 @@ def report_page(
         isolation=_isolation(notebooks),
         summary=summarise(grades, _explained(grades, notebooks)),
         beliefs=beliefs,
-        tables=[_by_misconception(notebooks), _trouble(grades), _repairs(notebooks), _slowest(notebooks)],
+        tables=[
+            *([_changes(changes)] if changes else []),
+            _by_misconception(notebooks),
+            _trouble(grades),
+            _repairs(notebooks),
+            _slowest(notebooks),
+        ],
         alike=[(unit, pair) for unit, found in pairs.items() for pair in found[:_MOST_PAIRS]],
     )
 
@@ -142,6 +151,11 @@ def _trouble(grades: list[Grade]) -> Table:
         if grade.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING)
     ]
     return Table("Timed out, crashed, unreadable or missing", ["student", "unit", "exercise", "status", "reason"], rows)
+
+
+def _changes(changes: Sequence[dict[str, str]]) -> Table:
+    rows = [[entry["when"][:16].replace("T", " "), entry["unit"], entry["what"], entry["why"]] for entry in changes]
+    return Table("What was changed during the term (UTC)", ["when", "unit", "what", "why"], rows)
 
 
 def _repairs(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:

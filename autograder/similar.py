@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from course_utils.system.stubs import is_blank
-
+from .preprocessors import is_unanswered
 from .template import ANSWER, SOLUTION, kind_of
 
 _SHINGLE = 6  # tokens that are compared as one
@@ -49,9 +48,11 @@ def similar_pairs(notebooks: dict[str, NotebookNode], common: str = "") -> list[
 
 
 def _text(notebook: NotebookNode, kind: str) -> str:
-    cells = [cell.source for cell in notebook.cells if kind_of(cell) == kind]
+    cells = [cell for cell in notebook.cells if kind_of(cell) == kind]
     return "\n\n".join(
-        text for text in cells if not (kind == ANSWER and is_blank(text)) and "NotImplementedError" not in text
+        cell.source
+        for cell in cells
+        if not (kind == ANSWER and is_unanswered(cell)) and "NotImplementedError" not in cell.source
     )
 
 

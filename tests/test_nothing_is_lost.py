@@ -19,6 +19,7 @@ from autograder.feedback import feedback_unit
 from autograder.grade import CHANGED, changed_texts, grade_unit
 from autograder.grades_file import Grade, read_grades, replace_unit, write_grades
 from autograder.nbgrader_course import NbGraderCourse
+from autograder.preprocessors import SettleGrades
 from autograder.release import release_units
 from course_utils.cli.handin import parse_notebook
 from course_utils.system.errors import CourseError
@@ -128,7 +129,16 @@ def test_what_is_too_deep_for_any_program_is_cut_and_the_rest_is_read():
 def test_a_result_that_cannot_be_kept_is_its_authors_trouble_alone(tree, monkeypatch, step, capsys):
     for student in ("ada", "bea", "zoe"):
         hand_in(tree.root, student, UNIT, RIGHT)
-    real = getattr(gradebook, step)
+    if step == "SettleGrades":  # a step of the configuration
+        settle = SettleGrades.preprocess
+
+        def stopped(self, notebook, resources):
+            if resources["nbgrader"]["student"] == "bea":
+                raise SystemExit("of one submission")
+            return settle(self, notebook, resources)
+
+        monkeypatch.setattr(SettleGrades, "preprocess", stopped)
+    real = getattr(gradebook, step, None)
 
     def failing(*args, **kwargs):
         if step == "write_whole":
@@ -146,7 +156,8 @@ def test_a_result_that_cannot_be_kept_is_its_authors_trouble_alone(tree, monkeyp
         made.preprocess = watched
         return made
 
-    monkeypatch.setattr(gradebook, step, failing)
+    if step != "SettleGrades":
+        monkeypatch.setattr(gradebook, step, failing)
     rows = grade_unit(tree, UNIT)
     assert scores(rows, "ada") == scores(rows, "zoe") == ALL
     own = [row for row in rows if row.student == "bea"]

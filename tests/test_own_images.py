@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +116,79 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path, shapes):
         datasets.from_folder(shapes)
     with pytest.raises(CourseError, match="size is 4"):
         datasets.from_folder(shapes, size=4)
+
+
+def test_a_table_of_pixels_with_words_for_labels_and_a_name(tmp_path, monkeypatch, capsys):
+    (tmp_path / "nbgrader_config.py").touch()
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
+    lines = ["label," + ",".join(f"p{i}" for i in range(64))]
+    lines += [f"{'ab'[row % 2]}," + ",".join(str((row + i) % 256) for i in range(64)) for row in range(40)]
+    (tmp_path / "data" / "mine.csv").write_text("\n".join(lines))
+    data = datasets.load("mine", device="cpu")
+    assert data.class_names == ("a", "b") and data.train_images.shape == (36, 1, 8, 8)
+    assert data.train_images[1, 0, 0, :3].tolist() == [1, 2, 3] and datasets.name_of(data.train_images) == "mine"
+    assert ("mine", tmp_path / "data", "your own") in datasets.status()
+    assert datasets.load("mine", size=16, device="cpu").test_images.shape == (4, 1, 16, 16)
+    assert "resized from 8x8 to 16x16" in capsys.readouterr().out
+    colour = "\n".join(",".join(["7"] * 64 + ["8"] * 64 + ["9"] * 64) for _ in range(10))
+    (tmp_path / "colour.csv").write_text(colour)
+    parts = datasets.from_csv(tmp_path / "colour.csv", device="cpu")
+    assert parts.train_images[0, :, 0, 0].tolist() == [7, 8, 9] and len(parts.class_names) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,2,3\n", "3 pixels in a line; expected those of a square"),
+        ("", "0 pixels in a line"),
+        ("0,0,0,0\n" * 12 + "0,0,0\n", "picture 13: expected 4 numbers"),
+        ("0,0,0,0\n" * 12 + "0,0,0,256\n", "picture 13: expected 4 numbers in 0..255"),
+        ("0,0,0,nan\n" * 12, "picture 1: expected 4 numbers"),
+    ],
+)
+def test_tables_that_hold_no_pictures_are_refused(tmp_path, text, said):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(CourseError, match=said):
+        datasets.from_csv(tmp_path / "t.csv")
+
+
+def test_the_course_names_its_pictures_and_every_notebook_loads_them(tmp_path, shapes, monkeypatch):
+    root = tmp_path / "course"
+    shutil.copytree(shapes, root / "data" / "shapes")
+    (root / "nbgrader_config.py").touch()
+    (root / "course.toml").write_text('[dataset]\nname = "shapes"\nsize = 32\ngrey = true\n')
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("COURSE_DATASET", raising=False)
+    data = datasets.load(train_limit=20, device="cpu")
+    assert data.train_images.shape == (20, 1, 32, 32) and set(data.train_labels.tolist()) == {0, 1}, "classes are mixed"
+    assert datasets.name_of(data.train_images) == "shapes"
+    monkeypatch.setenv("COURSE_DATASET", "digits")
+    assert len(datasets.load(device="cpu").class_names) == 10
+    with pytest.raises(CourseError, match="There is no data set 'flowers'.*data/flowers/ or data/flowers.csv"):
+        datasets.load("flowers")
+
+
+def test_the_card_of_a_set(shapes):
+    data = datasets.load(f"folder:{shapes}", device="cpu")
+    card = datasets.card(data)
+    assert (card.num_train + card.num_test, card.channels, card.size) == (60, 1, (28, 28))
+    assert (card.low, card.high) == (50, 200) and card.classes == {"disc": 30, "ring": 30}
+    assert card.mean_picture.shape == (1, 28, 28) and 50 < card.mean_picture.mean() < 200
+    assert card.checksum == datasets.card(datasets.load(f"folder:{shapes}", device="cpu")).checksum
+    changed = data._replace(train_images=data.train_images + 1)
+    assert datasets.card(changed).checksum != card.checksum
+    assert "2 classes: disc 30, ring 30" in str(card) and "data:image/png;base64," in card._repr_html_()
+
+
+def test_without_labels_what_needs_them_is_left_out_and_the_rest_is_measured():
+    from course_utils import models
+    from course_utils.metrics import scorecard
+    from course_utils.models import classifier
+
+    data = datasets.from_arrays(np.random.default_rng(1).integers(0, 256, (400, 28, 28), np.uint8), device="cpu")
+    model = models.VAE(models.mlp([784, 8, 4]), models.mlp([2, 8, 784]))
+    card = scorecard.measure(model, data, classifier.train(data, epochs=1))
+    assert all(np.isnan(card[name]) for name in ("linear_probe", "nearest_neighbours", "path_detour"))
+    assert np.isfinite(card["distortion"]) and np.isfinite(card["rate"])

@@ -15,6 +15,7 @@ from autograder.repair import Repaired, repair
 from autograder.sandbox.client import own_address
 from autograder.sanitise import Budget, sanitise
 from autograder.template import TASK, TEST, Template, is_check, kind_of
+from course_utils.checks import CHECKS
 from course_utils.cli.handin import made_safe, parse_notebook
 from course_utils.system.errors import CourseError
 
@@ -32,8 +33,10 @@ def make_job(
     settings: Settings,
     address: str | None,
     unsafe: bool = False,
+    before: Repaired | None = None,
 ) -> bytes:
-    """All that a worker needs. `address`: of a warm process on the worker's machine; None: the worker starts one."""
+    """All that a worker needs. `address`: of a warm process on the worker's machine; None: the worker starts one.
+    `before`: what was repaired already."""
     return json.dumps(
         {
             "name": name,
@@ -43,6 +46,8 @@ def make_job(
             "settings": settings.to_dict(),
             "address": address,
             "unsafe": unsafe,
+            "checks": CHECKS.own,
+            "repaired": [before.notes, before.cells, sorted(before.added)] if before else [[], {}, []],
         }
     ).encode()
 
@@ -62,11 +67,17 @@ def _examine(job: bytes) -> bytes:
     torch.set_num_threads(1)
     started = time.monotonic()
     given = json.loads(job)
+    CHECKS.use(given["checks"])
     template = Template.from_json(given["template"])
     try:
         repaired = repair(parse_notebook(base64.b64decode(given["notebook"]), given["name"]), template, given["name"])
     except CourseError as error:
         return json.dumps({"status": UNREADABLE, "reason": str(error), "notebook": ""}).encode()
+    notes, cells, added = given["repaired"]
+    repaired.notes[:0], repaired.added = notes, repaired.added | set(added)
+    repaired.cells = {
+        name: [*cells.get(name, []), *repaired.cells.get(name, [])] for name in {**cells, **repaired.cells}
+    }
     files = {path: base64.b64decode(data) for path, data in given["files"].items()}
     level = examine_notebook(
         repaired.notebook,

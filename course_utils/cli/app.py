@@ -12,19 +12,18 @@ import importlib.util
 import io
 import json
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from course_utils.system.errors import CourseError, WrongUsage
-from course_utils.system.tree import Tree, find_tree, tree_at
+from course_utils.system.tree import Tree, chosen_tree, find_tree, named_root, tree_at
 
 app = typer.Typer(
     name="course",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -36,19 +35,40 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    """The version, where the code is, and which course a command typed here works on."""
+    if not wanted:
+        return
+    package = Path(__file__).resolve().parents[2]
+    try:
+        number = version("latent-space-course")
+    except PackageNotFoundError:
+        number = "of a folder"
+    print(f"course {number}, from {package}")
+    try:
+        tree = find_tree()
+        print(f"works here on {tree.root}{' (a student kit)' if tree.is_kit else ''}: {tree.about.title}")
+    except CourseError as error:
+        print(f"works here on nothing: {error}")
+    raise typer.Exit()
+
+
 @app.callback()
 def _options(
     context: typer.Context,
     root: Annotated[Path | None, typer.Option(help="Course folder, if not the current one or above it.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of nbgrader.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show version and course.")
+    ] = False,
 ) -> None:
     context.obj = {"root": root, "debug": debug}
+    named_root.set(tree_at(root).root if root is not None else None)
 
 
 def current_tree(context: typer.Context) -> Tree:
     """The course tree that this invocation works on: ``--root``, else the one around the current folder."""
-    root = context.obj["root"]
-    return tree_at(root) if root is not None else find_tree()
+    return chosen_tree(context.obj["root"])
 
 
 @app.command()
@@ -96,8 +116,8 @@ def doctor(
 
 @app.command()
 def data(
-    action: Annotated[str, typer.Argument(help="list, or fetch.")] = "list",
-    name: Annotated[str | None, typer.Argument(help="Data set to fetch, e.g. mnist.")] = None,
+    action: Annotated[str, typer.Argument(help="list, fetch, or card.")] = "list",
+    name: Annotated[str | None, typer.Argument(help="Data set to fetch or show, e.g. mnist.")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="awa2: an archive or folder that you have already.")
     ] = None,
@@ -105,18 +125,22 @@ def data(
     fit: Annotated[str, typer.Option(help="awa2: crop (central square) or pad (whole picture).")] = "crop",
     partial: Annotated[bool, typer.Option("--partial", help="awa2: also if classes or photos are missing.")] = False,
 ) -> None:
-    """List the data sets, or fetch one.
+    """List the data sets, fetch one, or show what one is like.
 
-    Examples: course data list; course data fetch mnist; course data fetch awa2 --from AwA2-data.zip
+    Pictures of your own have a name when they lie in data/NAME/ (a folder for each class) or data/NAME.csv.
+
+    Examples: course data list; course data fetch mnist; course data card mnist
     """
-    from .data_command import fetch_data, list_data
+    from .data_command import fetch_data, list_data, show_card
 
     if action == "list" and name is None:
         list_data()
     elif action == "fetch" and name is not None:
         fetch_data(name, source, size, fit, partial)
+    elif action == "card" and name is not None:
+        show_card(name)
     else:
-        raise typer.BadParameter("use `course data list` or `course data fetch NAME`.", param_hint="ACTION")
+        raise typer.BadParameter("use `course data list`, `fetch NAME` or `card NAME`.", param_hint="ACTION")
 
 
 @app.command()
@@ -372,7 +396,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one line on stderr."""
     try:
-        result = app(arguments, prog_name="course", standalone_mode=False)
+        result = app(root_first(arguments), prog_name="course", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         print("course: stopped; what was complete is kept.", file=sys.stderr)
@@ -386,6 +410,22 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"course: {' '.join(explain(error).split())}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
+    finally:
+        named_root.set(None)
+
+
+def root_first(arguments: list[str]) -> list[str]:
+    """``--root FOLDER`` may stand anywhere; it is an option of the command ``course`` itself."""
+    before, after = list(arguments), []
+    if "--" in before:
+        at = before.index("--")
+        before, after = before[:at], before[at:]
+    for at, given in enumerate(before):
+        if given.startswith("--root="):
+            return [given, *before[:at], *before[at + 1 :], *after]
+        if given == "--root" and at + 1 < len(before):
+            return [*before[at : at + 2], *before[:at], *before[at + 2 :], *after]
+    return [*before, *after]
 
 
 def _usage_error(error: Any) -> int:

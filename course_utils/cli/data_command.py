@@ -13,6 +13,19 @@ def list_data() -> None:
         print(f"{name:15}{line}{f' in {folder}' if folder else ''}")
 
 
+def show_card(name: str) -> None:
+    """Print what a data set is like, and write its mean picture beside."""
+    import base64
+
+    from course_utils import datasets
+    from course_utils.datasets.loading import as_png
+
+    card = datasets.card(datasets.load(name, device="cpu"))
+    path = Path(f"{datasets.as_file_name(name)}-mean.png").absolute()
+    path.write_bytes(base64.b64decode(as_png(card.mean_picture)))
+    print(f"{card}\nmean picture: {path}")
+
+
 def fetch_data(name: str, source: Path | None = None, size: int = 64, fit: str = "crop", partial: bool = False) -> None:
     """Get one data set, by download or from ``source``, into the place where notebooks look for it."""
     from course_utils import datasets

@@ -21,7 +21,7 @@ from .handin import (
     require_graded,
     template_of,
 )
-from .handin.cells import ANSWER, SOLUTION, TASK, TEST, Template, identify, kind_of, marks_for, marks_of
+from .handin.cells import ANSWER, SOLUTION, TASK, TEST, Template, bare, identify, kind_of, marks_for, marks_of
 from .handin.evidence import evidence, in_words, outputs_of
 
 
@@ -46,7 +46,7 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
             print(f"course: note: {warning}", file=sys.stderr)
         for line in named_numbers(content):
             print(line)
-        of = written(content)
+        of = written(content, template)
         done, total = done + of[0], total + of[1]
         unchecked += [f"{row.name} ({row.words})" for row in progress(content) if not row.done and row.written]
     modules = own_modules(tree, unit)
@@ -133,7 +133,7 @@ def give_names_back(notebook: Any, template: Template, name: str) -> None:
 def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     """What the student should know before handing in, one sentence each."""
     warnings = []
-    unwritten, blank = unfinished(notebook)
+    unwritten, blank = unfinished(notebook, template)
     if unwritten:
         warnings.append(f"not written yet: {', '.join(unwritten)}.")
     if blank:
@@ -169,24 +169,26 @@ def named_numbers(notebook: Any) -> list[str]:
     return lines
 
 
-def unfinished(notebook: Any) -> tuple[list[str], list[str]]:
+def unfinished(notebook: Any, template: Template) -> tuple[list[str], list[str]]:
     """Exercises whose stub is still there, and written questions without an answer."""
     unwritten, blank = [], []
     for cell in notebook.cells:
-        name = exercise_name(str(marks_of(cell).get("grade_id", "")))
+        grade_id = str(marks_of(cell).get("grade_id", ""))
+        name, wanted = exercise_name(grade_id), template.marked.get(grade_id)
         if not is_to_be_written(cell):
             continue
-        if cell.cell_type == "code" and is_unwritten(cell.source, name):
+        as_it_came = wanted is not None and bool(wanted.stub) and bare(cell.source) == bare(wanted.stub)
+        if cell.cell_type == "code" and (as_it_came or is_unwritten(cell.source, name)):
             unwritten.append(name)
-        if cell.cell_type == "markdown" and is_blank(cell.source):
+        if cell.cell_type == "markdown" and (as_it_came or is_blank(cell.source)):
             blank.append(name)
     return unwritten, blank
 
 
-def written(notebook: Any) -> tuple[int, int]:
+def written(notebook: Any, template: Template) -> tuple[int, int]:
     """How many of the exercises and questions are written, and how many there are."""
     total = sum(map(is_to_be_written, notebook.cells))
-    unwritten, blank = unfinished(notebook)
+    unwritten, blank = unfinished(notebook, template)
     return total - len(unwritten) - len(blank), total
 
 

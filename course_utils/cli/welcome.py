@@ -14,7 +14,7 @@ from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
-from .handin import graded_cells, read_notebook
+from .handin import graded_cells, read_notebook, template_of
 from .handin.cells import marks_of
 from .submit import archive_name, earned_in, is_to_be_written, unfinished
 
@@ -102,7 +102,7 @@ def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:
     passed = sum(earned_in(cell) == points[str(_grade_id(cell))] for cell in checks)
     exercises = [cell for cell in notebook.cells if is_to_be_written(cell)]
     questions = sum(cell.cell_type == "markdown" for cell in exercises)
-    unwritten, blank = unfinished(notebook)
+    unwritten, blank = unfinished(notebook, template_of(tree, unit, path.stem))
     ran = any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
     if not ran and len(unwritten) + len(blank) == len(exercises):
         return "not started"

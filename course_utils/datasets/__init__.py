@@ -26,13 +26,16 @@ if TYPE_CHECKING:
         status,
         validation,
     )
-    from .own import from_arrays, from_folder
+    from .own import Card, card, from_arrays, from_csv, from_folder
+
+
+_OWN = ("Card", "card", "from_arrays", "from_csv", "from_folder")
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = ".own" if name in ("from_arrays", "from_folder") else ".loading"
+    home = ".own" if name in _OWN else ".loading"
     return getattr(import_module(home, __name__), name)
 
 
@@ -40,13 +43,16 @@ __all__ = [
     "ANIMALS",
     "FALLBACK_MARKER",
     "NAMES",
+    "Card",
     "Dataset",
     "as_file_name",
     "attributes",
     "batches",
     "best_animals",
+    "card",
     "fetch",
     "from_arrays",
+    "from_csv",
     "from_folder",
     "load",
     "name_of",

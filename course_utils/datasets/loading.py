@@ -6,16 +6,21 @@ then in the user's cache; what is found nowhere is downloaded from its official 
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from course_utils.system import device as device_module
+from course_utils.system.course_file import OwnData
 from course_utils.system.errors import CourseError
+from course_utils.system.tree import find_tree
 
 from . import digits, mnist, places
 
@@ -62,6 +67,9 @@ def load(
         size: of the pictures of animals or of a folder, in pixels; default 64.
         fit: of AwA2's photographs: ``crop`` (default) keeps the central square, ``pad`` the whole picture.
 
+    A course of one's own may name pictures of its own for ``auto`` in course.toml; pictures that lie in ``data/NAME/``
+    or ``data/NAME.csv`` are loaded by that name.
+
     Raises:
         CourseError: unknown name; a file is damaged; the data are not here and cannot be downloaded.
     """
@@ -75,6 +83,16 @@ def load(
         if fit is not None:
             raise CourseError("fit is for awa2; pictures of a folder are cut to their central square.")
         return own.from_folder(name.removeprefix(FOLDER_PREFIX), size=size, device=device, train_limit=train_limit)
+    if name == "auto" and (own_set := _own_of_course()).name:
+        from . import own
+
+        return own.load_own(
+            own_set.name, size=size or own_set.size, grey=own_set.grey, device=device, train_limit=train_limit
+        )
+    if name not in NAMES and name != "auto":
+        from . import own
+
+        return own.load_own(name, size=size, device=device, train_limit=train_limit)
     if name in ANIMALS:
         found = _animals(name, size, fit)
         train, test = found.part["train"], found.part["test"]
@@ -93,6 +111,23 @@ def load(
     else:
         arrays = _read(name)
     return ready(name, Dataset(*arrays), device=device, train_limit=train_limit)
+
+
+def _own_of_course() -> OwnData:
+    """The data set that the course around the current folder names as its own."""
+    try:
+        return find_tree().about.dataset
+    except CourseError:
+        return OwnData()
+
+
+def as_png(picture: np.ndarray) -> str:
+    """A picture, uint8 (C, H, W), as PNG in base64."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def ready(
@@ -210,6 +245,9 @@ def status() -> list[tuple[str, Path | None, str]]:
         rows.append((name, folder, line))
     rows.append(("awa2", *awa2.status()))
     rows.append(("toy_animals", None, "embedded (drawn by a program, synthetic), always there"))
+    from . import own
+
+    rows += [(name, path.parent, "your own") for name, path in own.names_here().items()]
     return rows
 
 

@@ -1,12 +1,19 @@
-"""Images of one's own as a data set of the course: from arrays, or from a folder of pictures.
+"""Images of one's own as a data set of the course: from arrays, a folder of pictures, or a table of pixels.
 
 ``datasets.load("folder:PATH")`` is ``from_folder(PATH)``, so that ``course train --dataset folder:PATH`` trains on it.
+What lies in ``data/`` of the course folder (or in ``$COURSE_DATA``) as a folder ``NAME`` or a table ``NAME.csv`` has
+that name: ``datasets.load("NAME")``, ``course train --dataset NAME``.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import html
+import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +21,10 @@ import numpy as np
 import torch
 
 from course_utils.system.errors import CourseError
+from course_utils.system.tree import find_tree
 
-from .loading import FOLDER_PREFIX, Dataset, ready
+from . import places
+from .loading import FOLDER_PREFIX, NAMES, Dataset, as_png, name_of, ready
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 PARTS = ("train", "test")
@@ -84,6 +93,7 @@ def from_folder(
     grey: bool | None = None,
     device: torch.device | str | None = None,
     train_limit: int | None = None,
+    name: str | None = None,
 ) -> Dataset:
     """A data set of the pictures in a folder, as torchvision's ImageFolder lists them: one folder for each class.
 
@@ -95,13 +105,13 @@ def from_folder(
         grey: one channel instead of three; default: where all pictures are grey.
         device: where the tensors live; default ``get_device()``.
         train_limit: keep only the first so many training images.
+        name: what the scoreboard calls the data set; default: ``folder:`` and the folder's name.
 
     Raises:
         CourseError: no such folder, no pictures in it, a class that one part lacks, or pictures that cannot be read.
     """
     root = Path(path).expanduser()
-    if size is not None and not SIZES[0] <= size <= SIZES[1]:
-        raise CourseError(f"size is {size}; expected {SIZES[0]} to {SIZES[1]} pixels.")
+    _check_size(size)
     if not root.is_dir():
         raise CourseError(f"{root} is not a folder; expected one with a folder of pictures for each class.")
     if all((root / part).is_dir() for part in PARTS):
@@ -121,7 +131,206 @@ def from_folder(
     images = {part: torch.from_numpy(np.stack([_read(file, side, grey) for file, _ in listed[part]])) for part in PARTS}
     labels = {part: torch.tensor([names.index(label) for _, label in listed[part]]) for part in PARTS}
     data = Dataset(images["train"], labels["train"], images["test"], labels["test"], tuple(names))
-    return ready(f"{FOLDER_PREFIX}{root.resolve().name}", data, device=device, train_limit=train_limit)
+    _say_resized([file for rows in listed.values() for file, _ in rows], side)
+    return ready(
+        name or f"{FOLDER_PREFIX}{root.resolve().name}", _shuffled(data), device=device, train_limit=train_limit
+    )
+
+
+def from_csv(
+    path: Path | str,
+    *,
+    size: int | None = None,
+    device: torch.device | str | None = None,
+    train_limit: int | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """A data set of the lines of a table, one picture each: pixels in 0..255, row by row, of a square picture.
+
+    A column ``label`` (or ``class``), named in the first line, holds the classes, numbers or words; without one all
+    pictures are of one class. Three times as many columns as a square are a colour picture, its red pixels first. One
+    picture in ten, every tenth line, is for testing.
+
+    Raises:
+        CourseError: no such file, lines of other lengths, or numbers that are no pixels.
+    """
+    file = Path(path).expanduser()
+    _check_size(size)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            rows = [row for row in csv.reader(text) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CourseError(f"{file} cannot be read as a table of pixels ({error}).") from None
+    heads = [cell.strip().lower() for cell in rows[0]] if rows else []
+    at = next((heads.index(word) for word in ("label", "class") if word in heads), None)
+    body = rows[1:] if at is not None or any(not _is_number(cell) for cell in heads) else rows
+    words = [row[at].strip() if at is not None and at < len(row) else "" for row in body]
+    pixels = [[cell for place, cell in enumerate(row) if place != at] for row in body]
+    length = len(pixels[0]) if pixels else 0
+    squares = [(c, math.isqrt(length // c)) for c in (1, 3)]
+    channels, side = next(((c, s) for c, s in squares if c * s * s == length and s > 1), (0, 0))
+    if not channels or length == 0:
+        raise CourseError(f"{file} has {length} pixels in a line; expected those of a square, 784 or 3 x 784, say.")
+    array = np.empty((len(pixels), length), np.uint8)
+    for number, row in enumerate(pixels):
+        try:
+            values = np.array([float(cell) for cell in row])
+            if len(row) != length or not ((values >= 0) & (values <= 255)).all():
+                raise ValueError
+        except ValueError:
+            raise CourseError(
+                f"{file}, picture {number + 1}: expected {length} numbers in 0..255, separated by commas."
+            ) from None
+        array[number] = np.rint(values)
+    pictures = _resized(array.reshape(-1, channels, side, side), size or side)
+    names = sorted(set(words), key=lambda word: (not word.isdecimal(), int(word) if word.isdecimal() else 0, word))
+    labels = np.array([names.index(word) for word in words])
+    data = from_arrays(pictures, labels, class_names=[word or file.stem for word in names], device="cpu")
+    return ready(name or file.stem, data, device=device, train_limit=train_limit)
+
+
+def find(name: str) -> Path | None:
+    """The folder or table in the places for data sets that has this name; None where there is none."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        return None
+    for folder in places.candidates():
+        for path in (folder / name, folder / f"{name}.csv"):
+            if path.is_file() or (path.is_dir() and _listed(path)):
+                return path
+    return None
+
+
+def names_here() -> dict[str, Path]:
+    """The data sets of one's own in ``data/`` of the course folder, by name."""
+    try:
+        folder = find_tree().root / "data"
+        found = {path.stem if path.is_file() else path.name for path in folder.iterdir()}
+    except (CourseError, OSError):
+        return {}
+    known = {name: find(name) for name in sorted(found) if name not in NAMES}
+    return {name: path for name, path in known.items() if path is not None and path.is_relative_to(folder)}
+
+
+def load_own(
+    name: str,
+    *,
+    size: int | None = None,
+    grey: bool | None = None,
+    device: torch.device | str | None = None,
+    train_limit: int | None = None,
+) -> Dataset:
+    """The data set of one's own that lies under ``name``. Raises CourseError where there is none."""
+    path = find(name)
+    if path is None:
+        raise CourseError(
+            f"There is no data set {name!r}. Known: {', '.join(NAMES)}; 'auto' is MNIST, else digits; 'folder:PATH' is "
+            f"a folder of pictures. Pictures of your own have a name when they lie in data/{name}/ or data/{name}.csv."
+        )
+    if path.is_dir():
+        return from_folder(path, size=size, grey=grey, device=device, train_limit=train_limit, name=name)
+    return from_csv(path, size=size, device=device, train_limit=train_limit, name=name)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a data set is like."""
+
+    name: str
+    num_train: int
+    num_test: int
+    channels: int
+    size: tuple[int, int]  # height, width
+    low: int  # the darkest and the brightest value, of 0..255
+    high: int
+    classes: dict[str, int]  # how many of each, both parts together
+    mean_picture: np.ndarray  # uint8 (C, H, W), of the training images
+    checksum: str  # SHA-256 of all images and labels
+
+    def __str__(self) -> str:
+        many = ", ".join(f"{name} {count}" for name, count in list(self.classes.items())[:12])
+        more = f" and {len(self.classes) - 12} more" if len(self.classes) > 12 else ""
+        kind = "grey" if self.channels == 1 else "colour"
+        return (
+            f"{self.name}: {self.num_train:,} images to train on, {self.num_test:,} to test; "
+            f"{self.size[0]}x{self.size[1]}, {kind}, values {self.low} to {self.high} of 0 to 255\n"
+            f"{len(self.classes)} class{'es' * (len(self.classes) != 1)}: {many}{more}\nsha256 {self.checksum}"
+        )
+
+    def _repr_html_(self) -> str:
+        text = "<br>".join(html.escape(line) for line in str(self).splitlines())
+        picture = as_png(self.mean_picture)
+        return (
+            f'<p>{text}</p><img src="data:image/png;base64,{picture}" width="112" style="image-rendering:pixelated" '
+            'alt="The mean of all training images">'
+        )
+
+
+def card(data: Dataset) -> Card:
+    """Count, size, range, classes, mean picture and checksum of a data set."""
+    train, test = data.train_images.cpu(), data.test_images.cpu()
+    labels = torch.cat([data.train_labels, data.test_labels]).cpu()
+    digest = hashlib.sha256()
+    for tensor in (train, data.train_labels.cpu(), test, data.test_labels.cpu()):
+        digest.update(str(tuple(tensor.shape)).encode() + tensor.contiguous().numpy().tobytes())
+    return Card(
+        name=name_of(data.train_images) or "images",
+        num_train=len(train),
+        num_test=len(test),
+        channels=train.shape[1],
+        size=(train.shape[2], train.shape[3]),
+        low=int(min(train.min(), test.min())),
+        high=int(max(train.max(), test.max())),
+        classes={name: int((labels == number).sum()) for number, name in enumerate(data.class_names)},
+        mean_picture=train.double().mean(0).round().to(torch.uint8).numpy(),
+        checksum=digest.hexdigest(),
+    )
+
+
+def _check_size(size: int | None) -> None:
+    if size is not None and (not SIZES[0] <= size <= SIZES[1] or size % 2):
+        raise CourseError(f"size is {size}; expected an even number of pixels, {SIZES[0]} to {SIZES[1]}.")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _resized(images: np.ndarray, side: int) -> np.ndarray:
+    """uint8 (N, C, side, side), said where that is another size."""
+    from PIL import Image
+
+    if images.shape[2] == side:
+        return images
+    print(f"resized from {images.shape[2]}x{images.shape[3]} to {side}x{side} pixels")
+    box = Image.Resampling.BOX
+    return np.stack(
+        [[np.asarray(Image.fromarray(part).resize((side, side), box)) for part in picture] for picture in images]
+    )
+
+
+def _say_resized(files: list[Path], side: int) -> None:
+    from PIL import Image
+
+    sizes = set()
+    for file in files:
+        with Image.open(file) as picture:
+            sizes.add(picture.size)
+    if sizes != {(side, side)}:
+        some = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:3])
+        print(f"{len(files)} pictures of {some}{' ...' if len(sizes) > 3 else ''}: square cut, {side}x{side} pixels")
+
+
+def _shuffled(data: Dataset) -> Dataset:
+    """The same pictures in an order in which classes are mixed, always the same: the first so many are of all."""
+    parts = []
+    for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        parts += [images[order], labels[order]]
+    return Dataset(*parts, data.class_names)
 
 
 def _listed(root: Path) -> list[tuple[Path, str]]:

@@ -24,6 +24,7 @@ from course_utils.models import classifier, runs
 from course_utils.models.networks import LatentModel
 from course_utils.system import device, notebook
 from course_utils.system.errors import CourseError
+from course_utils.system.tree import find_tree
 from course_utils.system.whole_file import write_whole
 
 from . import measures as metrics
@@ -86,9 +87,13 @@ class Board:
 
     @property
     def missing_units(self) -> list[str]:
-        """Units of which nothing is compared yet."""
+        """Units of this course of which nothing is compared yet."""
         there = {run.unit for run in self.kept}
-        return [unit for unit in UNITS if unit not in there]
+        try:
+            taught = find_tree().units() or list(UNITS)
+        except CourseError:
+            taught = list(UNITS)
+        return [unit for unit in UNITS if unit not in there and unit in taught]
 
 
 def collect(data: Dataset) -> Board:

@@ -55,6 +55,7 @@ COLUMNS: dict[str, Column] = {
     "path_detour": Column("detour of paths", "", "lower"),
     "path_third_class": Column("paths through a third class", "share", "lower"),
 }
+_PROBES = ["linear_probe", "nearest_neighbours"]
 _PATHS = [name for name in COLUMNS if name.startswith("path_")]
 
 
@@ -64,7 +65,9 @@ def measure(
 ) -> dict[str, float]:
     """The numbers of ``COLUMNS`` for a model with ``encode`` and ``decode``, on test images.
 
-    Without an active unit all codes are one, and the numbers of paths are nan. For a deterministic encoder ``rate`` and
+    Without an active unit all codes are one, and the numbers of paths are nan. Where all images are of one class, as
+    without labels, there is nothing to tell apart: the numbers of probes and paths are nan. For a deterministic encoder
+    ``rate`` and
     both bounds of the mutual information are nan: a point has no finite rate. The state of torch's random generators is
     left as it was.
 
@@ -89,8 +92,12 @@ def measure(
         card = {"distortion": _distortion(model, test, z)}
         card |= _information(mu, logvar, seed) | _distance(z, draw, seed)
         card |= _sample_quality(model, test, reader, mu.shape[1], draw, seed)
-        card |= _probes(model, train[:NUM_PROBED], data.train_labels[:NUM_PROBED], mu, data.test_labels)
-        if card["active_units"]:
+        labelled = len(data.train_labels[:NUM_PROBED].unique()) > 1 and len(data.test_labels.unique()) > 1
+        if labelled:
+            card |= _probes(model, train[:NUM_PROBED], data.train_labels[:NUM_PROBED], mu, data.test_labels)
+        else:
+            card |= dict.fromkeys(_PROBES, math.nan)
+        if card["active_units"] and labelled:
             card |= _paths(model, train, mu, data.test_labels, reader, seed)
         else:
             card |= dict.fromkeys(_PATHS, math.nan)

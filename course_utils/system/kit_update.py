@@ -48,7 +48,8 @@ def update(root: Path, source: Path) -> list[str]:
             _copy_kit(_kit_folder(source), incoming)
         else:
             unpack(source, incoming)
-        read_kit(incoming)
+        if course_of(read_kit(incoming)) != course_of(read_kit(root)):
+            raise UpdateError("that is the kit of another course. Unpack it into a folder of its own.")
         incoming.rename(stage / "kit")  # from here on it is whole
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
@@ -195,7 +196,8 @@ def older_kit_beside(root: Path) -> Path | None:
             continue
         with contextlib.suppress(UpdateError, OSError):
             other = read_kit(folder)
-            if other.get("files") != mine.get("files") and (changed(folder, other) or _worked_in(folder)):
+            same = other.get("files") == mine.get("files") or course_of(other) != course_of(mine)
+            if not same and (changed(folder, other) or _worked_in(folder)):
                 return folder
     return None
 
@@ -215,6 +217,12 @@ def read_kit(folder: Path) -> dict:
             "that is no student kit of this course (kit.json is missing, damaged or of another)."
         ) from None
     return kit
+
+
+def course_of(kit: dict) -> str:
+    """Which course a kit is of; empty for the course of the checkout, and for kits that do not say."""
+    about = kit.get("about", {})
+    return str(about.get("id", "")) if isinstance(about, dict) else ""
 
 
 def unpack(archive: Path, folder: Path) -> None:

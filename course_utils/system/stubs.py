@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 NOT_WRITTEN = "not written yet"
 ANSWER_STUB = "YOUR ANSWER HERE"
+NAME = "@EXERCISE@"  # in the stub of a course: becomes the exercise's name
 
 
 def exercise_stub(name: str) -> str:
@@ -33,3 +38,37 @@ def is_blank(source: str) -> bool:
 
 def _error(name: str) -> str:
     return f'NotImplementedError("{name}: '
+
+
+@dataclass(frozen=True)
+class Stubs:
+    """What a course releases in the place of solutions, in its own language, and the marks around a solution."""
+
+    code: str = exercise_stub(NAME)
+    answer: str = ANSWER_STUB
+    begin: str = "BEGIN SOLUTION"
+    end: str = "END SOLUTION"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Stubs:
+        """Those that a configuration of nbgrader names (``c.ClearSolutions``); the course's own where it names none."""
+        given, usual = config.get("ClearSolutions", {}), cls()
+        code = given.get("code_stub", usual.code)
+        return cls(
+            str(code.get("python", usual.code) if isinstance(code, Mapping) else code),
+            str(given.get("text_stub", usual.answer)),
+            str(given.get("begin_solution_delimeter", usual.begin)),
+            str(given.get("end_solution_delimeter", usual.end)),
+        )
+
+    def exercise(self, name: str) -> str:
+        """The code that stands where ``name`` is to be written."""
+        return self.code.replace(NAME, name)
+
+    def usual_marks(self, source: str) -> str:
+        """The text of a source cell with the usual marks around its solutions."""
+        usual = type(self)()
+        for own, other in ((self.begin, usual.begin), (self.end, usual.end)):
+            if own and own != other:
+                source = source.replace(own, other)
+        return source

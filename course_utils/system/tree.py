@@ -10,14 +10,19 @@ import difflib
 import json
 import os
 import re
+import sys
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import course_file
+from .course_file import CourseFile
 from .errors import CourseError, WrongUsage
 
 MARKER = "nbgrader_config.py"
 KIT_MARKER = "kit.json"
 UNIT_NAME = re.compile(r"\d\d_\w+")  # of the course's own units, and of all units in a kit
+named_root: ContextVar[Path | None] = ContextVar("named_root", default=None)  # by --root of the command that runs
 _NO_PART = re.compile(r"\..*|.*-Copy\d*|Untitled\d*|Copy of .*", re.S)  # what JupyterLab and Colab make by themselves
 
 
@@ -49,19 +54,28 @@ class Tree:
             return f"course {command}"
         return f"{'' if os.name == 'nt' else 'sh '}{script} {command}"
 
+    @property
+    def about(self) -> CourseFile:
+        """What the course says of itself in course.toml, if it is an instructor's own."""
+        return course_file.read(self.root)
+
     def units(self) -> list[str]:
-        """Names of the units, in order."""
+        """Names of the units, in order: that of course.toml, then that of their names."""
+        order = {unit: place for place, unit in enumerate(self.about.units)}
+        return sorted(self._units(), key=lambda unit: (order.get(unit, len(order)), unit))
+
+    def _units(self) -> list[str]:
         if not self.source.is_dir():
             return []
         names = [folder.name for folder in self.source.iterdir() if folder.is_dir() and folder.name[0] not in "._"]
         if self.is_kit:  # where students may have folders of their own
             known = self._units_of_kit()
-            return sorted(
+            return [
                 name
                 for name in names
                 if (UNIT_NAME.fullmatch(name) and notebook_path(self.source, name).is_file()) or name in known
-            )
-        return sorted(name for name in names if self.notebooks(name))
+            ]
+        return [name for name in names if self.notebooks(name)]
 
     def _units_of_kit(self) -> list[str]:
         try:
@@ -112,7 +126,10 @@ def unit_number(unit: str) -> int | None:
 
 
 def find_tree(start: Path | None = None) -> Tree:
-    """The course tree around ``start`` (default: the current folder), else the one this package belongs to."""
+    """The course tree around ``start``, else the one this package belongs to. Without ``start``: the one that the
+    command was given with ``--root``, or that around the current folder."""
+    if start is None and (root := named_root.get()) is not None:
+        return Tree(root)
     here = (start or Path.cwd()).resolve()
     installed_from = Path(__file__).resolve().parents[2]
     for folder in (here, *here.parents, installed_from):
@@ -122,6 +139,17 @@ def find_tree(start: Path | None = None) -> Tree:
         f"no course found in {here} or above it. Change into the course folder (the one with {MARKER}), or name it "
         "with --root."
     )
+
+
+def chosen_tree(root: Path | None) -> Tree:
+    """The course tree that a command works on: ``root``, else that around the current folder, else the one that this
+    package belongs to; the last is said on standard error, for nothing else shows it."""
+    if root is not None:
+        return tree_at(root)
+    tree = find_tree()
+    if not Path.cwd().resolve().is_relative_to(tree.root):
+        print(f"course: working on {tree.root}; there is no course around this folder.", file=sys.stderr)
+    return tree
 
 
 def tree_at(root: Path) -> Tree:

@@ -9,7 +9,16 @@ units      what the units of this course have in them
 from .border import composed, made_safe, readable_name, safe_text, safe_time, shown
 from .cells import exercise_name, graded_cells
 from .notebook import MAX_MEGABYTES, MOST_BYTES, parse_notebook, read_notebook
-from .units import course_cells, is_graded, notebooks_of, read_source, require_graded, template_of, templates_of
+from .units import (
+    course_cells,
+    is_graded,
+    notebooks_of,
+    read_source,
+    require_graded,
+    stubs_of,
+    template_of,
+    templates_of,
+)
 
 __all__ = [
     "MAX_MEGABYTES",
@@ -29,6 +38,7 @@ __all__ = [
     "safe_text",
     "safe_time",
     "shown",
+    "stubs_of",
     "template_of",
     "templates_of",
 ]

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.stubs import ANSWER_STUB, exercise_stub, is_blank, is_unwritten
+from course_utils.system.stubs import Stubs, is_blank, is_unwritten
 
 TEST, SOLUTION, ANSWER, TASK, PROVIDED = "test", "solution", "answer", "task", "provided"
 Cell = Any  # nbformat.NotebookNode
@@ -44,10 +44,19 @@ class Template:
     cells: list[TemplateCell]
     others: dict[str, list[str]] = field(default_factory=dict)  # grade ids of the other units
     notebook: str = ""  # which notebook of the unit; empty: the one that has its name
+    earlier: list[list[TemplateCell]] = field(default_factory=list)  # its cells in releases before, the latest last
 
     @classmethod
-    def of(cls, unit: str, source: Any, others: dict[str, list[str]] | None = None, notebook: str = "") -> Template:
-        return cls(unit, [_template_cell(cell) for cell in source.cells], others or {}, notebook)
+    def of(
+        cls,
+        unit: str,
+        source: Any,
+        others: dict[str, list[str]] | None = None,
+        notebook: str = "",
+        stubs: Stubs | None = Stubs(),  # noqa: B008 (frozen)
+    ) -> Template:
+        """``source`` is the instructor's, in which ``stubs`` take the place of solutions; or, with None, a release."""
+        return cls(unit, [_template_cell(cell, stubs) for cell in source.cells], others or {}, notebook)
 
     @property
     def name(self) -> str:
@@ -65,14 +74,14 @@ class Template:
     @classmethod
     def from_json(cls, text: str) -> Template:
         content = json.loads(text)
-        cells = [TemplateCell(**cell) for cell in content["cells"]]
-        return cls(content["unit"], cells, content["others"], content["notebook"])
+        cells, *earlier = ([TemplateCell(**cell) for cell in of] for of in (content["cells"], *content["earlier"]))
+        return cls(content["unit"], cells, content["others"], content["notebook"], earlier)
 
     def digest(self) -> str:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def _template_cell(cell: Cell) -> TemplateCell:
+def _template_cell(cell: Cell, stubs: Stubs | None) -> TemplateCell:
     kind = kind_of(cell)
     marks = marks_of(cell)
     return TemplateCell(
@@ -83,16 +92,16 @@ def _template_cell(cell: Cell) -> TemplateCell:
         points=float(marks.get("points") or 0),
         tags=list(cell.metadata.get("tags", [])),
         defines=defined_names(cell.source) if cell.cell_type == "code" else [],
-        stub=as_released(cell) if kind in (SOLUTION, ANSWER) else "",
+        stub=(cell.source if stubs is None else as_released(cell, stubs)) if kind in (SOLUTION, ANSWER) else "",
     )
 
 
-def as_released(cell: Cell) -> str:
-    """The text of a solution or an answer cell of the source, or of a release, as students get it."""
+def as_released(cell: Cell, stubs: Stubs = Stubs()) -> str:  # noqa: B008 (frozen)
+    """The text of a solution or an answer cell of the source as students get it."""
     name = str(marks_of(cell).get("grade_id", ""))
-    stub = exercise_stub(name) if cell.cell_type == "code" else ANSWER_STUB
+    stub = stubs.exercise(name) if cell.cell_type == "code" else stubs.answer
     lines, inside, replaced = [], False, False
-    for line in cell.source.split("\n"):
+    for line in stubs.usual_marks(cell.source).split("\n"):
         if "BEGIN SOLUTION" in line:
             inside = replaced = True
             indent = line[: len(line) - len(line.lstrip())]
@@ -101,8 +110,7 @@ def as_released(cell: Cell) -> str:
             inside = False
         elif not inside:
             lines.append(line)
-    released = cell.cell_type == "code" and is_unwritten(cell.source, name)
-    return "\n".join(lines) if replaced or released or ANSWER_STUB in cell.source else stub
+    return "\n".join(lines) if replaced else stub
 
 
 def is_left_as_released(source: str, wanted: TemplateCell) -> bool:
@@ -268,6 +276,8 @@ def how_written(source: str, wanted: TemplateCell) -> int:
     """What a cell has of an exercise: nothing, its stub, something that does not parse, or a definition of it."""
     if not any(name in source for name in wanted.defines):
         return NOTHING
+    if bare(source) == bare(wanted.stub):
+        return STUB
     lines = source.splitlines()
     source = "\n".join("" if line.startswith(("%", "!")) else line for line in lines)  # IPython's own
     try:

@@ -1,0 +1,225 @@
+"""nbgrader_config.py: what it says holds for `course`, and what cannot hold, or is misspelt, is refused by name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import zipfile
+
+import nbformat
+import pytest
+from miniature import hand_in, make_tree, marks
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.apps import ExportApp
+
+from autograder.grade import grade_unit
+from autograder.grades_file import read_grades
+from autograder.kit import FOLDER, build_kit
+from autograder.nbgrader_course import NbGraderCourse
+from autograder.release import release_units
+from course_utils.cli.submit import submit_unit
+from course_utils.system.errors import CourseError
+from course_utils.system.tree import Tree
+
+linux = pytest.mark.skipif(sys.platform == "win32", reason="submissions are isolated on Linux")
+UNIT = "01_double"
+RIGHT = {"double": "def double(x):\n    return 2 * x", "triple": "def triple(x):\n    return 3 * x"}
+STEPS = """
+from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets import Integer
+
+class Translate(NbGraderPreprocessor):
+    def preprocess_cell(self, cell, resources, index):
+        cell.source = cell.source.replace("zurück", "return")
+        return cell, resources
+
+class Kindly(NbGraderPreprocessor):
+    most = Integer(1).tag(config=True)
+    def preprocess_cell(self, cell, resources, index):
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == "test_triple":
+            cell.outputs[-1]["data"]["text/plain"] = str(self.most)
+        return cell, resources
+
+c.Autograde.sanitize_preprocessors.append(Translate)
+c.Autograde.autograde_preprocessors.insert(1, Kindly)
+"""
+
+
+def tree_with(root, *lines: str) -> Tree:
+    """A course of tiny units whose configuration ends with these lines."""
+    tree = Tree(make_tree(root))
+    path = tree.root / "nbgrader_config.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return tree
+
+
+REFUSED = {
+    'c.CourseDirectory.submitted_directory = "abgaben"': "submitted_directory is 'abgaben', and `course` works in 'submit",
+    'c.CourseDirectory.directory_structure = "{student_id}"': "directory_structure is",
+    "c.ExecuteSubmission.timeuot = 5": "c.ExecuteSubmission.timeuot is no setting. Did you mean timeout?",
+    'c.ClearSolution.text_stub = "x"': "c.ClearSolution is no part of nbgrader or this course. Did you mean c.ClearSol",
+    'c.LateSubmissionPlugin.penalty_methd = "zero"': "Did you mean penalty_method?",
+    'c.ClearHiddenTests.begin_test_delimeter = "VERSTECKT"': "c.ClearHiddenTests.begin_test_delimeter is 'VERSTECKT'",
+    'c.ClearMarkScheme.end_mark_scheme_delimeter = "ENDE"': "Use these, and take the line out",
+    "c.Autograde.autograde_preprocessors = [nbgrader.Execute]": "lacks ExecuteSubmission: submissions would not be run",
+    "c.Autograde.autograde_preprocessors.append(nbgrader.Execute)": "runs submissions unprotected",
+    "c.Autograde.sanitize_preprocessors = []": "lacks RepairSubmission",
+    "c.GenerateAssignment.preprocessors.remove(nbgrader.ClearSolutions)": "solutions would be published",
+    'c.GenerateAssignment.preprocessors.append("no.such.Step")': "'no.such.Step', which cannot be imported",
+    'c.IncludeHeaderFooter.header = "nowhere.ipynb"': "nowhere.ipynb is no file",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_cannot_be_obeyed_is_named_before_anything_is_done(tmp_path, course, line):
+    tree = tree_with(tmp_path / "course", line)
+    for command in (("release", "01"), ("grade", "01")):
+        code, out, err = course(tree, *command)
+        assert code == 1 and REFUSED[line] in err and "nbgrader_config.py" in err, err
+        assert (
+            len(err.splitlines()) == 1
+            and not (tree.root / "release").exists()
+            and not (tree.root / "gradebook.db").exists()
+        )
+
+
+def test_what_nbgrader_knows_passes(tmp_path):
+    lines = (
+        'c.CourseDirectory.course_id = "eigener"',
+        'c.LateSubmissionPlugin.penalty_method = "zero"',
+        'c.ExportApp.plugin_class = "nbgrader.plugins.CsvExportPlugin"',
+        "c.Validator.Execute.timeout = 5",
+        'c.ServerApp.port = 8888\nc.Exchange.root = "/tmp/x"\nc.NbGrader.logfile = ""',
+    )
+    NbGraderCourse(tree_with(tmp_path / "course", *lines))
+
+
+# A stub for code, one for words: any language and script.
+LANGUAGES = {
+    "German": ("# DEIN CODE\nraise NotImplementedError('noch nichts')", "DEINE ANTWORT"),
+    "Hebrew": ("# הקוד שלך כאן\nraise NotImplementedError()", "התשובה שלך כאן"),
+    "dots": ("...", "..."),
+}
+
+
+@linux
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
+    code, words = LANGUAGES[language]
+    tree = tree_with(
+        tmp_path / "course",
+        f"c.ClearSolutions.code_stub = {{'python': {code!r}}}\nc.ClearSolutions.text_stub = {words!r}",
+        "c.ClearSolutions.begin_solution_delimeter = 'ANFANG'\nc.ClearSolutions.end_solution_delimeter = 'SCHLUSS'",
+        "c.IncludeHeaderFooter.header = c.IncludeHeaderFooter.footer = 'kopf.ipynb'",
+    )
+    head = new_notebook(cells=[new_markdown_cell("**Kurs**", id="kopf")])
+    nbformat.write(head, tree.root / "kopf.ipynb")
+    path = tree.source / UNIT / f"{UNIT}.ipynb"
+    text = path.read_text(encoding="utf-8").replace("BEGIN SOLUTION", "ANFANG").replace("END SOLUTION", "SCHLUSS")
+    path.write_text(text, encoding="utf-8")
+    release_units(tree, [UNIT])
+    released = nbformat.read(tree.root / "release" / UNIT / f"{UNIT}.ipynb", as_version=4)
+    assert [cell.source for cell in released.cells][:: len(released.cells) - 1] == ["**Kurs**", "**Kurs**"]
+    texts = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in released.cells}
+    assert texts["q_double"] == words and code.splitlines()[0] in texts["double"] and "ANFANG" not in str(texts)
+
+    with zipfile.ZipFile(build_kit(tree)) as packed:
+        packed.extractall(tmp_path)
+    submit_unit(Tree(tmp_path / FOLDER), UNIT, None, tmp_path)
+    printed = capsys.readouterr()
+    assert "not written yet: double, triple." in printed.err and "not answered yet: q_double." in printed.err
+
+    hand_in(tree.root, "blank", UNIT, {})
+    hand_in(tree.root, "right", UNIT, {**RIGHT, "q_double": "תשובה"})
+    rows = {(row.student, row.exercise): row for row in grade_unit(tree, UNIT)}
+    assert (rows["blank", "q_double"].status, rows["blank", "q_double"].reason) == ("graded", "not answered")
+    assert rows["right", "q_double"].status == "needs_marking"
+    assert [rows["right", name].score for name in RIGHT] == [2, 2]
+    assert not any("repaired" in row.status for row in rows.values())
+
+    nbformat.write(
+        nbformat.from_dict(
+            nbformat.read(path, as_version=4)
+            | {
+                "cells": [
+                    new_markdown_cell("doubled_value = x + x", id="cell-0"),
+                    *nbformat.read(path, as_version=4).cells[1:],
+                ]
+            }
+        ),
+        path,
+    )
+    with pytest.raises(CourseError, match="a line of the solution of double"):
+        release_units(tree, [UNIT])
+
+
+@linux
+def test_steps_of_ones_own_run_and_results_follow_them(tmp_path):
+    tree = tree_with(tmp_path / "course", STEPS)
+    release_units(tree, [UNIT])
+    hand_in(tree.root, "ada", UNIT, {"double": "def double(x):\n    zurück 2 * x", "triple": RIGHT["triple"]})
+
+    def scores():
+        return {row.exercise: row.score for row in grade_unit(tree, UNIT)}
+
+    assert scores() == {"double": 2, "triple": 1, "q_double": 0}
+    path = tree.root / "nbgrader_config.py"
+    path.write_text(path.read_text(encoding="utf-8") + "c.Kindly.most = 2\n", encoding="utf-8")
+    assert scores()["triple"] == 2, "a setting of a step is one of the things that a kept result depends on"
+
+
+@linux
+def test_nbgraders_export_and_grades_csv_leave_each_other_alone(tmp_path, course, monkeypatch):
+    tree = Tree(make_tree(tmp_path / "course"))
+    release_units(tree, [UNIT])
+    hand_in(tree.root, "ada", UNIT, RIGHT)
+    grade_unit(tree, UNIT)
+    before = (tree.root / "grades.csv").read_bytes()
+    monkeypatch.chdir(tree.root)
+    for given in ([], ["--to", "grades.csv"]):
+        ExportApp.clear_instance()
+        ExportApp.launch_instance(given)
+        ExportApp.clear_instance()
+    assert "max_score" in (tree.root / "grades-nbgrader.csv").read_text(encoding="utf-8")
+    assert (tree.root / "grades.csv").read_bytes() != before, "asked for by name"
+    assert course(tree, "report", "01")[0] == 0
+    assert (tree.root / "grades.csv").read_bytes() == before
+    shutil.copy(tree.root / "grades-nbgrader.csv", tree.root / "grades.csv")
+    code, _, err = course(tree, "grade", "01")
+    assert code == 0 and "grades-nbgrader.csv" in err, err
+    assert len(read_grades(tree.root / "grades.csv")) == 3
+
+
+@linux
+def test_a_plugin_for_lateness_counts_and_is_undone(tmp_path):
+    plugin = "\n".join(
+        (
+            "from nbgrader.plugins import BasePlugin",
+            "class Half(BasePlugin):",
+            "    def late_submission_penalty(self, student_id, score, total_seconds_late):",
+            "        return score / 2",
+            "c.AssignLatePenalties.plugin_class = Half",
+        )
+    )
+    tree = tree_with(tmp_path / "course", plugin)
+    release_units(tree, [UNIT])
+    folder = hand_in(tree.root, "ada", UNIT, RIGHT).parent
+    (folder / "timestamp.txt").write_text("2026-02-01 00:00:00 UTC")
+
+    def penalty(due: str):
+        with NbGraderCourse(tree).gradebook() as gradebook:
+            gradebook.update_or_create_assignment(UNIT, duedate=due)
+        grade_unit(tree, UNIT)
+        with NbGraderCourse(tree).gradebook() as gradebook:
+            return gradebook.find_submission(UNIT, "ada").late_submission_penalty
+
+    assert [penalty("2026-01-01 00:00:00 UTC"), penalty("2026-03-01 00:00:00 UTC")] == [2, 0]
+
+
+def test_a_header_that_gives_something_away_is_no_release(tmp_path):
+    tree = tree_with(tmp_path / "course", "c.IncludeHeaderFooter.header = 'kopf.ipynb'")
+    cell = new_code_cell("def double(x):\n    doubled_value = x + x", id="kopf", metadata=marks("head", locked=True))
+    nbformat.write(new_notebook(cells=[cell]), tree.root / "kopf.ipynb")
+    with pytest.raises(CourseError, match=re.escape("the release contains a line of the solution of double")):
+        release_units(tree, [UNIT])
