@@ -11,7 +11,7 @@ from student_tree import BEGIN_OR_END, grade_id, unpack_kit
 from autograder.release import release_units
 from course_utils.cli import hand_in as hand_in_cell
 from course_utils.cli import update, welcome
-from course_utils.cli.handin import is_graded
+from course_utils.cli.handin import is_graded, template_of
 from course_utils.cli.submit import progress, submit_unit
 from course_utils.system.tree import Tree
 
@@ -155,4 +155,6 @@ def test_an_exercise_that_ran_after_its_check_is_to_be_checked_again(kit):
 
     edit(kit, run_again)
     notebook = nbformat.read(kit.source / UNIT / f"{UNIT}.ipynb", as_version=4)
-    assert {row.name: row.words for row in progress(notebook)}["double"] == "run again since it was checked"
+    assert {row.name: row.words for row in progress(notebook, template_of(kit, UNIT))}[
+        "double"
+    ] == "run again since it was checked"

@@ -55,7 +55,7 @@ def _hand_in(tree: Tree, here: Path) -> None:
     archive = pack(paths, own_modules(tree, unit), unit, tree.root)
     saved = datetime.fromtimestamp(here.stat().st_mtime)
     said = f"{archive} holds this notebook as it was saved at {saved:%H:%M:%S}. Hand in this one file."
-    rows = progress(content)
+    rows = progress(content, template)
     surroundings.show_html(_as_html(said, rows, warnings), plain=_as_text(said, rows, warnings))
 
 

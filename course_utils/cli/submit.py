@@ -48,7 +48,9 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
             print(line)
         of = written(content, template)
         done, total = done + of[0], total + of[1]
-        unchecked += [f"{row.name} ({row.words})" for row in progress(content) if not row.done and row.written]
+        unchecked += [
+            f"{row.name} ({row.words})" for row in progress(content, template) if not row.done and row.written
+        ]
     modules = own_modules(tree, unit)
     archive = pack(paths, modules, unit, folder)
     if unchecked:
@@ -75,9 +77,9 @@ class Progress:
     done: bool
 
 
-def progress(notebook: Any) -> list[Progress]:
+def progress(notebook: Any, template: Template) -> list[Progress]:
     """How each exercise and question stands in a saved notebook, in order: written, and what the check said since."""
-    unwritten, blank = unfinished(notebook)
+    unwritten, blank = unfinished(notebook, template)
     checks = {_name_of(cell): cell for cell in notebook.cells if cell.cell_type == "code" and kind_of(cell) == TEST}
     found = []
     for cell in filter(is_to_be_written, notebook.cells):
