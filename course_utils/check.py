@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .checks import CHECKS, Score
-from .system.notebook import older_version
+from .system.notebook import older_version, taken_names
 
 
 def __getattr__(name: str) -> Callable[..., Score]:
@@ -29,7 +29,7 @@ def __getattr__(name: str) -> Callable[..., Score]:
 
     def judge(candidate: Any, points: float = 1, *, law: str | None = None, seed: int | None = None) -> Score:
         score = check.judge(candidate, points, law=law, seed=seed)
-        remark = older_version(candidate, name)
+        remark = " ".join(filter(None, [older_version(candidate, name), taken_names()]))
         return score.remarked(remark) if remark else score
 
     judge.__name__ = judge.__qualname__ = name

@@ -1,4 +1,5 @@
-"""The check says when it judges a version that the student believes to have replaced."""
+"""The check says when it judges a version that the student believes to have replaced, and when a cell has taken a name
+that the notebook needs."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from course_utils.system.notebook import older_version
+from course_utils import check
+from course_utils.system.notebook import older_version, taken_names
 
 RIGHT = "def double(x):\n    return 2 * x\n"
 
@@ -70,4 +72,24 @@ def test_nothing_is_said_where_nobody_can_know(shell):
 
 def test_outside_of_ipython_nothing_is_said(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: None)
-    assert older_version(older_version, "older_version") == ""
+    assert older_version(older_version, "older_version") == taken_names() == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "taken"),
+    [
+        (["from course_utils import metrics", "from sklearn import metrics"], ["metrics"]),
+        (["from course_utils import (metrics,\n    plots)", "metrics = plots = 3"], ["metrics", "plots"]),
+        (["from course_utils import metrics as m", "import numpy as m"], ["m"]),
+        (["from course_utils import metrics, mmd", "%matplotlib inline", "1 +"], []),
+        (["from course_utils import metrics", "from sklearn import metrics", "from course_utils import metrics"], []),
+        (["from course_utils import metrics", "from sklearn import metrics as own", "device = models = data = 1"], []),
+        (["from course_utils import metrics", "del metrics"], []),
+    ],
+)
+def test_a_name_of_the_course_that_a_cell_took_is_said(shell, cells, taken, capsys):
+    for cell in cells:
+        shell.run_cell(cell, store_history=True)
+    said = taken_names()
+    assert bool(said) == bool(taken) and all(f"`{name}`" in said for name in taken), said
+    assert str(check.interpolate(None).remark) == said

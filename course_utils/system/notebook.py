@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import linecache
 import re
 import sys
@@ -37,6 +39,30 @@ def older_version(function: Any, name: str) -> str:
     if not cells or not defines.search(judged) or cells[-1][1].strip() == judged:
         return ""
     return f"The cell that defines {name} has failed since (In [{cells[-1][0]}]): this is about the version before it."
+
+
+def taken_names() -> str:
+    """A sentence where a name that the notebook imports from the course has come to mean something else, as after
+    ``from sklearn import metrics``: later cells need it. The empty string everywhere else."""
+    shell = _shell()
+    given: dict[str, str] = {}
+    for text in shell.user_ns.get("In", []) if shell is not None else []:
+        with contextlib.suppress(SyntaxError, ValueError):  # a cell of magics, a cell that failed
+            for node in ast.parse(text).body:
+                if isinstance(node, ast.ImportFrom) and node.module == "course_utils":
+                    given |= {each.asname or each.name: each.name for each in node.names}
+    course = sys.modules.get("course_utils")
+    taken = [name for name, of in given.items() if shell.user_ns.get(name, course) not in (course, getattr(course, of))]
+    if not taken:
+        return ""
+    return (
+        f"A cell gave {_listed(taken)} another meaning, and later cells of this notebook need the course's. "
+        f"Take another name in your cell, as in `import ... as my_{taken[0]}`, and run the first cells again."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(f"`{name}`" for name in names[:-1]), f"`{names[-1]}`"]))
 
 
 def show_html(markup: str, *, plain: str) -> None:
