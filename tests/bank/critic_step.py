@@ -76,8 +76,8 @@ for name, about, cause, f in (
     ("loss_times", "coefficient times the loss", "loss_multiplied", step(lambda loss, p, c: c * loss + p)),
     ("both_times", "coefficient times both", "loss_multiplied", step(lambda loss, p, c: c * (loss + p))),
     ("penalty_alone", "penalty alone", "loss_left_out", step(lambda loss, p, c: c * p)),
-    ("product", "loss times penalty", None, step(lambda loss, p, c: loss * c * p)),
-    ("root", "root of the penalty", None, step(lambda loss, p, c: loss + c * p.sqrt())),
+    ("product", "loss times penalty", "parts_multiplied", step(lambda loss, p, c: loss * c * p)),
+    ("root", "root of the penalty", "root_of_penalty", step(lambda loss, p, c: loss + c * p.sqrt())),
     ("not_cleared", "no zero_grad", "gradients_not_cleared", step(before=nothing_done)),
     (
         "cleared_late",
@@ -88,7 +88,7 @@ for name, about, cause, f in (
     ("no_step", "no step", "nothing_moves", step(after=nothing_done)),
     ("clipped", "gradients clipped", "gradients_clipped", step(between=clip)),
     ("clamped", "weights clamped", None, step(after=clamp_weights)),
-    ("by_hand", "SGD by hand", None, step(after=by_hand)),
+    ("by_hand", "SGD by hand", "another_optimiser", step(after=by_hand)),
     ("returns_loss", "critic_loss returned", "returns_loss", step(returned=lambda loss, p, c: loss.item())),
     ("returns_objective", "objective", "returns_objective", step(returned=lambda loss, p, c: (loss + c * p).item())),
     (
@@ -97,7 +97,7 @@ for name, about, cause, f in (
         "returns_objective",
         step(returned=lambda loss, p, c: -(loss + c * p).item()),
     ),
-    ("returns_penalty", "penalty", None, step(returned=lambda loss, p, c: p.item())),
+    ("returns_penalty", "penalty", "returns_penalty", step(returned=lambda loss, p, c: p.item())),
     ("returns_tensor", "a tensor", "not_a_float", step(returned=lambda loss, p, c: -loss)),
     ("returns_nothing", "nothing", "returns_none", step(returned=lambda loss, p, c: None)),
     ("seeded", "seeds the generator", "reseeds", step(before=seeded)),
@@ -119,7 +119,7 @@ def late(critic, optimizer, z_prior, z_posterior, coefficient):
         return -critic_loss(critic, z_prior, z_posterior).item()
 
 
-@BANK.wrong("codes keep their graph", None)
+@BANK.wrong("codes keep their graph", "codes_attached")
 def attached(critic, optimizer, z_prior, z_posterior, coefficient):
     loss = critic(z_posterior).mean() - critic(z_prior).mean()
     optimizer.zero_grad()

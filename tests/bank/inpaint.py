@@ -105,7 +105,7 @@ for name, about, cause, f in (
     (
         "minus_surprise",
         "surprise subtracted",
-        None,
+        "climbs",
         by(lambda d, s, x, m, z: (nats(d(z), x) * m).flatten(1).sum(1) - s(z)),
     ),
     ("surprise_alone", "surprise alone", "surprise_alone", by(lambda d, s, x, m, z: s(z))),
@@ -192,7 +192,12 @@ for name, about, cause, f in (
     ("blackened", "black where hidden", "black_returned", lambda d, s, x, m, z, n, lr: x * m),
     ("start", "the codes given, decoded", "start_returned", lambda d, s, x, m, z, n, lr: filled(d, x, m, z)),
     ("codes", "the codes", "wrong_shape", lambda d, s, x, m, z, n, lr: search(masked, d, s, x, m, z, n, lr)),
-    ("one_step", "one step", None, other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, min(n, 1), lr))),
+    (
+        "one_step",
+        "one step",
+        "other_number_of_steps",
+        other(lambda d, s, x, m, z, n, lr: (d, s, x, m, z, min(n, 1), lr)),
+    ),
     (
         "ten_steps",
         "ten steps, whatever was asked",
@@ -212,12 +217,12 @@ for name, about, cause, f in (
         "other_start",
         other(lambda d, s, x, m, z, n, lr: (d, s, x, m, torch.randn_like(z), n, lr)),
     ),
-    ("upwards", "the sign of the step is wrong", None, by(lambda d, s, x, m, z: -masked(d, s, x, m, z))),
+    ("upwards", "the sign of the step is wrong", "climbs", by(lambda d, s, x, m, z: -masked(d, s, x, m, z))),
     ("accumulating", "gradients never cleared", None, accumulating),
     (
         "one_code",
         "one code for the whole batch",
-        None,
+        "pictures_together",
         by(lambda d, s, x, m, z: masked(d, s, x, m, z.mean(0, keepdim=True).expand_as(z))),
     ),
     ("trains_all", "the decoder is trained along", "trains_the_decoder", trains_all),

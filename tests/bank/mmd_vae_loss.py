@@ -55,7 +55,12 @@ for name, about, cause, f in (
     ("loss_number", "loss.item()", "python_number", lambda d, q, w: ((d + w * q).item(), d, q)),
     ("loss_detached", "loss detached", "detached", lambda d, q, w: ((d + w * q).detach(), d, q)),
     ("mmd_detached", "mmd detached in the sum", "mmd_detached", lambda d, q, w: (d + w * q.detach() + 0 * q, d, q)),
-    ("mmd_clamped_in_sum", "mmd clamped in the sum only", None, lambda d, q, w: (d + w * q.clamp_min(0), d, q)),
+    (
+        "mmd_clamped_in_sum",
+        "mmd clamped in the sum only",
+        "not_its_parts",
+        lambda d, q, w: (d + w * q.clamp_min(0), d, q),
+    ),
     ("weight_truthy", "weight or 1", "changed_weight", lambda d, q, w: (d + (w or 1.0) * q, d, q)),
 ):
     BANK.formula(
@@ -109,7 +114,13 @@ for name, about, cause, d, q in (
     ("mmd_own_bandwidths", "bandwidths written in", None, nll, lambda a, b, w: mmd(a, b, [1.0, 2.0, 4.0])),
     ("posterior_detached", "codes detached", "detached_z_posterior", nll, lambda a, b, w: mmd(a.detach(), b, w)),
     ("mmd_with_itself", "posterior against itself", None, nll, lambda a, b, w: mmd(a, a, w)),
-    ("prior_drawn_inside", "z_prior ignored", "random", nll, lambda a, b, w: mmd(a, torch.randn_like(a), w)),
+    (
+        "prior_drawn_inside",
+        "z_prior ignored",
+        "random|not_its_parts",
+        nll,
+        lambda a, b, w: mmd(a, torch.randn_like(a), w),
+    ),
 ):
     BANK.formula(
         name,

@@ -75,23 +75,28 @@ for name, about, cause, f in (
     (
         "logistic_unit",
         "logistic noise with unit variance",
-        None,
+        "not_normal",
         lambda m, v: m + sigma(v) * torch.logit(torch.rand_like(m).clamp(1e-6, 1 - 1e-6)) * math.sqrt(3) / math.pi,
     ),
     (
         "student_t",
         "Student t with 5 degrees of freedom, unit variance",
-        None,
+        "not_normal",
         lambda m, v: m + sigma(v) * D.StudentT(5.0).sample(m.shape).to(m.dtype) * math.sqrt(3 / 5),
     ),
     (
         "triangular",
         "difference of two uniforms, unit variance",
-        None,
+        "not_normal",
         lambda m, v: m + sigma(v) * (torch.rand_like(m) - torch.rand_like(m)) * math.sqrt(6),
     ),
     ("clipped_two", "clipped at 2", "clipped_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-2, 2)),
-    ("clipped_three", "clipped at 3", "clipped_noise", lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-3, 3)),
+    (
+        "clipped_three",
+        "clipped at 3",
+        "clipped_noise|not_normal",
+        lambda m, v: m + sigma(v) * torch.randn_like(m).clamp(-3, 3),
+    ),
     (
         "truncated",
         "truncated at 2",
@@ -269,19 +274,19 @@ def fixed_shape(mu, logvar):
     return mu + sigma(logvar) * torch.randn(64, 10)
 
 
-@BANK.wrong("noise put on the sphere")
+@BANK.wrong("noise put on the sphere", "not_normal|normalised_noise")
 def sphere(mu, logvar):
     eps = torch.nn.functional.normalize(torch.randn_like(mu), dim=1) * math.sqrt(mu.shape[1])
     return mu + sigma(logvar) * eps
 
 
-@BANK.wrong("noise centred over the batch", "dependent_rows|")
+@BANK.wrong("noise centred over the batch", "dependent_rows|normalised_noise")
 def centred(mu, logvar):
     eps = torch.randn_like(mu)
     return mu + sigma(logvar) * (eps - eps.mean(0) if len(mu) > 1 else eps)
 
 
-@BANK.wrong("clipped at 3.4")
+@BANK.wrong("clipped at 3.4", "not_normal|clipped_noise")
 def clipped_far(mu, logvar):
     return mu + sigma(logvar) * torch.randn_like(mu).clamp(-3.4, 3.4)
 
@@ -326,13 +331,13 @@ def uniform_in_double(mu, logvar):
     return mu + sigma(logvar) * eps
 
 
-@BANK.wrong("noise divided by its own root mean square")
+@BANK.wrong("noise divided by its own root mean square", "normalised_noise|not_normal")
 def normalised(mu, logvar):
     eps = torch.randn_like(mu)
     return mu + sigma(logvar) * eps / eps.square().mean().sqrt()
 
 
-@BANK.wrong("every dimension of the noise divided by its own root mean square")
+@BANK.wrong("every dimension of the noise divided by its own root mean square", "normalised_noise|not_normal")
 def normalised_columns(mu, logvar):
     eps = torch.randn_like(mu)
     return mu + sigma(logvar) * (eps / eps.square().mean(0).sqrt() if len(mu) > 1 else eps)

@@ -75,7 +75,12 @@ for name, about, cause, f in (
     ),
     ("beta_capped_at_100", "beta at most 100", "changed_weight", lambda d, r, b: (d + min(b, 100.0) * r, d, r)),
     ("product", "product of the terms", "product", lambda d, r, b: (d * b * r, d, r)),
-    ("beta_in_rate_if_large", "rate weighted above one", None, lambda d, r, b: (d + b * r, d, b * r if b > 1 else r)),
+    (
+        "beta_in_rate_if_large",
+        "rate weighted above one",
+        "not_its_parts",
+        lambda d, r, b: (d + b * r, d, b * r if b > 1 else r),
+    ),
     ("capacity", "|rate - 1| penalised", "capacity", lambda d, r, b: (d + b * (r - 1).abs(), d, r)),
 ):
     BANK.formula(
@@ -199,7 +204,7 @@ for name, about, d, r in (
                 )
             )
         )(d, r),
-        "clamped" if name == "loss_of_near_codes" else None,
+        "clamped|not_its_parts" if name == "loss_of_near_codes" else "not_its_parts",
     )
 
 

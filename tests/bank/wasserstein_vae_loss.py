@@ -62,7 +62,7 @@ for name, about, cause, f in (
     (
         "gap_clamped_in_sum",
         "gap between -100 and 100 in the sum",
-        None,
+        "not_its_parts",
         lambda d, g, w: (d + w * g.clamp(-100, 100), d, g),
     ),
 ):

@@ -14,7 +14,7 @@ from ..engine.demand import plain64, same_tensor, tensor, untouched, well_behave
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
 from ..engine.trusted import bernoulli_terms
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, blame
 
 CHECK = Check(
     "inpaint(decoder, surprise, x, mask, z, num_steps, lr)",
@@ -67,7 +67,21 @@ def _nothing_known(candidate: Candidate, draw: Draw) -> None:
     """As above: a correct function never fails."""
     world = _World(draw, 3, 3, 24, precision=2.0)
     world.mask = torch.zeros_like(world.mask)
-    world.same(candidate, world.best(), "pictures of which nothing is known")
+    with blame(lambda: SIGN if _climbs(candidate, world) else None):
+        world.same(candidate, world.best(), "pictures of which nothing is known")
+
+
+def _climbs(candidate: Candidate, world: _World) -> bool:
+    """Where nothing is known, its first steps lead away from where surprise is least, for every picture."""
+    seen: list[torch.Tensor] = []
+    hook = world.decoder.register_forward_hook(lambda module, given, came: seen.append(plain64(given[0])))
+    try:
+        world.call(candidate, 8, lr=0.05)
+    finally:
+        hook.remove()
+    centre = plain64(world.surprise.centre)
+    ends = [z for z in seen if z.shape == world.z.shape]
+    return bool(ends) and bool(((ends[-1] - centre).norm(dim=1) > (plain64(world.z) - centre).norm(dim=1)).all())
 
 
 @CHECK.law("does not look at what is hidden", weight=2)
@@ -91,9 +105,12 @@ def _alone(candidate: Candidate, draw: Draw) -> None:
     world = _World(draw, 4, 3, 24)
     together = plain64(world.call(candidate, 20))
     alone = plain64(world.call(candidate, 20, slice(2, 3)))
+    steady = torch.allclose(together, plain64(world.call(candidate, 20)), atol=1e-3)
     apart = float((alone - together[2:3]).abs().max())
     if not apart <= 0.01:
-        raise Broken("the same picture with and without the others", f"{show(apart)} apart")
+        raise Broken(
+            "the same picture with and without the others", f"{show(apart)} apart", TOGETHER if steady else None
+        )
 
 
 @CHECK.law("starts from the codes given and takes num_steps steps of the size lr", weight=2)
@@ -113,7 +130,10 @@ def _steps(candidate: Candidate, draw: Draw) -> None:
     goal = world.best()
     far, near = (float((plain64(world.call(candidate, n, lr=0.03)) - goal).abs().mean()) for n in (4, 60))
     if not near < 0.75 * far:
-        raise Broken("nearer to the best code after 60 steps of 0.03 than after 4", f"{show(near)} and {show(far)}")
+        still = OTHER_STEPS if abs(near - far) < 1e-3 else None
+        raise Broken(
+            "nearer to the best code after 60 steps of 0.03 than after 4", f"{show(near)} and {show(far)}", still
+        )
 
 
 @CHECK.law("takes pictures of any shape, in single and double precision, and on your accelerator")
@@ -169,6 +189,24 @@ START = Cause(
     "After 0 steps the codes given are to be decoded: you start elsewhere, or take steps that were not asked for.",
     "the first lines of your function, and the range of its loop",
     tentative=True,
+)
+OTHER_STEPS = Cause(
+    "other_number_of_steps",
+    "4 steps end where 60 do: take num_steps of them.",
+    "the range of your loop",
+    tentative=True,
+)
+TOGETHER = Cause(
+    "pictures_together",
+    "What else is in the batch changes a picture's code: each has its own, and its own share of the loss.",
+    _WHERE,
+    tentative=True,
+)
+SIGN = Cause(
+    "climbs",
+    "Where nothing is known, your codes move away from where surprise is least: a sign is wrong, of surprise or of the "
+    "whole loss.",
+    _WHERE,
 )
 RATE = Cause("other_rate", "You take steps of another size than lr.", "the settings of your optimiser", tentative=True)
 

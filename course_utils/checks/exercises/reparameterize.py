@@ -231,12 +231,15 @@ def _is_not_normalised(small: torch.Tensor) -> None:
         for power, what in ((1, "average"), (2, "mean square")):
             values = small.pow(power).mean(axes)
             if float(values.max() - values.min()) < 0.002:
-                raise Broken(f"noise whose {what} over a small batch varies", f"it is {show(values.mean())} every time")
+                same = f"it is {show(values.mean())} every time"
+                other = bool((small[0] != small[1]).any())  # not one noise for all calls
+                raise Broken(f"noise whose {what} over a small batch varies", same, NORMALISED if other else None)
 
 
 def _is_standard_normal(e: torch.Tensor) -> None:
     n = e.numel()
-    clipped = CLIPPED if n > 50_000 and is_clipped(e) else None  # fewer draws look clipped too easily
+    shape = NOT_NORMAL if _is_only_misshapen(e) else None
+    clipped = CLIPPED if n > 50_000 and is_clipped(e) else shape  # fewer draws look clipped too easily
     distance = kolmogorov_distance(e)
     if distance > distance_bound(n):
         most = f"largest difference of distribution functions at most {show(distance_bound(n))}"
@@ -251,8 +254,15 @@ def _is_standard_normal(e: torch.Tensor) -> None:
             low, high = count_bounds(share * n)
             if not low <= came <= high:
                 raise Broken(
-                    f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came), clipped if came < low else None
+                    f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came), clipped if came < low else shape
                 )
+
+
+def _is_only_misshapen(e: torch.Tensor) -> bool:
+    """Centred, of the right size, and hardly a number twice: what is wrong about it is its shape."""
+    n, (low, high) = e.numel(), mean_square_bounds(e.numel())
+    right = abs(float(e.mean())) <= mean_bound(n) and low <= float(e.square().mean()) <= high
+    return right and len(e.unique()) > 0.5 * n
 
 
 def _frozen_cause(candidate: Candidate) -> Cause:
@@ -373,6 +383,18 @@ DEPENDENT_COLUMNS = Cause(
     _EPS,
 )
 CLIPPED = Cause("clipped_noise", "Large values of eps never come: the noise is clipped or truncated.", _EPS)
+NOT_NORMAL = Cause(
+    "not_normal",
+    "Your noise has the right size and another distribution than the normal one: draw it with torch.randn_like.",
+    _EPS,
+    tentative=True,
+)
+NORMALISED = Cause(
+    "normalised_noise",
+    "Your noise is centred or scaled by its own batch, so that one draw depends on the others: leave it as drawn.",
+    _EPS,
+    tentative=True,
+)
 CLAMPED = Cause(
     "clamped",
     "The spread is right near logvar = 0 and wrong far from it: something is clamped, or a constant is added to sigma.",

@@ -41,6 +41,13 @@ PART_IS_NUMBER = Cause(
     "the last line of your function",
 )
 
+NOT_ITS_PARTS = Cause(
+    "not_its_parts",
+    "Your loss is not made of the two numbers that you return beside it: compute each part once, and add these.",
+    "the line that makes the loss",
+    tentative=True,
+)
+
 Observed = tuple[Any, float, tuple]  # the inputs, the weight, the three values that came
 
 
@@ -93,13 +100,14 @@ class WeightedSum:
         loss, distortion, part = came
         if min(abs(distortion), abs(part)) < 1e-6:
             raise Broken(f"distortion and {self.part} other than 0{where}", f"{min(abs(distortion), abs(part)):.4g}")
-        same_number(
-            loss,
-            distortion + weight * part,
-            f"loss at weight {weight:.4g}{where} (distortion + weight * {self.part})",
-            scale=abs(distortion) + abs(weight * part),
-            rounding=rounding,
-        )
+        with blame(NOT_ITS_PARTS):
+            same_number(
+                loss,
+                distortion + weight * part,
+                f"loss at weight {weight:.4g}{where} (distortion + weight * {self.part})",
+                scale=abs(distortion) + abs(weight * part),
+                rounding=rounding,
+            )
 
     def right_loss(self, came: Any, inputs: Any, weight: float, what: str) -> None:
         """Raises Broken where a loss is not that of these inputs."""
