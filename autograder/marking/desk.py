@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook
+from sqlalchemy.engine import make_url
 
 from course_utils.cli.handin.cells import labels_of
 from course_utils.cli.handin.evidence import evidence, outputs_of
@@ -76,6 +78,11 @@ class Desk:
         if self._gradebook is not None:
             self._gradebook.close()
             self._gradebook = None
+
+    def has_gradebook(self) -> bool:
+        """Whether there is a gradebook at all; opening one in a file would make it."""
+        url = make_url(self._course.directory().db_url)
+        return not url.drivername.startswith("sqlite") or Path(url.database or "").is_file()
 
     @contextmanager
     def _log(self) -> Iterator[MarkLog]:
