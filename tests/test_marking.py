@@ -248,7 +248,7 @@ def test_the_question_comes_with_items_groups_and_mixed_hidden_names(desk):
     assert named["student003"]["short"] and named["student004"]["blank"] and named["student004"]["settled"]
     assert "<script" not in named["student005"]["html"] and "54.63" in named["student005"]["html"]
     order = [answer["name"] for answer in shown(desk)["answers"]]
-    assert order != sorted(order), "mixed: the chance that it is sorted is 1 in 720, and the seed decides once"
+    assert order != sorted(order)
 
 
 def test_a_mark_is_in_the_gradebook_the_log_the_table_and_the_students_words(desk, tree):
@@ -350,7 +350,8 @@ def test_items_that_change_recompute_the_marks_made_with_them_after_asking(desk,
     items[1]["points"] = 2
     version = question["scheme"]["version"]
     asked = desk.change_scheme(UNIT, Q, ADA, version, items)
-    assert asked == {"affected": 2, "changes": [{"from": 1, "to": 0.5}, {"from": 2, "to": 2}], "done": False}
+    changes = sorted((change["from"], change["to"]) for change in asked["changes"])
+    assert (asked["affected"], changes, asked["done"]) == (2, [(1, 0.5), (2, 2)], False)
     assert gradebook_row(tree, "student000")[0] == 1
     assert desk.change_scheme(UNIT, Q, ADA, version, items, True)["done"]
     score, _, comment = gradebook_row(tree, "student000")
@@ -420,14 +421,13 @@ def test_shares_cover_the_class_and_a_sample_is_marked_twice_blind(tmp_path):
     pages = [shown(desk, Marker(name, 2)) for name in ("ada", "bob")]
     own = [{a["name"] for a in page["answers"] if a["own"]} for page in pages]
     assert own[0] | own[1] == {a["name"] for a in pages[0]["answers"]} and not own[0] & own[1]
-    assert min(map(len, own)) >= 10, "60 answers fall on two shares: below 10 with a chance under 1e-7"
+    assert min(map(len, own)) >= 10
     with pytest.raises(WrongUsage, match="all 2 shares"):
         shown(desk, Marker("eve", 2))
     first = {a["token"]: a for a in pages[0]["answers"] if a["own"]}
-    for answer in first.values():
-        desk.mark(UNIT, Q, Marker("ada", 2), [save(answer, 2)])
+    desk.mark(UNIT, Q, Marker("ada", 2), [save(answer, 2) for answer in first.values()])
     second = [a for a in shown(desk, Marker("bob", 2))["answers"] if a["second"]]
-    assert {a["token"] for a in second} == {token for token in first if is_marked_twice(token)}
+    assert second and {a["token"] for a in second} == {token for token in first if is_marked_twice(token)}
     assert all(a["state"]["score"] is None and not a["by"] and not a["settled"] for a in second)
     for answer in second:
         assert desk.mark(UNIT, Q, Marker("bob", 2), [save(answer, 3)], "second")["saved"]
@@ -449,7 +449,7 @@ def test_agreement_and_drift_say_what_can_be_told():
     assert found.kappa == pytest.approx(expected) and found.low < expected < found.high
     assert agreement([1] * 5, [1] * 5).kappa is None and "too few" in agreement([1] * 5, [1] * 5).words
     assert agreement([2] * 20, [2] * 20).kappa is None and "not defined" in agreement([2] * 20, [2] * 20).words
-    assert abs(agreement(one.tolist(), rng.permutation(one).tolist()).kappa) < 0.35  # three deviations of 80 pairs
+    assert abs(agreement(one.tolist(), rng.permutation(one).tolist()).kappa) < 0.35
     assert "no drift" in drift([1.0, 2.0] * 30)["words"]
     assert "the marks drift" in drift([1.0, 1.5] * 20 + [2.5, 3.0] * 20)["words"]
     assert "too few" in drift([1.0] * 5)["words"] and len(drift([1.0] * 45)["blocks"]) == 3
@@ -485,7 +485,7 @@ def test_differences_mark_what_came_and_strike_what_has_gone():
 
 
 def test_oral_questions_come_from_ones_own_notebook_and_from_nothing_else(tmp_path):
-    tree = make_class(tmp_path / "course", ["It is 117.2 here, and 300.5 there.", "Mine is 54.63, says zebra."])
+    tree = make_class(tmp_path / "course", ["It is 117.2 here, and 300.5 there.", "The zebra says that mine is 54.63."])
     pages = write_viva(tree, UNIT, seed=3)
     texts = [page.read_text(encoding="utf-8") for page in pages]
     assert [page.name for page in pages] == ["student000.html", "student001.html"]
