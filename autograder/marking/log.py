@@ -261,6 +261,9 @@ class MarkLog:
             self._write(seen, state.score, comment)
             self._add(question, student, kind, marker, state, answer, seen, decision)
             self._db.commit()
+        except Conflict:
+            self._db.rollback()
+            raise Conflict(self.entries(question, student)[student]) from None
         except BaseException:
             self._db.rollback()
             raise
