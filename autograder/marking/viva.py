@@ -16,7 +16,7 @@ from random import Random
 
 from nbformat import NotebookNode
 
-from course_utils.cli.handin.cells import ANSWER, SOLUTION, TEST, kind_of, marks_of
+from course_utils.cli.handin.cells import ANSWER, SOLUTION, TASK, TEST, kind_of, marks_of
 from course_utils.cli.handin.evidence import FOUND, NOWHERE, Outputs, evidence, outputs_of, table_cells
 from course_utils.system.errors import CourseError
 from course_utils.system.stubs import is_blank, is_unwritten
@@ -117,7 +117,20 @@ def orals(notebook: NotebookNode, source: NotebookNode, seed: str) -> list[Oral]
         for pool in pools:
             if pool and len(chosen) < MOST:
                 chosen.append(pool.pop())
-    return chosen
+    expected = [*_expectations(source)] if len(chosen) < MOST - 1 else []
+    random.shuffle(expected)
+    return chosen + expected[: MOST - 1 - len(chosen)]
+
+
+def _expectations(source: NotebookNode) -> Iterator[Oral]:
+    """Where a notebook gives too little to ask about: the unit's own questions, asked anew."""
+    for text, question in questions_of(source).items():
+        options = "; ".join(question.words(letter) for letter in question.choices) if question.kind == "choice" else ""
+        yield Oral(
+            "what is expected",
+            f"{text} What do you expect, and why?",
+            f"{options + '. ' if options else ''}The unit's solution shows which came out, and why.",
+        )
 
 
 def _broken_laws(notebook: NotebookNode) -> Iterator[Oral]:
@@ -180,10 +193,12 @@ def _why(notebook: NotebookNode, question: str) -> str:
 
 
 def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
+    asked = ""
     for cell in notebook.cells:
+        asked = cell.source if kind_of(cell) == TASK else asked
         if kind_of(cell) != ANSWER or cell.cell_type != "markdown" or is_blank(cell.source):
             continue
-        for named in evidence(cell.source[:20_000], outputs):
+        for named in evidence(cell.source[:20_000], outputs, asked):
             before = " ".join(cell.source[max(0, named.start - 60) : named.start].split())
             quoted = f"You write \u201c\u2026 {before} {named.text}\u201d."
             if named.status == NOWHERE:
