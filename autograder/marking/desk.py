@@ -204,7 +204,7 @@ class Desk:
             "marker": marker.name,
             "of": marker.of,
             "share": share,
-            "unreadable": len(entries) - len(held),
+            "unreadable": sum(name not in held and not entry.settled for name, entry in entries.items()),
             "stale": self._stale(entries, scheme.items),
         }
 

@@ -158,7 +158,7 @@ async function load(unit, question, token = null) {
   showItems();
   showBank();
   show();
-  if (page.data.unreadable) notice(`${page.data.unreadable} graded notebooks cannot be read: grade the unit again.`);
+  if (page.data.unreadable) notice(`Graded notebooks that cannot be read: ${page.data.unreadable}. Grade the unit again.`);
   if (page.data.stale) {
     notice(`${page.data.stale} marks were made with items that the mark scheme no longer has.`,
            [["See what would change", recompute], ["Leave them", closeNotice]]);
@@ -304,6 +304,7 @@ function show(same = false) {
     $("answer").dataset.token = answer.token;
     $("answer").dataset.digest = answer.digest;
     $("answer").scrollTop = 0;
+    scrollTo(0, 0);
     page.figure = -1;
     $("figure").hidden = true;
   }
