@@ -16,6 +16,7 @@ from nbformat.v4 import new_code_cell, new_output
 
 from autograder.feedback import feedback_unit
 from autograder.grades_file import read_grades
+from autograder.marking import opening
 from autograder.marking.agreement import agreement, drift
 from autograder.marking.answers import is_marked_twice
 from autograder.marking.desk import Changed, Desk, Marker
@@ -415,6 +416,34 @@ def test_evidence_checks_and_the_output_behind_a_number(desk):
     assert "117.2" in desk.output(UNIT, Q, answer["token"], place["cell"], place["output"])
 
 
+def test_the_command_says_what_waits_and_opens_the_page(tree, desk, tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(opening, "serve", lambda of, options: opened.append((of, options)) or 0)
+    assert opening.open_marking(tree, UNIT, Q, "ada", 3, browser=False, port=8890) == 0
+    assert "6 answers, 5 to mark" in capsys.readouterr().out
+    of, options = opened[0]
+    assert of == tree and f"--LabApp.default_url=/course-mark?unit={UNIT}&question={Q}&marker=ada&of=3" in options
+    for wrong, words in (
+        ({"question": "q_x"}, "no written question"),
+        ({"of": 0}, "--of is how many"),
+        ({"marker": " "}, "--marker is your name"),
+        ({"unit": "02_other"}, "Run `course grade 02`"),
+    ):
+        asked = {"unit": UNIT, "question": None, "marker": None, "of": 1} | wrong
+        with pytest.raises(CourseError, match=words):
+            opening.open_marking(tree, **asked)
+    empty = tmp_path / "empty"
+    (empty / "notebooks").mkdir(parents=True)
+    (empty / "nbgrader_config.py").write_bytes((tree.root / "nbgrader_config.py").read_bytes())
+    with pytest.raises(CourseError, match="no written answers"):
+        opening.open_marking(Tree(empty), None, None, None, 1)
+    assert not (empty / "gradebook.db").exists()
+    desk.close()
+    tree.root.rename(empty / "demo")
+    assert opening.open_marking(Tree(empty), None, None, None, 1) == 0
+    assert opened[-1][0].root.name == "demo" and "course demo" in capsys.readouterr().out
+
+
 def test_shares_cover_the_class_and_a_sample_is_marked_twice_blind(tmp_path):
     texts = [f"Answer number {number} is about something else, as {number} says." for number in range(60)]
     desk = Desk(make_class(tmp_path / "course", texts))
@@ -464,6 +493,7 @@ def test_agreement_and_drift_say_what_can_be_told():
         ("<script>x()</script>Hello", "Hello", "<script"),
         ("![p](https://example.org/p.png) text", "text", "example.org"),
         ("<img src=x onerror=y()>t", "t", "onerror"),
+        ('A picture. <img src="data:image/png;base64,' + 300_000 * "AAAA" + '">', "A picture.", 200 * "AAAA"),
         ("word " * 50_000, "50,000 words", "word " * 10_000),
         ("$$\\frac{1}{2}$$", "<math", "\\frac"),
         ("שלום 23", "שלום 23", "<script"),

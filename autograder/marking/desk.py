@@ -185,12 +185,20 @@ class Desk:
         order.sort(key=lambda name: (tokens[first[groups[name]]], tokens[name]))
         shown = [
             self._shown(
-                question, entries[name], held[name], tokens[name], groups[name],
+                question,
+                entries[name],
+                held[name],
+                tokens[name],
+                groups[name],
                 held[first[groups[name]]] if first[groups[name]] != name else None,
-                share, marker, seconds.get(name), names, sample,
+                share,
+                marker,
+                seconds.get(name),
+                names,
+                sample,
             )
             for name in order
-        ]  # fmt: skip
+        ]
         self._bring_into_table(question, entries)
         return {
             "unit": unit,

@@ -18,6 +18,8 @@ from ..safe_html import as_text, clean, is_picture, markdown_to_html
 from ..template import TEST, kind_of
 
 LONGEST_SHOWN = 20_000  # characters of an answer that are sent with the others; the rest is asked for
+LARGEST_SHOWN = 1_000_000  # characters of its HTML, pictures included
+_DATA = r"data:[^)\s\"']*"
 _MOST_COMPARED = 4000  # words of a text whose changes are marked
 
 
@@ -31,6 +33,9 @@ def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bo
     if code:
         return as_text(source)
     shown = markdown_to_html(source, attachments)
+    if len(shown) > LARGEST_SHOWN and not whole:
+        size = f"{len(shown) / 1e6:.1f} MB with its pictures; this is its text. Press o for all."
+        return f"<p><em>{size}</em></p>{as_text(re.sub(_DATA, '', source)[:LONGEST_SHOWN])}"
     return shown if re.sub(r"<(?!img|math)[^>]*>", "", shown).strip() else as_text(source)
 
 

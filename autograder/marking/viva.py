@@ -35,32 +35,62 @@ from .shown import output_html
 MOST = 5
 # What is changed in a student's line, and what the examiner should hear. The first pattern that a line has is taken.
 _CHANGES = (
-    (r"\b0\.5\s*\*|\*\s*0\.5\b|/\s*2\b(?!\.)", "the factor one half were left out",
-     "It is what turns a log variance into a log standard deviation, or a quadratic form into an energy. Without it "
-     "spreads come out squared, or the term has twice its size and so twice its weight against the others."),
-    (r"\.sum\(", "this sum were a mean",
-     "The term shrinks by the number of elements that are averaged. Against a term that is still a sum, that is "
-     "another weight: a beta of its own. Losses in nats per image are sums over pixels or dimensions."),
-    (r"\.mean\(", "this mean were a sum",
-     "The number grows with the batch (or with whatever is summed): the gradient's size then depends on the batch, and "
-     "numbers of different batches cannot be compared."),
-    (r"\.detach\(|no_grad", "the gradient were not cut here",
-     "The gradient would flow on to what lies before: it would be trained by this term as well, or a graph kept that "
-     "nobody needs."),
-    (r"zero_grad", "gradients were not cleared here",
-     "Each backward pass adds to what is there: the step would follow the sum of all batches so far."),
-    (r"randn|\.rsample\(|normal\(", "the same noise were drawn at every call",
-     "Samples would no longer be independent: the loss would be an estimate at one point of the noise, which the "
-     "network can learn by heart."),
-    (r"\bexp\(", "the exponential were left out",
-     "A logarithm would be used as if it were the quantity: negative spreads, and the wrong size for all but 1."),
-    (r"dim\s*=\s*-?\d", "the other dimension were named here",
-     "Images and elements would change places: the result has another shape, or mixes the images of a batch."),
-    (r"sigmoid", "the sigmoid were left out",
-     "Logits are no probabilities: they leave the range from 0 to 1, and pictures of them are wrong in contrast."),
-    (r"\s-\s", "the minus were a plus",
-     "The term would change its sign: what was made small is made large, or a difference becomes a sum."),
-)  # fmt: skip
+    (
+        r"\b0\.5\s*\*|\*\s*0\.5\b|/\s*2\b(?!\.)",
+        "the factor one half were left out",
+        "It is what turns a log variance into a log standard deviation, or a quadratic form into an energy. Without it "
+        "spreads come out squared, or the term has twice its size and so twice its weight against the others.",
+    ),
+    (
+        r"\.sum\(",
+        "this sum were a mean",
+        "The term shrinks by the number of elements that are averaged. Against a term that is still a sum, that is "
+        "another weight: a beta of its own. Losses in nats per image are sums over pixels or dimensions.",
+    ),
+    (
+        r"\.mean\(",
+        "this mean were a sum",
+        "The number grows with the batch (or with whatever is summed): the gradient's size then depends on the batch, "
+        "and numbers of different batches cannot be compared.",
+    ),
+    (
+        r"\.detach\(|no_grad",
+        "the gradient were not cut here",
+        "The gradient would flow on to what lies before: it would be trained by this term as well, or a graph kept "
+        "that nobody needs.",
+    ),
+    (
+        r"zero_grad",
+        "gradients were not cleared here",
+        "Each backward pass adds to what is there: the step would follow the sum of all batches so far.",
+    ),
+    (
+        r"randn|\.rsample\(|normal\(",
+        "the same noise were drawn at every call",
+        "Samples would no longer be independent: the loss would be an estimate at one point of the noise, which the "
+        "network can learn by heart.",
+    ),
+    (
+        r"\bexp\(",
+        "the exponential were left out",
+        "A logarithm would be used as if it were the quantity: negative spreads, and the wrong size for all but 1.",
+    ),
+    (
+        r"dim\s*=\s*-?\d",
+        "the other dimension were named here",
+        "Images and elements would change places: the result has another shape, or mixes the images of a batch.",
+    ),
+    (
+        r"sigmoid",
+        "the sigmoid were left out",
+        "Logits are no probabilities: they leave the range from 0 to 1, and pictures of them are wrong in contrast.",
+    ),
+    (
+        r"\s-\s",
+        "the minus were a plus",
+        "The term would change its sign: what was made small is made large, or a difference becomes a sum.",
+    ),
+)
 
 
 @dataclass(frozen=True)
