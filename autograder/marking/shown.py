@@ -28,8 +28,12 @@ def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bo
     if is_blank(source):
         return "<p><em>nothing was written</em></p>"
     if len(source) > LONGEST_SHOWN and not whole:
-        words = f"{len(source.split()):,} words; these are the first {LONGEST_SHOWN:,} characters. Press o for all."
-        return f"<p><em>{words}</em></p>{as_text(source[:LONGEST_SHOWN])}"
+        text = re.sub(_DATA, "", source)
+        cut = (
+            f"these are the first {LONGEST_SHOWN:,} characters" if len(text) > LONGEST_SHOWN else "without its pictures"
+        )
+        words = f"{len(text.split()):,} words; {cut}. Press o for all."
+        return f"<p><em>{words}</em></p>{as_text(text[:LONGEST_SHOWN])}"
     if code:
         return as_text(source)
     shown = markdown_to_html(source, attachments)
