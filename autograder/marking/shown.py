@@ -20,7 +20,7 @@ from ..template import TEST, kind_of
 LONGEST_SHOWN = 20_000  # characters of an answer that are sent with the others; the rest is asked for
 LARGEST_SHOWN = 1_000_000  # characters of its HTML, pictures included
 _DATA = r"data:[^)\s\"']*"
-_MOST_COMPARED = 4000  # words of a text whose changes are marked
+_MOST_COMPARED = 1500  # words of a text whose changes are marked
 
 
 def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bool = False, whole: bool = False) -> str:
