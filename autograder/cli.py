@@ -511,6 +511,7 @@ def demo(
 
     summary = run_demo(_instructor_tree(context), fresh=fresh, progress=lambda line: print(line, flush=True))
     print(f"Class summary: {summary}")
+    print("To mark its written answers: course --root demo mark")
 
 
 def hub(

@@ -14,6 +14,7 @@ from course_utils.system.whole_file import write_whole
 from .kit import OWN_FILES
 from .nbgrader_course import NbGraderCourse
 
+INSTRUCTORS_LAB = Path(__file__).parent / "lab_config"
 EXCHANGE = Path("/usr/local/share/nbgrader/exchange")  # nbgrader's own choice
 
 HUB = '''"""JupyterHub for this course, written by `course hub`. In the hub's own jupyterhub_config.py:
@@ -101,7 +102,7 @@ def hub_files(
     """The files that a hub needs, by their path in ``folder``."""
     directory = NbGraderCourse(tree).directory()
     kit = (OWN_FILES / MARKER).read_text(encoding="utf-8").splitlines()
-    everyone, student = _lab_settings("everyone"), _lab_settings("student")
+    everyone, student = _lab_settings(LAB_CONFIG / "everyone"), _lab_settings(LAB_CONFIG / "student")
     everyone["jupyter_server_config.json"]["ServerApp"]["jpserver_extensions"] = _panels(course_list=False)
     everyone["jupyter_server_config.json"]["MappingKernelManager"] = IDLE
     everyone["labconfig/page_config.json"] = {"disabledExtensions": dict.fromkeys(NOT_IN_LAB, True)}
@@ -123,6 +124,7 @@ def hub_files(
     }
     files |= {f"everyone/{name}": content for name, content in everyone.items()}
     files |= {f"student/{name}": content for name, content in student.items()}
+    files |= {f"instructor/{name}": content for name, content in _lab_settings(INSTRUCTORS_LAB).items()}
     return {
         name: content if isinstance(content, str) else json.dumps(content, indent=2) + "\n"
         for name, content in sorted(files.items())
@@ -152,9 +154,8 @@ def write_files(files: dict[str, str], folder: Path, overwrite: bool = False) ->
     return done
 
 
-def _lab_settings(role: str) -> dict[str, Any]:
-    """The settings of ``course lab`` for a role, by file."""
-    folder = LAB_CONFIG / role
+def _lab_settings(folder: Path) -> dict[str, Any]:
+    """The settings of ``course lab`` in a folder, by file."""
     return {
         path.relative_to(folder).as_posix(): json.loads(path.read_text(encoding="utf-8"))
         for path in folder.rglob("*.json")

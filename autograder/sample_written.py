@@ -31,7 +31,7 @@ OPINIONS = (
     "{The latent space is|Latent spaces are} discrete, {so|hence} between {the codes|codes} there is nothing.",
     "A mixture {fitted|that is fitted} to the codes {would|will} help{: it gives|, it gives} 23 {here|in my table}.",
     "A mixture {fitted|that is fitted} to the codes {would|will} help{: it gives|, it gives} 78 {here|in my table}.",
-    "{She|The friend} {only|just} rescales each axis{, so|; so} {the clusters|clusters} and correlations are ignored "
+    "{She|The friend} only rescales each axis{, so|; so} {the clusters|clusters} and correlations are ignored "
     "and {her draws|draws} {miss|do miss} the codes.",
     "The decoder is too weak{, so| and so} it {cannot|can't} draw {digits|the digits}.",
     "The decoder is not too weak{:|, for} {the codes|codes} of training images give 0.8.",
@@ -39,7 +39,7 @@ OPINIONS = (
     "right length now.",
     "Her samples will not look like {the|my} reconstructions, {although|though} the codes have the right length now.",
     "{It|The network} memorises {the noise|noise}{, which is|; this is} overfitting.",
-    "{One|We} should train with a loss that gives the codes {a known|some known} shape{.|, as VAEs do.}",
+    "{One|We} should train with a loss that gives the codes {a known|some known} shape.",
     "{The distance|Her distance} {falls|drops} below the floor of 0.7{, as|, because} the lengths agree.",
     "{The distance|Her distance} {stays|remains} above the floor of 0.7{, as|, because} the shapes differ.",
     "{Samples|The samples} get {better|really better}, {though|but} they {are|are still} broken shapes.",

@@ -1,6 +1,7 @@
 """Pairs of written answers, each with a label: whether they say the same in nearly the same words, or not the same.
 
-What must never be joined differs in a number, a negation or an opposite; some pairs differ in nothing else.
+What must never be joined differs in a number, a negation, an opposite, or in which word stands where; some pairs differ
+in nothing else. The last 24 pairs (8 and 16) were written after the rules were finished, and changed none of them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,26 @@ SAME = (
     ("The two networks have the same size and the same data.", "Both networks have the same size and data."),
     ("One run cannot decide; train three seeds.", "A single run can't decide, so train three seeds."),
     ("The linear probe reads the code of the autoencoder better.", "A linear probe reads the code of the autoencoder better."),
+    ("The gap closes when q is the true posterior.", "The gap is closed when q is the true posterior."),
+    ("I would hand over beta = 0.784, as its reconstructions are better.", "I'd hand over beta = 0.784 because its reconstructions are better."),
+    ("A look-up of the nearest photograph is a fair rival.", "The look-up of the nearest photograph is a fair rival."),
+    ("Her pictures hardly leave the straight line between the two ends.", "Her pictures hardly leave the straight line between both ends."),
+    ("The weight is constant, which says that q is the posterior.", "The weight is constant; that says q is the posterior."),
+    ("Count how often a reader is sure of a wrong letter.", "I'd count how often the reader is sure of a wrong letter."),
+    ("The means are far apart and sigma is tiny.", "The means are far apart, and sigma's tiny."),
+    ("t-SNE keeps neighbours but not sizes.", "t-SNE keeps the neighbours but not the sizes."),
+    ("The kernel is too wide to see the shape.", "The kernel is too wide to see its shape."),
+    ("Reconstructions stay the same because the decoder undoes the change.", "The reconstructions stay the same as the decoder undoes the change."),
+    ("With 40 pairs the sign is open.", "With 40 pairs, the sign is still open."),
+    ("It costs 9.2 nats at most.", "At most it costs 9.2 nats."),
+    ("A paired difference with an interval is needed.", "A paired difference with its interval is needed."),
+    ("The report has no baseline, so the number has no size.", "The report has no baseline so its number has no size."),
+    ("The team trained for 3 hours, the other for 20 minutes.", "The team trained for 3 hours and the other for 20 minutes."),
+    ("This is collapse: the decoder ignores z.", "This is a collapse, the decoder ignores z."),
+    ("I would keep z, since it is used by all ten digits.", "I'd keep z because it is used by all ten digits."),
+    ("Her intervall contains zero.", "Her interval contains zero."),
+    ("The strip shows one chosen pair.", "The strip only shows one chosen pair."),
+    ("A nat must save more than 31 nats of distortion.", "One nat must save more than 31 nats of distortion."),
 )  # fmt: skip
 DIFFERENT = (
     ("The decoder undoes the scaling, so the loss stays as it is.", "The decoder does not undo the scaling, so the loss does not stay as it is."),
@@ -80,4 +101,36 @@ DIFFERENT = (
     ("Half of the draws are rare.", "A quarter of the draws are rare."),
     ("The model without noise samples better.", "The model with noise samples better."),
     ("The mean of the codes is near the prior's.", "The variance of the codes is near the prior's."),
+    ("The bound is an upper one.", "The bound is a lower one."),
+    ("The weight is constant in z.", "The weight is constant in x."),
+    ("The gap closes.", "The gap opens."),
+    ("Her strip is a proof.", "Her strip is no proof."),
+    ("The critic overestimates the distance.", "The critic underestimates the distance."),
+    ("Only the decoder is to blame.", "The decoder is to blame."),
+    ("Sigma is tiny, the means are huge.", "Sigma is huge, the means are tiny."),
+    ("It gains 9.2 nats.", "It loses 9.2 nats."),
+    ("The kernel is too wide.", "The kernel is too narrow."),
+    ("It is possible to sample.", "It is impossible to sample."),
+    ("The model is overfitted.", "The model is underfitted."),
+    ("The test rejects the codes.", "The test accepts the codes."),
+    ("The codes of A match, those of B do not.", "The codes of B match, those of A do not."),
+    ("The code is informative.", "The code is uninformative."),
+    ("Cats are read, dogs are lost.", "Dogs are read, cats are lost."),
+    ("The gradient flows into the critic and not into the encoder.", "The gradient flows into the encoder and not into the critic."),
+    ("The interval contains zero.", "The interval excludes zero."),
+    ("The probe reads letters.", "The probe reads digits."),
+    ("It has a floor of 0.7.", "It has a floor of 0,7 %."),
+    ("B reconstructs better than A.", "A reconstructs better than B."),
+    ("The picture of the belt is bright.", "The picture of the belt is dark."),
+    ("The noise helps a lot.", "The noise helps a bit."),
+    ("We cannot reject it.", "We can reject it."),
+    ("The bound is tight only if q is exact.", "The bound is tight even if q is exact."),
+    ("We need at least 10 pairs.", "We need exactly 10 pairs."),
+    ("The loss goes from 3 to 5.", "The loss goes from 5 to 3."),
+    ("Nobody disagrees.", "Everybody disagrees."),
+    ("The map keeps distances.", "The map keeps neighbours."),
+    ("Without noise the codes are points.", "With noise the codes are points."),
+    ("It is rarely read.", "It is read."),
+    ("The codes were scaled, the pictures were not.", "The codes were not scaled, the pictures were."),
+    ("She should train longer.", "She should stop training."),
 )  # fmt: skip

@@ -59,6 +59,8 @@ MARKS = {
     "tests/test_isolation.py": Slow("grading", 20),
     "tests/test_kit.py": Slow("slow", 6),
     "tests/test_lab_start.py": Slow("slow", 9),
+    "tests/test_marking.py": Slow("", 16),
+    "tests/test_marking_page.py": Slow("browser", 45),
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 60),
     "tests/test_pages.py": Slow("browser", 22),

@@ -11,6 +11,7 @@ import nbformat
 from miniature import CHECKOUT, marks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from autograder.class_seeds import SEEDS
 from autograder.grade import grade_unit
 from autograder.gradebook import one_commit
 from autograder.nbgrader_course import NbGraderCourse
@@ -60,6 +61,7 @@ def make_class(root: Path, answers: list[str], questions: int = 1, scheme: str =
     folder.mkdir(parents=True)
     shutil.copy(CHECKOUT / "nbgrader_config.py", root)
     nbformat.write(source(questions, scheme), folder / f"{UNIT}.ipynb")
+    (root / SEEDS).write_text(json.dumps({UNIT: "0" * 64}), encoding="utf-8")  # the same order and shares every time
     tree = Tree(root)
     register_unit(tree, UNIT)
     with NbGraderCourse(tree).gradebook() as gradebook, one_commit(gradebook):

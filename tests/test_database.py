@@ -111,6 +111,48 @@ def test_grades_in_postgresql_are_those_of_sqlite_and_marks_by_hand_survive(url,
     assert {(row.student, row.exercise): row.score for row in again}["ada", "q_double"] == 2.5
 
 
+def test_two_markers_at_once_in_postgresql_one_is_told_and_every_mark_is_in_the_log(url, tmp_path, monkeypatch):
+    import threading
+
+    from marked_class import UNIT as WRITTEN
+    from marked_class import make_class
+
+    from autograder.marking.desk import Desk, Marker
+    from autograder.marking.log import MARK, MarkLog
+
+    monkeypatch.setenv(DATABASE, url)
+    tree = make_class(tmp_path / "written", [f"Answer {number} is about something else." for number in range(6)])
+    first = Desk(tree)
+    seen = first.question(WRITTEN, "q_samples", Marker("ada"))["answers"]
+    first.close()
+    done, start = {}, threading.Barrier(2)
+
+    def mark(name: str, score: float) -> None:
+        desk = Desk(tree)
+        start.wait()
+        done[name] = []
+        for answer in seen:
+            save = {key: answer[key] for key in ("token", "version", "digest")}
+            save["state"] = {"score": score, "items": [], "comment": name}
+            done[name].append(desk.mark(WRITTEN, "q_samples", Marker(name), [save]))
+        desk.close()
+
+    threads = [threading.Thread(target=mark, args=each) for each in (("ada", 1.0), ("bob", 2.0))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for ada, bob in zip(done["ada"], done["bob"], strict=True):
+        assert len(ada["saved"]) + len(bob["saved"]) == 1, "of two marks of the same state one counts"
+        told = (ada["conflicts"] or bob["conflicts"])[0]
+        assert told["state"]["score"] == (ada["saved"] or bob["saved"])[0]["state"]["score"]
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        assert "postgresql" in str(gradebook.engine.url)
+        log = MarkLog(gradebook)
+        (question,) = log.questions(WRITTEN)
+        assert len(log.history(question, MARK)) == len(seen)
+
+
 def test_a_database_that_does_not_answer_is_one_clear_error(tmp_path, monkeypatch):
     tree = Tree(make_tree(tmp_path / "course"))
     monkeypatch.setenv(DATABASE, "")

@@ -310,6 +310,8 @@ def test_from_release_to_feedback(hub):
 def test_the_files_are_written_once_and_replaced_only_when_told(tmp_path):
     tree = Tree(make_tree(tmp_path / "course"))
     files = hub_files(tree, tmp_path / "hub", ["prof"])
+    assert "autograder.marking.server" in files["instructor/jupyter_server_config.json"]
+    assert not any("marking" in content for name, content in files.items() if not name.startswith("instructor/"))
     assert set(write_files(files, tmp_path / "hub").values()) == {"written"}
     assert set(write_files(files, tmp_path / "hub").values()) == {"unchanged"}
     mine = tmp_path / "hub" / "jupyterhub_config.py"

@@ -24,8 +24,8 @@ class Agreement:
 
 
 def agreement(first: list[float], second: list[float], resamples: int = 1000, seed: int = 0) -> Agreement:
-    """Cohen's kappa with quadratic weights on marks in steps of half a point, by scikit-learn; the interval is a
-    percentile bootstrap over answers."""
+    """Cohen's kappa with quadratic weights on marks in steps of half a point; the interval is a percentile
+    bootstrap over answers."""
     pairs = len(first)
     if pairs == 0:
         return Agreement(0, 0.0, None, None, None, "no answer was marked by two")
@@ -34,25 +34,26 @@ def agreement(first: list[float], second: list[float], resamples: int = 1000, se
     if pairs < FEWEST:
         words = f"{pairs} answers were marked by two: too few for a number (at least {FEWEST})"
         return Agreement(pairs, exact, None, None, None, words)
-    value = weighted_kappa(one, two)
-    if value is None:
+    value = float(weighted_kappa(one, two))
+    if np.isnan(value):
         words = "all marks are the same, so chance alone would agree as well: kappa is not defined"
         return Agreement(pairs, exact, None, None, None, words)
     draws = np.random.default_rng(seed).integers(0, pairs, (resamples, pairs))
-    drawn = [kappa for kappa in (weighted_kappa(one[draw], two[draw]) for draw in draws) if kappa is not None]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    drawn = weighted_kappa(one[draws], two[draws])
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
     words = f"weighted kappa {value:.2f} ({low:.2f} to {high:.2f}) on {pairs} answers, the same mark for {exact:.0%}"
     return Agreement(pairs, exact, value, float(low), float(high), words)
 
 
-def weighted_kappa(one: np.ndarray, two: np.ndarray) -> float | None:
-    """Kappa with quadratic weights of whole numbers; None where only one number occurs."""
-    from sklearn.metrics import cohen_kappa_score
+def weighted_kappa(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Kappa with quadratic weights over the last axis; NaN where only one mark occurs.
 
-    labels = np.arange(min(one.min(), two.min()), max(one.max(), two.max()) + 1)
-    if len(labels) < 2:
-        return None
-    return float(cohen_kappa_score(one, two, labels=labels, weights="quadratic"))
+    With these weights it is 1 - E (a - b)² / (var a + var b + (E a - E b)²): what is found over what chance would give.
+    """
+    found = np.square(one - two).mean(-1)
+    chance = one.var(-1) + two.var(-1) + np.square(one.mean(-1) - two.mean(-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(chance > 0, 1 - found / chance, np.nan))
 
 
 def drift(marks: list[float], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 from nbgrader.api import Gradebook
+from sqlalchemy.engine import make_url
 
 from course_utils.cli.handin.cells import labels_of
 from course_utils.cli.handin.evidence import evidence, outputs_of
@@ -76,6 +78,11 @@ class Desk:
         if self._gradebook is not None:
             self._gradebook.close()
             self._gradebook = None
+
+    def has_gradebook(self) -> bool:
+        """Whether there is a gradebook at all; opening one in a file would make it."""
+        url = make_url(self._course.directory().db_url)
+        return not url.drivername.startswith("sqlite") or Path(url.database or "").is_file()
 
     @contextmanager
     def _log(self) -> Iterator[MarkLog]:
@@ -178,12 +185,20 @@ class Desk:
         order.sort(key=lambda name: (tokens[first[groups[name]]], tokens[name]))
         shown = [
             self._shown(
-                question, entries[name], held[name], tokens[name], groups[name],
+                question,
+                entries[name],
+                held[name],
+                tokens[name],
+                groups[name],
                 held[first[groups[name]]] if first[groups[name]] != name else None,
-                share, marker, seconds.get(name), names, sample,
+                share,
+                marker,
+                seconds.get(name),
+                names,
+                sample,
             )
             for name in order
-        ]  # fmt: skip
+        ]
         self._bring_into_table(question, entries)
         return {
             "unit": unit,
@@ -197,7 +212,7 @@ class Desk:
             "marker": marker.name,
             "of": marker.of,
             "share": share,
-            "unreadable": len(entries) - len(held),
+            "unreadable": sum(name not in held and not entry.settled for name, entry in entries.items()),
             "stale": self._stale(entries, scheme.items),
         }
 

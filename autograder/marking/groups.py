@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-THRESHOLD = 0.5  # cosine from which two answers count as alike
+THRESHOLD = 0.4  # cosine from which two answers count as alike
 MOST_OTHER_WORDS = 0.34  # of the content words of the shorter answer, in one of the two alone
 SHORT = 3  # words up to which an answer is settled on the screen of short ones
 
@@ -75,17 +75,35 @@ _SIDES = {
     for side, words in enumerate(sides.split(" / "))
     for word in words.split()
 }
+_LETTERS = {"".join(sorted(word)): word for word in _SIDES if len(word) > 4}
 _FILLER_WORDS = (
     "the a an and or of to for from by with on at as is are was were be been being it its this that these those my our "
     "his her their i we you they he she so thus hence therefore then also too just very really quite simply clearly "
     "actually basically here there which who what when where while since if but about around roughly nearly almost "
     "approximately has have had do does did will would shall should than into onto over through between again still "
     "already because in can could may me us them itself themselves see seen shows show think believe say says "
-    "answer question number value however moreover indeed notebook bit id"
+    "answer question number value however moreover indeed notebook bit id both"
 )
 _FILLERS = frozenset(_FILLER_WORDS.split())
+_AFTER_SOMEBODY = frozenset(["should", "would", "can", "could", "must", "may", "might", "has", "sees", "gets"])
 _NEGATED_STEMS = "able affect chang equal stable usual correlat finite valid likely trained"  # unable, inequal
 _NEGATED = frozenset(_NEGATED_STEMS.split())
+_SYNONYMS = """
+undo cancel reverse revert
+bad poor
+picture image
+converge finish
+land end
+predict prediction expect expectation
+capacity power
+clear readable
+sigma deviation
+mend repair fix
+nearest closest
+large big
+small little
+like resemble
+"""
 _TOKEN = re.compile(r"[-−]?\d+(?:[.,]\d+)*(?:\s?%)?|[^\W\d_]+(?:['’][^\W\d_]+)?|[<>=≈≤≥+]")
 _NUMERIC = re.compile(r"[-−]?\d")
 
@@ -100,7 +118,11 @@ def words_of(text: str) -> list[str]:
 @lru_cache(maxsize=50_000)
 def _spelled(word: str) -> str:
     """A word of the opposites with a letter too few, too many or out of place, as it is meant."""
-    if len(word) < 7 or word in _SIDES:
+    if len(word) < 5 or word in _SIDES:
+        return word
+    if (exchanged := _LETTERS.get("".join(sorted(word)), "")) and exchanged[0] == word[0]:
+        return exchanged
+    if len(word) < 7:
         return word
     near = [known for known in get_close_matches(word, _SIDES, cutoff=0.85) if known[0] == word[0]]
     same = [
@@ -117,7 +139,7 @@ def meaning(text: str) -> tuple[str, ...]:
     for index, word in enumerate(words):
         if _NUMERIC.match(word):
             found.append(_number(word))
-        elif word in _NUMBER_WORDS and not (word == "one" and index and words[index - 1] in ("no", "the", "this")):
+        elif word in _NUMBER_WORDS and not (word == "one" and _is_somebody(words, index)):
             found.append(_NUMBER_WORDS[word])
         elif word in "<>=≈≤≥":
             found.append(word)
@@ -127,6 +149,12 @@ def meaning(text: str) -> tuple[str, ...]:
         if word in _SIDES:
             found.append(f"side {_SIDES[word]}")
     return tuple(found)
+
+
+def _is_somebody(words: list[str], index: int) -> bool:
+    """Whether "one" is no number: one should, the one, this one."""
+    after = words[index + 1] if index + 1 < len(words) else ""
+    return after in _AFTER_SOMEBODY or (index > 0 and words[index - 1] in ("no", "the", "this"))
 
 
 def _number(word: str) -> str:
@@ -140,36 +168,59 @@ def _number(word: str) -> str:
 
 
 def _stem(word: str) -> str:
-    return re.sub(r"(ations?|ings?|ies|es|ed|ly|s|e)$", "", word) if len(word) > 4 else word
+    return re.sub(r"(ations?|ings?|ies|es|ed|ly|s|e)$", "", word) if len(word) > 3 else word
 
 
 def _same_word(word: str) -> str:
     return _SIDES.get(word, _stem(word))
 
 
+_SAID = {_stem(word): line.split()[0] for line in _SYNONYMS.strip().splitlines() for word in line.split()}
+
+
 @lru_cache(maxsize=20_000)
-def _content(text: str) -> Counter[str]:
-    return Counter(_stem(word) for word in words_of(text) if word not in _FILLERS and not _NUMERIC.match(word))
+def _content(text: str) -> tuple[str, ...]:
+    """The words that carry the meaning, in order, by their stems; words of one line of ``_SYNONYMS`` are one."""
+    found = []
+    for word in words_of(text):
+        if word in _NEGATIONS:
+            found.append("not")
+        elif word in _SIDES:
+            found.append(f"side {_SIDES[word]}")
+        elif _NUMERIC.match(word):
+            found.append(_number(word))
+        elif word not in _FILLERS and word not in "<>=≈≤≥+":
+            found.append(_SAID.get(word) or _SAID.get(_stem(word)) or _stem(word))
+    return tuple(found)
 
 
 def may_be_alike(first: str, second: str) -> bool:
-    """Whether nothing that turns a meaning is in one of two answers alone."""
+    """Whether nothing that turns a meaning is in one of two answers alone.
+
+    The words that both have stand in the same order, and one of the two may have a few more. A word in the place of
+    another one is never alike, unless it is mistyped or one of the synonyms: no list holds all opposites.
+    """
     if meaning(first) != meaning(second):
         return False
-    one, two = _content(first), _content(second)
-    left, right = list((one - two).elements()), list((two - one).elements())
-    for word in left[:]:
-        typo = next((other for other in right if _is_typo(word, other)), None)
+    one, two = list(_content(first)), list(_content(second))
+    for word in [*(Counter(one) - Counter(two))]:
+        typo = next((other for other in (Counter(two) - Counter(one)) if _is_typo(word, other)), None)
         if typo is not None:
-            left.remove(word)
-            right.remove(typo)
-    least = min(sum(one.values()), sum(two.values()))
-    return max(len(left), len(right)) <= MOST_OTHER_WORDS * least
+            two = [word if other == typo else other for other in two]
+    left, right = Counter(one) - Counter(two), Counter(two) - Counter(one)
+    if left and right:
+        return False
+    shorter, longer = (one, two) if not left else (two, one)
+    rest = iter(longer)
+    in_order = all(word in rest for word in shorter)
+    return in_order and len(longer) - len(shorter) <= MOST_OTHER_WORDS * len(shorter)
 
 
 def _is_typo(first: str, second: str) -> bool:
     if min(len(first), len(second)) < 5 or first in _SIDES or second in _SIDES:
         return False
+    if first[0] == second[0] and sorted(first) == sorted(second):
+        return True
     return first[0] == second[0] and SequenceMatcher(None, first, second).ratio() >= 0.84
 
 

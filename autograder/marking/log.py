@@ -261,6 +261,9 @@ class MarkLog:
             self._write(seen, state.score, comment)
             self._add(question, student, kind, marker, state, answer, seen, decision)
             self._db.commit()
+        except Conflict:
+            self._db.rollback()
+            raise Conflict(self.entries(question, student)[student]) from None
         except BaseException:
             self._db.rollback()
             raise
@@ -349,8 +352,8 @@ class MarkLog:
             text = str(json.loads(row.state).get("comment") or "").strip()
             if text and row.score is not None:
                 used.setdefault(text, []).append(row.score)
-        bank = [{"text": text, "used": len(of), "mean": sum(of) / len(of)} for text, of in used.items()]
-        return sorted(bank, key=lambda each: (-len(used[each["text"]]), each["text"]))[:50]
+        most_used = sorted(used.items(), key=lambda each: (-len(each[1]), each[0]))[:50]
+        return [{"text": text, "used": len(of), "mean": sum(of) / len(of)} for text, of in most_used]
 
     @property
     def _db(self) -> Any:

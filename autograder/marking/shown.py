@@ -18,7 +18,9 @@ from ..safe_html import as_text, clean, is_picture, markdown_to_html
 from ..template import TEST, kind_of
 
 LONGEST_SHOWN = 20_000  # characters of an answer that are sent with the others; the rest is asked for
-_MOST_COMPARED = 4000  # words of a text whose changes are marked
+LARGEST_SHOWN = 1_000_000  # characters of its HTML, pictures included
+_DATA = r"data:[^)\s\"']*"
+_MOST_COMPARED = 1500  # words of a text whose changes are marked
 
 
 def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bool = False, whole: bool = False) -> str:
@@ -26,11 +28,18 @@ def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bo
     if is_blank(source):
         return "<p><em>nothing was written</em></p>"
     if len(source) > LONGEST_SHOWN and not whole:
-        words = f"{len(source.split()):,} words; these are the first {LONGEST_SHOWN:,} characters. Press o for all."
-        return f"<p><em>{words}</em></p>{as_text(source[:LONGEST_SHOWN])}"
+        text = re.sub(_DATA, "", source)
+        cut = (
+            f"these are the first {LONGEST_SHOWN:,} characters" if len(text) > LONGEST_SHOWN else "without its pictures"
+        )
+        words = f"{len(text.split()):,} words; {cut}. Press o for all."
+        return f"<p><em>{words}</em></p>{as_text(text[:LONGEST_SHOWN])}"
     if code:
         return as_text(source)
     shown = markdown_to_html(source, attachments)
+    if len(shown) > LARGEST_SHOWN and not whole:
+        size = f"{len(shown) / 1e6:.1f} MB with its pictures; this is its text. Press o for all."
+        return f"<p><em>{size}</em></p>{as_text(re.sub(_DATA, '', source)[:LONGEST_SHOWN])}"
     return shown if re.sub(r"<(?!img|math)[^>]*>", "", shown).strip() else as_text(source)
 
 

@@ -16,7 +16,7 @@ from random import Random
 
 from nbformat import NotebookNode
 
-from course_utils.cli.handin.cells import ANSWER, SOLUTION, TEST, kind_of, marks_of
+from course_utils.cli.handin.cells import ANSWER, SOLUTION, TASK, TEST, kind_of, marks_of
 from course_utils.cli.handin.evidence import FOUND, NOWHERE, Outputs, evidence, outputs_of, table_cells
 from course_utils.system.errors import CourseError
 from course_utils.system.stubs import is_blank, is_unwritten
@@ -35,32 +35,62 @@ from .shown import output_html
 MOST = 5
 # What is changed in a student's line, and what the examiner should hear. The first pattern that a line has is taken.
 _CHANGES = (
-    (r"\b0\.5\s*\*|\*\s*0\.5\b|/\s*2\b(?!\.)", "the factor one half were left out",
-     "It is what turns a log variance into a log standard deviation, or a quadratic form into an energy. Without it "
-     "spreads come out squared, or the term has twice its size and so twice its weight against the others."),
-    (r"\.sum\(", "this sum were a mean",
-     "The term shrinks by the number of elements that are averaged. Against a term that is still a sum, that is "
-     "another weight: a beta of its own. Losses in nats per image are sums over pixels or dimensions."),
-    (r"\.mean\(", "this mean were a sum",
-     "The number grows with the batch (or with whatever is summed): the gradient's size then depends on the batch, and "
-     "numbers of different batches cannot be compared."),
-    (r"\.detach\(|no_grad", "the gradient were not cut here",
-     "The gradient would flow on to what lies before: it would be trained by this term as well, or a graph kept that "
-     "nobody needs."),
-    (r"zero_grad", "gradients were not cleared here",
-     "Each backward pass adds to what is there: the step would follow the sum of all batches so far."),
-    (r"randn|\.rsample\(|normal\(", "the same noise were drawn at every call",
-     "Samples would no longer be independent: the loss would be an estimate at one point of the noise, which the "
-     "network can learn by heart."),
-    (r"\bexp\(", "the exponential were left out",
-     "A logarithm would be used as if it were the quantity: negative spreads, and the wrong size for all but 1."),
-    (r"dim\s*=\s*-?\d", "the other dimension were named here",
-     "Images and elements would change places: the result has another shape, or mixes the images of a batch."),
-    (r"sigmoid", "the sigmoid were left out",
-     "Logits are no probabilities: they leave the range from 0 to 1, and pictures of them are wrong in contrast."),
-    (r"\s-\s", "the minus were a plus",
-     "The term would change its sign: what was made small is made large, or a difference becomes a sum."),
-)  # fmt: skip
+    (
+        r"\b0\.5\s*\*|\*\s*0\.5\b|/\s*2\b(?!\.)",
+        "the factor one half were left out",
+        "It is what turns a log variance into a log standard deviation, or a quadratic form into an energy. Without it "
+        "spreads come out squared, or the term has twice its size and so twice its weight against the others.",
+    ),
+    (
+        r"\.sum\(",
+        "this sum were a mean",
+        "The term shrinks by the number of elements that are averaged. Against a term that is still a sum, that is "
+        "another weight: a beta of its own. Losses in nats per image are sums over pixels or dimensions.",
+    ),
+    (
+        r"\.mean\(",
+        "this mean were a sum",
+        "The number grows with the batch (or with whatever is summed): the gradient's size then depends on the batch, "
+        "and numbers of different batches cannot be compared.",
+    ),
+    (
+        r"\.detach\(|no_grad",
+        "the gradient were not cut here",
+        "The gradient would flow on to what lies before: it would be trained by this term as well, or a graph kept "
+        "that nobody needs.",
+    ),
+    (
+        r"zero_grad",
+        "gradients were not cleared here",
+        "Each backward pass adds to what is there: the step would follow the sum of all batches so far.",
+    ),
+    (
+        r"randn|\.rsample\(|normal\(",
+        "the same noise were drawn at every call",
+        "Samples would no longer be independent: the loss would be an estimate at one point of the noise, which the "
+        "network can learn by heart.",
+    ),
+    (
+        r"\bexp\(",
+        "the exponential were left out",
+        "A logarithm would be used as if it were the quantity: negative spreads, and the wrong size for all but 1.",
+    ),
+    (
+        r"dim\s*=\s*-?\d",
+        "the other dimension were named here",
+        "Images and elements would change places: the result has another shape, or mixes the images of a batch.",
+    ),
+    (
+        r"sigmoid",
+        "the sigmoid were left out",
+        "Logits are no probabilities: they leave the range from 0 to 1, and pictures of them are wrong in contrast.",
+    ),
+    (
+        r"\s-\s",
+        "the minus were a plus",
+        "The term would change its sign: what was made small is made large, or a difference becomes a sum.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +147,20 @@ def orals(notebook: NotebookNode, source: NotebookNode, seed: str) -> list[Oral]
         for pool in pools:
             if pool and len(chosen) < MOST:
                 chosen.append(pool.pop())
-    return chosen
+    expected = [*_expectations(source)] if len(chosen) < MOST - 1 else []
+    random.shuffle(expected)
+    return chosen + expected[: MOST - 1 - len(chosen)]
+
+
+def _expectations(source: NotebookNode) -> Iterator[Oral]:
+    """Where a notebook gives too little to ask about: the unit's own questions, asked anew."""
+    for text, question in questions_of(source).items():
+        options = "; ".join(question.words(letter) for letter in question.choices) if question.kind == "choice" else ""
+        yield Oral(
+            "what is expected",
+            f"{text} What do you expect, and why?",
+            f"{options + '. ' if options else ''}The unit's solution shows which came out, and why.",
+        )
 
 
 def _broken_laws(notebook: NotebookNode) -> Iterator[Oral]:
@@ -180,10 +223,12 @@ def _why(notebook: NotebookNode, question: str) -> str:
 
 
 def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
+    asked = ""
     for cell in notebook.cells:
+        asked = cell.source if kind_of(cell) == TASK else asked
         if kind_of(cell) != ANSWER or cell.cell_type != "markdown" or is_blank(cell.source):
             continue
-        for named in evidence(cell.source[:20_000], outputs):
+        for named in evidence(cell.source[:20_000], outputs, asked):
             before = " ".join(cell.source[max(0, named.start - 60) : named.start].split())
             quoted = f"You write \u201c\u2026 {before} {named.text}\u201d."
             if named.status == NOWHERE:

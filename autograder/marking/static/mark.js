@@ -9,7 +9,7 @@ const marker = query.get("marker") || document.body.dataset.marker;
 const of = Number(query.get("of") || 1);
 const $ = (id) => document.getElementById(id);
 const page = { data: null, queue: [], at: 0, member: 0, together: true, names: false, sample: false, threshold: null,
-               undo: [], evidence: new Map(), shownEvidence: false, shownChecks: false, figure: -1, conflict: null };
+               undo: [], evidence: new Map(), shownEvidence: false, shownChecks: false, figure: -1, conflicts: [] };
 
 /* ---- the server ---- */
 
@@ -82,28 +82,35 @@ function take(op, answer) {
     const { state, ...rest } = now;
     Object.assign(known, rest, behind ? {} : { state });
   }
+  const inTheWay = [];
   for (const there of answer.conflicts) {
     const wanted = op.saves.find((save) => save.token === there.token).state;
     const same = JSON.stringify(plain(there.state)) === JSON.stringify(plain(wanted));
     const known = mine && find(there.token);
     if (known) Object.assign(known, there);
-    if (!same && op.kind !== "undo") {
-      page.conflict = { token: there.token, state: wanted };
-      const who = there.by ? `by ${there.by}` : "in formgrader, or by grading again,";
-      notice(`This answer was changed ${who} meanwhile: it has ${points(there.state.score)} now. ` +
-             `Your ${points(wanted.score)} are not saved.`, [["Take mine", takeMine], ["Keep what is there", closeNotice]]);
-      const place = page.queue.findIndex((group) => group.some((each) => each.token === there.token));
-      if (place >= 0) page.at = place;
-    }
+    if (!same && known) inTheWay.push({ there, wanted });
+  }
+  if (inTheWay.length) {
+    const { there, wanted } = inTheWay[0];
+    page.conflicts = inTheWay.map((each) => ({ token: each.there.token, state: each.wanted }));
+    const what = inTheWay.length > 1 ? `These ${inTheWay.length} answers were` : "This answer was";
+    const who = there.by ? `by ${there.by}` : "in formgrader, or by grading again,";
+    notice(`${what} changed ${who} meanwhile: ${points(there.state.score)} now. Your ${points(wanted.score)} are not saved.`,
+           [["Take mine", takeMine], ["Keep what is there", closeNotice]]);
+    const place = page.queue.findIndex((members) => members.some((each) => each.token === there.token));
+    if (place >= 0) page.at = place;
   }
   if (mine) { show(true); }
 }
 const plain = (state) => ({ score: state.score, comment: state.comment,
                             items: state.items.map(({ text, points: p, half }) => ({ text, p, half: !!half })) });
 function takeMine() {
-  const answer = find(page.conflict.token);
   closeNotice();
-  if (answer) decide([answer], () => page.conflict.state);
+  const wanted = new Map(page.conflicts.map(({ token, state }) => [token, state]));
+  const answers = page.data.answers.filter((answer) => wanted.has(answer.token));
+  const before = answers.map((answer) => ({ token: answer.token, state: answer.state }));
+  for (const answer of answers) decide([answer], () => wanted.get(answer.token), "mark", false);
+  page.undo.push(before);
 }
 
 /* ---- answers ---- */
@@ -158,7 +165,7 @@ async function load(unit, question, token = null) {
   showItems();
   showBank();
   show();
-  if (page.data.unreadable) notice(`${page.data.unreadable} graded notebooks cannot be read: grade the unit again.`);
+  if (page.data.unreadable) notice(`Graded notebooks that cannot be read: ${page.data.unreadable}. Grade the unit again.`);
   if (page.data.stale) {
     notice(`${page.data.stale} marks were made with items that the mark scheme no longer has.`,
            [["See what would change", recompute], ["Leave them", closeNotice]]);
@@ -304,6 +311,7 @@ function show(same = false) {
     $("answer").dataset.token = answer.token;
     $("answer").dataset.digest = answer.digest;
     $("answer").scrollTop = 0;
+    scrollTo(0, 0);
     page.figure = -1;
     $("figure").hidden = true;
   }
