@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -347,6 +348,12 @@ def test_a_model_competes_once_by_its_better_way_and_directions_are_kept():
     assert "real images have 0.70" in standings.headline(board_of(*rows)) and "80 nats" in standings.headline(
         board_of(*rows)
     )
+
+
+def test_two_models_with_one_label_stay_two():
+    board = board_of(*(replace(mine("MMD-VAE"), run=name) for name in ("first", "second")))
+    assert all(len(standing.rows) == 2 for standing in standings.standings(board))
+    assert scoreboard_page.fragment(board).count("<li><span class=") == 2
 
 
 def test_who_differs_by_less_than_other_seeds_would_is_level_with_the_best():

@@ -8,6 +8,7 @@ what the bug did to it.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from functools import cache, partial
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from course_utils.system import notebook
 
 from . import distances
 
@@ -254,6 +257,73 @@ _PAIRS: dict[int, dict[str, partial[Evidence]]] = {
         "B": partial(loss_run, 6, buggy=False, size="medium"),
     },
 }
+
+
+class Told(NamedTuple):
+    """What is said of a pair once a verdict on it is locked, and not before."""
+
+    line: str  # letter of the answer "which line of the printed code is wrong?"
+    because: str
+    maths: str  # two hints for the test that finds it
+    pseudo_code: str
+
+
+_TOLD = {
+    1: Told(
+        "c",
+        "The loss takes the mean over everything, so ten outputs are averaged. Line 9 holds the slope of their "
+        "sum at 1. Then the average has slope 1/10: the penalty is content, the estimate looks like a distance, "
+        "and it is ten times too small. Ten outputs are no bug in themselves: in the sound run line 9 has "
+        "critic(points).mean(1).sum().",
+        "If the sum of K outputs has slope 1, their average has slope 1/K, and so the estimate is K times too "
+        "small. A sound average has slope 1. Distances differ from run to run, so no fixed number will do; a "
+        "ratio will.",
+        "average the gradients over the outputs; take the length at each point; return whether their mean is far "
+        "below 1",
+    ),
+    2: Told(
+        "d",
+        "A prior is a choice, and a uniform one is sound if it is used everywhere. In the other run one place "
+        "draws torch.randn: the bug is that the places disagree. Fresh draws of one distribution are no "
+        "disagreement.",
+        "Which place is the odd one out differs from run to run, and so does the uniform distribution: on [0, 1],"
+        " on [-1, 1], or with mean 0 and variance 1, on [-√3, √3]. Sound runs draw normal numbers everywhere, or "
+        "uniform ones. Of a few thousand normal numbers, about one in twenty lies beyond 2.",
+        "for each place: does no number lie beyond 2? return whether the three answers differ",
+    ),
+    3: Told(
+        "d",
+        "One of two models counts a tenth less for its reconstruction, so its regulariser is heavier than its "
+        "label says, and the comparison is off before it begins.",
+        "In a buggy log distortion + beta · rate - loss is 0.1 of the distortion in every epoch; in a sound one "
+        "it is smaller than 0.001 of it. The same holds for weight · gap.",
+        "for both models: missing = (distortion + knob * part - loss) / distortion; return whether one of them is"
+        " above a few per cent",
+    ),
+}
+
+
+def buggy_line(number: int) -> tuple[str, str]:
+    """The letter of the answer "which line of the printed code is wrong?", and why it is."""
+    buggy_run(number)  # refuses a number that is none
+    return _TOLD[number].line, _TOLD[number].because
+
+
+def show_hints(number: int, *guesses: Any) -> None:
+    """Show what helps with the test of a pair, folded, if the verdicts on it are locked; otherwise say that they wait.
+
+    Args:
+        guesses: of ``predict``, on this pair.
+    """
+    buggy_run(number)
+    if not all(guess.locked for guess in guesses):
+        waits = "Hints for the exercise below appear here once your verdicts on this pair are locked."
+        notebook.show_html(f"<p>{waits}</p>", plain=waits)
+        return
+    hints = (("Hint 2: the maths", _TOLD[number].maths), ("Hint 3: pseudo-code", _TOLD[number].pseudo_code))
+    folded = "".join(f"<details><summary>{title}</summary>{html.escape(text)}</details>" for title, text in hints)
+    plain = "\n".join(f"{title}: {text}" for title, text in hints)
+    notebook.show_html(f"<p>For the exercise below:</p>{folded}", plain=plain)
 
 
 def _length(vectors: Tensor) -> Tensor:

@@ -67,11 +67,17 @@ class Row:
     bands: dict[str, Band] = field(default_factory=dict)  # of stored runs with the same settings
     family: str = FAMILIES[0]
     mixture: bool = False  # sampled from a mixture fitted to its codes instead of N(0, I)
+    run: str = ""  # the name that it is kept under: labels may be alike
 
     @property
     def place(self) -> str:
         """``unit 02``; the folder's name for runs that belong to no unit."""
         return f"unit {self.unit[:2]}" if self.unit[:2].isdigit() else self.unit
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """What the two ways to sample one model have in common, and no other model has."""
+        return self.unit, self.run or self.label
 
     @property
     def name(self) -> str:
@@ -161,13 +167,13 @@ def measure(board: Board, data: Dataset, *, at_most: int = 100, progress: bool =
                     values = _measured(run, known, instruments)
                 except (ValueError, RuntimeError, CourseError) as error:
                     board.skipped[f"{run.unit}/{run.name}"] = f"it could not be measured ({error})."
-                    rows = [row for row in rows if (row.unit, row.label) != (run.unit, run.label)]
+                    rows = [row for row in rows if row.model != (run.unit, run.name)]
                     todo -= 2 - with_mixture
                     break
                 cache.put(run, with_mixture, values)
                 done += 1
             bands = {} if with_mixture else _bands_of(run)
-            rows.append(Row(run.unit, run.label, _training(run), values, bands, _family(run), with_mixture))
+            rows.append(Row(run.unit, run.label, _training(run), values, bands, _family(run), with_mixture, run.name))
     if progress and board.kept:
         line.finish(f"{len(rows)} rows of {len(board.kept)} models, {done} measured now.")
     if board.kept:

@@ -41,7 +41,7 @@ def _content(board: Board) -> dict[str, Any]:
     data = SPOKEN.get(str(board.data_name), "a data set that is not the course’s")
     mine = [row for row in board.rows if row.values]
     models = sorted((row for row in mine if not row.mixture), key=lambda row: (row.collapsed, _nearest(mine, row)))
-    numbers = {(row.unit, row.label): index for index, row in enumerate(models, 1)}
+    numbers = {row.model: index for index, row in enumerate(models, 1)}
     found = standings.standings(board)
     winners = {(standing.column, id(standing.best)) for standing in found}
     return {
@@ -54,7 +54,7 @@ def _content(board: Board) -> dict[str, Any]:
         "plane": _plane(board, numbers),
         "models": [
             {
-                "number": numbers[row.unit, row.label],
+                "number": numbers[row.model],
                 "family": FAMILIES.index(row.family),
                 "label": row.label,
                 "about": f"{row.place} · {row.training}",
@@ -85,14 +85,14 @@ def _content(board: Board) -> dict[str, Any]:
 
 def _nearest(rows: list[Row], row: Row) -> float:
     """The smaller Fréchet distance of a model's two ways to be sampled; a model without one comes last."""
-    found = [r.values["frechet"] for r in rows if (r.unit, r.label) == (row.unit, row.label)]
+    found = [r.values["frechet"] for r in rows if r.model == row.model]
     return min((value for value in found if is_number(value)), default=math.inf)
 
 
 def _line(row: Row, numbers: dict[tuple[str, str], int], winners: set[tuple[str, int]]) -> dict[str, Any]:
     """A row of the table."""
     return {
-        "number": numbers.get((row.unit, row.label)) if row.values else None,
+        "number": numbers.get(row.model) if row.values else None,
         "family": FAMILIES.index(row.family),
         "name": row.name,
         "about": " · ".join([row.place, row.training, *(["collapsed"] if row.collapsed else [])]),
@@ -168,7 +168,7 @@ def _plane(board: Board, numbers: dict[tuple[str, str], int]) -> dict[str, Any] 
         text = f"Fréchet distance {_text(row, 'frechet')}, distortion {_text(row, 'distortion')} nats"
         points.append(
             {
-                "number": numbers[row.unit, row.label] if row.values else "",
+                "number": numbers[row.model] if row.values else "",
                 "kind": "stored" if not row.values else "mixed" if row.mixture else "own",
                 "family": family,
                 "at": at,

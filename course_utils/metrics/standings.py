@@ -52,7 +52,7 @@ def standings(board: Board) -> list[Standing]:
         rows.sort(key=lambda row: sign * row.values[column])
         once: dict[tuple[str, str], Row] = {}
         for row in rows:
-            once.setdefault((row.unit, row.label), row)
+            once.setdefault(row.model, row)
         rows = list(once.values())
         if not rows:
             continue
@@ -82,11 +82,7 @@ def headline(board: Board) -> str:
         f"The best samples of yours are those of {samples.name} ({samples.place}), with a Fréchet distance of "
         f"{number(samples.values['frechet'])}{_beside(board, 'frechet', 'real images have', 'the mean image')}. "
     )
-    text += (
-        "The same model has"
-        if (copies.unit, copies.label) == (samples.unit, samples.label)
-        else (f"{copies.name} ({copies.place}) has")
-    )
+    text += "The same model has" if copies.model == samples.model else (f"{copies.name} ({copies.place}) has")
     return text + (
         f" the best reconstructions: {number(copies.values['distortion'])} nats"
         f"{_beside(board, 'distortion', 'a perfect copy has', 'the mean image')}."
@@ -108,7 +104,7 @@ def good_at(board: Board, row: Row) -> str:
         rate = row.values.get("rate")
         tells = f"say {number(rate)} nats about an image" if is_number(rate) else "are the same for every image"
         return f"Collapsed: its codes {tells}, so all it decodes is one picture. It can win nothing here."
-    twin = next((r for r in board.rows if r.mixture and (r.unit, r.label) == (row.unit, row.label)), None)
+    twin = next((r for r in board.rows if r.mixture and r.model == row.model), None)
     own = [row, twin] if twin else [row]
     places: dict[str, tuple[int, int, Row]] = {}  # measure -> its best place, how many compete, with which row
     level: list[str] = []

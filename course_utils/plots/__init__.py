@@ -35,7 +35,7 @@ from .figures import (
     to_pictures,
     training_figure,
 )
-from .panels import bumps, code_places, contests, dot_panels, histogram_panels, panels, picture_pairs, waterfall
+from .panels import bumps, code_places, contests, dot_panels, fields, histogram_panels, panels, picture_pairs, waterfall
 from .vae_figures import (
     densities,
     drops,
@@ -73,6 +73,7 @@ __all__ = [
     "dot_panels",
     "drops",
     "error_lines",
+    "fields",
     "figure",
     "histogram_panels",
     "histograms",

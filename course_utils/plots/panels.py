@@ -9,7 +9,7 @@ import torch
 from matplotlib import rc_context
 from torch import Tensor
 
-from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, _blank, _colour, _dash, figure, show, to_numpy
+from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, _blank, _colour, _dash, figure, show, to_numpy
 
 Points = tuple[Sequence[float], Sequence[float]]
 DOTS = (OTHER, ACCENT, PALETTE[9], PALETTE[3], INK, PALETTE[7], PALETTE[4])
@@ -152,6 +152,38 @@ def code_places(
     for ax in axes[0]:
         ax.set(xlabel="$z_1$")
     axes[0, 0].set_ylabel("$z_2$")
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def fields(
+    maps: Mapping[str, tuple[Tensor, Tensor, Tensor]],
+    alt: str,
+    caption: str = "",
+    *,
+    limit: float,
+    names: Sequence[str],
+) -> None:
+    """A function of the plane as colour, with two sets of points on it; one panel for each map, one scale for all.
+
+    Args:
+        maps: title -> (heights (G, G) at G equally spaced places from -limit to limit, the first axis upwards; points
+            (N, 2), drawn as dots; others (M, 2), drawn as rings).
+        names: of the function, of the points and of the others.
+    """
+    fig, axes = figure(WIDTH / max(len(maps), 1.6) + 0.75, 1, len(maps), sharey=True)
+    most = max(float(heights.abs().max()) for heights, _, _ in maps.values()) or 1.0
+    for ax, (title, (heights, points, others)) in zip(axes[0], maps.items(), strict=True):
+        size = limit * (1 + 1 / (len(heights) - 1))  # a pixel is centred at its place
+        drawn = ax.imshow(
+            to_numpy(heights), origin="lower", extent=(-size, size) * 2, cmap="PuOr_r", vmin=-most, vmax=most
+        )
+        ax.scatter(*to_numpy(others).T, s=12, facecolors="none", edgecolors=INK, linewidths=0.5, label=names[2])
+        ax.scatter(*to_numpy(points).T, s=9, color=INK, linewidths=0, label=names[1])
+        ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", title=title, xlabel="$z_1$")
+    axes[0, 0].set_ylabel("$z_2$")
+    fig.colorbar(drawn, ax=axes[0].tolist(), label=names[0], shrink=0.8)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     show(fig, alt, caption)
 
 
