@@ -285,13 +285,17 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
 
 
 def refuse_foreign(tree: Tree) -> None:
-    """Raise WrongUsage where a checkout is worked on by another one's code: its kit would hold what it does not."""
+    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same: its kit would
+    hold what it does not."""
     import course_utils
 
-    package = Path(course_utils.__file__).resolve().parent
-    own = tree.root / "course_utils"
-    if own.is_dir() and own.resolve() != package:
+    package, own = Path(course_utils.__file__).resolve().parent, (tree.root / "course_utils").resolve()
+    if own.is_dir() and own != package and _code(own) != _code(package):
         raise WrongUsage(
-            f"{tree.root} has a course_utils of its own, and this is the `course` of {package.parent}. Run "
-            f"{tree.root / 'course'} instead."
+            f"{tree.root} has a course_utils of its own, which differs from that of {package.parent}, whose `course` "
+            f"this is. Run {tree.root / 'course'} instead."
         )
+
+
+def _code(package: Path) -> dict[str, bytes]:
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}

@@ -199,7 +199,7 @@ def test_an_own_check_is_two_files_and_goes_into_the_kit_alone(own, course):
     assert code == 0, err
     with zipfile.ZipFile(own.root / "dist" / f"{FOLDER}.zip") as packed:
         names = packed.namelist()
-    assert f"{FOLDER}/course_utils/checks/exercises/add_up.py" in names and not [n for n in names if "04_mmd" in n]
+    assert f"{FOLDER}/course_utils/checks/exercises/add_up.py" in names and not [n for n in names if "notebooks/04_mmd" in n]
 
 
 def broken(own: Tree, change) -> None:
@@ -259,7 +259,7 @@ def test_course_toml_is_refused_by_name_at_release(own, course, toml, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("new", "PLACE"), "there is already"),
+        (("new", "PLACE"), "is there already"),
         (("new", str(CHECKOUT / "inside"), "--units", "02"), "inside the installed course"),
         (("new", "NEW", "--units", "77"), "there is no unit '77'"),
         (("new", "NEW", "--units", "02", "--points", "nothing=3"), "none of 02_variational_autoencoders has"),
