@@ -285,12 +285,13 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
 
 
 def refuse_foreign(tree: Tree) -> None:
-    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same: its kit would
-    hold what it does not."""
+    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same: it would be graded
+    by that. Who has asked for that code, with PYTHONPATH, means it."""
     import course_utils
 
     package, own = Path(course_utils.__file__).resolve().parent, (tree.root / "course_utils").resolve()
-    if own.is_dir() and own != package and _code(own) != _code(package):
+    asked = [Path(place).resolve() for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    if own.is_dir() and own != package and package.parent not in asked and _code(own) != _code(package):
         raise WrongUsage(
             f"{tree.root} has a course_utils of its own, which differs from that of {package.parent}, whose `course` "
             f"this is. Run {tree.root / 'course'} instead."

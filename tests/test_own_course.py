@@ -199,7 +199,9 @@ def test_an_own_check_is_two_files_and_goes_into_the_kit_alone(own, course):
     assert code == 0, err
     with zipfile.ZipFile(own.root / "dist" / f"{FOLDER}.zip") as packed:
         names = packed.namelist()
-    assert f"{FOLDER}/course_utils/checks/exercises/add_up.py" in names and not [n for n in names if "notebooks/04_mmd" in n]
+    assert f"{FOLDER}/course_utils/checks/exercises/add_up.py" in names and not [
+        n for n in names if "notebooks/04_mmd" in n
+    ]
 
 
 def broken(own: Tree, change) -> None:
@@ -300,7 +302,8 @@ def test_mentions_follow_the_selection():
     assert settle_references(notebook, ["02_variational_autoencoders", "04_mmd"]) == []
 
 
-def test_a_checkout_is_not_worked_on_by_anothers_code(tmp_path, course, own):
+def test_a_checkout_is_not_worked_on_by_anothers_code(tmp_path, course, own, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     (own.root / "course_utils").mkdir()
     code, _, err = course(own, "release", "04")
     assert code == 2 and "has a course_utils of its own" in err and str(own.root / "course") in err
