@@ -285,8 +285,8 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
 
 
 def refuse_foreign(tree: Tree) -> None:
-    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same: it would be graded
-    by that. Who has asked for that code, with PYTHONPATH, means it."""
+    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same. Who has asked
+    for that code, with PYTHONPATH, means it."""
     import course_utils
 
     package, own = Path(course_utils.__file__).resolve().parent, (tree.root / "course_utils").resolve()
