@@ -24,7 +24,7 @@ from .nbgrader_course import NbGraderCourse
 from .own_course import settle_references
 from .preprocessors import ExecuteSubmission, RequireVerdict, is_autograded
 from .reasons import explain_cell
-from .release import build, read_sources
+from .release import build, read_sources, unknown_units
 from .submissions import given_files
 
 SOLVED, UNTOUCHED = "solved", "untouched"
@@ -96,13 +96,7 @@ def _of_result(course: NbGraderCourse, result: bytes | Failed, who: str) -> list
 
 
 def _of_settings(tree: Tree) -> list[str]:
-    about, units = tree.about, tree.units()
-    faults = [
-        f"{course_file.NAME}: {key} names {unit!r}, which notebooks/ does not have"
-        for key, named in (("units", about.units), ("calendar", about.calendar))
-        for unit in named
-        if unit not in units
-    ]
+    faults = unknown_units(tree)
     try:
         own_data(tree)
     except CourseError as error:

@@ -248,6 +248,11 @@ def test_what_a_class_would_run_into_is_said_before(own, course, fault):
         ("[calendar.04_mmd]\ndue = 'soon'", "expected a day"),
         ("[dataset]\nsize = '28'", "expected a whole number"),
         ("title = ", "cannot be read"),
+        (
+            "[calendar.04]\ndue = 2027-05-01",
+            "calendar names '04', which notebooks/ does not have; it has 04_mmd, 10_sums",
+        ),
+        ("units = ['05_x']", "units names '05_x'"),
         ("[calendar.04_mmd]\nrelease = 2999-01-01", "is to be released on 2999-01-01"),
         ("[dataset]\nname = 'nowhere'", "data/ holds neither nowhere/ nor nowhere.csv"),
     ],
