@@ -62,6 +62,7 @@ MARKS = {
         "browser", 40
     ),
     "tests/test_own_course.py": Slow("grading", 8),
+    "tests/test_taught_on_own_pictures.py": Slow("slow", 40),
     "tests/test_terms_and_machines.py": Slow("slow", 5),
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 60),
