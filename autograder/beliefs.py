@@ -80,18 +80,22 @@ def questions_of(source: NotebookNode) -> dict[str, Question]:
 
 
 def beliefs_in(notebook: object, questions: dict[str, Question]) -> dict[str, Belief]:
-    """For each question what a notebook, as JSON, says: recorded in an output, else typed in a cell."""
+    """For each question what a notebook, as JSON, says: recorded in an output, else typed in a cell. A guess that was
+    made after the answer had been shown is none."""
     found: dict[str, list] = {text: [None, None] for text in questions}
+    late = set()
     code = list(_code(notebook))
     for kept in (data.get(MIME) for _, outputs in code for data in outputs):
         if isinstance(kept, dict) and isinstance(kept.get("question"), str) and kept["question"] in questions:
             question, belief = questions[kept["question"]], found[kept["question"]]
+            if kept.get("after"):
+                late.add(kept["question"])
             belief[:] = (
-                _first(belief[0], question.read(kept.get("guess"))),
+                _first(belief[0], None if kept.get("after") else question.read(kept.get("guess"))),
                 _first(belief[1], question.read_truth(kept.get("truth"))),
             )
     for asked in (asked_in(source) for source, _ in code if "predict" in source):
-        if asked and asked[0].text in questions and found[asked[0].text][0] is None:
+        if asked and asked[0].text in questions and asked[0].text not in late and found[asked[0].text][0] is None:
             found[asked[0].text][0] = questions[asked[0].text].read(asked[1])
     return {text: (guess, truth) for text, (guess, truth) in found.items()}
 

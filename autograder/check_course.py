@@ -16,7 +16,7 @@ from course_utils.system import course_file
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 
-from .batch import Failed, Options, run_batch
+from .batch import Failed, Make, Options, run_batch
 from .demo import answers_of, fill_in
 from .examiner.job import make_job
 from .kit import own_data
@@ -52,7 +52,7 @@ def check_course(tree: Tree, units: list[str], progress: Callable[[str], None] =
             progress(f"{unit}: not ready to be released")
             continue
         progress(f"{unit}: ready to be released")
-    makers = {key: partial(_with_address, job) for key, job in jobs.items()}
+    makers: dict[tuple[str, str, str], Make] = {key: partial(_with_address, job) for key, job in jobs.items()}
     for (unit, name, who), result in run_batch(makers, Options(unsafe=True)):
         found = list(_of_result(course, result, who))
         faults += [f"{unit}: {line}" for line in found]

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from course_utils.cli.handin import is_graded, require_graded, safe_text
+from course_utils.cli.lab import MORE_CONFIG
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, chosen_tree, find_tree
 
 if TYPE_CHECKING:
     from .platforms import Exported
+
+LAB_CONFIG = Path(__file__).parent / "lab_config"  # what an instructor's JupyterLab has more: the page of marking
 
 
 def _complete_units(incomplete: str) -> list[str]:
@@ -34,7 +37,24 @@ All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 def register(app: typer.Typer) -> None:
     """Add the instructor's commands to the ``course`` application."""
-    for command in (release, solutions, text, collect, grade, check, feedback, report, withdraw, points, demo, hub):
+    if LAB_CONFIG not in MORE_CONFIG:
+        MORE_CONFIG.append(LAB_CONFIG)
+    for command in (
+        release,
+        solutions,
+        text,
+        collect,
+        grade,
+        check,
+        mark,
+        viva,
+        feedback,
+        report,
+        withdraw,
+        points,
+        demo,
+        hub,
+    ):
         app.command()(command)
     app.command(name="new-exercise")(new_exercise)
     app.command(name="new")(new_course)
@@ -259,6 +279,54 @@ def check(
     from .replay import replay
 
     print(replay(_instructor_tree(context), exercise, file.expanduser(), law=law, seed=seed, unsafe=unsafe))
+
+
+def mark(
+    context: typer.Context,
+    unit: Annotated[str | None, typer.Argument(help="A unit, e.g. 02; none means all.", show_default=False)] = None,
+    question: Annotated[
+        str | None, typer.Option(help="Begin with this question, e.g. q_beta_zero.", show_default=False)
+    ] = None,
+    marker: Annotated[str | None, typer.Option(help="Your name in the log; default: your account's.")] = None,
+    of: Annotated[int, typer.Option(help="How many share the work: each marks a part, a sample is marked twice.")] = 1,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    port: Annotated[int | None, typer.Option(help="Port of the server.", show_default=False)] = None,
+    db: Annotated[str | None, typer.Option(help="URL of the gradebook; also $COURSE_DB.", show_default=False)] = None,
+) -> None:
+    """Mark written answers, by keyboard.
+
+    Opens a page of your own Jupyter server: one question at a time over all students, alike answers together, the mark
+    scheme's items under the keys 1 to 9. Marks go into the gradebook and grades.csv when they are made; who marked what
+    stands in a log beside them.
+
+    Examples: course mark 02; course mark 02 --question q_beta_zero; course mark --marker ada --of 2
+    """
+    from .marking.opening import open_marking
+
+    tree = _instructor_tree(context)
+    use_database(db)
+    chosen = tree.unit(unit) if unit else None
+    raise typer.Exit(open_marking(tree, chosen, question, marker, of, browser, port))
+
+
+def viva(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="A unit, e.g. 02.")],
+    student: Annotated[str | None, typer.Option(help="Only this student.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same questions.")] = 0,
+) -> None:
+    """Write oral questions for each student.
+
+    One page each in viva/<unit>/: four or five questions from the student's own numbers, guesses, broken laws and code,
+    with the answer that is expected. For the examiner; print it, or keep it on a tablet.
+
+    Examples: course viva 02; course viva 02 --student ada --seed 7
+    """
+    from .marking.viva import write_viva
+
+    tree = _instructor_tree(context)
+    written = write_viva(tree, tree.unit(unit), student, seed)
+    print(f"{len(written)} page{'s' if len(written) != 1 else ''} in {_shown(written[0].parent, tree)}/")
 
 
 def feedback(
@@ -617,6 +685,9 @@ def test(
     quick: Annotated[
         bool, typer.Option("--quick", help="Two minutes: leave out the bank, classes, browsers and executed notebooks.")
     ] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="All generated cases, not the first of them: before a release.")
+    ] = False,
     kill_matrix: Annotated[
         bool,
         typer.Option("--kill-matrix", help="Measure the checks on all known answers instead; takes hours, or:"),
@@ -641,7 +712,7 @@ def test(
         raise WrongUsage("--only goes with --kill-matrix; to run single tests use -k, or name their file.")
     if kill_matrix:
         raise typer.Exit(measure_checks(tree, only or []))
-    raise typer.Exit(run_tests(tree, context.args, quick=quick))
+    raise typer.Exit(run_tests(tree, context.args, quick=quick, thorough=thorough))
 
 
 def use_database(url: str | None) -> None:

@@ -150,7 +150,7 @@ def _known_settings() -> dict[str, set[str]]:
     return settings
 
 
-def steps(config: Config, section: str, name: str) -> list[type]:
+def steps(config: Config, section: str, name: str) -> list[Any]:
     """The steps of a list of the configuration. Raises CourseError for one that cannot be imported."""
     given = config.get(section, {}).get(name, [])
     if isinstance(given, LazyConfigValue):  # nbgrader's own list, changed

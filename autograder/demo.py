@@ -21,11 +21,13 @@ from .beliefs import beliefs_in, questions_of
 from .feedback import feedback_unit
 from .grade import grade_unit
 from .kit import build_kit
+from .marking.desk import Desk, Marker
 from .preprocessors import is_answer
 from .release import read_source, release_units
 from .report import write_report
 from .sample_answers import ANOTHER_STYLE, MISCONCEPTIONS, WRITTEN_ANSWER
 from .sample_guesses import add_guesses
+from .sample_written import NOWHERE, in_other_words
 from .template import is_not_run
 
 GRADED_UNITS = 2
@@ -60,6 +62,7 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
             progress=partial(_tell, progress, unit),
             options=Options(force=True, unsafe=True),
         )
+        mark_samples(demo, unit)
         feedback_unit(demo, unit)
     progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
     return write_report(demo, demo.root / "report.html", units, title="Sample class")
@@ -124,15 +127,38 @@ def sample_class(source: NotebookNode) -> dict[str, dict[str, str]]:
     wrong = [
         solution | {name: text for name, text in table.items() if name in solution} for table in MISCONCEPTIONS.values()
     ]
+    reworded = {name: in_other_words(text) for name, text in written.items()}
     return {
         "ada_right": solution | written,
         "ben_right_another_style": another | dict.fromkeys(written, WRITTEN_ANSWER),
-        "chloe_half_done": half,
-        "dev_averages": wrong[0] | written,
+        "chloe_half_done": half | dict.fromkeys(written, "Overfitting."),
+        "dev_averages": wrong[0] | reworded,
         "emil_logvar_as_log_sigma": wrong[1] | written,
-        "fatma_typing_error": wrong[2],
+        "fatma_typing_error": wrong[2] | dict.fromkeys(written, NOWHERE),
         "gus_untouched": {},
     }
+
+
+def mark_samples(demo: Tree, unit: str) -> None:
+    """Mark two answers to each written question of a unit, so that the page of marking has some of every kind: marked
+    and not, alike, without evidence, with a number that is nowhere."""
+    marker, desk = Marker("examiner"), Desk(demo)
+    try:
+        for question in next((each["questions"] for each in desk.units() if each["unit"] == unit), []):
+            shown = desk.question(unit, question["question"], marker, threshold=2, names=True)
+            by_name = {answer["name"]: answer for answer in shown["answers"]}
+            for student, comment in (
+                ("ben_right_another_style", "True of the codes, but the question asks for a number of yours."),
+                ("fatma_typing_error", "987.6 stands in none of your tables: say where you measured it."),
+            ):
+                if answer := by_name.get(student):
+                    items = [item for item in shown["scheme"]["items"][:1] if student.startswith("ben")]
+                    given = [{"text": item["text"], "points": item["points"], "half": True} for item in items]
+                    state = {"score": sum(item["points"] / 2 for item in items), "items": given, "comment": comment}
+                    save = {key: answer[key] for key in ("token", "version", "digest")} | {"state": state}
+                    desk.mark(unit, question["question"], marker, [save])
+    finally:
+        desk.close()
 
 
 def answers_of(source: NotebookNode) -> tuple[dict[str, str], dict[str, str]]:

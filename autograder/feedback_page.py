@@ -11,6 +11,7 @@ from traitlets.config import Config
 
 from course_utils.system.templates import content_policy
 
+from .reasons import explain_cell
 from .safe_html import FILTERS, FORMGRADER, finished
 
 TEMPLATES = Path(__file__).parent / "feedback_template"
@@ -40,9 +41,30 @@ class FeedbackExporter(HTMLExporter):
 
     def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **others: Any) -> Any:
         """The page, cleaned once more when it is put together."""
-        resources = {**(resources or {}), "policy": content_policy()}
+        said = {marks.grade_id: _reason(cell) for cell in nb.cells if (marks := cell.metadata.get("nbgrader"))}
+        resources = {**(resources or {}), "policy": content_policy(), "reasons": said, "next_step": _next_step(nb)}
         page, resources = super().from_notebook_node(nb, resources, **others)
         return finished(page), resources
+
+
+def _reason(cell: NotebookNode) -> str:
+    """Why points are missing: the likely cause, where the check named one."""
+    marks = cell.metadata.nbgrader
+    if not marks.get("grade") or marks.get("score") is None or marks.get("points") is None:
+        return ""
+    _, reason = explain_cell(cell, float(marks.score), float(marks.points))
+    return reason.partition("Likely cause: ")[2] or reason
+
+
+def _next_step(nb: NotebookNode) -> str:
+    """Where most points are left."""
+    marked = [cell.metadata.nbgrader for cell in nb.cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    left = {m.grade_id: float(m.points) - float(m.score) for m in marked if m.get("score") is not None}
+    most = max(left, key=lambda name: left[name], default="")
+    if not most or left[most] <= 0:
+        return "Nothing is missing in what is marked. Go on with the next unit."
+    name = most.removeprefix("test_")
+    return f"Look at {name} first: {left[most]:g} points are left there. Correct it, and run its check again."
 
 
 def configure_formgrader(config: Config) -> None:

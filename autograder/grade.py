@@ -43,7 +43,7 @@ from .gradebook import (
     settle,
     update_unchanged,
 )
-from .grades_file import CRASHED, GRADED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
+from .grades_file import CRASHED, GRADED, MARKED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell, plain, shorten
@@ -399,7 +399,7 @@ def _row(
     if (entry := withdrawn.get((of, cell.name))) is not None:
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, entry.reason, laws)
     if grade.manual_score is not None:
-        reason = "marked by hand"
+        reason = MARKED
         if grade.needs_manual_grade and changed_since_marked(notebook.get(cell.name)):
             reason += CHANGED
         return Grade(student, unit, name, grade.score, cell.max_score, GRADED, reason, laws)

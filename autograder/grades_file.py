@@ -19,6 +19,7 @@ from course_utils.system.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
 TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"
+MARKED = "marked by hand"  # the reason of a score that a person gave
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -53,6 +54,22 @@ def replace_unit(root: Path, unit: str, grades: list[Grade], students: set[str] 
         if grade.unit != unit or (students is not None and grade.student not in students)
     ]
     write_grades(root, kept + grades)
+
+
+def enter_marks(root: Path, unit: str, marks: dict[tuple[str, str], float | None]) -> None:
+    """Bring marks of written answers, by student and exercise, into the rows that are there; None: not marked yet."""
+    path = root / "grades.csv"
+    rows = _former_grades(root) if path.is_file() else []
+    laws, changed = _read_laws(root / "grades.json"), False
+    for place, row in enumerate(rows):
+        key = (row.student, row.exercise)
+        if row.unit == unit and key in marks:
+            score = marks[key]
+            status, reason = (NEEDS_MARKING, "") if score is None else (GRADED, MARKED)
+            if (row.score, row.status, row.reason) != (score, status, reason):
+                rows[place], changed = replace(row, score=score, status=status, reason=reason), True
+    if changed:
+        write_grades(root, [replace(row, laws=laws.get((row.student, row.unit, row.exercise), ())) for row in rows])
 
 
 def write_grades(root: Path, grades: list[Grade]) -> None:

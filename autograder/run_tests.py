@@ -14,6 +14,7 @@ from course_utils.system.tree import Tree
 WARM_KERNEL = "course-warm"  # forked from a process that has imported everything, see sandbox/provisioner.py
 KERNELSPECS = Path(__file__).resolve().parent / "sandbox" / "jupyter"
 WORKERS = 2  # processes that run tests beside each other, each of which holds torch; `-n` changes it
+THOROUGH = "COURSE_TEST_THOROUGH"  # set by --thorough: tests of generated cases try all of them, see tests/lanes.py
 QUICK = "not (bank or browser or grading or slow)"  # marks: tests/lanes.py
 
 
@@ -26,14 +27,15 @@ def measure_checks(tree: Tree, only: list[str]) -> int:
     return subprocess.call(command, cwd=tree.root, env=test_environment() | {"PYTHONPATH": paths})
 
 
-def run_tests(tree: Tree, arguments: list[str], *, quick: bool = False) -> int:
+def run_tests(tree: Tree, arguments: list[str], *, quick: bool = False, thorough: bool = False) -> int:
     """Run the tests; returns 0 when all passed. pytest's summary is the last line printed."""
     for package in ("pytest", "nbval", "xdist"):
         try:
             __import__(package)
         except ModuleNotFoundError:
             raise CourseError(f"{package} is not installed. Run: pip install -c constraints.txt -e '.[test]'") from None
-    running = subprocess.Popen(pytest_command(tree, arguments, quick), cwd=tree.root, env=test_environment())
+    environment = test_environment() | ({THOROUGH: "1"} if thorough else {})
+    running = subprocess.Popen(pytest_command(tree, arguments, quick), cwd=tree.root, env=environment)
     while running.returncode is None:
         with contextlib.suppress(KeyboardInterrupt):  # pytest gets Ctrl-C as well, and still has its summary to print
             running.wait()
@@ -60,11 +62,13 @@ def pytest_command(tree: Tree, arguments: list[str], quick: bool = False) -> lis
 def test_environment() -> dict[str, str]:
     """Notebooks run on the embedded digits with little training, whatever this machine has, in warm kernels.
 
-    One thread each: beside a busy neighbour two threads can be ten times slower than one.
+    One thread each: beside a busy neighbour two threads can be ten times slower than one. Bytecode is kept, whatever
+    the shell says: hundreds of processes would each compile what they import (`nbgrader quickstart`: 40 s, not 17 s).
     """
     kernels = os.pathsep.join(filter(None, [str(KERNELSPECS), os.environ.get("JUPYTER_PATH")]))
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return (
         {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
-        | os.environ
+        | given
         | {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "JUPYTER_PATH": kernels}
     )

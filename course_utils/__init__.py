@@ -17,6 +17,7 @@ HOMES = {
     "classifier": "models",
     "device": "system",
     "explore": "plots",
+    "hand_in": "cli",
     "latent": "plots",
     "mmd": "metrics",
     "paths": "metrics",

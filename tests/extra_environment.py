@@ -25,7 +25,17 @@ def python_with(folder: Path, requirements: tuple[str, ...]) -> Path:
     packages = next(folder.glob("lib/python3*/site-packages"))
     ours = [path for path in sys.path if path.endswith("-packages")]
     (packages / "this.pth").write_text("\n".join(ours) + "\n")
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *requirements]
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+        "--no-input",
+        *requirements,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]

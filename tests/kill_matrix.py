@@ -31,6 +31,7 @@ HEAD = """# Kill matrix
 
 How the checks fare on the bank of implementations under `tests/bank`. Made by `course test --kill-matrix`; do not edit.
 Each exercise says how often its implementations were run; `--only NAME` measures one again. Scores are of 4 points.
+Without a law that is essential, the others earn at most half of them.
 """
 
 
@@ -139,7 +140,10 @@ def block(exercise: str, results: Sequence[Measured]) -> str:
 
     wrong, right = [r for r in results if not r.right], [r for r in results if r.right]
     named = [r for r in wrong if r.expected is not None]
-    laws = [f"{number}. {law.name} ({law.weight})" for number, law in enumerate(CHECKS[exercise].laws, 1)]
+    laws = [
+        f"{number}. {law.name} ({law.weight}{', essential' if law.essential else ''})"
+        for number, law in enumerate(CHECKS[exercise].laws, 1)
+    ]
     counts = [
         f"- {len(wrong)} wrong implementations, {wrong[0].runs} runs each: {sum(r.as_it_should for r in wrong)} "
         f"below full marks in every run; {sum(r.one_score for r in wrong)} with one score in all runs.",

@@ -7,8 +7,11 @@ says what the marks mean; conftest.py gives them.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
+
+from autograder.run_tests import THOROUGH
 
 
 class Slow(NamedTuple):
@@ -111,6 +114,11 @@ MARKS = {
     "tests/test_using.py": Slow("slow", 10),
 }
 NOTEBOOK_SECONDS = 40.0  # of an executed notebook in solutions/ that is not listed
+
+
+def amount(usual: int, thorough: int) -> int:
+    """How many generated cases a test tries: the first of them in every run, all with `course test --thorough`."""
+    return thorough if os.environ.get(THOROUGH) else usual
 
 
 # Files of which a worker need not take the whole: what is costly to make is shared by the tests whose parameters begin

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lanes
 import nbformat
 import pytest
 from miniature import CHECKOUT
@@ -89,7 +90,7 @@ def elsewhere(tmp_path_factory):
     python = place / "bin" / "python"
     if sys.platform != "linux" or sys.version_info[:2] != (3, 11):
         pytest.skip("the CPU build of the older torch is looked for on Linux with Python 3.11")
-    command = [python, "-m", "pip", "install", "--quiet", "--retries", "0", TORCH, *FOREIGN]
+    command = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--retries", "0", TORCH, *FOREIGN]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         pytest.skip(f"these packages cannot be reached: {done.stderr.splitlines()[-1]}")
@@ -113,8 +114,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_runs_in_a_foreign_kernel(unit, request):
-    if unit != UNITS[0] and not os.environ.get("COURSE_TEST_ELSEWHERE"):
-        pytest.skip("minutes for each unit; COURSE_TEST_ELSEWHERE=1 runs all, otherwise the first stands for them")
+    if unit not in UNITS[: lanes.amount(1, len(UNITS))]:
+        pytest.skip("minutes for each unit: the first stands for them, but for `course test --thorough`")
     elsewhere, folder = request.getfixturevalue("elsewhere"), request.getfixturevalue("folder")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "OMP_NUM_THREADS": "1"}

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course_utils import models, training
+from course_utils.system import unfinished
 from course_utils.training import fitting
 from course_utils.training.kept import source_digest
 
@@ -212,6 +213,46 @@ def test_an_interrupted_run_is_kept_where_there_is_nothing_better_and_is_made_an
     assert stopped.path is not None and stopped.path.exists()
     names = notebook()
     assert fit(names).stopped is None and trained(names)
+
+
+class StopOnce(nn.Module):
+    """Adds nothing; interrupts once, in the call of this number."""
+
+    left = None
+
+    def forward(self, x):
+        if StopOnce.left is not None:
+            StopOnce.left -= 1
+            if StopOnce.left < 0:
+                StopOnce.left = None
+                raise KeyboardInterrupt
+        return x
+
+
+def test_an_interrupted_run_goes_on_after_its_last_whole_epoch_and_ends_as_if_it_had_not_been(capsys, monkeypatch):
+    def made(**changed):
+        return fit(notebook(), nn.Sequential(model(), StopOnce()), epochs=4, **changed)
+
+    whole = made(name="whole")
+    StopOnce.left = 4  # two steps an epoch, and a call after each epoch: in the second
+    stopped = made()
+    assert stopped.stopped == "interrupted" and stopped.whole_epochs == 1
+    assert "go on after the last whole epoch" in capsys.readouterr().out
+    rest = made()
+    assert "Going on after epoch 1 of 4" in capsys.readouterr().out and rest.stopped is None
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), rest.model.parameters(), strict=True))
+    assert not list(rest.path.parent.glob(".*.unfinished")), "what was gone on with is still there"
+
+
+def test_what_is_shown_while_a_training_is_unfinished_says_so(capsys):
+    from course_utils import plots
+
+    StopOnce.left = 0
+    fit(notebook(), nn.Sequential(model(), StopOnce()), label="the plain one")
+    plots.table([{"a": 1}])
+    assert "the plain one, in epoch 1 of 2" in unfinished.note() and unfinished.note() == plots.figures._with_note("")
+    fit(notebook(), nn.Sequential(model(), StopOnce()), label="the plain one")
+    assert unfinished.note() == ""
 
 
 def test_another_interrupt_within_two_seconds_ends_the_loop_of_trainings():

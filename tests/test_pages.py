@@ -185,6 +185,9 @@ def test_every_figure_and_formula_is_on_the_feedback_page(pages, graded):
     submitted = notebook_path(graded.root / "submitted" / STUDENT, UNIT).read_text(encoding="utf-8")
     with chromium_without_errors() as page:
         page.goto(pages["feedback"].as_uri())
+        assert not page.locator("td", has_text="0.0625").is_visible(), "the notebook is not folded"
+        assert page.locator("ul.marks li", has_text="logvar").count() >= 1, "no cause at the top"
+        page.locator("details.notebook > summary").click()
         assert colours_of(page) == SQUARES
         assert page.locator("img").count() >= submitted.count("<img") + 2 and not page.evaluate(BROKEN_PICTURES, "")
         assert page.locator("td", has_text="0.0625").is_visible()

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course_utils.plots import predict
 from course_utils.plots.guessing.questions import MIME, Choice, Curve, Number, asked_in
+from course_utils.system import unfinished
 from tests.notebook_source import CHECKOUT
 
 CHOICE = Choice("Which?", {"a": "one", "b": "<i>two</i>"})
@@ -51,7 +52,7 @@ def test_only_what_answers_a_question_is_read_as_a_guess(question, good, bad):
 @pytest.mark.parametrize(
     ("kind", "typed", "truth", "said"),
     [
-        ("choice", "b", "b", "You predicted b, and so it is. Here: b, two. Because."),
+        ("choice", "b", "b", "You predicted b, and so it is: two. Because."),
         ("choice", "a", "b", "You predicted a, one. It is not so. Here: b, two. Because."),
         ("choice", "", "b", "You made no guess. Here: b, two. Because."),
         ("number", 30, 31, "You predicted 30 units. Here: 31 units. You were 1 away, which is close. Because."),
@@ -95,11 +96,34 @@ def test_a_locked_guess_is_not_moved_again_not_even_by_a_new_kernel(kind, first,
     assert guess.locked and guess.value == locked == ask(kind, second).value, "the first guess did not stay"
 
 
-def test_a_guess_sent_after_the_answer_was_shown_does_not_count():
+@pytest.mark.parametrize("kernel", ["same", "new"])
+def test_a_guess_made_after_the_answer_was_shown_is_kept_as_such(kernel, capsys, tmp_path):
     guess = ask("choice", "")
-    predict.reveal(guess, "b", "")
-    guess.lock("b")
-    assert guess.value is None and ask("choice", "").value is None
+    predict.reveal(guess, "b", "Because.")
+    if kernel == "new":
+        guess = ask("choice", "")
+        assert "counts as a guess made after it" in capsys.readouterr().out
+    guess.lock("a")
+    if kernel == "new":
+        predict.reveal(guess, "b", "Because.")
+    assert "You guessed, after it was shown, a, one. It is not so." in capsys.readouterr().out
+    again = ask("choice", "")
+    assert (again.value, again.locked, again.after) == ("a", True, True)
+    assert json.loads((tmp_path / "scratch" / ".guesses").read_text()) == {"Which?": {"after": "a"}}
+
+
+def test_a_wrong_guess_hears_what_is_tempting_about_it_and_a_right_one_does_not(capsys):
+    for typed, said in (("a", "What is tempting about your guess: One is the first number."), ("b", "")):
+        predict._keep(CHOICE, None)
+        predict.reveal(ask("choice", typed), "b", "Because.", {"a": "One is the first number."})
+        assert ("tempting" in (printed := capsys.readouterr().out)) == bool(said) and said in printed
+
+
+def test_nothing_is_decided_while_a_training_is_unfinished(capsys):
+    unfinished.mark("vae", "vae, in epoch 1 of 6")
+    predict.reveal(ask("choice", "a"), "b", "Because.")
+    printed = capsys.readouterr().out
+    assert "Not decided. Trained only in part: vae, in epoch 1 of 6." in printed and "Because" not in printed
 
 
 def test_a_damaged_or_unwritable_place_costs_only_the_memory(tmp_path, monkeypatch):
@@ -126,8 +150,8 @@ def test_a_notebook_keeps_guess_and_truth_and_what_was_locked_shows_no_control(t
     assert "Your guess: 12. It is locked." in number.outputs[0].data["text/plain"]
     assert "&lt;b&gt;two" in choice.outputs[0].data["text/html"]
     assert shown.outputs[0].data[MIME] == {"question": "How many?", "guess": 12, "truth": 31}
-    assert 'alt="How many? Your guess: 12. Measured: 31."' in shown.outputs[1].data["text/html"]
-    assert shown.outputs[2].data[MIME] == {"question": "Which?", "guess": "b", "truth": "a"}
+    assert 'alt="How many? Your guess: 12. Measured: 31."' in shown.outputs[0].data["text/html"]
+    assert shown.outputs[1].data[MIME] == {"question": "Which?", "guess": "b", "truth": "a"}
     assert json.loads((tmp_path / "scratch" / ".guesses").read_text()) == {"How many?": 12, "Which?": "b"}
 
 

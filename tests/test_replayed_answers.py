@@ -7,13 +7,14 @@ submission) hands in a table. No exercise of any unit gives a table full marks.
 from __future__ import annotations
 
 import bank
+import lanes
 import pytest
 import torch
 from recorder import Recorder
 
 from course_utils.checks import CHECKS
 
-SEEDS = (2, 3)
+SEEDS = (2, 3)[: lanes.amount(1, 2)]
 
 
 class InOrder:

@@ -10,10 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lanes
 import pytest
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks, and limits the size of files")
-MOMENTS = int(os.environ.get("COURSE_TEST_MOMENTS", "10"))  # every run of the suite draws others
+MOMENTS = lanes.amount(6, 30)  # every run of the suite draws others
 
 
 def test_whatever_happens_to_a_training_the_same_command_ends_with_the_undisturbed_weights(tmp_path):

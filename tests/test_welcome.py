@@ -9,9 +9,10 @@ from nbformat.v4 import new_output
 from student_tree import BEGIN_OR_END, grade_id, unpack_kit
 
 from autograder.release import release_units
-from course_utils.cli import welcome
-from course_utils.cli.handin import is_graded
-from course_utils.cli.submit import submit_unit
+from course_utils.cli import hand_in as hand_in_cell
+from course_utils.cli import update, welcome
+from course_utils.cli.handin import is_graded, template_of
+from course_utils.cli.submit import progress, submit_unit
 from course_utils.system.tree import Tree
 
 UNIT = "01_double"
@@ -116,3 +117,44 @@ def test_every_graded_unit_of_the_course_says_its_question_and_its_time():
 
 def test_the_page_is_generated_and_never_committed():
     assert welcome.PAGE in (CHECKOUT / ".gitignore").read_text().splitlines()
+
+
+def test_the_page_is_written_anew_when_a_unit_is_saved(kit):
+    page = welcome.write_page(kit, welcome.overviews(kit))
+    assert "not started" in page.read_text() and "submit UNIT" in page.read_text()
+    edit(kit, solve_half)
+    update.after_saving({}, str(kit.source / UNIT / f"{UNIT}.ipynb"))
+    assert "1 of 2 checks passed" in page.read_text()
+
+
+def test_the_last_cell_packs_the_saved_notebook_and_says_how_each_exercise_stands(kit, monkeypatch, capsys):
+    edit(kit, solve_half)
+    edit(kit, answer)
+    shown = []
+    monkeypatch.setattr(hand_in_cell.surroundings, "in_notebook", lambda: True)
+    monkeypatch.setattr(hand_in_cell.surroundings, "show_html", lambda markup, *, plain: shown.append(plain))
+    monkeypatch.setenv(hand_in_cell.SESSION, str(kit.source / UNIT / f"{UNIT}.ipynb"))
+    hand_in_cell.now()
+    assert capsys.readouterr().out == "" and "done  double: checked: 2 of 2 points" in shown[0]
+    assert "open  triple: not written yet" in shown[0] and "done  q_double: answered" in shown[0]
+    assert done(kit)[UNIT].endswith("packed to hand in")
+
+
+def test_elsewhere_the_last_cell_only_says_what_to_do(capsys, monkeypatch):
+    monkeypatch.delenv(hand_in_cell.SESSION, raising=False)
+    hand_in_cell.now()
+    assert "Run this cell in JupyterLab" in capsys.readouterr().out
+
+
+def test_an_exercise_that_ran_after_its_check_is_to_be_checked_again(kit):
+    edit(kit, solve_half)
+
+    def run_again(cell, name):
+        if name in ("double", "test_double"):
+            cell.execution_count = {"double": 7, "test_double": 1}[name]
+
+    edit(kit, run_again)
+    notebook = nbformat.read(kit.source / UNIT / f"{UNIT}.ipynb", as_version=4)
+    assert {row.name: row.words for row in progress(notebook, template_of(kit, UNIT))}[
+        "double"
+    ] == "run again since it was checked"

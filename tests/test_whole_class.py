@@ -1,4 +1,4 @@
-"""A class of sixty with every oddity at once: everybody has rows, exact points, and whoever is in trouble is named."""
+"""A class with every oddity at once: everybody has rows, exact points, and whoever is in trouble is named."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 import sys
 import zipfile
 
+import lanes
 import pytest
 from odd_class import UNIT, killed, make_class, scores_of
 
@@ -13,31 +14,32 @@ from autograder.grade import grade_unit
 from autograder.grades_file import read_grades
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
+STUDENTS = lanes.amount(30, 60)
 
 
-def test_sixty_students_twelve_of_them_in_trouble(tmp_path, course):
-    tree, source, wanted, named = make_class(tmp_path, 60)
-    assert len(wanted) == 60 and len(named) == 12
+def test_a_class_of_which_twelve_are_in_trouble(tmp_path, course):
+    tree, source, wanted, named = make_class(tmp_path, STUDENTS)
+    assert len(wanted) == STUDENTS and len(named) == 12
     code, out, err = course(tree, "collect", "01", source)
-    assert code == 1 and "the export holds 59, left out: 5." in out, (out, err)
+    assert code == 1 and f"the export holds {STUDENTS - 1}, left out: 5." in out, (out, err)
     seen = []
     for _ in range(2):
         code, out, err = course(tree, "grade", "01")
         rows = read_grades(tree.root / "grades.csv")
-        assert len(rows) == 3 * 60 and scores_of(rows) == wanted
+        assert len(rows) == 3 * STUDENTS and scores_of(rows) == wanted
         assert code == 1, err
         in_trouble = {line.split(": ", 2)[2].split(f", {UNIT}")[0] for line in err.splitlines()}
         assert in_trouble == named, err
         seen.append(rows)
     assert seen[0] == seen[1]
     code, out, err = course(tree, "feedback", "01", "--zip", "moodle")
-    assert code == 0 and "60 pages" in out, (out, err)
+    assert code == 0 and f"{STUDENTS} pages" in out, (out, err)
     with zipfile.ZipFile(tree.root / "feedback" / f"{UNIT}-moodle.zip") as archive:
-        assert len(archive.namelist()) == 59
+        assert len(archive.namelist()) == STUDENTS - 1
     assert err.count("course: note:") == 1 and "not\ufffdutf8" in err
     code, out, err = course(tree, "report", "01", "--csv", "moodle")
     table = (tree.root / f"grades-moodle-{UNIT}.csv").read_text(encoding="utf-8")
-    assert code == 0 and table.count("\nParticipant ") == 59
+    assert code == 0 and table.count("\nParticipant ") == STUDENTS - 1
 
 
 def test_killed_at_random_moments_the_rows_are_the_same(tmp_path, course):

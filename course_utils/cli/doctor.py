@@ -153,7 +153,9 @@ def _unused(tree: Tree) -> Iterator[Finding]:
     found = unused()
     if found:
         text = f"packages that no kit uses any more: {'; '.join(map(described, found))}"
-        yield Finding("unused", NOTE, text, "To get the space back: course doctor --remove-unused (it asks first).")
+        yield Finding(
+            "unused", NOTE, text, f"To get the space back: {tree.typed('doctor --remove-unused')} (it asks first)."
+        )
 
 
 def _data(tree: Tree) -> Iterator[Finding]:
@@ -165,8 +167,8 @@ def _data(tree: Tree) -> Iterator[Finding]:
         yield Finding(
             "data",
             OK if here else NOTE,
-            f"{name}: {folder or line}",
-            "" if here else f"Run: course data fetch {name} (without it the embedded {instead} are used)",
+            f"{name}: {folder or line.partition('; get it with')[0]}",
+            "" if here else f"Run: {tree.typed(f'data fetch {name}')} (without it the embedded {instead} are used)",
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.stubs import is_blank, is_unwritten
+from course_utils.system.stubs import NOT_WRITTEN, is_blank, is_unwritten
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
@@ -20,7 +21,8 @@ from .handin import (
     require_graded,
     template_of,
 )
-from .handin.cells import ANSWER, SOLUTION, TEST, Template, bare, identify, kind_of, marks_for, marks_of
+from .handin.cells import ANSWER, SOLUTION, TASK, TEST, Template, bare, identify, kind_of, marks_for, marks_of
+from .handin.evidence import evidence, in_words, outputs_of
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
@@ -31,25 +33,94 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
     if not folder.is_dir():
         raise CourseError(f"{folder} is not a folder. Name an existing one with --output.")
     require_graded(tree, unit)
-    paths = {name: notebook_path(tree.student_notebooks, unit, name) for name in notebooks_of(tree, unit)}
+    paths = paths_of(tree, unit)
     if notebook is not None:
         paths[next(iter(paths))] = notebook
     done = total = 0
+    unchecked: list[str] = []
     for name, path in paths.items():
         content = read_notebook(path)
         template = template_of(tree, unit, name)
         give_names_back(content, template, path.name)
         for warning in find_warnings(path, content, template):
             print(f"course: note: {warning}", file=sys.stderr)
+        for line in named_numbers(content):
+            print(line)
         of = written(content, template)
         done, total = done + of[0], total + of[1]
+        unchecked += [
+            f"{row.name} ({row.words})" for row in progress(content, template) if not row.done and row.written
+        ]
     modules = own_modules(tree, unit)
     archive = pack(paths, modules, unit, folder)
+    if unchecked:
+        print(f"Written, and its check has not passed as it is saved: {', '.join(unchecked)}.")
     print(f"{archive}")
     if modules:
         print(f"With your modules {', '.join(sorted(modules))}.")
     print(f"{done} of {total} exercises are written. Hand in this one file where your instructor asks for it.")
     return archive
+
+
+def paths_of(tree: Tree, unit: str) -> dict[str, Path]:
+    """Where each notebook of a unit lies, by name."""
+    return {name: notebook_path(tree.student_notebooks, unit, name) for name in notebooks_of(tree, unit)}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An exercise or a question: its name, how it stands in words, whether it is written, and whether it is done."""
+
+    name: str
+    words: str
+    written: bool
+    done: bool
+
+
+def progress(notebook: Any, template: Template) -> list[Progress]:
+    """How each exercise and question stands in a saved notebook, in order: written, and what the check said since."""
+    unwritten, blank = unfinished(notebook, template)
+    checks = {_name_of(cell): cell for cell in notebook.cells if cell.cell_type == "code" and kind_of(cell) == TEST}
+    found = []
+    for cell in filter(is_to_be_written, notebook.cells):
+        name = _name_of(cell)
+        if cell.cell_type != "code":
+            given = name not in blank
+            found.append(Progress(name, "answered" if given else "not answered yet", given, given))
+        elif name in unwritten:
+            found.append(Progress(name, NOT_WRITTEN, False, False))
+        elif (check := checks.get(name)) is None:
+            found.append(Progress(name, "written", True, True))
+        else:
+            words, passed = _checked(cell, check)
+            found.append(Progress(name, words, True, passed))
+    return found
+
+
+def _name_of(cell: Any) -> str:
+    return exercise_name(str(marks_of(cell).get("grade_id", "")))
+
+
+def _checked(cell: Any, check: Any) -> tuple[str, bool]:
+    """What the check last said of a written exercise, in words, and whether it passed."""
+    points, earned, ran = marks_of(check).get("points"), earned_in(check), check.get("execution_count")
+    if earned is None:
+        failed = any(output.output_type == "error" for output in check.get("outputs", []))
+        return ("the check ended with an error" if failed else "not checked yet"), False
+    if ran is not None and (cell.get("execution_count") or 0) > ran:
+        return "run again since it was checked", False
+    return f"checked: {earned:g} of {points:g} points", earned == points
+
+
+def earned_in(cell: Any) -> float | None:
+    """The number that a check has left in its cell's output; None where there is none."""
+    for output in cell.get("outputs", []):
+        if output.output_type == "execute_result":
+            try:
+                return float(output.data.get("text/plain", ""))
+            except ValueError:
+                return None
+    return None
 
 
 def give_names_back(notebook: Any, template: Template, name: str) -> None:
@@ -82,6 +153,22 @@ def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     if not any(cell.get("outputs") for cell in notebook.cells):
         warnings.append("no cell has output; run the experiments and save, so that your figures can be seen.")
     return warnings
+
+
+def named_numbers(notebook: Any) -> list[str]:
+    """For each written answer, where the numbers that it names stand in the notebook: what a marker will look for."""
+    lines, outputs, question = [], None, ""
+    for cell in notebook.cells:
+        if kind_of(cell) == TASK:
+            question = cell.source
+        if kind_of(cell) == ANSWER and cell.cell_type == "markdown" and not is_blank(cell.source):
+            outputs = outputs_of(notebook) if outputs is None else outputs
+            found = in_words(evidence(cell.source[:50_000], outputs, question))
+            lines += [f"{marks_of(cell).get('grade_id')}: {words}." for words in found[:12]]
+            lines += (
+                [f"{marks_of(cell).get('grade_id')}: and {len(found) - 12} more numbers."] if len(found) > 12 else []
+            )
+    return lines
 
 
 def unfinished(notebook: Any, template: Template) -> tuple[list[str], list[str]]:

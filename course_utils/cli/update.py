@@ -8,6 +8,8 @@ from course_utils.system import kit_update
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
+from . import welcome
+
 
 def update_kit(tree: Tree, source: Path) -> None:
     """Bring the kit in ``source``, a zip or an unpacked folder, into the student kit ``tree``, and say what was done.
@@ -34,7 +36,7 @@ def update_kit(tree: Tree, source: Path) -> None:
 
 def after_saving(model: dict, os_path: str, **_: object) -> None:
     """A post-save hook of jupyter_server in student kits: a copy of the saved notebook that survives a new kit which is
-    unpacked over this one."""
+    unpacked over this one, and a welcome page that says what is done now."""
     path = Path(os_path).resolve()
     for root in path.parents:
         if (root / kit_update.KIT).is_file():
@@ -42,4 +44,5 @@ def after_saving(model: dict, os_path: str, **_: object) -> None:
             files = kit_update.read_kit(root).get("files", {})
             if name in files:
                 kit_update.keep_file(root, name, files[name])
+            welcome.after_saving(Tree(root), path)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from course_utils.system.whole_file import write_whole
 
 from .handin import graded_cells, read_notebook, template_of
 from .handin.cells import marks_of
-from .submit import archive_name, is_to_be_written, unfinished
+from .submit import archive_name, earned_in, is_to_be_written, unfinished
 
 PAGE = "Welcome.md"
 _TITLE = re.compile(r"# (.+)")
@@ -24,8 +25,8 @@ _TIME = re.compile(
     r"(about\s[^.]+?)\sof work(?:, of which two cores \w+ for\s(about\s.+?)\s\()?", re.DOTALL | re.IGNORECASE
 )
 _FOR_STUDENTS = (
-    "Open a unit by its link. What is done is read from your saved notebooks (Ctrl S) whenever you start "
-    "`course lab`. Each unit is handed in with `course submit UNIT`."
+    "Open a unit by its link. What is done is read from your notebooks whenever you save one (Ctrl S). The last cell "
+    "of a unit packs it to hand in, and so does `{submit}` in a terminal."
 )
 _FOR_INSTRUCTORS = (
     "The links open the sources, the only place to edit. Marking is in the menu **Nbgrader > Formgrader**, the cells' "
@@ -51,7 +52,7 @@ def write_page(tree: Tree, overviews: list[Overview]) -> Path:
         f"| {each.time} | {_cell(each.done)} |"
         for each in overviews
     ]
-    text = _FOR_STUDENTS if tree.is_kit else _FOR_INSTRUCTORS
+    text = _FOR_STUDENTS.format(submit=tree.typed("submit UNIT")) if tree.is_kit else _FOR_INSTRUCTORS
     head = [f"# {tree.about.title}", "", text, "", "| unit | time | done |", "|---|---|---|"]
     path = tree.root / PAGE
     try:
@@ -60,6 +61,13 @@ def write_page(tree: Tree, overviews: list[Overview]) -> Path:
         advice = "Move the course to a folder of your own."
         raise CourseError(f"{path} cannot be written ({error.strerror}). {advice}") from None
     return path
+
+
+def after_saving(tree: Tree, saved: Path) -> None:
+    """Write the page anew where a unit's notebook was saved, so that it stays true; what cannot be written stays."""
+    if saved.suffix == ".ipynb" and saved.parent.parent == tree.source and (tree.root / PAGE).is_file():
+        with contextlib.suppress(CourseError):
+            write_page(tree, overviews(tree))
 
 
 def overviews(tree: Tree) -> list[Overview]:
@@ -92,7 +100,7 @@ def time_of(opening: str) -> str:
 def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:
     points = graded_cells(notebook)
     checks = [cell for cell in notebook.cells if cell.cell_type == "code" and _grade_id(cell) in points]
-    passed = sum(_earned(cell) == points[str(_grade_id(cell))] for cell in checks)
+    passed = sum(earned_in(cell) == points[str(_grade_id(cell))] for cell in checks)
     exercises = [cell for cell in notebook.cells if is_to_be_written(cell)]
     questions = sum(cell.cell_type == "markdown" for cell in exercises)
     unwritten, blank = unfinished(notebook, template_of(tree, unit, path.stem))
@@ -108,17 +116,6 @@ def _by_student(tree: Tree, unit: str, path: Path, notebook: Any) -> str:
 
 def _grade_id(cell: Any) -> str | None:
     return marks_of(cell).get("grade_id")
-
-
-def _earned(cell: Any) -> float | None:
-    """The number that a check has left in its cell's output; None where there is none."""
-    for output in cell.get("outputs", []):
-        if output.output_type == "execute_result":
-            try:
-                return float(output.data.get("text/plain", ""))
-            except ValueError:
-                return None
-    return None
 
 
 def _packed(tree: Tree, unit: str, path: Path) -> str:

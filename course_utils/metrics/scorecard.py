@@ -6,13 +6,13 @@ The scoreboard and the stored reference runs measure with this; two rows that it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.datasets import Dataset, batches
+from course_utils.datasets import Dataset, batches, scale
 from course_utils.models import closed_forms as reference
 from course_utils.models.classifier import Classifier
 from course_utils.models.networks import LatentModel
@@ -55,13 +55,22 @@ COLUMNS: dict[str, Column] = {
     "path_detour": Column("detour of paths", "", "lower"),
     "path_third_class": Column("paths through a third class", "share", "lower"),
 }
-_PROBES = ["linear_probe", "nearest_neighbours"]
-_PATHS = [name for name in COLUMNS if name.startswith("path_")]
+_PROBES = ("linear_probe", "nearest_neighbours")
+SAMPLED = ("frechet", "confidence", "diversity", "precision", "recall")  # what hangs on where codes are drawn
+_PATHS = ("path_detour", "path_third_class")
+_INFORMATION = ("rate", "active_units", "mutual_information", "mutual_information_upper", "log_det_covariance")
 
 
 @torch.no_grad()
 def measure(
-    model: LatentModel, data: Dataset, reader: Classifier, *, draw: Callable[[int], Tensor] | None = None, seed: int = 0
+    model: LatentModel,
+    data: Dataset,
+    reader: Classifier,
+    *,
+    draw: Callable[[int], Tensor] | None = None,
+    seed: int = 0,
+    only: Collection[str] = tuple(COLUMNS),
+    real_features: Tensor | None = None,
 ) -> dict[str, float]:
     """The numbers of ``COLUMNS`` for a model with ``encode`` and ``decode``, on test images.
 
@@ -79,31 +88,40 @@ def measure(
         draw: (n) -> codes (n, D) to sample from instead of N(0, I), such as an ex-post mixture. The distances of the
             codes from the prior are nan then: there is no prior to be near to.
         seed: of all draws. The same z, pairs and projections for the same seed and D, whatever the model.
+        only: names of ``COLUMNS``; what no other of them needs is not computed.
+        real_features: (N, F) of the test images, ``reader.features``; where they are known, they are not read again.
 
     Returns:
         {name: value}, all floats; counts too.
     """
+    wanted = set(only)
     was_training = model.training
     model.eval()
     try:
         train, test = (images_for(model, images) for images in (data.train_images, data.test_images))
-        mu, logvar = _posterior(model, test)
-        z = mu if logvar is None else aggregate.sample(mu, logvar, seed=seed)
-        card = {"distortion": _distortion(model, test, z)}
-        card |= _information(mu, logvar, seed) | _distance(z, draw, seed)
-        card |= _sample_quality(model, test, reader, mu.shape[1], draw, seed)
-        labelled = len(data.train_labels[:NUM_PROBED].unique()) > 1 and len(data.test_labels.unique()) > 1
-        if labelled:
-            card |= _probes(model, train[:NUM_PROBED], data.train_labels[:NUM_PROBED], mu, data.test_labels)
-        else:
-            card |= dict.fromkeys(_PROBES, math.nan)
-        if card["active_units"] and labelled:
-            card |= _paths(model, train, mu, data.test_labels, reader, seed)
-        else:
-            card |= dict.fromkeys(_PATHS, math.nan)
+        card: dict[str, float] = {}
+        if wanted.intersection(SAMPLED):
+            card |= _sample_quality(model, test, reader, draw, seed, wanted, real_features)
+        if not wanted <= card.keys():
+            mu, logvar = _posterior(model, test)
+            z = mu if logvar is None else aggregate.sample(mu, logvar, seed=seed)
+            card |= _information(mu, logvar, seed, wanted)
+            if "distortion" in wanted:
+                card["distortion"] = _distortion(model, test, z)
+            if wanted & {"sliced_wasserstein", "mmd"}:
+                card |= _distance(z, draw, seed)
+            labelled = len(data.train_labels[:NUM_PROBED].unique()) > 1 and len(data.test_labels.unique()) > 1
+            if labelled:
+                card |= _probes(model, train[:NUM_PROBED], data.train_labels[:NUM_PROBED], mu, data.test_labels, wanted)
+            else:
+                card |= dict.fromkeys(_PROBES, math.nan)
+            if wanted.intersection(_PATHS):
+                moving = labelled and bool(card["active_units"])
+                paths = _paths(model, train, mu, data.test_labels, reader, seed, wanted) if moving else {}
+                card |= dict.fromkeys(_PATHS, math.nan) | paths
     finally:
         model.train(was_training)
-    return {name: float(card[name]) for name in COLUMNS}
+    return {name: float(card[name]) for name in COLUMNS if name in wanted}
 
 
 def images_for(model: LatentModel, images: Tensor) -> Tensor:
@@ -130,7 +148,7 @@ def _distortion(model: LatentModel, images: Tensor, z: Tensor) -> float:
     return total / len(images)
 
 
-def _information(mu: Tensor, logvar: Tensor | None, seed: int) -> dict[str, float]:
+def _information(mu: Tensor, logvar: Tensor | None, seed: int, wanted: Collection[str]) -> dict[str, float]:
     covariance = aggregate.aggregate_covariance(mu, torch.full_like(mu, -math.inf) if logvar is None else logvar)
     values = {
         "active_units": metrics.active_units(mu),
@@ -138,6 +156,8 @@ def _information(mu: Tensor, logvar: Tensor | None, seed: int) -> dict[str, floa
     }
     if logvar is None:
         return values | {"rate": math.nan, "mutual_information": math.nan, "mutual_information_upper": math.nan}
+    if not {"mutual_information", "mutual_information_upper"} & set(wanted):
+        return values | {"rate": float(reference.gaussian_kl(mu, logvar).double().sum(1).mean())}
     found = aggregate.mutual_information(mu, logvar, num_draws=1000, seed=seed)
     return values | {
         "rate": found.rate,
@@ -154,30 +174,53 @@ def _distance(z: Tensor, draw: Callable | None, seed: int) -> dict[str, float]:
 
 
 def _sample_quality(
-    model: LatentModel, test: Tensor, reader: Classifier, dim: int, draw: Callable | None, seed: int
+    model: LatentModel,
+    test: Tensor,
+    reader: Classifier,
+    draw: Callable | None,
+    seed: int,
+    wanted: Collection[str],
+    real: Tensor | None,
 ) -> dict[str, float]:
-    drawn = draw(NUM_SAMPLES) if draw else torch.randn(NUM_SAMPLES, dim, generator=torch.Generator().manual_seed(seed))
+    drawn = (
+        draw(NUM_SAMPLES)
+        if draw
+        else torch.randn(
+            NUM_SAMPLES, metrics.codes(model, test[:2]).shape[1], generator=torch.Generator().manual_seed(seed)
+        )
+    )
     generated = metrics.decoded(model, drawn.to(test.device, torch.float32))
-    quality = metrics.sample_quality(reader, generated, test)
-    likeness = precision_recall(reader.features(generated[:NUM_NEAREST]), reader.features(test[:NUM_NEAREST]))
-    return {
-        "frechet": quality.frechet,
-        "confidence": quality.confidence,
-        "diversity": quality.diversity,
-        "precision": likeness.precision,
-        "recall": likeness.recall,
-    }
+    return quality_of(generated, reader, reader.features(scale(test)) if real is None else real, wanted)
 
 
-def _probes(model, train: Tensor, train_labels: Tensor, mu: Tensor, test_labels: Tensor) -> dict[str, float]:
+def quality_of(
+    generated: Tensor, reader: Classifier, real: Tensor, wanted: Collection[str] = SAMPLED
+) -> dict[str, float]:
+    """The wanted numbers of ``SAMPLED``, of images (N, ...) in [0, 1] beside the features (M, F) of real ones."""
+    card: dict[str, float] = {}
+    features = reader.features(generated)
+    if {"confidence", "diversity"} & set(wanted):
+        card |= metrics.quality_beside(reader, generated, real)._asdict()
+    else:
+        card["frechet"] = metrics.frechet_distance(features, real)
+    if {"precision", "recall"} & set(wanted):
+        card |= precision_recall(features[:NUM_NEAREST], real[:NUM_NEAREST])._asdict()
+    return card
+
+
+def _probes(
+    model, train: Tensor, train_labels: Tensor, mu: Tensor, test_labels: Tensor, wanted: Collection[str]
+) -> dict[str, float]:
+    probes = {"linear_probe": metrics.linear_probe, "nearest_neighbours": metrics.nearest_neighbours}
+    if not probes.keys() & set(wanted):
+        return {}
     seen = metrics.codes(model, train), train_labels, mu, test_labels
-    return {
-        "linear_probe": metrics.linear_probe(*seen).value,
-        "nearest_neighbours": metrics.nearest_neighbours(*seen).value,
-    }
+    return {name: probe(*seen).value for name, probe in probes.items() if name in wanted}
 
 
-def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier, seed: int) -> dict[str, float]:
+def _paths(
+    model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier, seed: int, wanted: Collection[str]
+) -> dict[str, float]:
     """Straight paths between the codes of random test images of different classes."""
     generator = torch.Generator().manual_seed(seed)
     start, end = torch.randint(len(mu), (2, 4 * NUM_PAIRS), generator=generator).to(labels.device)
@@ -186,13 +229,13 @@ def _paths(model, train: Tensor, mu: Tensor, labels: Tensor, reader: Classifier,
     t = torch.linspace(0, 1, PATH_STEPS, device=mu.device)[:, None, None]
     walks = ((1 - t) * mu[start] + t * mu[end]).transpose(0, 1)  # (P, T, D)
     images = metrics.decoded(model, walks.flatten(0, 1)).unflatten(0, walks.shape[:2])
-    seen = reader.probabilities(images.flatten(0, 1)).argmax(1).unflatten(0, walks.shape[:2])
-    third = ((seen != labels[start, None]) & (seen != labels[end, None])).any(1)
     flat = images.flatten(2)
     direct = (flat[:, -1] - flat[:, 0]).norm(dim=1)
     total = (flat[:, 1:] - flat[:, :-1]).norm(dim=2).sum(1)
     moved = direct > 1e-6 * total.clamp_min(1e-12)
-    return {
-        "path_detour": float((total / direct)[moved].mean()),
-        "path_third_class": float(third.double().mean()),
-    }
+    card = {"path_detour": float((total / direct)[moved].mean())}
+    if "path_third_class" in wanted:
+        seen = reader.probabilities(images.flatten(0, 1)).argmax(1).unflatten(0, walks.shape[:2])
+        third = ((seen != labels[start, None]) & (seen != labels[end, None])).any(1)
+        card["path_third_class"] = float(third.double().mean())
+    return card

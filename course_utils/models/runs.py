@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import datasets
-from course_utils.system import settings
+from course_utils.system import settings, unfinished
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import UNIT_NAME, find_tree
 from course_utils.system.whole_file import whole_file, write_whole
@@ -162,6 +162,10 @@ def load(name: str, model: nn.Module, unit: str | None = None) -> dict:
     _same_shapes(path, weights, model)
     model.load_state_dict(weights)
     model.eval()
+    if record.get("stopped"):
+        unfinished.mark((str(path),), f"{record.get('label') or name}, stopped early when it was made")
+    else:
+        unfinished.clear((str(path),))
     return record
 
 

@@ -53,7 +53,7 @@ def latent_space(
         TypeError, ValueError: what was given cannot be explored; the message says why.
     """
     spaces, packed = _prepared(models, images, labels, name, max_sliders, reader, class_names, attributes)
-    still, alt = _still(spaces, name)
+    still, alt = _still(spaces, name, "A still picture. Run this cell to move.")
     if not notebook.in_notebook():
         print(alt)
         return
@@ -80,6 +80,8 @@ def export(
     labels: Tensor | None = None,
     *,
     title: str = "A latent space to explore",
+    author: str = "",
+    words: str = "",
     name: str = "model",
     max_sliders: int = 10,
     reader: Classifier | None = None,
@@ -88,7 +90,8 @@ def export(
 ) -> Path:
     """Write the cockpit as one HTML page that works offline: the decoders run in it.
 
-    Other arguments as in ``latent_space``. The first 200 of ``images`` travel with the page.
+    ``author`` and ``words`` (a sentence or two of yours) stand under the title. Other arguments as in
+    ``latent_space``. The first 200 of ``images`` travel with the page.
 
     Returns:
         The page's path.
@@ -107,7 +110,7 @@ def export(
     still, alt = _still(spaces, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, page.render(packed, title, still, alt))
+        write_whole(path, page.render(packed, title, still, alt, author, words))
     except OSError as error:
         raise CourseError(f"{path} cannot be written ({error.strerror or error}). Give another place.") from None
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens in any browser, offline.")
@@ -133,9 +136,9 @@ def _prepared(
     return spaces, packed
 
 
-def _still(spaces: Sequence[LatentSpace], name: str) -> tuple[bytes, str]:
+def _still(spaces: Sequence[LatentSpace], name: str, note: str = "") -> tuple[bytes, str]:
     prefix = "" if name == "model" else f"{name} "
-    return latent.traversal_png({prefix + space.title: space for space in spaces}, 0)
+    return latent.traversal_png({prefix + space.title: space for space in spaces}, 0, note=note)
 
 
 def _named(models: Mapping[str, nn.Module] | nn.Module) -> dict[str, nn.Module]:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
-from course_utils.system import notebook
+from course_utils.system import notebook, unfinished
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PictureFile
@@ -63,7 +63,13 @@ def show(fig: Figure, alt: str, caption: str = "") -> None:
     """Show a figure with its text alternative (what a reader who cannot see it needs) and, below it, a caption."""
     if not alt.strip():
         raise ValueError("alt is empty; expected a sentence that says what the figure shows.")
+    alt, caption = (_with_note(text) for text in (alt, caption))
     notebook.show_html(markup(fig, alt, caption), plain=f"[figure] {alt}")
+
+
+def _with_note(text: str) -> str:
+    """A caption, and whether a training that may stand behind it ended early."""
+    return f"{text} {unfinished.note()}".strip()
 
 
 @rc_context(STYLE)
@@ -412,7 +418,7 @@ def latent_axis(steps: int, limit: float = 3.0, quantiles: bool = False) -> Tens
 
 def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> None:
     """A small table, one record a row; numbers that are not text are shown with three significant digits."""
-    heads = list(rows[0])
+    heads, caption = list(rows[0]), _with_note(caption)
     cells = [[_cell(row[head]) for head in heads] for row in rows]
     plain = "\n".join("\t".join(line) for line in [heads, *cells])
     body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in cells)

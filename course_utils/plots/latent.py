@@ -101,11 +101,13 @@ def study(title: str, model: nn.Module, images: Tensor) -> LatentSpace:
     return space
 
 
-def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9, rows: int = 6) -> tuple[bytes, str]:
+def traversal_png(
+    spaces: Mapping[str, LatentSpace], index: int, steps: int = 9, rows: int = 6, note: str = ""
+) -> tuple[bytes, str]:
     """The picture that stands in for the explorer where no kernel is alive, and its text alternative.
 
     Each row starts from the code of image ``index`` and moves one dimension from end to end of its slider; of each
-    space (under its name) come the dimensions that carry most.
+    space (under its name) come the dimensions that carry most. ``note`` is written below.
     """
     shown = list(spaces.items())[:rows]
     lines = [(name, space, d) for name, space in shown for d in space.order[: max(1, rows // len(shown))]]
@@ -115,11 +117,15 @@ def traversal_png(spaces: Mapping[str, LatentSpace], index: int, steps: int = 9,
     strips = [np.concatenate(list(pictures), axis=1).repeat(times, axis=0).repeat(times, axis=1) for pictures in paths]
     margin = 12 + max(int(_font(11).getlength(name)) for name in names)
     tall, wide = strips[0].shape[:2]
-    canvas = Image.new("RGB" if strips[0].ndim == 3 else "L", (margin + wide, (tall + 4) * len(strips)), "white")
+    canvas = Image.new(
+        "RGB" if strips[0].ndim == 3 else "L", (margin + wide, (tall + 4) * len(strips) + 20 * bool(note)), "white"
+    )
     draw = ImageDraw.Draw(canvas)
     for row, (name, strip) in enumerate(zip(names, strips, strict=True)):
         canvas.paste(Image.fromarray(strip), (margin, row * (tall + 4)))
         draw.text((4, row * (tall + 4) + tall / 2), name, fill="black", font=_font(11), anchor="lm")
+    if note:
+        draw.text((4, canvas.height - 10), note, fill="black", font=_font(12), anchor="lm")
     alt = (
         f"Still picture of the latent space explorer: each row starts from image {index} and shows what is decoded "
         f"while one dimension moves from one end of its range to the other. Rows: {'; '.join(names)}."

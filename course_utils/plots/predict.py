@@ -3,18 +3,19 @@
 ``choose``, ``number`` and ``curve`` ask; ``reveal`` answers. A guess is typed into the cell, or set with the control
 below it and locked with its button; revealing locks it too. What is locked stays: the notebook's outputs carry it, for
 your instructor to see what the class believed, and so does ``runs/<unit>/.guesses``, for a kernel that starts afresh.
+Who has not guessed finds the verdict folded. A guess is still taken then, as one made after the figure was seen.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from course_utils.models import runs
-from course_utils.system import notebook
+from course_utils.system import notebook, unfinished
 from course_utils.system.whole_file import write_whole
 
 from .guessing.questions import MIME, Answer, Choice, Curve, Number, Question, record
@@ -51,29 +52,65 @@ def curve(
     return Guess(Curve(question, tuple(x), low, high, xlabel, ylabel), guess)
 
 
-def reveal(guess: Guess, truth: str | float | Sequence[float], because: str) -> None:
+def reveal(
+    guess: Guess,
+    truth: str | float | Sequence[float],
+    because: str,
+    tempting: str | Mapping[str, str] = "",
+) -> None:
     """Lock the guess and show it beside the truth (a letter, a number, or a number for each x) and the measurement that
-    decides."""
+    decides. Where a training behind it ended early, nothing is decided.
+
+    ``tempting`` is what a wrong guess hears: why it is not a foolish one. One sentence, or one for each letter.
+    """
     question = guess.question
     measured = question.read_truth(truth if question.kind == "choice" else _floats(truth))
     if measured is None and question.kind == "choice":
         raise ValueError(f"truth is {truth!r}; expected one of {', '.join(question.choices)}.")
-    value = guess.close()
-    verdict = _verdict(question, value, measured)
-    markup = f"<strong>{html.escape(verdict)}</strong> {html.escape(because)}"
-    _show(markup, f"{verdict} {because}", record(question, value, measured))
+    handle: list[Any] = [None]
+
+    def answer() -> None:
+        handle[0] = _answer(guess, measured, because, tempting, handle[0])
+
+    guess.close(answer)
+    answer()
+
+
+def _answer(guess: Guess, measured: Answer, because: str, tempting: str | Mapping[str, str], handle: Any) -> Any:
+    """Show what ``reveal`` has to say now; returns the handle by which it is shown anew."""
+    question, value = guess.question, guess.value
+    if partly := unfinished.note():
+        said = f"Not decided. {partly} Run that cell again, to its end, and then this one."
+        return _show(html.escape(said), said, record(question, value, None, guess.after), handle)
+    verdict = _verdict(question, value, measured, guess.after)
+    parts = [f"<strong>{html.escape(verdict)}</strong> {html.escape(because)}"]
+    plain = f"{verdict} {because}"
+    wrong = value is not None and measured is not None and not question.is_right(value, measured)
+    if wrong and (why := tempting.get(str(value), "") if isinstance(tempting, Mapping) else tempting):
+        parts.append(f"<em>What is tempting about your guess:</em> {html.escape(why)}")
+        plain += f" What is tempting about your guess: {why}"
     if value is not None and measured is not None and question.kind != "choice":
-        _draw(question, value, measured)
+        parts.append(_drawn(question, value, measured))
+        plain += f"\n[figure] {_alt(question, value, measured)}"
+    markup = "<br>".join(parts)
+    if value is None:
+        markup = f"You have not guessed. Guess first, in the cell that asks.<details><summary>Show me</summary>{markup}"
+        markup += "</details>"
+    return _show(markup, plain, record(question, value, measured, guess.after), handle)
 
 
 class Guess:
-    """A question, and what you guess: ``value``, None while there is none. Once ``locked`` it stays."""
+    """A question, and what you guess: ``value``, None while there is none. Once ``locked`` it stays. ``after`` says
+    that the answer had been shown before there was a guess."""
 
     def __init__(self, question: Question, typed: object) -> None:
         self.question = question
-        self.value: Answer = question.read(_kept().get(question.text))
+        kept = _kept().get(question.text)
+        self.after = isinstance(kept, dict)  # {"after": the guess, None while there is none}
+        self.value: Answer = question.read(kept.get("after") if isinstance(kept, dict) else kept)
         self.locked = self.value is not None
         self._typed = typed
+        self._answer: Callable[[], None] | None = None  # shows the answer anew, once it was shown
         if not self.locked:
             self.value = question.read(typed)
         self._handle: Any = None  # of what the notebook shows
@@ -81,20 +118,24 @@ class Guess:
         self._display()
 
     def lock(self, value: object) -> None:
-        """Take the guess from the control, unless one is locked already or the answer was shown."""
+        """Take the guess from the control, unless one is locked already."""
         value = self.question.read(value)
         if not self.locked and value is not None:
             self.value = value
             self.close()
+            if self._answer:
+                self._answer()
 
-    def close(self) -> Answer:
-        """Lock what is guessed so far and return it."""
-        if not self.locked:
-            self.locked = True
-            if self.value is not None:
-                _keep(self.question, self.value)
-            if self._handle:
-                self._display()
+    def close(self, answer: Callable[[], None] | None = None) -> Answer:
+        """Lock what is guessed so far and return it. ``answer`` shows the answer; from now on it is known."""
+        self._answer = answer or self._answer
+        if self.locked:
+            return self.value
+        self.locked = self.value is not None
+        self.after = self.after or not self.locked
+        _keep(self.question, {"after": self.value} if self.after else self.value)
+        if self._handle:
+            self._display()
         return self.value
 
     def _display(self) -> None:
@@ -109,21 +150,24 @@ class Guess:
         ]
         markup = "<br>".join(lines)
         if self.locked:
-            self._handle = _show(markup, plain, record(self.question, self.value), self._handle)
+            if self.question.kind == "curve" and notebook.in_notebook():
+                markup += _drawn(self.question, self.value)
+            self._handle = _show(markup, plain, record(self.question, self.value, after=self.after), self._handle)
             if self._widget:
                 self._widget.close()
-        else:
+        elif self._widget is None:
             self._handle = _show(markup, plain, view=self._control())
 
     def _note(self) -> str:
         said = "" if self.value is None else f"Your guess: {self.question.words(self.value)}."
         if self.locked:
-            return "The answer was shown before you made a guess." if self.value is None else f"{said} It is locked."
+            return f"{said} It is locked{', and was made after the answer had been shown' if self.after else ''}."
         if self.value is not None:
             return said
         if self._typed not in ("", None):
             return f"{str(self._typed)[:40]!r} is no guess. Type {self.question.hint}."
-        return f"Lock your guess with the control, or type {self.question.hint} and run this cell."
+        late = " The answer was shown already: it counts as a guess made after it." if self.after else ""
+        return f"Lock your guess with the control, or type {self.question.hint} and run this cell.{late}"
 
     def _control(self) -> dict:
         if not notebook.in_notebook():
@@ -135,43 +179,59 @@ class Guess:
         return {kind: self._widget._repr_mimebundle_()[0][kind]}
 
 
-def _verdict(question: Question, value: Answer, measured: Answer) -> str:
+def _verdict(question: Question, value: Answer, measured: Answer, after: bool = False) -> str:
     outcome = "Here it could not be measured." if measured is None else f"Here: {question.words(measured)}."
+    predicted = "You guessed, after it was shown," if after else "You predicted"
     if value is None or measured is None:
-        return f"You {'made no guess' if value is None else 'predicted ' + question.words(value)}. {outcome}"
+        return f"{'You made no guess' if value is None else f'{predicted} {question.words(value)}'}. {outcome}"
     if question.kind == "choice":
         return (
-            f"You predicted {value}, and so it is. {outcome}"
+            f"{predicted} {value}, and so it is: {question.choices[measured]}."
             if value == measured
-            else (f"You predicted {question.words(value)}. It is not so. {outcome}")
+            else (f"{predicted} {question.words(value)}. It is not so. {outcome}")
         )
     away = f"{question.away(value, measured):.3g} away"
     away += ", which is close." if question.is_right(value, measured) else "."
     if question.kind == "curve":
         return f"Your curve is, on average, {away}"
-    return f"You predicted {question.words(value)}. {outcome} You were {away}"
+    return f"{predicted} {question.words(value)}. {outcome} You were {away}"
 
 
-def _draw(question: Number | Curve, value: Answer, measured: Answer) -> None:
-    """Guess and truth in one figure."""
+def _alt(question: Number | Curve, value: Answer, measured: Answer = None) -> str:
+    truth = f" Measured: {question.words(measured)}." if measured is not None else ""
+    return f"{question.text} Your guess: {question.words(value)}.{truth}"
+
+
+def _drawn(question: Number | Curve, value: Answer, measured: Answer = None) -> str:
+    """Guess and truth in one figure, as HTML; a curve on the axes that it was drawn on, wide enough for the truth."""
+    from matplotlib import rc_context
+    from matplotlib.ticker import NullLocator
+
     from . import figures as plots
 
-    alt = f"{question.text} Your guess: {question.words(value)}. Measured: {question.words(measured)}."
-    if question.kind == "curve":
-        plots.lines(
-            {"your guess": (question.x, value), "measured": (question.x, measured)},
-            alt,
-            xlabel=question.xlabel,
-            ylabel=question.ylabel,
-            xscale=question.xscale,
-        )
-    else:
-        plots.intervals(
-            {"your guess": (value,) * 3, "measured": (measured,) * 3},
-            alt,
-            xlabel=question.unit or "value",
-            xlim=(min(question.low, measured), max(question.high, measured)),
-        )
+    with rc_context(plots.STYLE):
+        fig, axes = plots.figure(2.4 if question.kind == "curve" else 1.2)
+        ax = axes[0, 0]
+        lines = [("your guess", value, plots.OTHER, (0, (4, 2)))]
+        lines += [("measured", measured, plots.ACCENT, "-")] if measured is not None else []
+        for index, (label, heights, colour, style) in enumerate(lines):
+            if question.kind == "curve":
+                ax.plot(question.x, heights, color=colour, ls=style, marker="o", ms=5, label=label)
+            else:
+                ax.plot([heights], [-index], color=colour, ls="", marker="o", ms=9)
+        if question.kind == "curve":
+            ax.set(xlabel=question.xlabel, ylabel=question.ylabel, xscale=question.xscale)
+            ax.set_xticks(question.x, [f"{x:g}" for x in question.x])
+            ax.xaxis.set_minor_locator(NullLocator())
+            low, high = min([question.low, *(measured or ())]), max([question.high, *(measured or ())])
+            ax.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+            ax.legend()
+        else:
+            ax.set_yticks([-index for index in range(len(lines))], [label for label, *_ in lines])
+            low, high = min(question.low, measured), max(question.high, measured)
+            ax.set(xlabel=question.unit or "value", ylim=(-len(lines) + 0.4, 0.6))
+            ax.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
+        return plots.markup(fig, _alt(question, value, measured), "")
 
 
 def _floats(truth: Any) -> list[float] | float:
@@ -186,7 +246,7 @@ def _show(markup: str, plain: str, kept: dict | None = None, handle: Any = None,
         return None
     from IPython.display import display
 
-    framed = f'<div style="border-left:4px solid #332288;padding:.2em 1em">{markup}</div>'
+    framed = f'<div style="border-left:4px solid #7a6fd0;padding:.2em 1em">{markup}</div>'
     bundle = {"text/html": framed, "text/plain": plain} | ({MIME: kept} if kept else {}) | (view or {})
     if handle:
         handle.update(bundle, raw=True)

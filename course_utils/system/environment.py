@@ -254,6 +254,8 @@ class Environment:
         variables = self.variables()
         if variables.get("UV_NO_INDEX"):
             command.append("--no-index")
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):  # then every start would compile what it imports, for ever
+            command.append("--compile-bytecode")
         backend = ["--torch-backend", "cpu"] if sys.platform == "linux" and not machine.has_nvidia() else []
         backend = [] if self._has_torch() else backend
         if backend:  # the smaller build of torch where its index answers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import sys
 from contextvars import ContextVar
@@ -45,6 +46,13 @@ class Tree:
     def student_notebooks(self) -> Path:
         """Where a student's notebooks are: ``notebooks/`` in a kit, ``release/`` in a checkout."""
         return self.source if self.is_kit else self.root / "release"
+
+    def typed(self, command: str) -> str:
+        """How a reader types one of our commands: with the script that starts the kit, where that is what there is."""
+        script = "start.bat" if os.name == "nt" else "start.sh"
+        if not self.is_kit or not (self.root / script).is_file():
+            return f"course {command}"
+        return f"{'' if os.name == 'nt' else 'sh '}{script} {command}"
 
     @property
     def about(self) -> CourseFile:

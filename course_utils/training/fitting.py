@@ -19,7 +19,7 @@ from course_utils import models
 from course_utils.datasets import scale
 from course_utils.models import runs
 from course_utils.system import device as device_module
-from course_utils.system import machine
+from course_utils.system import machine, unfinished
 from course_utils.system.contracts import Images, Number, OneOf, Whole, takes
 from course_utils.system.errors import CourseError
 
@@ -167,8 +167,9 @@ def fit(
             model whose loss has a part ``rate``, ``mmd`` or ``gap``: it is pulled towards a prior.
 
     An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far. It
-    does not take the place of a run under its name that was made to its end. Another interrupt within two seconds is
-    passed on: it ends a loop of trainings, too.
+    does not take the place of a run under its name that was made to its end. The same training under the same name goes
+    on after the last whole epoch; until it is made to its end, what is shown in this kernel says that it was not.
+    Another interrupt within two seconds is passed on: it ends a loop of trainings, too.
     A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
     A disk that is full costs the file that did not fit, and a sentence; the training goes on.
 
@@ -201,9 +202,15 @@ def fit(
         run.identity = _identity(run, loss_function, test_images, label)
         if checkpoint is None and not fresh and on_epoch is None and on_batch is None and _is_kept(run, name, unit):
             return run
-    if checkpoint is None:
-        return _fit(run, loop, how, None, test_images, name, unit, label, on_epoch, progress, live)
     identity = {key: value for key, value in run.provenance.items() if key not in ("sittings", "loss")}
+    if checkpoint is None:
+        begun = None
+        if run.identity and on_epoch is None and on_batch is None:
+            begun = kept_runs.unfinished(str(name), unit, identity | {"identity": run.identity}, run.provenance)
+            if not fresh and (history := kept_runs.go_on(begun, loop, run.settings)):
+                run.history = history
+                say(f"Going on after epoch {len(history)} of {epochs}, where it was stopped. `fresh=True` begins anew.")
+        return _fit(run, loop, how, begun, test_images, name, unit, label, on_epoch, progress, live)
     kept = checkpoints.Checkpoint(Path(checkpoint), identity, run.provenance["sittings"])
     with only_one(kept.path, f"the checkpoint {kept.path}"):
         if kept.path.exists() and not fresh:
@@ -246,6 +253,7 @@ def _is_kept(run: Run, name: str, unit: str | None) -> bool:
     run.model.eval()
     run.history, run.seconds, run.provenance = record["history"], record["seconds"], record["provenance"]
     run.best_epoch, run.path = record["settings"].get("best_epoch"), runs.path_of(name, unit)
+    unfinished.clear((str(run.path),))
     words = _last_words(run, run.settings["epochs"])
     say(f"Kept from {kept_runs.when(run.path)}: {words} `fresh=True` trains it again.")
     return True
@@ -337,6 +345,13 @@ def _fit(
         run.model.load_state_dict(loop.best)
         run.best_epoch = how.best_epoch(run.history)
     _keep(run, loop, name, unit, label)
+    if run.identity and kept is not None and run.stopped != "interrupted":
+        kept.path.unlink(missing_ok=True)  # nothing is left to go on with
+    key = (str(runs.path_of(name, unit)),) if name else (run.provenance.get("loss"), str(run.settings))
+    if run.stopped:
+        unfinished.mark(key, f"{label or name or 'a training without a name'}, {_where(run)}")
+    else:
+        unfinished.clear(key)
     if run.interrupted_again:
         raise KeyboardInterrupt
     return run
@@ -674,17 +689,23 @@ def _last_words(run: Run, epochs: int) -> str:
             if made
             else ""
         )
-    where = f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {epochs}"
+    where = _where(run)
     if run.stopped == "interrupted":
+        again = " Run the cell again to go on after the last whole epoch." if run.identity and run.whole_epochs else ""
         return (
-            f"Interrupted {where}. The model is usable as it is, and its history is kept. Where more trainings follow, "
-            "interrupt again within two seconds to end them, too."
+            f"Interrupted {where}. The model is usable as it is, and its history is kept.{again} Where more trainings "
+            "follow, interrupt again within two seconds to end them, too."
         )
     return (
         f"Stopped {where}: the loss is no longer a finite number. The weights are from before it was so. "
         "Likely causes: exp of a large logvar, log of 0 (work with logits), or a learning rate that is too high "
         f"(here {run.settings['lr']:g})."
     )
+
+
+def _where(run: Run) -> str:
+    """Where a training stopped, in words."""
+    return f"in epoch {run.history[-1]['epoch'] if run.history else 1} of {run.settings['epochs']}"
 
 
 def _roughly(seconds: float) -> str:

@@ -6,6 +6,7 @@ source of the loss with all that it calls of the notebook's own and the course's
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
@@ -24,6 +25,7 @@ from course_utils.models import runs
 from course_utils.system.errors import CourseError
 
 from . import checkpoint
+from .loop import Loop
 
 _FUNCTIONS = (FunctionType, MethodType, functools.partial)
 _FOREIGN = ("site-packages", "dist-packages")  # of what is installed the version stands for the source
@@ -50,6 +52,31 @@ def is_finished(name: str, unit: str | None) -> bool:
     except CourseError:
         return False
     return record.get("stopped") is None
+
+
+def unfinished(
+    name: str, unit: str | None, identity: dict[str, Any], provenance: Mapping[str, Any]
+) -> checkpoint.Checkpoint:
+    """Where a training is kept, epoch by epoch, until it is made to its end."""
+    path = runs.path_of(name, unit)
+    plain = json.loads(runs.strict_json(identity))
+    return checkpoint.Checkpoint(path.with_name(f".{name}.unfinished"), plain, provenance["sittings"])
+
+
+def go_on(kept: checkpoint.Checkpoint, loop: Loop, settings: dict[str, Any]) -> list[dict[str, float]]:
+    """Put ``loop`` where the same training was stopped, and return the history so far; empty where there is none, it is
+    of another training, or cannot be read: then nothing is changed."""
+    try:
+        if not kept.path.exists() or checkpoint.read(kept.path)["identity"] != kept.identity:
+            return []
+    except CourseError:
+        return []
+    before = copy.deepcopy(loop.state())
+    try:
+        return kept.load(loop, settings)
+    except CourseError:  # the loss gives other numbers than then
+        loop.load_state(before)
+        return []
 
 
 def when(path: Path) -> str:

@@ -4,7 +4,8 @@ A law is a function `law(candidate, draw)`. It returns when it holds and raises 
 call the candidate (see `candidate`), so that the same text judges code at home and code in another process. All
 laws of a check run, whatever the first ones say, in an order that the check's seed decides: a table of answers in the
 order of an earlier run is worth nothing. A law about side effects is marked `manners=True`: it earns nothing
-as long as no law about the result holds, so that a function that does nothing earns nothing.
+as long as no law about the result holds, so that a function that does nothing earns nothing. A law that is what the
+exercise is for is marked `essential=True`: without it the others earn at most half of the points.
 
 Every run of a law has a seed (see `seeds`), from which it can be repeated alone: the same verdict, numbers and cause.
 Not repeated is what no seed reaches: the clock, randomness that the student's code takes from the operating system, and
@@ -81,6 +82,7 @@ class Law:
     name: str
     weight: int
     manners: bool
+    essential: bool
     test: LawTest
 
 
@@ -110,7 +112,9 @@ class Check:
         self.diagnose = diagnose
         return diagnose
 
-    def law(self, name: str, *, weight: int = 1, manners: bool = False) -> Callable[[LawTest], LawTest]:
+    def law(
+        self, name: str, *, weight: int = 1, manners: bool = False, essential: bool = False
+    ) -> Callable[[LawTest], LawTest]:
         """Register a law under a sentence that students read."""
         if not isinstance(weight, int) or weight < 1:
             raise ValueError(f"law {name!r} has weight {weight!r}; expected a positive integer")
@@ -119,7 +123,7 @@ class Check:
             id = test.__name__.lstrip("_")
             if any(id == other.id for other in self.laws):
                 raise ValueError(f"{self.exercise} has two laws {id!r}; the function of a law names it")
-            self.laws.append(Law(id, name, weight, manners, test))
+            self.laws.append(Law(id, name, weight, manners, essential, test))
             return test
 
         return register
@@ -234,7 +238,15 @@ class Check:
     def _not_written(self, law: Law, seed: int) -> LawResult:
         cause = Cause("not_written", f"{self.exercise} is {NOT_WRITTEN}.")
         return LawResult(
-            law.name, law.weight, False, "a function that returns a result", NOT_WRITTEN, cause, id=law.id, seed=seed
+            law.name,
+            law.weight,
+            False,
+            "a function that returns a result",
+            NOT_WRITTEN,
+            cause,
+            id=law.id,
+            seed=seed,
+            essential=law.essential,
         )
 
 
@@ -259,7 +271,7 @@ def _counted(law: Law, error: Exception | None, substance: bool) -> Exception | 
 
 def _result(law: Law, error: Exception | None, cause: Cause | None, signature: str, seed: int) -> LawResult:
     if error is None:
-        return LawResult(law.name, law.weight, True, id=law.id, seed=seed)
+        return LawResult(law.name, law.weight, True, id=law.id, seed=seed, essential=law.essential)
     if isinstance(error, Broken):
         named = error.cause if _is_certain(error.cause) else cause or error.cause
         expected, got = error.expected, error.got
@@ -269,7 +281,7 @@ def _result(law: Law, error: Exception | None, cause: Cause | None, signature: s
     else:
         got = f"a result that cannot be judged ({type(error).__name__}: {str(error)[:200]})"
         expected, named = f"{signature} returns plain tensors or numbers", None
-    return LawResult(law.name, law.weight, False, expected, got, named, id=law.id, seed=seed)
+    return LawResult(law.name, law.weight, False, expected, got, named, id=law.id, seed=seed, essential=law.essential)
 
 
 def _is_certain(cause: Cause | None) -> bool:

@@ -7,6 +7,7 @@ the colour of the box only repeats it.
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
 _CELL = "text-align:left;vertical-align:top;padding:0.3em 0.6em;white-space:normal"
 _BOX = "text-align:left;border:2px solid {0};background-color:{0}1f;padding:0.4em 0.8em;margin:0.3em 0;max-width:60em"
 _GREEN, _RED = "#2e8540", "#c4314b"  # a border at 4.5 : 1 on white and at 3 : 1 on JupyterLab's dark page
+_LINK = "background:none;border:0;padding:0;font:inherit;color:inherit;text-decoration:underline;text-align:left"
+# Opens a hint under the card of an exercise, or shows the card. Where it is stripped, the words that it stands on stay.
+_OPEN = """(() => {
+const after = (a, b) => a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING;
+const card = [...document.querySelectorAll('h2, h3, h4')].find(h => [...h.querySelectorAll('code')].some(
+  c => c.textContent === this.dataset.exercise));
+if (!card) return;
+const hints = [...card.parentElement.querySelectorAll('details')].filter(d => after(card, d));
+const named = hints.find(d => /maths/i.test(d.querySelector('summary').textContent)) || hints[0];
+const shown = this.dataset.hint && named ? named : card;
+if (shown !== card) shown.open = true;
+const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+shown.scrollIntoView({block: 'center', behavior: still ? 'auto' : 'smooth'});
+const focused = shown === card ? card : shown.querySelector('summary');
+if (shown === card) card.tabIndex = -1;
+focused.focus({preventScroll: true});
+})()"""
+_HALF = "this is what the exercise is for: without it at most half of the points"
 _HOLDS, _BROKEN = "\N{CHECK MARK} holds", "\N{BALLOT X} broken"
 
 
@@ -45,7 +64,8 @@ def as_text(score: Score) -> str:
     lines += [f"  {score.remark}"] if score.remark else []
     last = None
     for law in () if score.note else score.laws:
-        lines.append(f"  {_HOLDS if law.passed else _BROKEN}: {law.name}")
+        half = f" ({_HALF})" if law.essential and not law.passed else ""
+        lines.append(f"  {_HOLDS if law.passed else _BROKEN}: {law.name}{half}")
         if law.passed:
             continue
         if (law.expected, law.got) == (last and (last.expected, last.got)):
@@ -83,11 +103,26 @@ def _box(score: Score) -> str:
         lines.append("Go on with what comes below.")
     found = causes(score)
     if found and not score.note:
-        lines.append(f"<strong>Likely cause.</strong> {_lines(str(found[0]))}")
-        lines += [f"<strong>And.</strong> {_lines(str(cause))}" for cause in found[1:]]
+        lines.append(f"<strong>Likely cause.</strong> {_cause(found[0], score.exercise)}")
+        lines += [f"<strong>And.</strong> {_cause(cause, score.exercise)}" for cause in found[1:]]
     elif not passed and not score.note:
         lines.append("What is behind it was not recognised: compare what was expected with what came.")
+    if score.capped:
+        lines.append("What this exercise is for is missing: the laws that hold earn at most half of the points.")
     return f'<div style="{_BOX.format(_GREEN if passed else _RED)}">{"<br>".join(lines)}</div>'
+
+
+def _cause(cause: Cause, exercise: str) -> str:
+    """A cause; the place that it names in the notebook is a button that goes there."""
+    if not re.search(r"\b(hints?|card)\b", cause.where):
+        return _lines(str(cause))
+    named = re.search(r"card of (\w+)", cause.where)
+    name, hint = named[1] if named else exercise, "yes" if re.search(r"\bhints?\b", cause.where) else ""
+    button = (
+        f'<button type="button" style="{_LINK}" data-exercise="{escape(name)}" data-hint="{hint}" '
+        f'onclick="{escape(_OPEN)}">{_lines(cause.where)}</button>'
+    )
+    return f"{_lines(cause.sentence)} Look at {button}."
 
 
 def _broken(score: Score) -> str:
@@ -102,7 +137,8 @@ def _broken(score: Score) -> str:
         same = last is not None and (law.expected, law.got) == (last.expected, last.got)
         expected, came = ("as above", "as above") if same else (_lines(law.expected), _lines(law.got))
         run = f"<br><small>{escape(_run(law))}</small>" if law.seed is not None else ""
-        cells = [f"{_BROKEN}: {escape(law.name)}{run}", expected, came]
+        half = f"<br><strong>{_HALF[0].upper()}{_HALF[1:]}.</strong>" if law.essential else ""
+        cells = [f"{_BROKEN}: {escape(law.name)}{half}{run}", expected, came]
         rows.append("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>")
         last = law
     head = "".join(f'<th scope="col" style="{_CELL}">{name}</th>' for name in ("law", "expected", "what came"))

@@ -41,6 +41,7 @@ class LawResult:
     cause: Cause | None = None
     id: str = ""
     seed: int | None = None
+    essential: bool = False  # what the exercise is for: where it is broken, the others earn at most half
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data (JSON)."""
@@ -82,7 +83,7 @@ class Score:
     that is not a number for full marks. `str` is a report in plain text; notebooks show `_repr_html_`.
     """
 
-    __slots__ = ("_earned", "_exercise", "_laws", "_note", "_points", "_printed", "_remark", "_weight")
+    __slots__ = ("_capped", "_earned", "_exercise", "_laws", "_note", "_points", "_printed", "_remark", "_weight")
 
     def __init__(
         self,
@@ -105,6 +106,10 @@ class Score:
         kept = sum(law.weight for law in self._laws if law.passed)
         self._weight = sum(law.weight for law in self._laws) if weight is None else weight
         self._earned = share_of(self._points, kept, self._weight)
+        half = share_of(self._points, 1, 2)
+        self._capped = any(law.essential and not law.passed for law in self._laws) and self._earned > half
+        if self._capped:
+            self._earned = half
 
     exercise = property(lambda self: self._exercise, doc="name of the exercise")
     points = property(lambda self: self._points, doc="the most that can be earned")
@@ -116,6 +121,7 @@ class Score:
     whole = property(
         lambda self: self._weight == sum(law.weight for law in self._laws), doc="True when every law was run"
     )
+    capped = property(lambda self: self._capped, doc="True when a broken essential law left half of the points")
     complete = property(
         lambda self: self.whole and all(law.passed for law in self._laws), doc="True when every law holds"
     )

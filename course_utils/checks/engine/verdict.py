@@ -24,6 +24,11 @@ class CallFailed(Exception):
         self.kind, self.message, self.cause = kind, message, cause
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things: "1 code", "7 codes"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 @contextmanager
 def blame(cause: Cause | Callable[[], Cause | None] | None) -> Iterator[None]:
     """What breaks inside without naming a cause breaks because of ``cause``, or of what ``cause()`` finds."""

@@ -69,7 +69,7 @@ def _hidden(candidate: Candidate, draw: Draw) -> None:
                 )
 
 
-@CHECK.law("is not just a linear map: a nonlinearity between the layers", weight=2)
+@CHECK.law("is not just a linear map: a nonlinearity between the layers", weight=2, essential=True)
 def _nonlinear(candidate: Candidate, draw: Draw) -> None:
     """Random weights: eight networks in a row within 2 % of a linear map have probability below 1e-9. (One does with 1
     to 3 % where batch normalisation shrinks its input; soft units with normalised weights need the large scales.) Nor
@@ -128,7 +128,7 @@ def _registered(candidate: Candidate, draw: Draw) -> None:
     must_agree(_parts(candidate, SIZES[0]), _parts(candidate, SIZES[0]), draw, _CARD)
 
 
-@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
+@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2, essential=True)
 def _trainable(candidate: Candidate, draw: Draw) -> None:
     """Random weights: a parameter on which the output depends has a vanishing gradient at 16 inputs in fewer than one
     of ten networks (spectral normalisation may make weights so large that all units are full), eight times in a row

@@ -55,7 +55,7 @@ def _shapes(candidate: Candidate, draw: Draw) -> None:
                     raise _explain_shape(candidate, parts, part, error, sizes) from None
 
 
-@CHECK.law("has convolutions in both halves")
+@CHECK.law("has convolutions in both halves", essential=True)
 def _convolutions(candidate: Candidate, draw: Draw) -> None:
     """Some parameter has the four sides of a convolution's weight, with a window larger than one pixel, and matters:
     in one of ten networks with random weights. Where the output is cut off from the convolutions in 1 of 9 (six hidden
@@ -176,7 +176,7 @@ def _one_by_one(candidate: Candidate, draw: Draw) -> None:
             )
 
 
-@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2)
+@CHECK.law("can be trained: gradients reach every parameter that matters", weight=2, essential=True)
 def _trainable(candidate: Candidate, draw: Draw) -> None:
     """Random weights: in a small branch (squeeze and excitation) all units are off for all 4 inputs in 7 % of networks,
     so that up to eight are tried; false alarm below 1e-9."""

@@ -13,7 +13,7 @@ from ..engine.causes import agrees, sole
 from ..engine.demand import ROUNDING, gradients, plain64, same_number, same_tensor, scalar, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
-from ..engine.verdict import Broken, blame
+from ..engine.verdict import Broken, blame, counted
 from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, no_gradient_into, values
 from ..shared.tables import causes
 
@@ -45,10 +45,10 @@ def _value(candidate: Candidate, draw: Draw) -> None:
         linear_critic(torch.tensor([1.0, 0.0])),
         prior,
         draw.normal(n, 2) + torch.linspace(0, 8, n)[:, None],
-        f"loss of {n} codes of 2 dimensions",
+        f"loss of {counted(n, 'code')} of 2 dimensions",
     )
     for n, dim in ((8, 3), (33, 10), (2, 5)):
-        _same(candidate, *_probe(draw, n, dim), f"loss of {n} codes of {dim} dimensions")
+        _same(candidate, *_probe(draw, n, dim), f"loss of {counted(n, 'code')} of {counted(dim, 'dimension')}")
     critic, prior, posterior = _probe(draw, 16, 4)
     _same(candidate, critic, prior, prior, "loss where both batches are the same codes")
     _same(candidate, critic, posterior, prior, "loss with the two batches exchanged")
@@ -73,7 +73,7 @@ def _invariant(candidate: Candidate, draw: Draw) -> None:
     )
 
 
-@CHECK.law("has the right gradient in every weight of the critic", weight=3)
+@CHECK.law("has the right gradient in every weight of the critic", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, dim, level in ((6, 3, 1.0), (1, 2, 1.0), (17, 5, 100.0)):

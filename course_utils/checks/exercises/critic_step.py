@@ -34,7 +34,7 @@ def _loss(candidate: Candidate, draw: Draw) -> None:
         _compare(candidate, _deep(draw, n), 0.0, f"batch of {n}, coefficient 0")
 
 
-@CHECK.law("adds the penalty, multiplied by the coefficient", weight=3)
+@CHECK.law("adds the penalty, multiplied by the coefficient", weight=3, essential=True)
 def _penalty(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails. The penalty does not depend on where on their
     segments points are drawn: the critic is linear, or both ends of each pair are one point."""

@@ -20,7 +20,7 @@ from ..engine.demand import finite, gradients, plain64, real, same_number, same_
 from ..engine.law import Check, Draw, show
 from ..engine.randomness import T, cosine_bound, count_bounds, distance_bound, kolmogorov_distance
 from ..engine.score import Cause
-from ..engine.verdict import Broken, CallFailed, blame
+from ..engine.verdict import Broken, CallFailed, blame, counted
 from ..shared.critics import (
     Belongings,
     IndexedQuadratic,
@@ -48,7 +48,7 @@ def _linear(candidate: Candidate, draw: Draw) -> None:
         same_number(
             came,
             (length - 1) ** 2,
-            f"penalty of a linear critic of slope {length:g} on {n} pairs in {dim} dimensions",
+            f"penalty of a linear critic of slope {length:g} on {counted(n, 'pair')} in {counted(dim, 'dimension')}",
             scale=length**2 + 1,
         )
     unit = linear_critic(torch.tensor([0.6, -0.8]))
@@ -77,7 +77,9 @@ def _average(candidate: Candidate, draw: Draw) -> None:
         )
 
 
-@CHECK.law("has the right gradient in every weight of the critic (it needs a second derivative)", weight=3)
+@CHECK.law(
+    "has the right gradient in every weight of the critic (it needs a second derivative)", weight=3, essential=True
+)
 def _second_derivative(candidate: Candidate, draw: Draw) -> None:
     """Random inputs on segments that are points, exact comparison: a correct function never fails."""
     for n, dim in ((8, 3), (1, 2), (5, 6)):

@@ -88,7 +88,7 @@ def _average(candidate: Candidate, draw: Draw) -> None:
         KL.halves(candidate, (draw.normal(1200, 1) * spread, draw.normal(1200, 1) + shift))
 
 
-@CHECK.law("has the right gradient in mu and logvar", weight=3)
+@CHECK.law("has the right gradient in mu and logvar", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     first_broken, seen, right_value_only = None, [], False

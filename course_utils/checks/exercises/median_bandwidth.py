@@ -10,7 +10,7 @@ from ..engine.demand import number, plain64, same_number, untouched, well_behave
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
 from ..engine.trusted import squared_distances
-from ..engine.verdict import Broken, blame
+from ..engine.verdict import Broken, blame, counted
 from ..shared.tables import causes
 
 CHECK = Check("median_bandwidth(z)", "the median distance between two different codes; float or 0-dim tensor")
@@ -34,7 +34,7 @@ def _random(candidate: Candidate, draw: Draw) -> None:
     draw of eight, in all six in one run of 100,000; over a random thousand of 1100, in both in one of 1000."""
     for n, dim in ((3, 4), (4, 2), (5, 1), (6, 3), (30, 20), (150, 5)):
         z = draw.normal(n, dim, scale=draw.number(0.3, 3))
-        _same(candidate, z, f"median distance of {n} codes of {dim} dimensions")
+        _same(candidate, z, f"median distance of {counted(n, 'code')} of {counted(dim, 'dimension')}")
     for n, dim in ((1100, 2), (1100, 3), (520, 2), (520, 3), (520, 2), (520, 1)):  # as many as in the unit, and more
         _same(candidate, _unlike(draw, n, dim, 1e6), f"median distance of {n} codes")
 

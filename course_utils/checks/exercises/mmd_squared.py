@@ -14,7 +14,7 @@ from ..engine.demand import gradients, plain64, same_number, same_tensor, scalar
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
 from ..engine.trusted import gaussian_kernels, mmd, mmd_size, squared_distances
-from ..engine.verdict import Broken, CallFailed, blame
+from ..engine.verdict import Broken, CallFailed, blame, counted
 from ..shared.mmd_causes import (
     ABSOLUTE,
     BIASED,
@@ -62,7 +62,7 @@ def _random(candidate: Candidate, draw: Draw) -> None:
         x, y = _two_samples(draw, n, n, dim)
         scale = dim**0.5
         for widths in ([draw.number(0.7, 1.4) * scale], [0.4 * scale, 2.2 * scale, scale]):
-            _same(candidate, x, y, widths, f"MMD^2 of {n} and {n} codes of {dim} dimensions")
+            _same(candidate, x, y, widths, f"MMD^2 of {n} and {counted(n, 'code')} of {counted(dim, 'dimension')}")
     x = _far_codes(draw, 8, 3)
     _same(candidate, x, x, [1.1], "MMD^2 of 8 codes and the same codes (below 0)")
     _same(candidate, x[:1].expand(5, 3), x[1:2].expand(5, 3), [1.1], "MMD^2 of two clusters")
@@ -232,7 +232,7 @@ def _extremes(candidate: Candidate, draw: Draw) -> None:
     _same(candidate, spread, spread[:5] + 20, [1.0], "MMD^2 of codes that are all far from one another")
 
 
-@CHECK.law("has the right gradient in x and in y", weight=3)
+@CHECK.law("has the right gradient in x and in y", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     samples = [_two_samples(draw, n, m, dim) for n, m, dim in ((5, 5, 3), (4, 7, 2), (6, 3, 4), (5, 5, 2), (40, 6, 2))]

@@ -96,7 +96,7 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
     _SUM.same_loss(_call(candidate, near, 50.0), 50.0, " where the mmd is negative", _CLOSE)
 
 
-@CHECK.law("has the right gradient in the logits and in the codes, for every weight", weight=3)
+@CHECK.law("has the right gradient in the logits and in the codes, for every weight", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image, d, weight in (

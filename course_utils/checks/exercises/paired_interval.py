@@ -46,7 +46,7 @@ def _width(candidate: Candidate, draw: Draw) -> None:
     same_number(sum(ratios) / 8, _HALF, "half the interval, in standard errors of the mean", scale=1.0, rounding=0.17)
 
 
-@CHECK.law("uses the pairs: what is hard for both cancels", weight=3)
+@CHECK.law("uses the pairs: what is hard for both cancels", weight=3, essential=True)
 def _paired(candidate: Candidate, draw: Draw) -> None:
     """Differences between a twentieth and twenty times as wide as the values, whose mean is far from 0 and from 1; a
     bootstrap of 500 resamples is off by 25 % in no run of 1e12 (nine standard deviations): false alarm below 1e-12."""

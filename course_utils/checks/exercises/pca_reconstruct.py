@@ -11,6 +11,7 @@ from ..engine.causes import sole
 from ..engine.demand import plain64, same_number, same_tensor, several, tensor, untouched, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
+from ..engine.verdict import counted
 from ..shared.tables import causes
 
 CHECK = Check("pca_reconstruct(train, x, latent_dim)", "(z, x_hat): codes (N, latent_dim) and images (N, num_pixels)")
@@ -27,7 +28,9 @@ def _plane(candidate: Candidate, draw: Draw) -> None:
         centre = 2 + draw.normal(pixels)
         train, x = (centre + 4 * _skewed(draw, n, dims) @ axes for n in (50, 7))
         _, x_hat = _call(candidate, train, x, dims)
-        same_tensor(x_hat, plain64(x), f"reconstruction of images in a plane of {dims} dimensions", scale=3.0)
+        same_tensor(
+            x_hat, plain64(x), f"reconstruction of images in a plane of {counted(dims, 'dimension')}", scale=3.0
+        )
 
 
 @CHECK.law("projects on the axes along which the training images vary most", weight=3)
@@ -41,7 +44,9 @@ def _projects(candidate: Candidate, draw: Draw) -> None:
         same_tensor(x_hat, want, f"reconstruction from {dims} of {pixels} axes", scale=4.0)
 
 
-@CHECK.law("learns from train alone: what an image becomes does not depend on the others in x", weight=2)
+@CHECK.law(
+    "learns from train alone: what an image becomes does not depend on the others in x", weight=2, essential=True
+)
 def _train_only(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     train, x = _images(draw, 120, 8), _images(draw, 6, 8) + 3

@@ -78,7 +78,7 @@ def _stable(candidate: Candidate, draw: Draw) -> None:
                 _is_stable_at(candidate, draw, logit, x)
 
 
-@CHECK.law("has the gradient sigmoid(logits) - x, divided by the batch size", weight=3)
+@CHECK.law("has the gradient sigmoid(logits) - x, divided by the batch size", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for shape in ((1, 9), (4, 7), (100, 5), (3, 150), (3, 3, 5, 5)):

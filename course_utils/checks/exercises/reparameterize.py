@@ -128,7 +128,7 @@ def _independent(candidate: Candidate, draw: Draw) -> None:
         )
 
 
-@CHECK.law("lets the gradient through: dz/dmu = 1 and dz/dlogvar = (z - mu) / 2", weight=3)
+@CHECK.law("lets the gradient through: dz/dmu = 1 and dz/dlogvar = (z - mu) / 2", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """An identity for every draw: a correct function never fails. Just within [-30, 20] as well, where a narrower clamp
     of logvar takes the gradient."""

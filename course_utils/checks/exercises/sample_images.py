@@ -49,7 +49,7 @@ def _sigmoid(candidate: Candidate, draw: Draw) -> None:
         _same_pixels(candidate, draw, shape)
 
 
-@CHECK.law("draws z from N(0, I)", weight=3)
+@CHECK.law("draws z from N(0, I)", weight=3, essential=True)
 def _prior(candidate: Candidate, draw: Draw) -> None:
     """32768 draws: Chernoff (mean), Laurent-Massart (variance), Dvoretzky-Kiefer-Wolfowitz (distribution function) and
     Chernoff (tails) bounds: false alarm below 1e-8."""

@@ -13,7 +13,7 @@ from ..engine.demand import gradients, plain64, same_number, same_tensor, untouc
 from ..engine.law import Check, Draw, show
 from ..engine.score import Cause
 from ..engine.trusted import kl_divergence, kl_size, kl_terms, per_image
-from ..engine.verdict import Broken, blame
+from ..engine.verdict import Broken, blame, counted
 from ..shared.batch_average import WARM_UP, grows
 from ..shared.weighted_sum import Images, WeightedSum, inside, same_distortion, same_sure_distortion, sure
 from .kl_divergence import CLAMPED, MONTE_CARLO, draw_codes, match_kl
@@ -47,7 +47,9 @@ def _rate(candidate: Candidate, draw: Draw) -> None:
     for n, d in ((1, 1), (4, 10), (3, 2), (200, 3), (4, 50)):
         inputs = _inputs(draw, n, (5,), d)
         came = _call(candidate, inputs, draw.number(0.2, 3))[2]
-        same_number(came, inputs.rate, f"rate of {n} codes of {d} dimensions", scale=inputs.rate_size)
+        same_number(
+            came, inputs.rate, f"rate of {counted(n, 'code')} of {counted(d, 'dimension')}", scale=inputs.rate_size
+        )
     near = [_everywhere(mu, logvar) for mu, logvar in ((0.0, 0.0), (20.0, 0.0), (0.0, -12.0), (0.0, 8.0))]
     with blame(CLAMPED):  # the random codes above were right
         for inputs, size in [(i, i.rate) for i in near] + [(i, i.rate_size) for i in _far(draw)]:
@@ -85,7 +87,7 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
         LOSS.same_loss(_call(candidate, inputs, 1.0), 1.0, ", far codes")
 
 
-@CHECK.law("has the right gradient in logits, mu and logvar, for every beta", weight=3)
+@CHECK.law("has the right gradient in logits, mu and logvar, for every beta", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image, d, beta, spread in (

@@ -15,7 +15,7 @@ from ..engine.causes import sole
 from ..engine.demand import gradients, plain64, same_number, same_tensor, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
-from ..engine.verdict import Broken, blame
+from ..engine.verdict import Broken, blame, counted
 from ..shared.critics import Belongings, deep_critic, linear_critic, mean_value, values
 from ..shared.tables import causes
 from ..shared.weighted_sum import Images, WeightedSum, all_agree, same_distortion, same_sure_distortion, sure
@@ -66,7 +66,7 @@ def _gap(candidate: Candidate, draw: Draw) -> None:
         same_number(
             _SUM.read(inputs.call(candidate, draw.number(0.2, 3)))[2],
             inputs.gap,
-            f"gap of {n} codes of {d} dimensions",
+            f"gap of {counted(n, 'code')} of {counted(d, 'dimension')}",
             scale=inputs.gap_size,
         )
 
@@ -108,7 +108,7 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
     _SUM.same_loss(_SUM.read(sure(_inputs(draw, 2, (4,), 3)).call(candidate, 1.0)), 1.0, ", logits of +-10000")
 
 
-@CHECK.law("has the right gradient in the logits and in z_posterior, for every weight", weight=3)
+@CHECK.law("has the right gradient in the logits and in z_posterior, for every weight", weight=3, essential=True)
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for n, image, d, weight, level in (

@@ -11,6 +11,7 @@ from ..engine.causes import sole
 from ..engine.demand import plain64, same_tensor, tensor, untouched, well_behaved
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
+from ..engine.verdict import counted
 from ..shared.tables import causes
 
 CHECK = Check("whiten(seen, codes)", "(M, D): the codes in coordinates in which `seen` has mean 0 and covariance I")
@@ -26,7 +27,7 @@ def _identity(candidate: Candidate, draw: Draw) -> None:
         came = plain64(_call(candidate, seen, seen))
         same_tensor(came.mean(0), torch.zeros(dims).double(), f"mean of {n} whitened codes", scale=1.0)
         covariance = torch.cov(came.T).reshape(dims, dims)
-        what = f"covariance of {n} whitened codes of {dims} dimensions"
+        what = f"covariance of {counted(n, 'whitened code')} of {counted(dims, 'dimension')}"
         same_tensor(covariance, torch.eye(dims).double(), what, scale=1.0)
 
 

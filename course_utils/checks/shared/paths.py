@@ -12,7 +12,7 @@ from ..engine.causes import agrees, simplest
 from ..engine.demand import plain64, same_tensor, tensor, untouched, well_behaved
 from ..engine.law import Draw
 from ..engine.score import Cause
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, counted
 from .tables import causes
 
 Walk = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -85,7 +85,7 @@ def works_anywhere(candidate: Candidate, draw: Draw, exact: Walk) -> None:
     sizes = ((1, 3, 0.0), (1, 3, math.pi), (2, 2, 1.0), (2, 4, 0.35), (200, 8, 1.6), (24, 33, 2.0), (3, 101, 2.7))
     for dims, steps, angle in sizes:
         a, b = pair(draw, dims, angle, torch.float64)
-        compare(candidate, exact, a, b, steps, f"{steps} codes of {dims} dimensions in float64")
+        compare(candidate, exact, a, b, steps, f"{counted(steps, 'code')} of {counted(dims, 'dimension')} in float64")
     for device in candidate.devices():
         a, b = pair(draw, 5, 1.5)
         got = tensor(candidate(a.to(device), b.to(device), 4), (4, 5), f"codes on {device}")

@@ -239,11 +239,13 @@ class Cockpit {
       directions: model.directions && halves(buffer, ...model.directions),
     }));
     this.current = this.models[0];
-    this.axes = [this.current.order[0], this.current.order[1] ?? this.current.order[0]];
+    this.axes = this.firstAxes(this.current);
+    this.ratio = Math.min(3, globalThis.devicePixelRatio || 1); // the map is drawn in the screen's own dots
     this.ends = [0, about.labels ? Math.max(1, about.labels.findIndex((label) => label !== about.labels[0])) : 1];
     this.walk = "straight";
     this.build();
     this.enter(this.current, this.code(this.current, 0), "The code of " + this.imageName(0));
+    this.from = { image: 0 };
     this.measurePath();
     for (const node of root.querySelectorAll("input, select, button, [tabindex]"))
       node.dataset.lmSuppressShortcuts = "true"; // or JupyterLab takes the arrow keys for its cells
@@ -254,6 +256,9 @@ class Cockpit {
   static compute = (layers, buffer, z) => run(unpacked(layers, buffer), { data: Float32Array.from(z), shape: [z.length] });
 
   code(model, index) { return Array.from(model.codes.subarray(index * model.dim, (index + 1) * model.dim)); }
+
+  /** Two dimensions stand as in the unit's other figures, z1 across; of more the two that carry most. */
+  firstAxes({ dim, order }) { return dim === 2 ? [0, 1] : [order[0], order[1] ?? order[0]]; }
 
   imageName(index) {
     const label = this.about.labels?.[index];
@@ -302,7 +307,7 @@ class Cockpit {
   }
 
   buildMap() {
-    const { id } = this, size = 320;
+    const { id } = this, size = 320 * this.ratio;
     this.background = make("canvas", { width: size, height: size });
     this.overlay = make("canvas", { width: size, height: size });
     this.pad = make("div", { class: "cockpit-map", role: "application", tabIndex: 0, "aria-describedby": `${id}-keys`,
@@ -326,7 +331,7 @@ class Cockpit {
       textContent: axis ? " up: " : "across: " }), this.axisChoice[axis]));
     this.axisRow = make("div", { class: "cockpit-row" }, ...choices);
     return make("div", {}, this.pad, make("p", { class: "cockpit-note", id: `${id}-keys`,
-      textContent: "Click, drag, or use the arrow keys (with Shift: further). Circles: N(0, I) at radius 1, 2, 3; darker: denser codes." }), this.axisRow);
+      textContent: "Click, drag, or use the arrow keys (with Shift: further). Circles: N(0, I) at radius 1, 2, 3; darker: denser codes; line: the path below." }), this.axisRow);
   }
 
   buildPath() {
@@ -348,6 +353,7 @@ class Cockpit {
       return select;
     });
     this.thumbnails = [0, 1].map(() => make("canvas", { class: "cockpit-small", role: "img" }));
+    this.onTheWay = make("canvas", { class: "cockpit-small", role: "img", "aria-label": "The decoded image, as above" });
     this.walkChoice = make("select", { id: `${id}-walk`, onchange: () => {
       this.walk = this.walkChoice.value;
       this.measurePath();
@@ -357,21 +363,51 @@ class Cockpit {
     this.player = make("button", { type: "button", textContent: "Play", onclick: () => this.playing ? this.stop() : this.play() });
     this.chart = make("div", { class: "cockpit-chart" });
     const end = (i) => make("div", { class: "cockpit-row" }, this.thumbnails[i],
-      make("label", { for: `${id}-end${i}`, textContent: i ? "to " : "from " }), this.endChoice[i]);
+      make("label", { for: `${id}-end${i}`, textContent: i ? "to " : "from " }), this.endChoice[i], this.buildShelf(i));
     return make("section", { class: "cockpit-path", "aria-label": "Path between two images" },
       make("div", { class: "cockpit-row" }, end(0), end(1),
-        make("span", {}, make("label", { for: `${id}-walk`, textContent: "walk: " }), this.walkChoice), this.player),
+        make("span", {}, make("label", { for: `${id}-walk`, textContent: "walk: " }), this.walkChoice), this.player, this.onTheWay),
       this.time.row, this.chart);
+  }
+
+  /** The first images, to choose an end of the path by its looks; drawn when they are first asked for. */
+  buildShelf(end) {
+    const shelf = make("div", { class: "cockpit-shelf" }), { about, plane } = this;
+    const fold = make("details", {}, make("summary", { textContent: "by its picture" }), shelf);
+    fold.addEventListener("toggle", () => {
+      for (let i = shelf.children.length; i < Math.min(about.images.count, 60); i++) {
+        const picture = make("canvas", {});
+        paint(picture, this.images.subarray(i * plane, (i + 1) * plane), this.shape);
+        const button = make("button", { type: "button", title: this.imageName(i), "aria-label": this.imageName(i), onclick: () => {
+          this.endChoice[end].value = i;
+          this.endChoice[end].onchange();
+        } }, picture);
+        button.dataset.lmSuppressShortcuts = "true";
+        shelf.append(button);
+      }
+    });
+    return fold;
   }
 
   // ---- what hands do
 
   choose(index) {
-    const next = this.models[index];
-    const same = next.dim === this.current.dim;
-    this.enter(next, same ? this.z : this.code(next, this.ends[0]), same ? this.words : "The code of " + this.imageName(this.ends[0]));
+    const next = this.models[index], before = this.current, from = this.from;
+    if (from?.at !== undefined) {
+      this.enter(next, this.pathAt(next, from.at), this.words);
+      this.along(from.at);
+    } else if (from || next.dim !== before.dim) { // every model has its own code of an image
+      const image = from?.image ?? this.ends[0];
+      this.enter(next, this.code(next, image), "The code of " + this.imageName(image));
+      this.from = { image };
+    } else {
+      const words = this.words.replace(/ \(the z of .*\)$/, "");
+      this.enter(next, this.z, next === this.zOf ? words : `${words} (the z of ${this.zOf.title})`);
+    }
     this.measurePath();
   }
+
+  pathAt(model, t) { return walk(this.code(model, this.ends[0]), this.code(model, this.ends[1]), t, this.walk); }
 
   enter(model, z, words) {
     this.current = model;
@@ -379,7 +415,7 @@ class Cockpit {
     this.chooser.input.setAttribute("aria-valuetext", model.title);
     this.chooser.output.textContent = model.title;
     const keep = this.axes.every((axis) => axis < model.dim);
-    if (!keep) this.axes = [model.order[0], model.order[1] ?? model.order[0]];
+    if (!keep) this.axes = this.firstAxes(model);
     for (const [axis, select] of this.axisChoice.entries()) {
       select.replaceChildren(...model.order.map((d) => make("option", { value: d, textContent: model.labels[d] })));
       select.value = this.axes[axis];
@@ -435,8 +471,8 @@ class Cockpit {
   along(t) {
     this.time.input.value = t;
     this.time.output.textContent = Number(t).toFixed(2);
-    const [a, b] = this.ends.map((end) => this.code(this.current, end));
-    this.moveTo(walk(a, b, t, this.walk), `${percent(t)} of the way from ${this.imageName(this.ends[0])} to ${this.imageName(this.ends[1])}`);
+    this.moveTo(this.pathAt(this.current, t), `${percent(t)} of the way from ${this.imageName(this.ends[0])} to ${this.imageName(this.ends[1])}`);
+    this.from = { at: Number(t) };
     this.mark?.setAttribute("transform", `translate(${t * 600} 0)`);
   }
 
@@ -463,7 +499,8 @@ class Cockpit {
   reach() { return 1.05 * Math.max(...this.axes.map((axis) => this.current.reach[axis])); }
 
   moveTo(z, words, start = words, added = start === words ? 0 : this.added) {
-    Object.assign(this, { z, words, start, added });
+    if (!words.includes("(the z of ")) this.zOf = this.current;
+    Object.assign(this, { z, words, start, added, from: null });
     if (this.amount) {
       this.amount.input.value = added;
       this.amount.output.textContent = added.toFixed(2);
@@ -492,6 +529,7 @@ class Cockpit {
     this.drawing = true;
     const { current, z, words } = this, pixels = await this.decode(current, z);
     paint(this.picture, pixels, this.shape);
+    paint(this.onTheWay, pixels, this.shape);
     this.drawCross();
     this.drawing = false;
     this.root.dispatchEvent(new CustomEvent("cockpit-drawn"));
@@ -504,7 +542,7 @@ class Cockpit {
     const read = this.read(pixels);
     this.picture.setAttribute("aria-label", `Decoded by ${current.title}. ${words}.${read ? ` Read as ${read}.` : ""}`);
     this.caption.textContent = words;
-    this.reading.textContent = (read ? `read as ${read}; ` : "") + `${percent(current.usualness.share(z))} of real codes are less usual`;
+    this.reading.textContent = (read ? `read as ${read}; ` : "") + `more usual than ${percent(current.usualness.share(z))} of real codes`;
     const twins = this.models.filter((model) => model.dim === current.dim);
     this.others.hidden = twins.length < 2;
     if (this.others.hidden) return;
@@ -548,18 +586,28 @@ class Cockpit {
     this.drawDensity(context, size, places);
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.font = "10px sans-serif";
+    context.font = `${10 * this.ratio}px sans-serif`;
     for (let i = 0; i < Math.min(count, 800); i++) {
       const label = about.labels_of_codes?.[i];
       context.fillStyle = PALETTE[(label ?? 0) % 10];
       context.fillText(label === undefined || about.class_names.length > 10 ? "·" : about.class_names[label].slice(0, 1), ...places[i]);
     }
     context.strokeStyle = "#222";
+    context.lineWidth = this.ratio;
     const radius = size / 2 / this.reach();
     for (const r of [1, 2, 3]) {
       context.beginPath();
       context.arc(size / 2, size / 2, r * radius, 0, 2 * Math.PI);
       context.stroke();
+    }
+    context.font = `bold ${12 * this.ratio}px sans-serif`;
+    context.lineWidth = 3 * this.ratio;
+    const edge = 12 * this.ratio, name = (axis) => `z${this.axes[axis] + 1}`;
+    for (const [text, x, y] of [[`${name(0)} →`, size - 2 * edge, size - edge], [`↑ ${name(1)}`, 2 * edge, edge]]) {
+      context.strokeStyle = "#fff";
+      context.strokeText(text, x, y);
+      context.fillStyle = "#111";
+      context.fillText(text, x, y);
     }
     this.drawCross();
   }
@@ -587,13 +635,21 @@ class Cockpit {
     const context = this.overlay.getContext("2d"), size = this.overlay.width;
     context.clearRect(0, 0, size, size);
     if (this.current.dim < 2) return;
-    const [x, y] = this.place(this.z).map((v) => Math.min(size - 4, Math.max(4, v)));
-    for (const [width, colour] of [[6, "#fff"], [2.5, "#000"]]) {
-      context.lineWidth = width;
+    const { ratio } = this, arm = 10 * ratio;
+    const [x, y] = this.place(this.z).map((v) => Math.min(size - 4 * ratio, Math.max(4 * ratio, v)));
+    for (const [width, colour] of [[4, "#fff"], [1.5, "#d55e00"]]) {
+      context.lineWidth = width * ratio;
       context.strokeStyle = colour;
       context.beginPath();
-      context.moveTo(x - 10, y); context.lineTo(x + 10, y);
-      context.moveTo(x, y - 10); context.lineTo(x, y + 10);
+      for (let step = 0; step < PATH_STEPS; step++) context.lineTo(...this.place(this.pathAt(this.current, step / (PATH_STEPS - 1))));
+      context.stroke();
+    }
+    for (const [width, colour] of [[6, "#fff"], [2.5, "#000"]]) {
+      context.lineWidth = width * ratio;
+      context.strokeStyle = colour;
+      context.beginPath();
+      context.moveTo(x - arm, y); context.lineTo(x + arm, y);
+      context.moveTo(x, y - arm); context.lineTo(x, y + arm);
       context.stroke();
     }
   }
@@ -606,6 +662,7 @@ class Cockpit {
       paint(canvas, this.images.subarray(this.ends[i] * this.plane, (this.ends[i] + 1) * this.plane), this.shape);
       canvas.setAttribute("aria-label", this.imageName(this.ends[i]));
     }
+    this.drawCross();
     const usual = [], sure = [], turn = (this.turn = (this.turn ?? 0) + 1);
     for (let step = 0; step < PATH_STEPS; step++) {
       const z = walk(a, b, step / (PATH_STEPS - 1), this.walk);

@@ -13,12 +13,20 @@ from .payload import Payload
 FOLDER = Path(__file__).parent
 
 
-def render(payload: Payload, title: str, still: bytes, still_alt: str) -> str:
+def render(payload: Payload, title: str, still: bytes, still_alt: str, author: str = "", words: str = "") -> str:
     """The page. Without scripts it shows the still picture.
 
     Args:
         still: a PNG; still_alt: its text alternative.
+        author, words: who made it, and what the author says of it.
     """
+    models = payload.about["models"]
+    latents = sorted({model["dim"] for model in models})
+    named = "One trained model" if len(models) == 1 else f"{len(models)} trained models"
+    dims = " or ".join(map(str, latents))
+    model = (
+        f"{named} ({', '.join(model['title'] for model in models)}), {dims} latent dimension{'s' * (latents != [1])}."
+    )
     script = render_template(
         FOLDER / "templates" / "start.js.j2",
         cockpit=(FOLDER / "cockpit.js").read_text(encoding="utf-8"),
@@ -28,6 +36,9 @@ def render(payload: Payload, title: str, still: bytes, still_alt: str) -> str:
     return render_template(
         FOLDER / "templates" / "page.html.j2",
         title=title,
+        author=author,
+        words=words,
+        model=model,
         policy=content_policy(script),
         script=script,
         still=base64.b64encode(still).decode("ascii"),

@@ -138,6 +138,19 @@ export function mount(root, about, send) {
   root.replaceChildren(panel);
 }
 
+/** The control is about to go: the notebook's next cell is made the active one, so that Shift+Enter runs it. */
+function goOn(el) {
+  const next = el.closest(".jp-Cell")?.nextElementSibling, notebook = el.closest(".jp-Notebook");
+  const prompt = next?.querySelector(".jp-InputPrompt, .jp-Cell-inputWrapper") ?? next;
+  if (!notebook || !prompt) return;
+  const where = { bubbles: true, cancelable: true, button: 0 };
+  prompt.dispatchEvent(new MouseEvent("mousedown", where));
+  prompt.dispatchEvent(new MouseEvent("mouseup", where));
+  document.activeElement?.blur();
+  if (notebook.tabIndex < 0) notebook.tabIndex = -1;
+  notebook.focus({ preventScroll: true });
+}
+
 /** Ctrl+S is the notebook's, wherever the focus is: JupyterLab does not look at keys pressed in a field of an output. */
 function handOnSave(event) {
   if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "s") return;
@@ -148,6 +161,9 @@ function handOnSave(event) {
 export default {
   render({ model, el }) {
     el.addEventListener("keydown", handOnSave, true);
-    mount(el, model.get("about"), (guess) => model.send({ guess }));
+    mount(el, model.get("about"), (guess) => {
+      model.send({ guess });
+      goOn(el);
+    });
   },
 };

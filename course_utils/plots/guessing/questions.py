@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any, ClassVar, Literal, TypeAlias, TypeGuard
 
-MIME = "application/vnd.course.guess+json"  # of a record, in a cell's output: {"question", "guess", "truth"}
+MIME = "application/vnd.course.guess+json"  # of a record, in a cell's output: see `record`
 CLOSE = 0.1  # of the range: a number, or a curve on average, no further off counts as right
 _LONGEST_CELL = 5_000  # characters
 _LARGEST = 1e12
@@ -164,9 +164,10 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return type(value) in (int, float)
 
 
-def record(question: Question, guess: Answer, truth: Answer = None) -> dict:
-    """What a notebook keeps of a guess, under ``MIME``; None stands for what is not known."""
-    return {"question": question.text, "guess": guess, "truth": truth}
+def record(question: Question, guess: Answer, truth: Answer = None, after: bool = False) -> dict:
+    """What a notebook keeps of a guess, under ``MIME``; None stands for what is not known. ``after`` is there where the
+    answer had been shown before there was a guess."""
+    return {"question": question.text, "guess": guess, "truth": truth} | ({"after": True} if after else {})
 
 
 def asked_in(source: str) -> tuple[Question, object] | None:

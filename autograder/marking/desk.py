@@ -1,0 +1,593 @@
+"""What the page of marking can ask for, on one course: questions, answers, marks, evidence, agreement."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Any
+
+from nbgrader.api import Gradebook
+
+from course_utils.cli.handin.cells import labels_of
+from course_utils.cli.handin.evidence import evidence, outputs_of
+from course_utils.cli.handin.units import templates_of
+from course_utils.system.errors import CourseError, WrongUsage
+from course_utils.system.stubs import is_blank
+from course_utils.system.tree import Tree
+
+from ..beliefs import questions_of
+from ..grades_file import enter_marks
+from ..nbgrader_course import NbGraderCourse
+from ..release import read_source
+from ..safe_html import markdown_to_html
+from .agreement import agreement, drift
+from .answers import (
+    Answer,
+    Answers,
+    is_marked_twice,
+    order_of_questions,
+    read_question,
+    share_of,
+    write_scheme,
+)
+from .groups import THRESHOLD, group, is_short
+from .log import ITEMS, MARK, SECOND, SPLIT, UNDO, Conflict, Entry, Given, MarkLog, Question, State, digest, score_of
+from .scheme import Item, items_from
+from .shown import answer_html, checks_shown, differences, evidence_shown, guesses_shown, output_html
+
+OWN, ALL = "own", "all"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """Who marks, and how many share the work."""
+
+    name: str
+    of: int = 1
+
+
+class Changed(CourseError):
+    """Something is no longer what the page has seen; ``content`` says what is there now."""
+
+    def __init__(self, message: str, content: Any = None) -> None:
+        super().__init__(message)
+        self.content = content
+
+
+class Desk:
+    """The marking of one course tree; every method may be called again and again, by several pages."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._course = NbGraderCourse(tree)
+        self._answers = Answers(tree)
+        self._gradebook: Gradebook | None = None
+        self._groups: dict[tuple[str, float], list[int]] = {}
+        self._rows: dict[str, dict[tuple[str, str], float | None]] = {}  # of grades.csv, not written yet, by unit
+
+    def close(self) -> None:
+        """Write what is left to write, and let the gradebook go."""
+        self.flush()
+        if self._gradebook is not None:
+            self._gradebook.close()
+            self._gradebook = None
+
+    @contextmanager
+    def _log(self) -> Iterator[MarkLog]:
+        if self._gradebook is None:
+            directory = self._course.directory()
+            self._gradebook = Gradebook(directory.db_url, directory.course_id)
+        try:
+            yield MarkLog(self._gradebook)
+        finally:
+            self._gradebook.db.rollback()
+
+    # What there is
+
+    def units(self) -> list[dict[str, Any]]:
+        """Every unit with written questions in the gradebook: how many answers there are and how many are marked."""
+        found = []
+        with self._log() as log:
+            for unit in self.tree.units():
+                questions = self._in_order(log, unit)
+                if questions:
+                    found.append({"unit": unit, "questions": [self._counted(log, each) for each in questions]})
+        return found
+
+    def _in_order(self, log: MarkLog, unit: str) -> list[Question]:
+        questions = log.questions(unit)
+        places = order_of_questions(self.tree, unit) if questions else {}
+        return sorted(questions, key=lambda each: (places.get((each.notebook, each.name), 10**6), each.key))
+
+    def _counted(self, log: MarkLog, question: Question) -> dict[str, Any]:
+        entries = log.entries(question).values()
+        return {
+            "question": question.key,
+            "points": question.points,
+            "answers": len(entries),
+            "marked": sum(entry.settled for entry in entries),
+        }
+
+    def lost(self, unit: str) -> list[dict[str, Any]]:
+        """Questions that have marks in the log and are no longer in the unit: renamed, or taken out."""
+        with self._log() as log:
+            there = {(each.notebook, each.name) for each in log.questions(unit)}
+            marked = log.marked_questions(unit)
+        return [
+            {"question": name, "notebook": of, "marks": n}
+            for (of, name), n in marked.items()
+            if (of, name) not in there
+        ]
+
+    def _find(self, log: MarkLog, unit: str, key: str) -> Question:
+        questions = self._in_order(log, unit)
+        found = next((each for each in questions if key in (each.key, each.name)), None)
+        if found is None:
+            known = ", ".join(each.key for each in questions)
+            raise WrongUsage(
+                f"{unit} has no written question {key!r} in the gradebook. There are: {known or 'none yet'}. "
+                "Was it renamed, or is the unit not graded yet?"
+            )
+        return found
+
+    # One question
+
+    def question(
+        self,
+        unit: str,
+        key: str,
+        marker: Marker,
+        threshold: float = THRESHOLD,
+        names: bool = False,
+        sample: bool = False,
+    ) -> dict[str, Any]:
+        """All that the page needs to go through the answers to one question; with ``sample`` those of the sample alone
+        that have a mark, to be marked once more without seeing it."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            text, scheme = read_question(self.tree, question)
+            share = log.share_of(unit, marker.name, marker.of) if marker.of > 1 else 0
+            if share is None:
+                taken = ", ".join(log.markers(unit, marker.of))
+                raise WrongUsage(
+                    f"all {marker.of} shares of {unit} are taken, by {taken}. Use one of these names, or a larger --of."
+                )
+            entries = log.entries(question)
+            seconds = {row.student: row for row in log.history(question, SECOND) if row.marker == marker.name}
+            if sample:
+                token = self._answers.token
+                entries = {
+                    name: entry
+                    for name, entry in entries.items()
+                    if entry.manual_score is not None and is_marked_twice(token(question, name))
+                }
+            split = {row.student: row.answer for row in log.history(question, SPLIT)}
+            bank = log.bank(question)
+        held = {name: answer for name in entries if (answer := self._answers.of(question, name)) is not None}
+        tokens = {name: self._answers.token(question, name) for name in held}
+        order = sorted(held, key=lambda name: tokens[name])
+        groups = self._group(question, held, order, threshold, split)
+        first: dict[int, str] = {}
+        for name in order:
+            first.setdefault(groups[name], name)
+        order.sort(key=lambda name: (tokens[first[groups[name]]], tokens[name]))
+        shown = [
+            self._shown(
+                question, entries[name], held[name], tokens[name], groups[name],
+                held[first[groups[name]]] if first[groups[name]] != name else None,
+                share, marker, seconds.get(name), names, sample,
+            )
+            for name in order
+        ]  # fmt: skip
+        self._bring_into_table(question, entries)
+        return {
+            "unit": unit,
+            "question": question.key,
+            "points": question.points,
+            "html": markdown_to_html(text) if text else "",
+            "scheme": self._scheme_shown(scheme.items, scheme.note, scheme.text),
+            "answers": shown,
+            "bank": bank,
+            "threshold": threshold,
+            "marker": marker.name,
+            "of": marker.of,
+            "share": share,
+            "unreadable": len(entries) - len(held),
+            "stale": self._stale(entries, scheme.items),
+        }
+
+    @staticmethod
+    def _scheme_shown(items: tuple[Item, ...], note: str, text: str) -> dict[str, Any]:
+        return {
+            "items": [
+                {"points": item.points, "text": item.text, "html": markdown_to_html(item.text)} for item in items
+            ],
+            "note": note,
+            "note_html": markdown_to_html(note),
+            "version": digest(text),
+        }
+
+    def _group(
+        self, question: Question, held: dict[str, Answer], order: list[str], threshold: float, split: dict[str, str]
+    ) -> dict[str, int]:
+        """The group of each answer; who was taken out of a group stays alone as long as the text stays."""
+        long = [name for name in order if not is_blank(held[name].source) and not is_short(held[name].source)]
+        alone = [name for name in long if split.get(name) == digest(held[name].source)]
+        together = [name for name in long if name not in set(alone)]
+        texts = [held[name].source[:20_000] for name in together]
+        key = (digest("\n".join(texts)), threshold)
+        if key not in self._groups:
+            self._groups[key] = group(texts, threshold)
+        groups = dict(zip(together, self._groups[key], strict=True))
+        next_one = max(groups.values(), default=-1) + 1
+        for place, name in enumerate(each for each in order if each not in groups):
+            groups[name] = next_one + place
+        return groups
+
+    def _shown(
+        self,
+        question: Question,
+        entry: Entry,
+        answer: Answer,
+        token: str,
+        of: int,
+        leader: Answer | None,
+        share: int,
+        marker: Marker,
+        second: Any,
+        names: bool,
+        sample: bool,
+    ) -> dict[str, Any]:
+        own = share_of(token, marker.of) == share
+        beside = (share_of(token, marker.of) + 1) % marker.of == share
+        twice = sample or (marker.of > 1 and is_marked_twice(token) and beside)
+        shown = {
+            "token": token,
+            "group": of,
+            "html": answer_html(answer.source, answer.attachments, answer.code),
+            "words": len(answer.source.split()),
+            "blank": is_blank(answer.source),
+            "short": is_short(answer.source),
+            "digest": digest(answer.source),
+            "own": own or sample,
+            "second": twice,
+            **self._state_shown(entry),
+        }
+        if twice:  # blind: the second marker sees an unmarked answer
+            state = State.of(json.loads(second.state)) if second is not None else State()
+            shown |= {"state": _as_dict(state), "by": "", "time": "", "settled": second is not None, "auto": None}
+        if leader is not None and leader.source != answer.source:
+            shown["against"] = differences(leader.source, answer.source)
+        if entry.waits and entry.manual_score is not None and answer.marked_text is not None:
+            shown["changed"] = differences(answer.marked_text, answer.source)
+        if names:
+            shown["name"] = entry.student
+        return shown
+
+    @staticmethod
+    def _state_shown(entry: Entry) -> dict[str, Any]:
+        return {
+            "version": entry.version,
+            "state": _as_dict(entry.state),
+            "settled": entry.settled,
+            "waits": entry.waits,
+            "auto": entry.auto_score,
+            "by": entry.marker,
+            "time": entry.time,
+        }
+
+    @staticmethod
+    def _stale(entries: dict[str, Entry], items: tuple[Item, ...]) -> int:
+        """How many marks were made with items that the scheme no longer has."""
+        known = {(item.text, item.points) for item in items}
+        return sum(
+            any((item.text, item.points) not in known for item in entry.state.items) for entry in entries.values()
+        )
+
+    def answer(self, unit: str, key: str, token: str) -> str:
+        """The whole of one answer, as HTML."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            answer = self._answers.of(question, self._student(log, question, token))
+        return answer_html(answer.source, answer.attachments, answer.code, whole=True) if answer else ""
+
+    def _student(self, log: MarkLog, question: Question, token: str) -> str:
+        for name in log.entries(question):
+            if self._answers.token(question, name) == token:
+                return name
+        raise WrongUsage("there is no such answer any more: load the page again.")
+
+    # Marks
+
+    def mark(
+        self, unit: str, key: str, marker: Marker, saves: list[dict[str, Any]], kind: str = MARK
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Enter marks, each for the state that was seen; returns what is there afterwards, and what was in the way.
+
+        ``saves``: {token, version, digest, state: {score, items, comment}}. With the kind ``second`` only the log
+        changes.
+        """
+        if kind not in (MARK, UNDO, SECOND):
+            raise WrongUsage(f"{kind!r} is no kind of mark.")
+        saved, conflicts = [], []
+        done: dict[str, Entry] = {}
+        decision = secrets.token_hex(6)
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            students = {self._answers.token(question, name): name for name in log.entries(question)}
+            for each in saves:
+                token = str(each.get("token"))
+                if token not in students:
+                    raise WrongUsage("there is no such answer any more: load the page again.")
+                state = self._checked(question, each.get("state"))
+                student = students[token]
+                answer = self._answers.of(question, student)
+                now = digest(answer.source) if answer else ""
+                try:
+                    if now != each.get("digest"):
+                        raise Conflict(log.entries(question, student)[student])
+                    if kind == SECOND:
+                        log.note(question, student, SECOND, marker.name, state, now)
+                        saved.append({"token": token, "state": _as_dict(state), "settled": state.score is not None})
+                        continue
+                    entry = log.save(
+                        question, student, str(each.get("version")), state, marker.name, now, kind, decision
+                    )
+                except Conflict as conflict:
+                    shown = {"token": token, "digest": now, **self._state_shown(conflict.entry)}
+                    if answer is not None:
+                        shown["html"] = answer_html(answer.source, answer.attachments, answer.code)
+                    conflicts.append(shown)
+                else:
+                    done[student] = entry
+                    saved.append({"token": token, **self._state_shown(entry)})
+        self._bring_into_table(question, done)
+        return {"saved": saved, "conflicts": conflicts}
+
+    @staticmethod
+    def _checked(question: Question, content: Any) -> State:
+        try:
+            state = State.of(content)
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise WrongUsage("a mark is {score, items: [{text, points, half}], comment}.") from None
+        if len(state.comment) > 20_000 or len(state.items) > 40:
+            raise WrongUsage("a comment has at most 20,000 characters, a mark at most 40 items.")
+        if state.score is not None and not 0 <= state.score <= max(question.points, 0) + 100:
+            raise WrongUsage(f"{state.score:g} points: expected 0 to {question.points:g}.")
+        return state
+
+    def _bring_into_table(self, question: Question, entries: dict[str, Entry]) -> None:
+        """Note the marks of these answers for grades.csv; `flush` writes them."""
+        label = labels_of(templates_of(self.tree, question.unit)).get((question.notebook, question.name))
+        marks = {
+            (name, label): entry.manual_score
+            for name, entry in entries.items()
+            if label and (entry.manual_score is not None or entry.auto_score is None) and not _again(entry)
+        }
+        self._rows.setdefault(question.unit, {}).update(marks)
+
+    def flush(self) -> None:
+        """Bring the marks that were made into grades.csv, where their unit has rows. What is not written when a machine
+        fails is written when the question is opened again: the gradebook has it."""
+        rows, self._rows = self._rows, {}
+        for unit, marks in rows.items():
+            if marks:
+                enter_marks(self.tree.root, unit, marks)
+
+    def split(self, unit: str, key: str, marker: Marker, token: str) -> None:
+        """Take an answer out of its group, for everybody and as long as its text stays."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            student = self._student(log, question, token)
+            answer = self._answers.of(question, student)
+            log.note(question, student, SPLIT, marker.name, State(), digest(answer.source) if answer else "")
+
+    # Evidence
+
+    def evidence(self, unit: str, key: str, token: str) -> dict[str, Any]:
+        """Where the numbers of an answer stand, what the checks said and what was guessed."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            student = self._student(log, question, token)
+        notebook = self._answers.notebook(question, student)
+        answer = self._answers.of(question, student)
+        text, _ = read_question(self.tree, question)
+        source = read_source(self.tree, unit, question.notebook)
+        named = evidence(answer.source[:50_000] if answer else "", outputs_of(notebook), text)
+        return {
+            "token": token,
+            "named": evidence_shown(named),
+            "checks": checks_shown(notebook),
+            "guesses": guesses_shown(notebook, questions_of(source)),
+        }
+
+    def output(self, unit: str, key: str, token: str, cell: int, output: int) -> str:
+        """One output of the notebook in which an answer stands, as HTML."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            student = self._student(log, question, token)
+        try:
+            return output_html(self._answers.notebook(question, student).cells[cell].outputs[output])
+        except (IndexError, AttributeError):
+            raise WrongUsage("there is no such output in this notebook any more.") from None
+
+    # Items
+
+    def change_scheme(
+        self, unit: str, key: str, marker: Marker, version: str, content: Any, recompute: bool | None = None
+    ) -> dict[str, Any]:
+        """Change the items of a question. Each may say which one it ``was``, by its index.
+
+        With ``recompute`` None nothing is changed: it is told which marks were made with items that change. True
+        changes those marks, too; False leaves them as they are.
+
+        Raises Changed when the scheme is no longer the one that was seen.
+        """
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            _, scheme = read_question(self.tree, question)
+            if digest(scheme.text) != version:
+                raise Changed("the mark scheme was changed elsewhere meanwhile; nothing was written.")
+            items = items_from(content)
+            new_of = _successors(scheme.items, items, content)
+            affected = {
+                name: state
+                for name, entry in log.entries(question).items()
+                if (state := _with_items(entry.state, new_of, question.points)) != entry.state
+            }
+            changes = [
+                {"from": log_entry.state.score, "to": affected[name].score}
+                for name, log_entry in log.entries(question).items()
+                if name in affected
+            ]
+            if recompute is None:
+                return {"affected": len(affected), "changes": changes, "done": False}
+            write_scheme(self.tree, question, scheme.with_items(items))
+            done = {}
+            for name in affected if recompute else ():
+                answer = self._answers.of(question, name)
+                entry = log.entries(question, name)[name]
+                text = digest(answer.source) if answer else ""
+                done[name] = log.save(question, name, entry.version, affected[name], marker.name, text, ITEMS)
+        self._bring_into_table(question, done)
+        return {"affected": len(done), "changes": changes, "done": True}
+
+    def recompute(self, unit: str, key: str, marker: Marker, really: bool = False) -> dict[str, Any]:
+        """Bring marks up to date that were made with items which were changed in the notebook itself since."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            _, scheme = read_question(self.tree, question)
+            entries = log.entries(question)
+            known = {(item.text, item.points) for item in scheme.items}
+            used = {(item.text, item.points): None for e in entries.values() for item in e.state.items}
+            old = tuple(Item(points, text) for text, points in used if (text, points) not in known)
+            left = [item for item in scheme.items if (item.text, item.points) not in used] or list(scheme.items)
+            new_of = {item: _likest(item, left) for item in old}
+            affected = {
+                name: state
+                for name, entry in entries.items()
+                if (state := _with_items(entry.state, new_of, question.points)) != entry.state
+            }
+            changes = [{"from": entries[name].state.score, "to": state.score} for name, state in affected.items()]
+            done = {}
+            for name, state in affected.items() if really else ():
+                answer = self._answers.of(question, name)
+                text = digest(answer.source) if answer else ""
+                done[name] = log.save(question, name, entries[name].version, state, marker.name, text, ITEMS)
+        self._bring_into_table(question, done)
+        pairs = [{"old": item.text, "new": new.text if new else ""} for item, new in new_of.items()]
+        return {"affected": len(affected), "changes": changes, "pairs": pairs, "done": really}
+
+    # A question that was renamed
+
+    def move(self, unit: str, old: str, key: str, marker: Marker) -> dict[str, int]:
+        """Give the marks of a question that has gone to the one that took its place: where the text is still the one
+        that was marked and there is no mark yet."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            if any(each.name == old for each in log.questions(unit)):
+                raise WrongUsage(f"{old} is still a question of {unit}: nothing is moved.")
+            former = replace(question, name=old)
+            last = {row.student: row for row in log.history(former, MARK, UNDO, ITEMS)}
+            moved = left = 0
+            done = {}
+            for name, entry in log.entries(question).items():
+                answer, row = self._answers.of(question, name), last.get(name)
+                if row is None or row.score is None:
+                    continue
+                if answer is None or entry.manual_score is not None or digest(answer.source) != row.answer:
+                    left += 1
+                    continue
+                state = State.of(json.loads(row.state))
+                done[name] = log.save(question, name, entry.version, state, row.marker, row.answer)
+                moved += 1
+        self._bring_into_table(question, done)
+        return {"moved": moved, "left": left}
+
+    # How well
+
+    def statistics(self, unit: str, key: str, names: bool = False) -> dict[str, Any]:
+        """Agreement of two markers, drift of each, and how the points are spread."""
+        with self._log() as log:
+            question = self._find(log, unit, key)
+            entries = log.entries(question)
+            history = log.history(question, MARK, UNDO, ITEMS)
+            seconds = {row.student: row for row in log.history(question, SECOND) if row.score is not None}
+        pairs = [
+            (name, entries[name], row)
+            for name, row in seconds.items()
+            if name in entries and entries[name].state.score is not None
+        ]
+        others = [(e.state.score or 0.0, row.score) for _, e, row in pairs if e.marker != row.marker]
+        oneself = [(e.state.score or 0.0, row.score) for _, e, row in pairs if e.marker == row.marker]
+        first_marks: dict[str, dict[str, float]] = {}
+        for row in history:
+            if row.kind == MARK and row.score is not None:
+                decision = json.loads(row.state).get("decision") or row.student  # alike answers count once
+                first_marks.setdefault(row.marker, {}).setdefault(decision, row.score)
+        scores = Counter(entry.manual_score for entry in entries.values() if entry.manual_score is not None)
+        return {
+            "agreement": vars(agreement(*_columns(others))),
+            "oneself": vars(agreement(*_columns(oneself))),
+            "pairs": [
+                {
+                    "token": self._answers.token(question, name),
+                    "first": entry.state.score,
+                    "by": entry.marker,
+                    "second": row.score,
+                    "second_by": row.marker,
+                }
+                for name, entry, row in pairs
+                if entry.state.score != row.score
+            ],
+            "drift": [{"marker": marker, **drift([*marks.values()])} for marker, marks in sorted(first_marks.items())],
+            "scores": [{"score": score, "answers": scores[score]} for score in sorted(scores)],
+            "points": question.points,
+        }
+
+
+def _columns(pairs: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [one for one, _ in pairs], [two for _, two in pairs]
+
+
+def _again(entry: Entry) -> bool:
+    """Whether the answer has come back with another text: grading has put that into its row."""
+    return entry.waits and entry.manual_score is not None
+
+
+def _as_dict(state: State) -> dict[str, Any]:
+    return {**state.to_dict(), "composed": markdown_to_html(state.composed) if state.composed else ""}
+
+
+def _successors(old: tuple[Item, ...], new: list[Item], content: Any) -> dict[Item, Item | None]:
+    """What becomes of each item that is changed; None: it is taken out."""
+    was = {}
+    for item, each in zip(new, content, strict=True):
+        if isinstance(each.get("was"), int) and 0 <= each["was"] < len(old):
+            was[each["was"]] = item
+    return {item: was.get(place) for place, item in enumerate(old) if was.get(place) != item}
+
+
+def _likest(item: Item, among: list[Item]) -> Item | None:
+    ratios = [(SequenceMatcher(None, item.text, other.text).ratio(), other) for other in among]
+    best = max(ratios, key=lambda pair: pair[0], default=(0.0, None))
+    return best[1] if best[0] >= 0.5 else None
+
+
+def _with_items(state: State, new_of: dict[Item, Item | None], most: float) -> State:
+    """A mark with changed items. A score that was typed, and is not what the items give, stays."""
+    items: list[Given] = []
+    for given in state.items:
+        item = Item(given.points, given.text)
+        new = new_of.get(item, item)
+        if new is not None:
+            items.append(Given(new.text, new.points, given.half))
+    if tuple(items) == state.items:
+        return state
+    computed = state.score is not None and state.score == score_of(state.items, most)
+    return State(score_of(items, most) if computed else state.score, tuple(items), state.comment)
