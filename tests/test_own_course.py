@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from lab_in_chromium import chromium_without_errors, find_chromium, lab, open_notebook
+from lab_in_chromium import chromium_without_errors, find_chromium, keep_screenshot, lab, open_notebook
 from miniature import CHECKOUT
 from PIL import Image
 from platform_exports import SHAPES, Person, zipped
@@ -173,6 +173,7 @@ def edit_in_the_lab(kit: Tree, unit: str) -> None:
         page.locator(".jp-Notebook", has_text="Generative Modelle").wait_for()
         page.keyboard.press("Control+s")
         page.wait_for_timeout(1000)
+        keep_screenshot(page, "own-course")
 
 
 @pytest.fixture(scope="module")
