@@ -259,6 +259,7 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
     notebook = new_notebook(
         cells=[
             new_markdown_cell(f"# {unit_title}\n\nWhat this unit is about.", id=new_id()),
+            *_installed_cells("elsewhere"),
             new_code_cell("import torch", id=new_id()),
             *cells,
             new_markdown_cell(
@@ -272,6 +273,7 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
                 id=new_id(),
                 metadata=marks_of(f"q_{exercise}", grade=True, solution=True, points=2),
             ),
+            *_installed_cells("hand-in-text", "hand-in"),
         ],
         metadata={"kernelspec": _KERNEL},
     )
@@ -282,6 +284,14 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
         file.parent.mkdir(exist_ok=True)
         write_whole(file, text)
     return [path, *files]
+
+
+def _installed_cells(*ids: str) -> list[NotebookNode]:
+    """Cells that every unit of the installed course has: the one for other servers, and those that hand in."""
+    installed = Tree(CHECKOUT)
+    first = installed.units()[0]
+    cells = nbformat.read(notebook_path(installed.source, first, installed.notebook(first)), as_version=4).cells
+    return [cell for cell in cells if cell.get("id") in ids]
 
 
 def refuse_foreign(tree: Tree) -> None:
