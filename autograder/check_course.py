@@ -16,7 +16,7 @@ from course_utils.system import course_file
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
 
-from .batch import Failed, Options, run_batch
+from .batch import Failed, Make, Options, run_batch
 from .demo import answers_of, fill_in
 from .examiner.job import make_job
 from .kit import own_data
@@ -24,7 +24,7 @@ from .nbgrader_course import NbGraderCourse
 from .own_course import settle_references
 from .preprocessors import ExecuteSubmission, RequireVerdict, is_autograded
 from .reasons import explain_cell
-from .release import build, read_sources
+from .release import build, read_sources, unknown_units
 from .submissions import given_files
 
 SOLVED, UNTOUCHED = "solved", "untouched"
@@ -52,7 +52,7 @@ def check_course(tree: Tree, units: list[str], progress: Callable[[str], None] =
             progress(f"{unit}: not ready to be released")
             continue
         progress(f"{unit}: ready to be released")
-    makers = {key: partial(_with_address, job) for key, job in jobs.items()}
+    makers: dict[tuple[str, str, str], Make] = {key: partial(_with_address, job) for key, job in jobs.items()}
     for (unit, name, who), result in run_batch(makers, Options(unsafe=True)):
         found = list(_of_result(course, result, who))
         faults += [f"{unit}: {line}" for line in found]
@@ -96,13 +96,7 @@ def _of_result(course: NbGraderCourse, result: bytes | Failed, who: str) -> list
 
 
 def _of_settings(tree: Tree) -> list[str]:
-    about, units = tree.about, tree.units()
-    faults = [
-        f"{course_file.NAME}: {key} names {unit!r}, which notebooks/ does not have"
-        for key, named in (("units", about.units), ("calendar", about.calendar))
-        for unit in named
-        if unit not in units
-    ]
+    faults = unknown_units(tree)
     try:
         own_data(tree)
     except CourseError as error:

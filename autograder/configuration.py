@@ -120,12 +120,17 @@ def _missing(config: Config, section: str, name: str, needed: list[tuple[type, s
     for step, why in needed:
         if not any(issubclass(given, step) for given in has):
             yield (
-                f"c.{section}.{name} lacks {step.__name__}: {why}. Keep the steps that are there, and add yours with "
-                f"c.{section}.{name}.insert(...)."
+                f"c.{section}.{name} lacks {step.__name__}{_whose(step)}: {why}. Keep the steps that are "
+                f"there, and add yours with c.{section}.{name}.insert(...)."
             )
     for given in has:
         if section == "Autograde" and issubclass(given, nbgrader.Execute):
             yield f"c.{section}.{name} has {given.__name__}, which runs submissions unprotected. Take it out."
+
+
+def _whose(step: type) -> str:
+    """Of two steps with one name: which is meant."""
+    return " of autograder.preprocessors" if step is ours.SaveCells else ""
 
 
 def _unknown(section: str, given: Any, known: set[str]) -> Iterator[str]:
@@ -150,7 +155,7 @@ def _known_settings() -> dict[str, set[str]]:
     return settings
 
 
-def steps(config: Config, section: str, name: str) -> list[type]:
+def steps(config: Config, section: str, name: str) -> list[Any]:
     """The steps of a list of the configuration. Raises CourseError for one that cannot be imported."""
     given = config.get(section, {}).get(name, [])
     if isinstance(given, LazyConfigValue):  # nbgrader's own list, changed

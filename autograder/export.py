@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from nbgrader.api import Gradebook
 from nbgrader.plugins import CsvExportPlugin
-
-FILE = "grades-nbgrader.csv"
+from traitlets import Unicode
 
 
 class CsvExport(CsvExportPlugin):
     """nbgrader's own table, in another file where none is named."""
 
-    def export(self, gradebook: Gradebook) -> None:
-        self.to = self.to or FILE
-        super().export(gradebook)
+    to = Unicode("grades-nbgrader.csv", help="Where to write the table.").tag(config=True)

@@ -74,7 +74,8 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     files |= {name: (CHECKOUT / name).read_bytes() for name in FROM_CHECKOUT}
     main = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
     files["pyproject.toml"] = student_pyproject(main).encode()
-    package = tree_files(CHECKOUT / "course_utils", "course_utils")
+    own = tree.root / "course_utils"  # of a checkout that another one's `course` works on
+    package = tree_files(own if own.is_dir() else CHECKOUT / "course_utils", "course_utils")
     package |= {
         f"course_utils/checks/exercises/{name}.py": text.encode() for name, text in own_sources(tree.root).items()
     }

@@ -259,6 +259,7 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
     notebook = new_notebook(
         cells=[
             new_markdown_cell(f"# {unit_title}\n\nWhat this unit is about.", id=new_id()),
+            *_installed_cells("elsewhere"),
             new_code_cell("import torch", id=new_id()),
             *cells,
             new_markdown_cell(
@@ -272,6 +273,7 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
                 id=new_id(),
                 metadata=marks_of(f"q_{exercise}", grade=True, solution=True, points=2),
             ),
+            *_installed_cells("hand-in-text", "hand-in"),
         ],
         metadata={"kernelspec": _KERNEL},
     )
@@ -284,14 +286,27 @@ def new_unit(tree: Tree, name: str, exercise: str, with_check: bool = False) -> 
     return [path, *files]
 
 
+def _installed_cells(*ids: str) -> list[NotebookNode]:
+    """Cells that every unit of the installed course has: the one for other servers, and those that hand in."""
+    installed = Tree(CHECKOUT)
+    first = installed.units()[0]
+    cells = nbformat.read(notebook_path(installed.source, first, installed.notebook(first)), as_version=4).cells
+    return [cell for cell in cells if cell.get("id") in ids]
+
+
 def refuse_foreign(tree: Tree) -> None:
-    """Raise WrongUsage where a checkout is worked on by another one's code: its kit would hold what it does not."""
+    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same. Who has asked
+    for that code, with PYTHONPATH, means it."""
     import course_utils
 
-    package = Path(course_utils.__file__).resolve().parent
-    own = tree.root / "course_utils"
-    if own.is_dir() and own.resolve() != package:
+    package, own = Path(course_utils.__file__).resolve().parent, (tree.root / "course_utils").resolve()
+    asked = [Path(place).resolve() for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    if own.is_dir() and own != package and package.parent not in asked and _code(own) != _code(package):
         raise WrongUsage(
-            f"{tree.root} has a course_utils of its own, and this is the `course` of {package.parent}. Run "
-            f"{tree.root / 'course'} instead."
+            f"{tree.root} has a course_utils of its own, which differs from that of {package.parent}, whose `course` "
+            f"this is. Run {tree.root / 'course'} instead."
         )
+
+
+def _code(package: Path) -> dict[str, bytes]:
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}

@@ -18,6 +18,7 @@ from nbgrader.preprocessors import SaveCells
 from traitlets import import_item
 
 from course_utils.cli.handin import read_source, stubs_of, templates_of
+from course_utils.system.course_file import NAME as COURSE_FILE
 from course_utils.system.course_file import Dates
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
@@ -40,6 +41,8 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
     ``early``: also where a unit gives answers of another one that is not due yet.
     """
     NbGraderCourse(tree)  # refuses settings that cannot be obeyed, and has the course's own checks
+    for fault in unknown_units(tree):
+        raise CourseError(f"{fault}. Correct it.")
     for unit in [] if early else units:
         if not_yet(tree, [unit]):
             day = tree.about.calendar[unit].release
@@ -55,6 +58,17 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
         _set_due_dates(tree, units)
     known = set(_read_released(tree)) | set(units)
     write_whole(tree.root / RELEASED, json.dumps(sorted(known), indent=1, ensure_ascii=False) + "\n")
+
+
+def unknown_units(tree: Tree) -> list[str]:
+    """The units that course.toml names and the course does not have, a sentence each: their dates would be lost."""
+    about, units = tree.about, tree.units()
+    return [
+        f"{tree.root / COURSE_FILE}: {key} names {unit!r}, which notebooks/ does not have; it has {', '.join(units)}"
+        for key, named in (("units", about.units), ("calendar", about.calendar))
+        for unit in named
+        if unit not in units
+    ]
 
 
 def not_yet(tree: Tree, units: list[str]) -> list[str]:

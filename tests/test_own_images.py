@@ -188,7 +188,7 @@ def test_without_labels_what_needs_them_is_left_out_and_the_rest_is_measured():
     from course_utils.models import classifier
 
     data = datasets.from_arrays(np.random.default_rng(1).integers(0, 256, (400, 28, 28), np.uint8), device="cpu")
-    model = models.VAE(models.mlp([784, 8, 4]), models.mlp([2, 8, 784]))
+    model = models.VAE(784, [8], 2)
     card = scorecard.measure(model, data, classifier.train(data, epochs=1))
     assert all(np.isnan(card[name]) for name in ("linear_probe", "nearest_neighbours", "path_detour"))
     assert np.isfinite(card["distortion"]) and np.isfinite(card["rate"])

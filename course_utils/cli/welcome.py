@@ -53,7 +53,7 @@ def write_page(tree: Tree, overviews: list[Overview]) -> Path:
         for each in overviews
     ]
     text = _FOR_STUDENTS.format(submit=tree.typed("submit UNIT")) if tree.is_kit else _FOR_INSTRUCTORS
-    head = ["# Autoencoders and their latent spaces", "", text, "", "| unit | time | done |", "|---|---|---|"]
+    head = [f"# {tree.about.title}", "", text, "", "| unit | time | done |", "|---|---|---|"]
     path = tree.root / PAGE
     try:
         write_whole(path, "\n".join([*head, *rows, ""]))
@@ -82,7 +82,8 @@ def _overview(tree: Tree, unit: str) -> Overview:
         done = _by_student(tree, unit, path, notebook) if tree.is_kit else _by_class(tree, unit, notebook)
     except Exception as error:  # whatever is wrong with one notebook, the others can be opened
         return Overview(unit, unit, "", "", f"cannot be read: {error}")
-    opening = notebook.cells[0].source if notebook.cells else ""
+    texts = [cell.source for cell in notebook.cells[:5] if cell.cell_type == "markdown"]
+    opening = next((text for text in texts if _TITLE.match(text)), "".join(texts[:1]))  # a header may stand above it
     title, question = (found[1] if (found := rule.search(opening)) else "" for rule in (_TITLE, _QUESTION))
     return Overview(unit, title or unit, " ".join(question.split()), time_of(opening), done)
 

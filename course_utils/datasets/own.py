@@ -326,11 +326,17 @@ def _say_resized(files: list[Path], side: int) -> None:
 
 def _shuffled(data: Dataset) -> Dataset:
     """The same pictures in an order in which classes are mixed, always the same: the first so many are of all."""
-    parts = []
-    for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        parts += [images[order], labels[order]]
-    return Dataset(*parts, data.class_names)
+    train, test = (
+        torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        for images in (data.train_images, data.test_images)
+    )
+    return Dataset(
+        data.train_images[train],
+        data.train_labels[train],
+        data.test_images[test],
+        data.test_labels[test],
+        data.class_names,
+    )
 
 
 def _listed(root: Path) -> list[tuple[Path, str]]:

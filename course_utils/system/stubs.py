@@ -8,6 +8,7 @@ from typing import Any
 
 NOT_WRITTEN = "not written yet"
 ANSWER_STUB = "YOUR ANSWER HERE"
+_BLANK = {"", "".join(ANSWER_STUB.split())}
 NAME = "@EXERCISE@"  # in the stub of a course: becomes the exercise's name
 
 
@@ -32,8 +33,8 @@ def is_unwritten(source: str, name: str) -> bool:
 
 
 def is_blank(source: str) -> bool:
-    """True when a written answer says nothing: empty, or the stub as it was."""
-    return "".join(source.split()) in ("", "".join(ANSWER_STUB.split()))
+    """True when a written answer says nothing: empty, or the stub as it was, also that of a course read here."""
+    return "".join(source.split()) in _BLANK
 
 
 def _error(name: str) -> str:
@@ -54,6 +55,7 @@ class Stubs:
         """Those that a configuration of nbgrader names (``c.ClearSolutions``); the course's own where it names none."""
         given, usual = config.get("ClearSolutions", {}), cls()
         code = given.get("code_stub", usual.code)
+        _BLANK.add("".join(str(given.get("text_stub", usual.answer)).split()))
         return cls(
             str(code.get("python", usual.code) if isinstance(code, Mapping) else code),
             str(given.get("text_stub", usual.answer)),

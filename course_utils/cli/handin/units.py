@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from course_utils.system.course_file import NAME as COURSE_FILE
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.stubs import Stubs
 from course_utils.system.tree import KIT_MARKER, MARKER, Tree, notebook_path
@@ -60,14 +61,14 @@ def _around(tree: Tree, which: str) -> list[TemplateCell]:
 
 def _settings(tree: Tree) -> Any:
     path = tree.root / MARKER
-    try:
-        return _settings_in(path, path.stat().st_mtime_ns)
-    except OSError:
+    if not path.is_file():
         return {}
+    read_from = (path, tree.root / COURSE_FILE)
+    return _settings_in(path, tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in read_from))
 
 
 @lru_cache(maxsize=64)
-def _settings_in(path: Path, changed: int) -> Any:
+def _settings_in(path: Path, changed: tuple[int, ...]) -> Any:
     from traitlets.config.loader import PyFileConfigLoader
 
     try:
