@@ -122,7 +122,7 @@ def _module(described: Mapping[str, Any]) -> nn.Module:
     if name == "Sequential":
         return nn.Sequential(*(_module(part) for part in arguments["layers"]))
     if name == "Corrected":
-        return Corrected(_module(arguments["linear"]), _module(arguments["network"]), int(arguments["more"]))
+        return Corrected(_module(described["linear"]), _module(described["network"]), int(described["more"]))
     if name not in _LAYERS:
         raise _Unknown(f"layer {name!r}")
     kind, known = _LAYERS[name]
