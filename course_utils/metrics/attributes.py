@@ -123,8 +123,12 @@ def permuted_chance(
     Args:
         z: codes (N, D). binary: (C, A) in {0, 1}, of every class. labels: (N,), indices into it.
     """
-    labels = labels.cpu()
+    labels = labels.cpu().long()
     there, index = labels.unique(return_inverse=True)
+    if there[0] < 0 or there[-1] >= len(binary):
+        raise ValueError(
+            f"labels go from {int(there[0])} to {int(there[-1])}; binary has rows for {len(binary)} classes."
+        )
     generator, found = torch.Generator().manual_seed(seed), []
     for _ in range(permutations):
         shuffled = binary[there[torch.randperm(len(there), generator=generator)]][index]
