@@ -16,6 +16,7 @@ HOMES = {
     "autopsy": "metrics",
     "classifier": "models",
     "device": "system",
+    "disentanglement": "metrics",
     "explore": "plots",
     "hand_in": "cli",
     "latent": "plots",

@@ -59,7 +59,7 @@ MARKS = {
     "tests/test_isolation.py": Slow("grading", 20),
     "tests/test_kit.py": Slow("slow", 6),
     "tests/test_lab_start.py": Slow("slow", 9),
-    "tests/test_marking.py": Slow("", 16),
+    "tests/test_marking.py": Slow("slow", 16),
     "tests/test_marking_page.py": Slow("browser", 45),
     "tests/test_configuration.py": Slow("grading", 12),
     "tests/test_mid_term.py": Slow("grading", 15),

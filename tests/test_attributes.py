@@ -11,8 +11,10 @@ from sklearn.metrics import roc_auc_score
 from course_utils.metrics.attributes import (
     attribute_direction,
     attribute_intervals,
+    auc_over_classes,
     held_out_scores,
     nearest,
+    permuted_chance,
     roc_auc,
     zero_shot,
 )
@@ -92,3 +94,24 @@ def test_shapes_that_do_not_fit_are_told():
         held_out_scores(torch.zeros(4, 2), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="3 classes for 5 folds"):
         held_out_scores(torch.zeros(6, 2), torch.zeros(6, 1), torch.tensor([0, 0, 1, 1, 2, 2]))
+
+
+def test_auc_over_classes_agrees_with_roc_auc_and_with_classes_drawn_anew(generator):
+    codes, labels, has = classes(generator)
+    scores = held_out_scores(codes, has, labels)
+    found = auc_over_classes(scores, has, labels, draws=400)
+    assert found[0, 0] == pytest.approx(roc_auc(scores[:, 0], has[:, 0]), abs=1e-12)
+    (other,) = attribute_intervals(scores, has, labels)
+    low, high = found[1:, 0].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    assert low == pytest.approx(other.low, abs=0.05) and high == pytest.approx(other.high, abs=0.05)
+    again = auc_over_classes(-scores, has, labels, draws=400)
+    assert torch.allclose(found + again, torch.ones_like(found), equal_nan=True)  # the same classes: paired
+
+
+def test_guessing_scores_below_one_half_where_whole_classes_are_held_out(generator):
+    """Codes of pure noise; 4 of 20 classes have the attribute."""
+    labels = torch.arange(20).repeat_interleave(15)
+    binary = (torch.arange(20) < 4).long()[:, None]
+    chance = permuted_chance(torch.randn(300, 5, generator=generator), binary, labels, permutations=40)
+    assert chance.shape == (40, 1)
+    assert chance.mean() < 0.47 and chance.std() > 0.03

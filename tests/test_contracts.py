@@ -13,7 +13,18 @@ import torch
 from torch import nn
 
 from course_utils import metrics, models, training
-from course_utils.metrics import aggregate, attributes, autopsy, distances, measures, mmd, paths, probes, uses
+from course_utils.metrics import (
+    aggregate,
+    attributes,
+    autopsy,
+    disentanglement,
+    distances,
+    measures,
+    mmd,
+    paths,
+    probes,
+    uses,
+)
 from course_utils.models import classifier
 from course_utils.models import closed_forms as reference
 from course_utils.system import contracts
@@ -100,9 +111,28 @@ CALLS = {
     attributes.held_out_scores: lambda n: {"z": rows(n), "attributes": (rows(n, 4) > 0).float(), "folds": 2},
     attributes.roc_auc: lambda n: {"scores": rows(n)[:, 0], "positive": labels(n) == 1},
     attributes.attribute_intervals: lambda n: {"scores": rows(min(n, 20)), "attributes": rows(min(n, 20), 4) > 0},
+    attributes.auc_over_classes: lambda n: {
+        "scores": rows(min(n, 20)),
+        "attributes": torch.eye(3)[labels(min(n, 20))],
+        "groups": labels(min(n, 20)),
+        "draws": 1,
+        "seed": 0,  # all three classes are drawn
+    },
+    attributes.permuted_chance: lambda n: {
+        "z": rows(min(n, 20)),
+        "binary": torch.eye(3),
+        "labels": labels(min(n, 20)),
+        "permutations": 2,
+        "folds": 2,
+    },
     attributes.attribute_direction: lambda n: {"z": rows(n), "attribute": labels(n) == 1},
     attributes.nearest: lambda n: {"z": rows(n), "query": rows(n, 3) + 1 / 128, "k": 1},
     attributes.zero_shot: lambda n: {"scores": rows(n), "signatures": torch.eye(D)},
+    disentanglement.mutual_information_gap: lambda n: {
+        "codes": rows(n),
+        "factors": rows(n, 3),
+        "shuffles": 1,
+    },
     mmd.mmd_squared: lambda n: {"x": rows(n), "y": rows(n, 3), "bandwidths": [1.0, 2.0]},
     mmd.mmd_squared_to_standard_normal: lambda n: {"z": rows(n), "bandwidths": 1.0},
     mmd.median_bandwidth: lambda n: {"z": rows(n)},
@@ -110,6 +140,7 @@ CALLS = {
     autopsy.examine: lambda n: {"dim": D, "bandwidths": 1.0, "num_codes": 2, "num_prior": 2, "num_draws": 2},
     uses.auc: lambda n: {"usual": rows(n)[:, 0], "odd": rows(n, 3)[:, 0]},
     uses.nearest: lambda n: {"images": rows(n), "train": rows(n, 3) + 1 / 128},
+    models.pca: lambda n: {"images": images(n), "latent_dim": 1},
     models.conv_autoencoder: lambda n: {"latent_dim": 2},
     models.conv_networks: lambda n: {"channels": 3, "code_width": 4, "latent_dim": 4},
     training.evaluate: lambda n: {"model": VAE, "loss_function": LOSS, "images": images(n)},

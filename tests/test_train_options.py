@@ -100,3 +100,27 @@ def test_wrong_options_are_named_before_anything_is_written(here, capsys, option
 
 def test_one_seed_has_no_interval():
     assert summary([{"test_loss": 2.0}]) == "test_loss 2 (one seed: no interval)"
+
+
+def test_the_kernel_of_an_mmd_can_be_said_and_stands_in_name_and_record(here):
+    assert run([*SMALL, "--model", "mmd-ae", "--weight", "7", "--bandwidths", "3,9.5", "--biased"]) == 0
+    (weights,) = here.glob("*.safetensors")
+    assert "weight7" in weights.stem and "bw3_9.5-biased" in weights.stem
+    model = json.loads((here / weights.stem / "run.json").read_text())["model"]
+    assert model["bandwidths"] == [3, 9.5] and model["biased"] and model["weight"] == 7
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "mmd-ae", "--bandwidths", "three"], "expected numbers with commas between, as 4,8,16"),
+        (["--model", "mmd-ae", "--bandwidths", "-3"], "bandwidths"),
+        (["--model", "vae", "--bandwidths", "3"], "are of an MMD, which vae has not"),
+        (["--model", "ae", "--biased"], "are of an MMD, which ae has not"),
+        (["--model", "ae", "--start-at-pca"], "start_at_pca is for pictures"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_leaves_nothing(here, options, said, capsys):
+    assert run([*SMALL, *options]) != 0
+    assert said in capsys.readouterr().err
+    assert not list(here.glob("*"))

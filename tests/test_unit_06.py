@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from course_utils import datasets
 from course_utils.datasets import toy_animals
-from course_utils.metrics import attributes, autopsy, mmd
+from course_utils.metrics import attributes, autopsy, disentanglement, mmd, reference_runs
 
 UNIT = "06_awa2"
 
@@ -49,11 +50,11 @@ def test_printed_direction_is_that_of_the_code(notebook):
 
 
 def test_the_copied_kernel_is_as_wide_as_the_model_answer_says_and_blind_to_a_spread_that_five_scales_see(notebook):
-    assert any("a bandwidth of 90 at d = 128" in cell.source for cell in notebook.cells)
-    assert autopsy.copied_bandwidth(128) == pytest.approx(90, abs=1)
-    narrow = 0.3 * torch.randn(500, 128, generator=torch.Generator().manual_seed(0))
-    blind = mmd.mmd_squared_to_standard_normal(narrow, [autopsy.copied_bandwidth(128)]).item()
-    seeing = mmd.mmd_squared_to_standard_normal(narrow, mmd.prior_bandwidths(128)).item()
+    assert any("a bandwidth of 45 at 64 dimensions" in cell.source for cell in notebook.cells)
+    assert autopsy.copied_bandwidth(64) == pytest.approx(45, abs=1)
+    narrow = 0.3 * torch.randn(500, 64, generator=torch.Generator().manual_seed(0))
+    blind = mmd.mmd_squared_to_standard_normal(narrow, [autopsy.copied_bandwidth(64)]).item()
+    seeing = mmd.mmd_squared_to_standard_normal(narrow, mmd.prior_bandwidths(64)).item()
     assert blind < 0.01 < 0.1 < seeing, (blind, seeing)
 
 
@@ -62,3 +63,54 @@ def test_every_kind_of_attribute_that_the_text_names_is_among_the_toy_animals():
     not_drawn = "smelly fast meat vegetation newworld fierce smart domestic"
     assert set(toy_animals.NOT_DRAWN) == set(not_drawn.split())
     assert {"stripes", "ocean", "white", "orange", "black", "big"} <= set(names)
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return reference_runs.load(UNIT)
+
+
+def worst(stored, number, model):
+    """The values of all stored seeds, least to largest."""
+    return sorted(stored.values(model, number))
+
+
+def test_three_seeds_of_ae_and_five_scales_draw_more_rightly_than_pca_and_say_so_by_one_ruler_only(stored):
+    (pca,) = set(stored.values("pca", "above"))
+    assert len(stored.values("ae", "above")) == len(stored.values("mmd_ae", "above")) == 3
+    assert worst(stored, "above", "ae")[-1] < pca - 3 and worst(stored, "above", "mmd_ae")[-1] < pca
+    assert worst(stored, "frechet_reconstructions", "ae")[0] > worst(stored, "frechet_reconstructions", "pca")[-1] + 10
+
+
+def test_three_seeds_say_of_samples_what_the_text_says(stored):
+    """From N(0, I) PCA is nearest, five scales far ahead of ae. After a mixture ae samples as well as it rebuilds."""
+    pca, seeing, ae = (worst(stored, "frechet_prior", model) for model in ("pca", "mmd_ae", "ae"))
+    assert pca[-1] < seeing[0] and seeing[-1] < 0.5 * ae[0]
+    for ex_post, rebuilt in zip(
+        stored.values("ae", "frechet_mixture"), stored.values("ae", "frechet_reconstructions"), strict=True
+    ):
+        assert abs(ex_post - rebuilt) < 0.1 * rebuilt
+
+
+def test_the_one_seed_of_the_others_says_what_the_text_says(stored):
+    (blind,), (hard,), (vae,) = (stored.values(m, "frechet_prior") for m in ("blind", "blind_hard", "vae"))
+    pca, seeing, ae = (worst(stored, "frechet_prior", model) for model in ("pca", "mmd_ae", "ae"))
+    assert pca[-1] < vae < seeing[0] and 0.9 * ae[0] < blind < 1.1 * ae[-1] < 0.8 * hard
+    assert stored.values("mmd_vae", "sigma")[0] < 0.05 < 0.3 < stored.values("vae", "sigma")[0]
+    assert stored.values("vae", "above")[0] > stored.values("pca", "above")[0] + 5
+    assert stored.values("vae", "above_draw")[0] > stored.values("pca", "above")[0] + 50
+
+
+def test_half_way_is_far_for_pca_too(stored):
+    pca = worst(stored, "frechet_half_way", "pca")[0]
+    for model in ("ae", "mmd_ae", "mmd_vae", "vae"):
+        assert pca > 0.75 * worst(stored, "frechet_half_way", model)[-1]
+
+
+def test_printed_gap_is_that_of_the_code(notebook):
+    assert notebook.prints(r"\mathrm{MIG}_k = \frac{I(z_{(1)}; v_k) - I(z_{(2)}; v_k)}{H(v_k)},")
+    v = torch.tensor([0.0, 0.0, 1.0, 1.0] * 50)[:, None]
+    z = torch.stack([v[:, 0], torch.tensor([0.0, 1.0, 1.0, 1.0] * 50)], 1)
+    # I(z1; v) = H(v) = log 2; z2 = 0 only where v = 0: I = H(1/4) - H(1/2) / 2 in nats
+    second = -0.25 * np.log(0.25) - 0.75 * np.log(0.75) - 0.5 * np.log(2)
+    assert disentanglement.mutual_information_gap(z, v).mean == pytest.approx(1 - second / np.log(2))

@@ -178,6 +178,15 @@ def train(
     sampler: Annotated[str, typer.Option(help="Of samples.png: prior, axes, gaussian or mixture.")] = "prior",
     size: Annotated[int | None, typer.Option(help="Pixels along a side, for animals and folders.")] = None,
     seeds: Annotated[int, typer.Option(help="Train so many seeds, from --seed up, and print mean and interval.")] = 1,
+    bandwidths: Annotated[
+        str | None, typer.Option(help="Of the MMD's kernels, with commas; default: five, around the prior's distance.")
+    ] = None,
+    biased: Annotated[
+        bool, typer.Option("--biased", help="The MMD with self-pairs, as the copied code has it.")
+    ] = False,
+    start_at_pca: Annotated[
+        bool, typer.Option("--start-at-pca", help="Pictures: begin as PCA, which the networks correct (unit 06).")
+    ] = False,
     jobs: Annotated[int | None, typer.Option(help="Trainings at a time; default: one for each core.", min=1)] = None,
     cluster: Annotated[str | None, typer.Option(help="Address of a dask scheduler that trains the seeds.")] = None,
 ) -> None:
@@ -185,8 +194,8 @@ def train(
 
     The same command goes on where an interrupted training stopped, and ends with the same weights.
 
-    Example, with batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae --dataset awa2
-    --latent-dim 128 --epochs 50 --batch-size 64 --lr 1e-4
+    Example, with kernel, batches, epochs and learning rate of the AwA2 experiment: course train --model mmd-ae
+    --dataset awa2 --latent-dim 128 --weight 2000 --bandwidths 90.51 --biased --epochs 50 --batch-size 64 --lr 1e-4
     """
     from course_utils.training import PRECISIONS
 
@@ -197,7 +206,9 @@ def train(
     _runs_of_the_tree(context)
     try:
         request = train_command.Request(
-            train_command.recipe(model, latent_dim, hidden_dim, beta, weight, likelihood),
+            train_command.recipe(
+                model, latent_dim, hidden_dim, beta, weight, likelihood, bandwidths, biased, start_at_pca
+            ),
             dataset,
             epochs,
             batch_size,

@@ -27,7 +27,7 @@ from .toy.drawing import Array, Grid, Layer, clouds, column, mix, step, times, z
 from .toy.random_bits import Uniform
 from .toy.scenes import SCENES, Painter
 
-__all__ = ["CLASS_NAMES", "NAMES", "NOT_DRAWN", "Attributes", "attributes", "draw", "read", "write"]
+__all__ = ["CLASS_NAMES", "NAMES", "NOT_DRAWN", "Attributes", "attributes", "draw", "factors", "read", "write"]
 
 VERSION = 1  # goes up when the same seed gives other pictures
 PER_CLASS = 150
@@ -100,6 +100,22 @@ def draw(continuous: Array | torch.Tensor, *, size: int = 64, seed: int = 0) -> 
     _check(size, 1)
     chunks = [_draw(values[i : i + CHUNK], Uniform(seed, i), size) for i in range(0, len(values), CHUNK)]
     return torch.from_numpy(np.concatenate(chunks) if chunks else np.zeros((0, 3, size, size), np.uint8))
+
+
+def factors(number: int, *, seed: int = 0) -> dict[str, torch.Tensor]:
+    """What chance gives to the pictures that ``draw`` makes of ``number`` rows with this seed: name -> (N,) in [0, 1].
+
+    Place (``x``, ``y``), ``size``, ``facing`` (below 1/2: to the left), ``horizon``, ``light``, ``warmth``, ``coat``
+    and the others of ``CHANCES``: independent, each uniform, and the same whatever the attributes are.
+    """
+    if number < 1:
+        raise ValueError(f"number is {number}; expected at least 1.")
+    found: dict[str, list[Array]] = {name: [] for name in CHANCES}
+    for start in range(0, number, CHUNK):
+        uniform = Uniform(seed, start)
+        for name in CHANCES:  # in the order in which a picture takes them
+            found[name].append(uniform(CHUNK))
+    return {name: torch.from_numpy(np.concatenate(drawn)[:number]) for name, drawn in found.items()}
 
 
 def write(folder: Path, *, size: int = 64, per_class: int = 4, seed: int = 0) -> Path:

@@ -110,6 +110,65 @@ def attribute_intervals(
     return found
 
 
+@not_for_submissions
+@takes(z=Rows(2), binary=_KNOWN, labels=Vector(2, whole=True), permutations=Whole(1), folds=Whole(2), seed=_SEED)
+def permuted_chance(
+    z: Tensor, binary: Tensor, labels: Tensor, *, permutations: int = 100, folds: int = 5, seed: int = 0
+) -> Tensor:
+    """ROC AUC of each attribute, (permutations, A), where attributes are handed to the classes at random.
+
+    What guessing gives when whole classes are held out. It is not 1/2: the folds that lack a class with the attribute
+    learn that it is frequent, and are asked where it is rare; and few classes scatter widely.
+
+    Args:
+        z: codes (N, D). binary: (C, A) in {0, 1}, of every class. labels: (N,), indices into it.
+    """
+    labels = labels.cpu().long()
+    there, index = labels.unique(return_inverse=True)
+    if there[0] < 0 or there[-1] >= len(binary):
+        raise ValueError(
+            f"labels go from {int(there[0])} to {int(there[-1])}; binary has rows for {len(binary)} classes."
+        )
+    generator, found = torch.Generator().manual_seed(seed), []
+    for _ in range(permutations):
+        shuffled = binary[there[torch.randperm(len(there), generator=generator)]][index]
+        scores = held_out_scores(z, shuffled, labels, folds=folds, seed=seed)
+        found.append([roc_auc(column, has) for column, has in zip(scores.T, shuffled.T, strict=True)])
+    return torch.tensor(found)
+
+
+@takes(scores=Rows(finite=False), attributes=_KNOWN, groups=Vector(whole=True), draws=Whole(1), seed=_SEED)
+def auc_over_classes(
+    scores: Tensor, attributes: Tensor, groups: Tensor, *, draws: int = RESAMPLES, seed: int = 0
+) -> Tensor:
+    """ROC AUC of each column, (1 + draws, A): as it is, then for classes drawn anew, nan where a draw lacks one kind.
+
+    The same ``seed`` draws the same classes: differences of two results are paired. Attributes are constant within a
+    class, so all that a draw changes is how often each pair of classes counts.
+
+    Args:
+        scores: (N, A). attributes: (N, A) in {0, 1}. groups: labels (N,).
+    """
+    _expect(scores, attributes, groups)
+    there, index = groups.cpu().unique(return_inverse=True)
+    number = len(there)
+    member = torch.nn.functional.one_hot(index, number).double()
+    size = member.sum(0)
+    generator = np.random.default_rng(seed)
+    drawn = torch.from_numpy(generator.multinomial(number, [1 / number] * number, draws)).double()
+    times = torch.cat([torch.ones(1, number, dtype=torch.float64), drawn])
+    columns = []
+    for values, has in zip(scores.cpu().T, attributes.cpu().T, strict=True):
+        above = (values[:, None] > values).double() + 0.5 * (values[:, None] == values).double()
+        wins = member.T @ above @ member
+        with_it = torch.zeros(number, dtype=torch.bool).index_put_((index,), has.bool())
+        one, none = times * with_it, times * ~with_it
+        pairs = (one @ size) * (none @ size)
+        auc = ((one @ wins) * none).sum(1) / pairs
+        columns.append(torch.where(values.isnan().any() | (pairs == 0), torch.nan, auc))
+    return torch.stack(columns, 1)
+
+
 @takes(z=Rows(2), attribute=Binary(1))
 def attribute_direction(z: Tensor, attribute: Tensor) -> Tensor:
     """(D,): mean code of the pictures with the attribute minus that of those without, for "+ stripes"."""

@@ -10,6 +10,7 @@ from .networks import (
     explaining,
     mlp,
 )
+from .pca import corrected, pca
 
 __all__ = [
     "VAE",
@@ -17,7 +18,9 @@ __all__ = [
     "GaussianAutoencoder",
     "conv_autoencoder",
     "conv_networks",
+    "corrected",
     "evaluating",
     "explaining",
     "mlp",
+    "pca",
 ]

@@ -14,6 +14,7 @@ from torch import nn
 from course_utils.system.errors import CourseError
 
 from . import networks as models
+from .pca import Corrected, PixelLogits, Scale
 
 # kind of layer -> the arguments of its constructor that are also its attributes
 _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -47,6 +48,8 @@ _LAYERS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
         (nn.Identity, ()),
         (nn.PixelShuffle, ("upscale_factor",)),
         (nn.PixelUnshuffle, ("downscale_factor",)),
+        (Scale, ("dim",)),
+        (PixelLogits, ()),
     )
 }
 _WITH_BIAS = ("Linear", "Conv2d", "ConvTranspose2d")
@@ -55,7 +58,8 @@ _WITH_BIAS = ("Linear", "Conv2d", "ConvTranspose2d")
 def describe(model: models.LatentModel) -> dict[str, Any] | None:
     """What ``build`` needs to make the same function again, as JSON has it; None where it cannot be described.
 
-    Described are the classes of ``models`` whose encoder and decoder are ``nn.Sequential`` of torch's common layers.
+    Described are the classes of ``models`` whose encoder and decoder are ``nn.Sequential`` of torch's common layers,
+    or such ones that correct PCA (``models.corrected``).
     """
     if type(model) not in (models.Autoencoder, models.GaussianAutoencoder, models.VAE):
         return None
@@ -96,6 +100,9 @@ def _layer(module: nn.Module) -> dict[str, Any]:
     name = type(module).__name__
     if type(module) is nn.Sequential:
         return {"layer": "Sequential", "layers": [_layer(part) for part in module]}
+    if type(module) is Corrected:
+        parts = {"linear": _layer(module.linear), "network": _layer(module.network)}
+        return {"layer": "Corrected", "more": module.more, **parts}
     if (
         name not in _LAYERS
         or type(module) is not _LAYERS[name][0]
@@ -114,6 +121,8 @@ def _module(described: Mapping[str, Any]) -> nn.Module:
     name = arguments.pop("layer")
     if name == "Sequential":
         return nn.Sequential(*(_module(part) for part in arguments["layers"]))
+    if name == "Corrected":
+        return Corrected(_module(described["linear"]), _module(described["network"]), int(described["more"]))
     if name not in _LAYERS:
         raise _Unknown(f"layer {name!r}")
     kind, known = _LAYERS[name]

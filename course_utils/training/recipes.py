@@ -63,6 +63,8 @@ class Recipe:
         likelihood: of a pixel given its code: ``bernoulli``, or ``gaussian`` around the sigmoid of what the decoder
             returns. Their nats cannot be compared.
         variance: of a Gaussian pixel; None: the best for each batch (see ``closed_forms.gaussian_nll``).
+        biased: with the self-pairs in the MMD, as the copied code has it.
+        start_at_pca: pictures (N, C, 64, 64): the networks begin as PCA and correct it (``models.corrected``).
         start_at_mean: the decoder's last bias begins where it shows the mean training image instead of grey.
 
     Raises:
@@ -85,6 +87,8 @@ class Recipe:
     critic_betas: tuple[float, float] = (0.9, 0.999)
     penalty: float = 10.0
     start_at_mean: bool = False
+    start_at_pca: bool = False
+    biased: bool = False
     likelihood: str = "bernoulli"
     variance: float | None = None
 
@@ -113,11 +117,12 @@ class Recipe:
         if self.kind in ("ae", "vae"):
             unused.add("weight")
         if "mmd" not in self.kind and self.kind != "infovae":
-            unused.add("bandwidths")
+            unused |= {"bandwidths", "biased"}
         if self.kind != "wasserstein":
             unused |= {"critic_dims", "critic_steps", "critic_lr", "critic_betas", "penalty"}
         if self.likelihood == "bernoulli":  # what records of earlier trainings mean, which do not say it
             unused |= {"likelihood", "variance"}
+        unused |= {key for key in ("start_at_pca", "biased") if not getattr(self, key)}
         fields = asdict(self) | {"bandwidths": self.bandwidths or mmd.prior_bandwidths(self.latent_dim)}
         return {
             key: list(value) if isinstance(value, tuple) else value
@@ -163,7 +168,13 @@ def _networks(recipe: Recipe, images: Tensor, code_width: int) -> tuple[nn.Modul
     if images.ndim == 4 and images.shape[2:] == (64, 64):
         if recipe.start_at_mean:
             raise ValueError("start_at_mean is for flat images; convolutions have no bias of their own for each pixel.")
-        return models.conv_networks(images.shape[1], code_width, recipe.latent_dim)
+        encoder, decoder = models.conv_networks(images.shape[1], code_width, recipe.latent_dim)
+        if not recipe.start_at_pca:
+            return encoder, decoder
+        linear = models.pca(images, recipe.latent_dim, codes="scaled")
+        return models.corrected(linear, encoder, decoder, more=code_width - recipe.latent_dim)
+    if recipe.start_at_pca:
+        raise ValueError(f"start_at_pca is for pictures (N, C, 64, 64); images are {tuple(images.shape)}.")
     if images.ndim != 2:
         raise ValueError(
             f"images are {tuple(images.shape)}; expected flat ones (N, pixels), or pictures (N, C, 64, 64)."
@@ -192,7 +203,7 @@ def loss_function(recipe: Recipe, critic: nn.Module | None = None) -> LossFuncti
         if recipe.kind in ("vae", "infovae"):
             values["loss"] = values["loss"] + recipe.beta * values["rate"]
         if recipe.kind in ("mmd-ae", "mmd-vae", "infovae"):
-            values["mmd"] = mmd.mmd_squared(z, torch.randn_like(z), bandwidths)
+            values["mmd"] = mmd.mmd_squared(z, torch.randn_like(z), bandwidths, biased=recipe.biased)
             values["loss"] = values["loss"] + recipe.weight * values["mmd"]
         if critic is not None:
             values["gap"] = -critic(z).mean()

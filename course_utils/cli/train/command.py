@@ -107,6 +107,9 @@ class Request:
         ]
         parts += [f"s{self.size}"] if self.size else []
         parts += [recipe.likelihood] if recipe.likelihood != "bernoulli" else []
+        if recipe.bandwidths is not None and "bandwidths" in used:
+            parts.append("bw" + "_".join(map(_short, recipe.bandwidths)))
+        parts += [word for word, there in (("biased", recipe.biased), ("pca", recipe.start_at_pca)) if there]
         unusual = Recipe(
             recipe.kind,
             recipe.latent_dim,
@@ -114,6 +117,9 @@ class Request:
             beta=recipe.beta,
             weight=recipe.weight,
             likelihood=recipe.likelihood,
+            bandwidths=recipe.bandwidths,
+            biased=recipe.biased,
+            start_at_pca=recipe.start_at_pca,
         )
         if unusual != recipe:  # what the command line does not offer, and Python does
             parts.append(hashlib.sha256(repr(recipe).encode()).hexdigest()[:8])
@@ -320,14 +326,44 @@ def _remove_scratch(folder: Path, weights: Path) -> None:
 
 
 def recipe(
-    kind: str, latent_dim: int, hidden_dim: int, beta: float, weight: float | None, likelihood: str = "bernoulli"
+    kind: str,
+    latent_dim: int,
+    hidden_dim: int,
+    beta: float,
+    weight: float | None,
+    likelihood: str = "bernoulli",
+    bandwidths: str | None = None,
+    biased: bool = False,
+    start_at_pca: bool = False,
 ) -> Recipe:
-    """The recipe that the options describe, with a weight that suits the kind where none is given."""
+    """The recipe that the options describe, with a weight that suits the kind where none is given.
+
+    Raises:
+        CourseError: no such model; ``bandwidths`` that are not numbers; options of an MMD for a model without one.
+    """
     if kind not in recipes.KINDS:
         raise CourseError(f"There is no model {kind!r}; expected one of {', '.join(recipes.KINDS)}.")
     if weight is None:
         weight = recipes.WEIGHTS.get(kind, 1.0)
-    return Recipe(kind, latent_dim, (hidden_dim,), beta=beta, weight=weight, likelihood=likelihood)
+    if (bandwidths is not None or biased) and "mmd" not in kind and kind != "infovae":
+        raise CourseError(
+            f"--bandwidths and --biased are of an MMD, which {kind} has not; mmd-ae, mmd-vae, infovae do."
+        )
+    try:
+        widths = None if bandwidths is None else tuple(float(each) for each in bandwidths.split(","))
+    except ValueError:
+        raise CourseError(f"--bandwidths is {bandwidths!r}; expected numbers with commas between, as 4,8,16.") from None
+    return Recipe(
+        kind,
+        latent_dim,
+        (hidden_dim,),
+        beta=beta,
+        weight=weight,
+        likelihood=likelihood,
+        bandwidths=widths,
+        biased=biased,
+        start_at_pca=start_at_pca,
+    )
 
 
 def _images(images: Tensor) -> Tensor:
