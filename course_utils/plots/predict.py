@@ -174,7 +174,7 @@ class Guess:
             return {}
         from .guessing.widget import GuessWidget
 
-        self._widget = GuessWidget(self.question, self.value, self.lock)
+        self._widget = GuessWidget(self.question, self.value, self.lock, self.after)
         kind = "application/vnd.jupyter.widget-view+json"
         return {kind: self._widget._repr_mimebundle_()[0][kind]}
 
