@@ -12,6 +12,7 @@ from typing import Any
 
 from course_utils.system import notebook as surroundings
 from course_utils.system.errors import CourseError
+from course_utils.system.stubs import NOT_WRITTEN
 from course_utils.system.tree import Tree, find_tree
 
 from .handin import notebooks_of, read_notebook, require_graded, template_of
@@ -46,7 +47,7 @@ def _hand_in(tree: Tree, here: Path) -> None:
     content = read_notebook(here)
     template = template_of(tree, unit, name)
     give_names_back(content, template, here.name)
-    shown = ("not written yet", "not answered yet")  # in the table
+    shown = (f"{NOT_WRITTEN}:", "not answered yet:")  # in the table
     warnings = [each for each in find_warnings(here, content, template) if not each.startswith(shown)]
     if unsaved := _not_as_run(content):
         warnings.insert(

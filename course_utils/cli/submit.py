@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.system.errors import CourseError
-from course_utils.system.stubs import is_blank, is_unwritten
+from course_utils.system.stubs import NOT_WRITTEN, is_blank, is_unwritten
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import whole_zip
 
@@ -83,7 +83,7 @@ def progress(notebook: Any) -> list[Progress]:
             given = name not in blank
             found.append(Progress(name, "answered" if given else "not answered yet", given, given))
         elif name in unwritten:
-            found.append(Progress(name, "not written yet", False, False))
+            found.append(Progress(name, NOT_WRITTEN, False, False))
         elif (check := checks.get(name)) is None:
             found.append(Progress(name, "written", True, True))
         else:
