@@ -52,8 +52,8 @@ def lab_options(tree: Tree, unit: str | None, browser: bool, port: int | None) -
 
 def lab_environment(tree: Tree) -> dict[str, str]:
     """The environment for JupyterLab: no news prompt, nbgrader's exchange hidden from everybody and its panels for
-    instructors from students, the course's own memory of what was open, this installation's kernel before the user's own of the same name, and this
-    installation's scripts on the path (formgrader starts some by their bare names)."""
+    instructors from students, the course's own memory of what was open, this installation's kernel before the user's
+    own of the same name, and this installation's scripts on the path (formgrader starts some by their bare names)."""
     folders = [CONFIG / "everyone"] + ([CONFIG / "student"] if tree.is_kit else [])
     return os.environ | {
         "JUPYTER_CONFIG_PATH": _joined(*map(str, folders), os.environ.get("JUPYTER_CONFIG_PATH", "")),
