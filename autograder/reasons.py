@@ -84,7 +84,7 @@ def explain_score(cell: NotebookNode) -> str:
         return NOT_WRITTEN
     if note or not broken:
         return _headline(score) if score else ""
-    names = "; ".join(plain(law["name"]) for law in broken)
+    names = f"broken: {'; '.join(plain(law['name']) for law in broken)}"
     if causes := _likely_causes(score):
         return f"{names}. Likely cause: {' Also: '.join(causes)}"
     expected, came = plain(broken[0]["expected"]), plain(broken[0]["got"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -21,7 +22,7 @@ from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grad
 from .release import read_source
 from .safe_html import render_page
 from .similar import similar_pairs
-from .summary import Place, Table, summarise
+from .summary import Cell, Place, Table, summarise
 
 _SLOWEST, _MOST_PAIRS = 10, 50
 
@@ -55,13 +56,9 @@ def report_page(
         isolation=_isolation(notebooks),
         summary=summarise(grades, _explained(grades, notebooks)),
         beliefs=beliefs,
-        tables=[
-            *([_changes(changes)] if changes else []),
-            _by_misconception(notebooks),
-            _trouble(grades),
-            _repairs(notebooks),
-            _slowest(notebooks),
-        ],
+        made=f"Made on {datetime.now():%d %B %Y, %H:%M}.",
+        misconceptions=_by_misconception(notebooks),
+        tables=[*([_changes(changes)] if changes else []), _trouble(grades), _repairs(notebooks), _slowest(notebooks)],
         alike=[(unit, pair) for unit, found in pairs.items() for pair in found[:_MOST_PAIRS]],
     )
 
@@ -145,10 +142,14 @@ def _by_misconception(notebooks: dict[str, dict[str, NotebookNode]]) -> Table:
 
 
 def _trouble(grades: list[Grade]) -> Table:
-    rows = [
-        [grade.student, grade.unit, grade.exercise, grade.status, grade.reason]
-        for grade in grades
-        if grade.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING)
+    """One row for what befell a student in a unit, however many exercises it took."""
+    found: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for grade in grades:
+        if grade.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING):
+            found[grade.student, grade.unit, grade.status, grade.reason].append(grade.exercise)
+    rows: list[list[str | Cell]] = [
+        [student, unit, exercises[0] if len(exercises) == 1 else f"{len(exercises)} exercises", status, reason]
+        for (student, unit, status, reason), exercises in found.items()
     ]
     return Table("Timed out, crashed, unreadable or missing", ["student", "unit", "exercise", "status", "reason"], rows)
 

@@ -112,8 +112,9 @@ def blocks() -> dict[str, str]:
 def test_kill_matrix_block_belongs_to_todays_laws_and_bank(exercise, blocks):
     again = f"run `course test --kill-matrix --only {exercise}`"
     assert exercise in blocks, again
-    laws = re.findall(r"^\d+\. (.*) \((\d+)\)$", blocks[exercise], re.MULTILINE)
-    assert laws == [(law.name, str(law.weight)) for law in CHECKS[exercise].laws], again
+    laws = re.findall(r"^\d+\. (.*) \((\d+)(, essential)?\)$", blocks[exercise], re.MULTILINE)
+    essential = {True: ", essential", False: ""}
+    assert laws == [(law.name, str(law.weight), essential[law.essential]) for law in CHECKS[exercise].laws], again
     wrong, right = blocks[exercise].split("| right implementation |")
     bank = BANKS[exercise]
     for table, entries in ((wrong.split("| wrong implementation |")[1], bank.wrong_ones), (right, bank.right_ones)):

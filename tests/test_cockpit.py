@@ -271,11 +271,15 @@ def test_playing_a_path_ends_at_its_end(page):
     np.testing.assert_allclose(state(page), end, atol=1e-6)
 
 
-def test_models_of_the_same_size_are_shown_side_by_side_at_the_same_point(page):
+def test_every_model_shows_its_own_code_of_an_image_and_a_place_that_was_moved_to_is_kept_and_said_to_be(page):
     assert page.locator(".cockpit-others figcaption").all_inner_texts() == ["VAE", "other", "conv"]
-    z = state(page)
     choose_model(page, 1)
-    assert state(page) == z
+    own = page.evaluate("window.cockpit.code(window.cockpit.models[1], 0)")
+    np.testing.assert_allclose(state(page), own, atol=1e-6)
+    page.get_by_role("button", name="Reset to 0").click()
+    choose_model(page, 0)
+    assert state(page) == [0] * len(own)
+    wait_until(page, "document.querySelector('.cockpit-caption').textContent.endsWith('(the z of other)')")
     choose_model(page, 3)  # another size: the code of the image instead
     assert len(state(page)) == 2
     page.wait_for_selector(".cockpit-others", state="hidden")

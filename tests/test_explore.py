@@ -197,8 +197,8 @@ explore.latent_space({str(beta): models.VAE(784, [32], 20) for beta in (0, 0.001
     NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     (output,) = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
     assert set(output.data) == {WIDGET, "image/png", "text/plain"}
-    assert pixels(base64.b64decode(output.data["image/png"])).shape[0] == 6 * 60, (
-        "expected two rows of each of three models"
+    assert pixels(base64.b64decode(output.data["image/png"])).shape[0] == 6 * 60 + 20, (
+        "expected two rows of each of three models, and a line that says how to move"
     )
     assert "beta 0: z" in output.data["text/plain"] and "beta 10: z" in output.data["text/plain"]
     size = len(json.dumps(notebook.cells))

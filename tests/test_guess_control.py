@@ -104,3 +104,24 @@ def test_no_serious_accessibility_fault_at_any_width(page):
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"the page is {wide} pixels wide in a window of {width}"
     page.set_viewport_size({"width": 700, "height": 900})
+
+
+IN_A_NOTEBOOK = """async ([script, about]) => {
+    const { default: { render } } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    const cell = '<div class="jp-Cell"><div class="jp-InputPrompt">[1]:</div><div class="place"></div></div>';
+    document.querySelector("main").innerHTML = `<div class="jp-Notebook">${cell}${cell}</div>`;
+    const pressed = [], sent = [], cells = [...document.querySelectorAll(".jp-Cell")];
+    document.addEventListener("mousedown", (event) => pressed.push(cells.indexOf(event.target.closest(".jp-Cell"))));
+    render({ model: { get: () => about, send: (message) => sent.push(message.guess) }, el: cells[0].querySelector(".place") });
+    const choice = cells[0].querySelector("input[value=b]");
+    choice.checked = true;
+    choice.onchange();
+    cells[0].querySelector("button").click();
+    return [pressed, sent, document.activeElement.className];
+}"""
+
+
+def test_after_a_guess_the_focus_goes_on_to_the_notebook_with_the_next_cell_active(page):
+    script = (FOLDER / "guess.js").read_text(encoding="utf-8")
+    found = page.evaluate(IN_A_NOTEBOOK, [script, about(QUESTIONS[0], None)])
+    assert found == [[1], ["b"], "jp-Notebook"]

@@ -16,10 +16,10 @@ STUB = LawResult("value", 1, False, "a result", "not written yet", Cause("not_wr
 LIKELY = "Likely cause: You add where the text multiplies. Look at the second cell."
 
 CASES = {
-    "causes before values": ((HOLDS, WRONG, NAMED), "", f"value at 2; value at 3. {LIKELY}"),
-    "a cause once": ((NAMED, NAMED), "", f"value at 3; value at 3. {LIKELY}"),
-    "values where no cause is named": ((HOLDS, WRONG), "", "value at 2. Expected 4, came 5"),
-    "a law alone": ((LawResult("value", 1, False),), "", "value"),
+    "causes before values": ((HOLDS, WRONG, NAMED), "", f"broken: value at 2; value at 3. {LIKELY}"),
+    "a cause once": ((NAMED, NAMED), "", f"broken: value at 3; value at 3. {LIKELY}"),
+    "values where no cause is named": ((HOLDS, WRONG), "", "broken: value at 2. Expected 4, came 5"),
+    "a law alone": ((LawResult("value", 1, False),), "", "broken: value"),
     "not written": ((STUB, STUB), "not written yet", "not written yet"),
     "another note": ((WRONG,), "cannot be judged", "double: cannot be judged: 0 of 3 points"),
     "all laws hold": ((HOLDS,), "", "double: all 1 laws hold: 3 of 3 points"),
@@ -46,8 +46,8 @@ def test_a_reason_is_read_from_the_output_s_data_with_or_without_a_record(name):
 
 def test_the_record_goes_before_the_output_and_suffices():
     laws = [law.to_dict() for law in (HOLDS, NAMED)]
-    assert explain_score(cell([shown(Score("double", 3, (WRONG,)))], laws=laws)) == f"value at 3. {LIKELY}"
-    assert explain_score(cell(laws=laws)) == f"value at 3. {LIKELY}"
+    assert explain_score(cell([shown(Score("double", 3, (WRONG,)))], laws=laws)) == f"broken: value at 3. {LIKELY}"
+    assert explain_score(cell(laws=laws)) == f"broken: value at 3. {LIKELY}"
     assert explain_score(cell(laws=[STUB.to_dict()])) == "not written yet"
 
 

@@ -153,4 +153,6 @@ def test_the_sources_carry_nothing_of_an_editor(tree):
         notebook = nbformat.read(_notebook(tree, unit), as_version=4)
         assert set(notebook.metadata) <= {"kernelspec", "language_info"}, unit
         for cell in notebook.cells:
-            assert set(cell.metadata) <= {"nbgrader", "tags"}, f"{unit}, cell {cell.id}: {sorted(cell.metadata)}"
+            ours = {"nbgrader", "tags", "jupyter"}
+            assert set(cell.metadata) <= ours, f"{unit}, cell {cell.id}: {sorted(cell.metadata)}"
+            assert cell.metadata.get("jupyter", {"source_hidden": True}) == {"source_hidden": True}

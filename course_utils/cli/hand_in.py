@@ -47,7 +47,7 @@ def _hand_in(tree: Tree, here: Path) -> None:
     content = read_notebook(here)
     template = template_of(tree, unit, name)
     give_names_back(content, template, here.name)
-    shown = (NOT_WRITTEN, "not answered yet")  # in the table
+    shown = (f"{NOT_WRITTEN}:", "not answered yet:")  # in the table
     warnings = [each for each in find_warnings(here, content, template) if not each.startswith(shown)]
     if unsaved := _not_as_run(content):
         warnings.insert(

@@ -14,6 +14,7 @@ from .welcome import PAGE, overviews, write_page
 
 CONFIG = Path(__file__).parent / "lab_config"
 MORE_CONFIG: list[Path] = []  # of packages that add commands: settings for whoever has them, not in student kits
+WORKSPACES = ".workspaces"  # which notebooks were open, of this course alone
 
 
 def open_lab(tree: Tree, unit: str | None, browser: bool = True, port: int | None = None) -> int:
@@ -58,12 +59,13 @@ def lab_options(tree: Tree, unit: str | None, browser: bool, port: int | None, u
 
 def lab_environment(tree: Tree) -> dict[str, str]:
     """The environment for JupyterLab: no news prompt, nbgrader's exchange hidden from everybody and its panels for
-    instructors from students, this installation's kernel before the user's own of the same name, and this
-    installation's scripts on the path (formgrader starts some by their bare names)."""
+    instructors from students, the course's own memory of what was open, this installation's kernel before the user's
+    own of the same name, and this installation's scripts on the path (formgrader starts some by their bare names)."""
     folders = [CONFIG / "everyone"] + ([CONFIG / "student"] if tree.is_kit else MORE_CONFIG)
     return os.environ | {
         "JUPYTER_CONFIG_PATH": _joined(*map(str, folders), os.environ.get("JUPYTER_CONFIG_PATH", "")),
         "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTERLAB_WORKSPACES_DIR": str(tree.root / WORKSPACES),
         "PATH": _joined(sysconfig.get_path("scripts"), os.environ.get("PATH", "")),
     }
 

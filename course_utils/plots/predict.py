@@ -174,7 +174,7 @@ class Guess:
             return {}
         from .guessing.widget import GuessWidget
 
-        self._widget = GuessWidget(self.question, self.value, self.lock)
+        self._widget = GuessWidget(self.question, self.value, self.lock, self.after)
         kind = "application/vnd.jupyter.widget-view+json"
         return {kind: self._widget._repr_mimebundle_()[0][kind]}
 
@@ -212,7 +212,7 @@ def _drawn(question: Number | Curve, value: Answer, measured: Answer = None) -> 
     with rc_context(plots.STYLE):
         fig, axes = plots.figure(2.4 if question.kind == "curve" else 1.2)
         ax = axes[0, 0]
-        lines = [("your guess", value, plots.OTHER, (0, (4, 2)))]
+        lines: list[tuple[str, Any, str, Any]] = [("your guess", value, plots.OTHER, (0, (4, 2)))]
         lines += [("measured", measured, plots.ACCENT, "-")] if measured is not None else []
         for index, (label, heights, colour, style) in enumerate(lines):
             if question.kind == "curve":

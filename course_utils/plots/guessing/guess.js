@@ -121,10 +121,12 @@ const HOW = {
   curve: "Draw with the pointer, or move each point with the arrow keys; then lock your curve.",
 };
 
+const LATE = " The answer was shown already: this guess is kept as one made after it.";
+
 /** Fill `root` with the question `about`; `send` gets the guess when the button is pressed. */
 export function mount(root, about, send) {
   let guess = about.guess;
-  const status = make("p", { role: "status", textContent: HOW[about.kind] });
+  const status = make("p", { role: "status", textContent: HOW[about.kind] + (about.late ? LATE : "") });
   const button = make("button", { type: "button", textContent: "Lock my guess", disabled: guess === null, onclick: () => {
     button.disabled = fields.disabled = true;
     fields.querySelector("svg")?.lock();

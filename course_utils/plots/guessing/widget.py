@@ -13,9 +13,10 @@ from .questions import Answer, Question
 FOLDER = Path(__file__).parent
 
 
-def about(question: Question, guess: Answer) -> dict:
-    """What the page script needs to know of a question; ``guess`` is where the control starts, None for nowhere."""
-    known: dict[str, object] = {"kind": question.kind, "text": question.text, "guess": guess}
+def about(question: Question, guess: Answer, late: bool = False) -> dict:
+    """What the page script needs to know of a question; ``guess`` is where the control starts, None for nowhere.
+    ``late``: the answer was shown before."""
+    known: dict[str, object] = {"kind": question.kind, "text": question.text, "guess": guess, "late": late}
     if question.kind == "choice":
         return known | {"choices": list(question.choices.items())}
     height = question.height if question.kind == "curve" else question
@@ -32,6 +33,6 @@ class GuessWidget(anywidget.AnyWidget):
     _css = FOLDER / "guess.css"
     about = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, question: Question, guess: object, lock: Callable[[object], None]) -> None:
-        super().__init__(about=about(question, guess))
+    def __init__(self, question: Question, guess: object, lock: Callable[[object], None], late: bool = False) -> None:
+        super().__init__(about=about(question, guess, late))
         self.on_msg(lambda _, message, __: lock(message.get("guess")))
