@@ -3,11 +3,12 @@
 ``prepare(plan, images)`` makes the models that ``recipes`` does not know. ``of_beyond(model, data, seed)`` gives
 {name: value}, distortions in nats of test images decoded from their mean codes, Fréchet distances of 5,000 samples:
 
-- ``frechet_reconstructions``; ``distortion``, ``seconds`` as everywhere.
+- ``frechet_reconstructions``; ``distortion``, ``seconds`` as everywhere; ``frechet``: of the density trained for.
 - of codes that are numbers: ``frechet_prior``, ``frechet_mixture``, ``frechet_second``, ``seconds_mixture``,
   ``seconds_second``; ``second_std``, the learned width in standard deviations of a code, ``second_nats``, the loss of
-  the second stage on codes of test images; ``sliced_wasserstein`` to the prior, for AE-like codes as for draws;
+  the second stage on codes of test images; ``sliced_wasserstein`` of codes (a draw for each image) to the prior;
   ``rate`` of a VAE, ``bound``: distortion of a draw plus rate.
+  ``mixture_nats`` the same of the mixture's density, in the same unit, standard deviations of a code.
 - of a dictionary: ``frechet_uniform``, ``frechet_independent``, ``frechet_learned``; the same of ``nats_``, what the
   index of a test image costs; ``perplexity`` and ``entries_used`` over test images; ``seconds_learned``.
 """
@@ -31,26 +32,25 @@ from course_utils.models.discrete import IndexPrior, VectorQuantised, perplexity
 from course_utils.training import recipes
 from course_utils.training.recipes import Recipe
 
-SECOND_STEPS, PRIOR_STEPS, FREQUENCY_STEPS = 3000, 2000, 500
+SECOND_STEPS, PRIOR_STEPS, FREQUENCY_STEPS = 2000, 1500, 300
 
 
 @dataclass(frozen=True)
 class Dictionary:
-    """A vector-quantised autoencoder; ``start_from_codes``: its codebook begins with codes of images, not with noise."""
+    """A vector-quantised autoencoder, whose codebook begins with codes of images."""
 
     num_codes: int = 16
     num_entries: int = 32
     entry_dim: int = 4
     weight: float = 10.0
     commitment: float = 0.25
-    start_from_codes: bool = True
 
     def settings(self) -> dict:
-        return {"kind": "dictionary", "hidden_dims": [400]} | vars(self)
+        return {"kind": "dictionary", "latent_dim": self.num_codes * self.entry_dim, "hidden_dims": [400]} | vars(self)
 
 
 class Logistic(NamedTuple):
-    """An adversarial autoencoder: codes are points, the recipe is that of the critic whose loss is replaced."""
+    """An adversarial autoencoder: the recipe is that of the critic whose loss is replaced."""
 
     recipe: Recipe
 
@@ -87,28 +87,30 @@ def prepare(plan: Dictionary | Logistic | Recipe, images: Tensor):
     if isinstance(plan, Dictionary):
         return _dictionary(plan, images), _loss_of_dictionary(plan), None
     recipe = plan.recipe
-    model, _, _ = recipes.prepare(replace(recipe, kind="ae"), images)
-    critic = models.mlp([recipe.latent_dim, *recipe.critic_dims, 1])
+    model, _, rival = recipes.prepare(recipe, images)  # networks and settings of the critic; its losses are replaced
+    critic = rival.module
+
+    def drawn(model, x):
+        mu, logvar = model.encode(x)
+        return model.reparameterize(mu, logvar)
 
     def of_critic(model, critic, x):
         with torch.no_grad():
-            z = model.encode(x)
+            z = drawn(model, x)
         return {"loss": adversarial_losses(critic, torch.randn_like(z), z)[0]}
 
     def of_model(model, x):
-        z = model.encode(x)
+        z = drawn(model, x)
         distortion = closed_forms.bernoulli_nll(model.decode(z), x).mean()
         fooled = F.softplus(-critic(z)).mean()
         return {"loss": distortion + recipe.weight * fooled, "distortion": distortion, "fooled": fooled}
 
-    rival = training.Critic(critic, of_critic, recipe.critic_steps, recipe.critic_lr, recipe.critic_betas)
-    return model, of_model, rival
+    return model, of_model, replace(rival, loss_function=of_critic)
 
 
 def _dictionary(plan: Dictionary, images: Tensor) -> VectorQuantised:
     model = VectorQuantised(images.shape[1], plan.num_codes, plan.num_entries, plan.entry_dim, quantize)
-    if plan.start_from_codes:
-        model.start_from(datasets.scale(images[:1000]))
+    model.start_from(datasets.scale(images[:1000]))
     return model
 
 
@@ -131,9 +133,9 @@ class SecondStage:
         self.centre, self.scale = codes.mean(0), codes.std(0).clamp_min(1e-6)
         torch.manual_seed(seed)
         self.model = models.GaussianAutoencoder(models.mlp([dim, 256, 256, 2 * dim]), models.mlp([dim, 256, 256, dim]), dim)
-        self.log_std = nn.Parameter(torch.zeros(()))
+        self.log_std = nn.Parameter(torch.tensor(-1.0))  # where it begins as wide as the codes, no rate is worth paying
         self.losses = training.descend(
-            self.loss, [*self.model.parameters(), self.log_std], (codes - self.centre) / self.scale, steps=steps, seed=seed
+            self.loss, [*self.model.parameters(), self.log_std], (codes - self.centre) / self.scale, steps=steps, lr=3e-3, seed=seed
         )
 
     def loss(self, codes: Tensor) -> Tensor:
@@ -148,7 +150,7 @@ class SecondStage:
         return self.centre + self.scale * (self.model.decode(u) + self.log_std.exp() * noise)
 
 
-def of_beyond(model, data, yardstick: Yardstick, seed: int) -> dict[str, float]:
+def of_beyond(model, data, yardstick: Yardstick, seed: int, *, second_stage: bool) -> dict[str, float]:
     model.requires_grad_(False)
     test = datasets.scale(data.test_images.flatten(1))
     if isinstance(model, VectorQuantised):
@@ -167,16 +169,19 @@ def of_beyond(model, data, yardstick: Yardstick, seed: int) -> dict[str, float]:
     began = time.process_time()
     mixture = samplers.Mixture(10, seed=seed).fit(codes)
     found["seconds_mixture"] = time.process_time() - began
-    began = time.process_time()
-    second = SecondStage(codes, seed)
-    found["seconds_second"] = time.process_time() - began
-    found["second_std"] = float(second.log_std.exp())
-    with torch.no_grad():
-        found["second_nats"] = float(second.loss((z - second.centre) / second.scale))
-    draws = {"prior": prior, "mixture": mixture.sample(yardstick.count, seed=seed), "second": second.sample(yardstick.count, seed)}
+    draws = {"prior": prior, "mixture": mixture.sample(yardstick.count, seed=seed)}
+    if second_stage:
+        began = time.process_time()
+        second = SecondStage(codes, seed)
+        found["seconds_second"] = time.process_time() - began
+        found["second_std"] = float(second.log_std.detach().exp())
+        with torch.no_grad():
+            found["second_nats"] = float(second.loss((z - second.centre) / second.scale))
+        found["mixture_nats"] = -float(mixture.log_density(z).mean() + second.scale.double().log().sum())
+        draws["second"] = second.sample(yardstick.count, seed)
     for name, drawn in draws.items():
         found[f"frechet_{name}"] = yardstick.quality(metrics.decoded(model, drawn)).frechet
-    return found
+    return found | {"frechet": found["frechet_prior"]}
 
 
 @torch.no_grad()
@@ -200,7 +205,7 @@ def _of_dictionary(model: VectorQuantised, data, test: Tensor, yardstick: Yardst
     for name, indices in drawn.items():
         images = metrics.decoded(model, model.entries(indices))
         found[f"frechet_{name}"] = yardstick.quality(images).frechet
-    return found
+    return found | {"frechet": found["frechet_learned"], "rate": found["nats_learned"]}
 
 
 @torch.no_grad()

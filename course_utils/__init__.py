@@ -16,6 +16,7 @@ HOMES = {
     "autopsy": "metrics",
     "classifier": "models",
     "device": "system",
+    "discrete": "models",
     "explore": "plots",
     "latent": "plots",
     "mmd": "metrics",

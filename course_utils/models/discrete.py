@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from course_utils.system.contracts import Whole, takes
+from course_utils.system.contracts import Whole
 
 from .networks import mlp
 
@@ -32,7 +32,6 @@ class VectorQuantised(nn.Module):
     ``encode`` gives z flat, (N, M D), as ``decode`` takes it, so that what measures models measures this one.
     """
 
-    @takes(num_pixels=Whole(1), num_codes=Whole(1), num_entries=Whole(2), entry_dim=Whole(1))
     def __init__(
         self,
         num_pixels: int,
@@ -43,11 +42,12 @@ class VectorQuantised(nn.Module):
         hidden_dims: tuple[int, ...] = (400,),
     ) -> None:
         super().__init__()
+        num_codes, entry_dim = Whole(1).take("num_codes", num_codes), Whole(1).take("entry_dim", entry_dim)
         width = num_codes * entry_dim
         self.shape, self.quantize = (num_codes, entry_dim), quantize
         self.encoder = mlp([num_pixels, *hidden_dims, width])
         self.decoder = mlp([width, *reversed(hidden_dims), num_pixels])
-        self.codebook = nn.Parameter(torch.randn(num_entries, entry_dim))
+        self.codebook = nn.Parameter(torch.randn(Whole(2).take("num_entries", num_entries), entry_dim))
 
     def codes(self, x: Tensor) -> Tensor:
         """(N, M, D), before they are quantised."""
@@ -93,10 +93,10 @@ class IndexPrior(nn.Module):
         num_codes: M. num_entries: K. hidden: width; 0 makes the places independent, each with frequencies of its own.
     """
 
-    @takes(num_codes=Whole(1), num_entries=Whole(2), hidden=Whole(0))
     def __init__(self, num_codes: int, num_entries: int, hidden: int = 128) -> None:
         super().__init__()
-        self.num_entries = num_entries
+        num_codes, hidden = Whole(1).take("num_codes", num_codes), Whole(0).take("hidden", hidden)
+        num_entries = Whole(2).take("num_entries", num_entries)
         self.adds = nn.Parameter(0.1 * torch.randn(num_codes, num_entries, hidden))
         self.start = nn.Parameter(torch.zeros(hidden))
         self.reads = nn.Parameter(torch.randn(num_codes, hidden, num_entries) / math.sqrt(max(hidden, 1)))
@@ -126,13 +126,19 @@ class IndexPrior(nn.Module):
         return torch.stack(index, 1)
 
 
-@takes(num_entries=Whole(1))
 def perplexity(index: Tensor, num_entries: int) -> float:
     """How many entries are used, exp of the entropy of their frequencies in an index of any shape: 1 where all codes
     are one entry, K where all K are equally frequent.
 
-    >>> perplexity(torch.tensor([[0, 1], [1, 0]]), 8)
+    Raises:
+        ValueError: index is empty, or not made of whole numbers from 0 to ``num_entries`` - 1.
+
+    >>> round(perplexity(torch.tensor([[0, 1], [1, 0]]), 8), 6)
     2.0
     """
+    whole = not (index.is_floating_point() or index.is_complex() or index.dtype is torch.bool)
+    if not whole or not index.numel() or int(index.min()) < 0 or int(index.max()) >= num_entries:
+        given = f"{index.dtype} {tuple(index.shape)}" + (f" up to {int(index.max())}" if whole and index.numel() else "")
+        raise ValueError(f"index is {given}; expected whole numbers from 0 to {num_entries - 1}, at least one.")
     shares = torch.bincount(index.flatten().cpu(), minlength=num_entries).double() / index.numel()
     return float(torch.exp(torch.special.entr(shares).sum()))

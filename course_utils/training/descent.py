@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from course_utils.system.contracts import Number, Whole, takes
+from course_utils.system.contracts import Number, Whole
 
 
-@takes(steps=Whole(1), batch_size=Whole(1), lr=Number(above=0), seed=Whole(0, 2**32 - 1))
 def descend(
     loss_of_batch: Callable[[Tensor], Tensor],
     parameters: Iterable[nn.Parameter],
@@ -32,11 +31,12 @@ def descend(
         seed: of the rows' order.
 
     Raises:
-        ValueError: there are no rows, or the loss became infinite or not a number.
+        ValueError: an argument is out of its range, there are no rows, or the loss became infinite or not a number.
     """
     if not len(rows):
         raise ValueError("rows is empty; expected at least one row to learn from.")
-    optimizer = torch.optim.Adam(list(parameters), lr=lr)
+    steps, batch_size = Whole(1).take("steps", steps), Whole(1).take("batch_size", batch_size)
+    optimizer = torch.optim.Adam(list(parameters), lr=Number(above=0).take("lr", lr))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator, losses = torch.Generator().manual_seed(seed), []
     for step in range(steps):
