@@ -132,10 +132,17 @@ class SecondStage:
         dim = codes.shape[1]
         self.centre, self.scale = codes.mean(0), codes.std(0).clamp_min(1e-6)
         torch.manual_seed(seed)
-        self.model = models.GaussianAutoencoder(models.mlp([dim, 256, 256, 2 * dim]), models.mlp([dim, 256, 256, dim]), dim)
+        self.model = models.GaussianAutoencoder(
+            models.mlp([dim, 256, 256, 2 * dim]), models.mlp([dim, 256, 256, dim]), dim
+        )
         self.log_std = nn.Parameter(torch.tensor(-1.0))  # where it begins as wide as the codes, no rate is worth paying
         self.losses = training.descend(
-            self.loss, [*self.model.parameters(), self.log_std], (codes - self.centre) / self.scale, steps=steps, lr=3e-3, seed=seed
+            self.loss,
+            [*self.model.parameters(), self.log_std],
+            (codes - self.centre) / self.scale,
+            steps=steps,
+            lr=3e-3,
+            seed=seed,
         )
 
     def loss(self, codes: Tensor) -> Tensor:
@@ -198,7 +205,14 @@ def _of_dictionary(model: VectorQuantised, data, test: Tensor, yardstick: Yardst
         torch.manual_seed(seed)
         prior, began = IndexPrior(places, entries, hidden), time.process_time()
         with torch.enable_grad():
-            training.descend(lambda rows, prior=prior: prior.nats(rows).mean(), prior.parameters(), index, steps=steps, lr=lr, seed=seed)
+            training.descend(
+                lambda rows, prior=prior: prior.nats(rows).mean(),
+                prior.parameters(),
+                index,
+                steps=steps,
+                lr=lr,
+                seed=seed,
+            )
         found[f"seconds_{name}"] = time.process_time() - began
         found[f"nats_{name}"] = float(prior.nats(of_test).mean())
         drawn[name] = prior.sample(yardstick.count, seed=seed)

@@ -267,8 +267,10 @@ def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> d
     if unit == "08_uses":
         return {"seconds": seconds} | last | of_uses(model, critic.module if critic else None, data, reader)
     if unit == "09_beyond":
-        return {"seconds": seconds} | last | of_beyond(
-            model, data, metrics.Yardstick(data), seed, second_stage=critic is None
+        return (
+            {"seconds": seconds}
+            | last
+            | of_beyond(model, data, metrics.Yardstick(data), seed, second_stage=critic is None)
         )
     if unit in MORE:
         last |= MORE[unit](model, data, reader)

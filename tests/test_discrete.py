@@ -105,7 +105,7 @@ def test_a_descent_finds_the_minimum_and_is_the_same_for_a_seed():
     rows, ends = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)), []
     for seed in (0, 0, 1):
         place = nn.Parameter(torch.zeros(2))
-        losses = training.descend(lambda x: (x - place).square().mean(), [place], rows, steps=150, lr=0.1, seed=seed)  # noqa: B023
+        losses = training.descend(lambda x: (x - place).square().mean(), [place], rows, steps=150, lr=0.1, seed=seed)
         assert len(losses) == 150 and losses[-1] < losses[0]
         ends.append(place.detach())
     assert torch.allclose(ends[0], rows.mean(0), atol=0.1)
@@ -114,7 +114,12 @@ def test_a_descent_finds_the_minimum_and_is_the_same_for_a_seed():
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"steps": 0}, "steps is 0"), ({"lr": -1.0}, "lr is -1"), ({"batch_size": 0}, "batch_size is 0"), ({"rows": torch.zeros(0, 2)}, "rows is empty")],
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"lr": -1.0}, "lr is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"rows": torch.zeros(0, 2)}, "rows is empty"),
+    ],
 )
 def test_a_descent_refuses_what_it_cannot_do(settings, said):
     place = nn.Parameter(torch.zeros(2))

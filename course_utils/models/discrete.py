@@ -138,7 +138,9 @@ def perplexity(index: Tensor, num_entries: int) -> float:
     """
     whole = not (index.is_floating_point() or index.is_complex() or index.dtype is torch.bool)
     if not whole or not index.numel() or int(index.min()) < 0 or int(index.max()) >= num_entries:
-        given = f"{index.dtype} {tuple(index.shape)}" + (f" up to {int(index.max())}" if whole and index.numel() else "")
+        given = f"{index.dtype} {tuple(index.shape)}" + (
+            f" up to {int(index.max())}" if whole and index.numel() else ""
+        )
         raise ValueError(f"index is {given}; expected whole numbers from 0 to {num_entries - 1}, at least one.")
     shares = torch.bincount(index.flatten().cpu(), minlength=num_entries).double() / index.numel()
     return float(torch.exp(torch.special.entr(shares).sum()))

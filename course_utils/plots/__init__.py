@@ -35,7 +35,17 @@ from .figures import (
     to_pictures,
     training_figure,
 )
-from .panels import bumps, code_places, contests, dot_panels, histogram_panels, panels, picture_pairs, sampler_plane, waterfall
+from .panels import (
+    bumps,
+    code_places,
+    contests,
+    dot_panels,
+    histogram_panels,
+    panels,
+    picture_pairs,
+    sampler_plane,
+    waterfall,
+)
 from .vae_figures import (
     densities,
     drops,

@@ -52,9 +52,11 @@ for name, about, cause, f in (
         name,
         about,
         (
-            lambda f: lambda critic, z_prior, z_codes: (
-                f(critic(z_prior), critic(z_codes.detach())),
-                encoder_loss(critic(z_codes)),
+            lambda f: (
+                lambda critic, z_prior, z_codes: (
+                    f(critic(z_prior), critic(z_codes.detach())),
+                    encoder_loss(critic(z_codes)),
+                )
             )
         )(f),
         cause,
@@ -68,7 +70,12 @@ for name, about, cause, f in (
     ("gap", "the gap of unit 05", "encoder_wasserstein", lambda p, q: -q.mean()),
     ("encoder_log_probability", "without the minus", "encoder_sign", lambda p, q: -encoder_loss(q)),
     ("of_prior", "the prior's term", "encoder_of_prior|encoder_detached", lambda p, q: F.softplus(-p).mean()),
-    ("with_prior", "both terms, labels exchanged", "encoder_has_prior", lambda p, q: encoder_loss(q) + F.softplus(p).mean()),
+    (
+        "with_prior",
+        "both terms, labels exchanged",
+        "encoder_has_prior",
+        lambda p, q: encoder_loss(q) + F.softplus(p).mean(),
+    ),
     ("minus_all", "minus critic_loss", "minus_critic_loss", lambda p, q: -critic_loss(p, q)),
     ("once_more", "critic_loss again", "minus_critic_loss", lambda p, q: critic_loss(p, q)),
     ("encoder_square", "least squares", "encoder_squares", lambda p, q: (q - 1).square().mean()),
@@ -81,9 +88,11 @@ for name, about, cause, f in (
         name,
         about,
         (
-            lambda f: lambda critic, z_prior, z_codes: (
-                critic_loss(critic(z_prior), critic(z_codes.detach())),
-                f(critic(z_prior), critic(z_codes)),
+            lambda f: (
+                lambda critic, z_prior, z_codes: (
+                    critic_loss(critic(z_prior), critic(z_codes.detach())),
+                    f(critic(z_prior), critic(z_codes)),
+                )
             )
         )(f),
         cause,
@@ -121,7 +130,9 @@ def unit_05(critic, z_prior, z_codes):
 
 @BANK.wrong("labels exchanged in both", "labels_exchanged+helps_critic")
 def labels_in_both(critic, z_prior, z_codes):
-    return F.softplus(critic(z_prior)).mean() + F.softplus(-critic(z_codes.detach())).mean(), F.softplus(critic(z_codes)).mean()
+    return F.softplus(critic(z_prior)).mean() + F.softplus(-critic(z_codes.detach())).mean(), F.softplus(
+        critic(z_codes)
+    ).mean()
 
 
 @BANK.wrong("one loss", "wrong_number_of_values")

@@ -68,9 +68,14 @@ for name, about, cause, make in (
     BANK.formula(
         name,
         about,
-        (lambda f: lambda codes, codebook: (f(codes, codebook[nearest(codes, codebook)], codebook), nearest(codes, codebook)))(
-            make
-        ),
+        (
+            lambda f: (
+                lambda codes, codebook: (
+                    f(codes, codebook[nearest(codes, codebook)], codebook),
+                    nearest(codes, codebook),
+                )
+            )
+        )(make),
         cause,
     )
 
@@ -86,9 +91,11 @@ for name, about, cause, turn in (
         name,
         about,
         (
-            lambda f: lambda codes, codebook: (
-                straight(codes, codebook[nearest(codes, codebook)]),
-                f(nearest(codes, codebook), len(codebook)),
+            lambda f: (
+                lambda codes, codebook: (
+                    straight(codes, codebook[nearest(codes, codebook)]),
+                    f(nearest(codes, codebook), len(codebook)),
+                )
             )
         )(turn),
         cause,
@@ -129,7 +136,9 @@ def noisy(codes, codebook):
 
 @BANK.right("torch.cdist")
 def cdist(codes, codebook):
-    index = torch.cdist(codes.detach().reshape(-1, codes.shape[-1]), codebook.detach()).argmin(1).reshape(codes.shape[:-1])
+    index = (
+        torch.cdist(codes.detach().reshape(-1, codes.shape[-1]), codebook.detach()).argmin(1).reshape(codes.shape[:-1])
+    )
     return codes + (codebook[index] - codes).detach(), index
 
 

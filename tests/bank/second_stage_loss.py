@@ -29,12 +29,27 @@ def kl(m, v):
 # d: decoded, c: codes, s: log_std
 for name, about, cause, f in (
     ("squared_error", "squared error", "squared_error|width_detached", lambda d, c, s: total((c - d).square())),
-    ("half_squared_error", "half a squared error", "squared_error|width_detached", lambda d, c, s: total(0.5 * (c - d).square())),
-    ("mse", "mean squared error", "squared_error+mean_over_everything|width_detached", lambda d, c, s: F.mse_loss(d, c)),
+    (
+        "half_squared_error",
+        "half a squared error",
+        "squared_error|width_detached",
+        lambda d, c, s: total(0.5 * (c - d).square()),
+    ),
+    (
+        "mse",
+        "mean squared error",
+        "squared_error+mean_over_everything|width_detached",
+        lambda d, c, s: F.mse_loss(d, c),
+    ),
     ("no_log_std", "no log_std", "without_log_std", lambda d, c, s: total(nll(d, c, s) - s)),
     ("square_alone", "the square alone", "without_log_std", lambda d, c, s: total(0.5 * ((c - d) / s.exp()).square())),
     ("no_constant", "no log 2π", "without_constant", lambda d, c, s: total(nll(d, c, s) - HALF_LOG)),
-    ("no_half", "no half before the square", "without_half", lambda d, c, s: total(((c - d) / s.exp()).square() + s + HALF_LOG)),
+    (
+        "no_half",
+        "no half before the square",
+        "without_half",
+        lambda d, c, s: total(((c - d) / s.exp()).square() + s + HALF_LOG),
+    ),
     ("whole_log", "log 2π whole", "whole_log", lambda d, c, s: total(nll(d, c, s) + HALF_LOG)),
     (
         "by_std",
@@ -68,7 +83,12 @@ for name, about, cause, f in (
     ("averaged", "mean over dimensions too", "mean_over_everything", lambda d, c, s: nll(d, c, s).mean()),
     ("summed", "sum over the batch", "sum_over_batch", lambda d, c, s: nll(d, c, s).sum()),
     ("width_cut", "log_std detached", "width_detached", lambda d, c, s: total(nll(d, c, s.detach()))),
-    ("width_as_number", "log_std as a number", "width_detached", lambda d, c, s: total(nll(d, c, torch.tensor(s.item())))),
+    (
+        "width_as_number",
+        "log_std as a number",
+        "width_detached",
+        lambda d, c, s: total(nll(d, c, torch.tensor(s.item()))),
+    ),
     (
         "once_per_code",
         "log_std counted once a code",
@@ -80,9 +100,11 @@ for name, about, cause, f in (
         name,
         about,
         (
-            lambda f: lambda decoded, codes, mu, logvar, log_std: (
-                lambda distortion, rate: (distortion + rate, distortion, rate)
-            )(f(decoded, codes, log_std), total(kl(mu, logvar)))
+            lambda f: (
+                lambda decoded, codes, mu, logvar, log_std: (
+                    lambda distortion, rate: (distortion + rate, distortion, rate)
+                )(f(decoded, codes, log_std), total(kl(mu, logvar)))
+            )
         )(f),
         cause,
     )
@@ -106,9 +128,11 @@ for name, about, cause, f in (
         name,
         about,
         (
-            lambda f: lambda decoded, codes, mu, logvar, log_std: (
-                lambda distortion, rate: (distortion + rate, distortion, rate)
-            )(total(nll(decoded, codes, log_std)), f(mu, logvar))
+            lambda f: (
+                lambda decoded, codes, mu, logvar, log_std: (
+                    lambda distortion, rate: (distortion + rate, distortion, rate)
+                )(total(nll(decoded, codes, log_std)), f(mu, logvar))
+            )
         )(f),
         cause,
     )
@@ -130,8 +154,10 @@ for name, about, cause, f in (
         name,
         about,
         (
-            lambda f: lambda decoded, codes, mu, logvar, log_std: f(
-                total(nll(decoded, codes, log_std)), total(kl(mu, logvar))
+            lambda f: (
+                lambda decoded, codes, mu, logvar, log_std: f(
+                    total(nll(decoded, codes, log_std)), total(kl(mu, logvar))
+                )
             )
         )(f),
         cause,

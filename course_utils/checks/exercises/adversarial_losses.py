@@ -166,7 +166,9 @@ def _losses(candidate: Candidate, critic: nn.Module, prior: torch.Tensor, codes:
     return _read(candidate(critic, prior.clone(), codes.clone()))
 
 
-CRITIC_CUT = Cause("critic_detached", "critic_loss carries no gradient into the critic, which would never learn.", _CARD)
+CRITIC_CUT = Cause(
+    "critic_detached", "critic_loss carries no gradient into the critic, which would never learn.", _CARD
+)
 REACHES = Cause(
     "reaches_encoder",
     "The gradient of critic_loss goes on into the codes, and so into the encoder: it would be trained to help its "
@@ -175,13 +177,13 @@ REACHES = Cause(
 )
 ENCODER_CUT = Cause(
     "encoder_detached",
-    "No gradient of encoder_loss reaches the codes: the encoder would never move. Detach the codes in critic_loss only.",
+    "No gradient of encoder_loss reaches the codes: the encoder would never move. Detach them in critic_loss only.",
     "how z_codes enters encoder_loss",
 )
 OVERFLOW = Cause(
     "overflow",
-    "The logarithm of a sigmoid overflows where the critic is sure: softplus, logsigmoid or a cross-entropy with logits "
-    "does not.",
+    "The logarithm of a sigmoid overflows where the critic is sure: softplus, logsigmoid or a cross-entropy with logits"
+    " does not.",
     "calls of sigmoid, log and exp in your function",
 )
 Values = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -215,8 +217,8 @@ _OF_CRITIC: tuple[tuple[str, str, Values], ...] = (
      lambda p, q: F.softplus(-p.mean()) + F.softplus(q.mean())),
 )  # fmt: skip
 _OF_ENCODER: tuple[tuple[str, str, Values], ...] = (
-    ("saturating", "encoder_loss is minus the critic's own loss on the codes. Its gradient vanishes where the critic is "
-     "sure, which is where codes have to move: ask for the label 1 instead.", lambda p, q: -F.softplus(q).mean()),
+    ("saturating", "encoder_loss is minus the critic's own loss on the codes. Its gradient vanishes where the critic"
+     " is sure, which is where codes have to move: ask for the label 1 instead.", lambda p, q: -F.softplus(q).mean()),
     ("helps_critic", "encoder_loss asks for the label 0: the encoder would help its critic.",
      lambda p, q: F.softplus(q).mean()),
     ("encoder_sum", "You sum encoder_loss over the batch; a mean is asked for.", lambda p, q: F.softplus(-q).sum()),
@@ -236,7 +238,8 @@ _OF_ENCODER: tuple[tuple[str, str, Values], ...] = (
     ("encoder_without_logarithm", "encoder_loss has probabilities where their logarithms are asked for.",
      lambda p, q: -q.sigmoid().mean()),
     ("encoder_halved", "encoder_loss comes with a factor of one half.", lambda p, q: F.softplus(-q).mean() / 2),
-    ("encoder_sigmoid_twice", "In encoder_loss a sigmoid is taken twice.", lambda p, q: F.softplus(-q.sigmoid()).mean()),
+    ("encoder_sigmoid_twice", "In encoder_loss a sigmoid is taken twice.",
+     lambda p, q: F.softplus(-q.sigmoid()).mean()),
 )  # fmt: skip
 _PAIR_SWAPPED = Cause("order", "The two losses are exchanged: critic_loss comes first.", "the return line")
 

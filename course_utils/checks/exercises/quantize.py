@@ -123,9 +123,13 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
 
 SWAPPED = Cause("order", "You return (index, z): z comes first.", "the return line")
 ONE_HOT = Cause(
-    "one_hot", "Your index is a row of zeros and a one for each code: its place alone is asked for, a whole number.", _CARD
+    "one_hot",
+    "Your index is a row of zeros and a one for each code: its place alone is asked for, a whole number.",
+    _CARD,
 )
-FLOATING = Cause("floating_index", "Your index is not made of whole numbers, so that it cannot look anything up.", _CARD)
+FLOATING = Cause(
+    "floating_index", "Your index is not made of whole numbers, so that it cannot look anything up.", _CARD
+)
 KEPT_AXIS = Cause("kept_axis", "Your index keeps an axis of length 1: argmin without keepdim takes it away.", _CARD)
 ONE_FOR_ALL = Cause(
     "one_for_all", "You take one entry for the whole batch: each code has a nearest entry of its own.", _CARD
@@ -215,14 +219,21 @@ def _same_values(z: torch.Tensor, want: torch.Tensor, what: str) -> None:
 
 
 def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and float((plain64(a) - plain64(b)).abs().max()) < 1e-3 * (1 + float(b.detach().abs().max()))
+    return a.shape == b.shape and float((plain64(a) - plain64(b)).abs().max()) < 1e-3 * (
+        1 + float(b.detach().abs().max())
+    )
 
 
 def _cause_of_values(z: torch.Tensor, codes: torch.Tensor, codebook: torch.Tensor) -> Cause | None:
     """A mistake in z alone; one in the choice of the entries is another."""
     c, e = plain64(codes), plain64(codebook)
     nearest = e[_index(codes, codebook)]
-    for cause, value in ((NOT_QUANTISED, c), (MIRRORED, 2 * c - nearest), (DIFFERENCE, nearest - c), (DIFFERENCE, c - nearest)):
+    for cause, value in (
+        (NOT_QUANTISED, c),
+        (MIRRORED, 2 * c - nearest),
+        (DIFFERENCE, nearest - c),
+        (DIFFERENCE, c - nearest),
+    ):
         if _close(z, value):
             return cause
     squared = (c[:, None] - e[None]).square().sum(2)
@@ -238,7 +249,7 @@ def _cause_of_gradient(found: torch.Tensor, pull: torch.Tensor) -> Cause | None:
 _CHOICES: tuple[tuple[str, str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]], ...] = (
     ("farthest", "You take the entry that is farthest: argmin of the distance, not argmax.",
      lambda c, e: torch.cdist(c, e).argmax(1)),
-    ("dot_product", "You take the entry with the largest scalar product, which favours long entries: compare distances.",
+    ("dot_product", "You take the entry with the largest scalar product, which favours long ones: compare distances.",
      lambda c, e: (c @ e.T).argmax(1)),
     ("dot_product", "You take the entry with the smallest scalar product: compare distances.",
      lambda c, e: (c @ e.T).argmin(1)),
@@ -246,7 +257,7 @@ _CHOICES: tuple[tuple[str, str, Callable[[torch.Tensor, torch.Tensor], torch.Ten
      lambda c, e: (F.normalize(c, dim=1) @ F.normalize(e, dim=1).T).argmax(1)),
     ("absolute", "You add up absolute differences; the Euclidean distance adds up squares.",
      lambda c, e: torch.cdist(c, e, p=1).argmin(1)),
-    ("largest_difference", "You compare by the largest difference of a coordinate; the Euclidean distance adds up squares.",
+    ("largest_difference", "You compare by the largest difference; the Euclidean distance adds up squares.",
      lambda c, e: torch.cdist(c, e, p=torch.inf).argmin(1)),
     ("no_square", "You add up differences without squaring them, so that they cancel.",
      lambda c, e: (c[:, None] - e).sum(2).argmin(1)),
@@ -256,10 +267,12 @@ _CHOICES: tuple[tuple[str, str, Callable[[torch.Tensor, torch.Tensor], torch.Ten
     ("first_coordinate", "You compare one coordinate only.", lambda c, e: (c[:, None, -1] - e[:, -1]).abs().argmin(1)),
     ("expanded_wrongly", "|c - e|² = |c|² - 2 c·e + |e|²: you have lost the 2 or the |e|².",
      lambda c, e: (e.square().sum(1) - c @ e.T).argmin(1)),
-    ("second", "You take the second nearest entry.", lambda c, e: torch.cdist(c, e).topk(2, largest=False).indices[:, 1]),
+    ("second", "You take the second nearest entry.",
+     lambda c, e: torch.cdist(c, e).topk(2, largest=False).indices[:, 1]),
     ("one_for_all", "You take one entry for the whole batch: each code has a nearest entry of its own.",
      lambda c, e: torch.cdist(c, e).sum(0).argmin().expand(len(c))),
-    ("first_entry", "You take the first entry, whatever the code is.", lambda c, e: torch.zeros(len(c), dtype=torch.long)),
+    ("first_entry", "You take the first entry, whatever the code is.",
+     lambda c, e: torch.zeros(len(c), dtype=torch.long)),
 )  # fmt: skip
 
 

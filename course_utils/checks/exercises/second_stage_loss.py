@@ -10,8 +10,18 @@ import torch
 
 from ..engine.candidate import Candidate
 from ..engine.causes import REDUCTIONS, Formula, Probe, agrees, match_loss, sole
-from ..engine.demand import describe, gradients, number, plain64, same_number, same_tensor, scalar, several, untouched
-from ..engine.demand import well_behaved
+from ..engine.demand import (
+    describe,
+    gradients,
+    number,
+    plain64,
+    same_number,
+    same_tensor,
+    scalar,
+    several,
+    untouched,
+    well_behaved,
+)
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.trusted import kl_size, kl_terms, per_image
@@ -57,7 +67,7 @@ class Inputs(NamedTuple):
 
 @CHECK.law("is right where you can count", weight=2)
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
-    """Not random: one code of two dimensions, off by 1 and 0, with std 1 and 2; the posterior is the prior, then not."""
+    """Not random: one code of two dimensions, off by 1 and 0, three widths; the posterior is the prior, then not."""
     decoded, codes = torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2)
     zero = torch.zeros(1, 1)
     for std, want in ((1.0, 2.337877), (2.0, 3.349171), (0.5, 2.451583)):
@@ -74,7 +84,8 @@ def _by_hand(candidate: Candidate, draw: Draw) -> None:
 def _distortion(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for given in _several(draw):
-        what = f"distortion of {len(given.codes)} codes of {given.codes.shape[1]} dimensions, log_std {float(given.log_std):.3g}"
+        n, dim = given.codes.shape
+        what = f"distortion of {n} codes of {dim} dimensions, log_std {float(given.log_std):.3g}"
         same_number(given.call(candidate)[1], given.distortion, what, scale=given.distortion_size)
 
 
@@ -98,13 +109,21 @@ def _sum(candidate: Candidate, draw: Draw) -> None:
 def _gradient(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for given in _several(draw):
-        ends = [given.decoded.clone().requires_grad_(), given.mu.clone().requires_grad_(), given.logvar.clone().requires_grad_()]
+        ends = [
+            given.decoded.clone().requires_grad_(),
+            given.mu.clone().requires_grad_(),
+            given.logvar.clone().requires_grad_(),
+        ]
         came = several(candidate(ends[0], given.codes.clone(), *ends[1:], given.log_std.clone()), _NAMES)
         loss, n = scalar(came[0], "the loss"), len(given.codes)
         found = gradients(candidate, loss, ends, ("decoded", "mu", "logvar"))
         apart, width = plain64(given.decoded) - plain64(given.codes), math.exp(-2 * float(given.log_std))
         wanted = (width * apart / n, plain64(given.mu) / n, 0.5 * (plain64(given.logvar).exp() - 1) / n)
-        sizes = (width * (plain64(given.decoded).abs() + plain64(given.codes).abs()) / n, wanted[1].abs(), (plain64(given.logvar).exp() + 1) / n)
+        sizes = (
+            width * (plain64(given.decoded).abs() + plain64(given.codes).abs()) / n,
+            wanted[1].abs(),
+            (plain64(given.logvar).exp() + 1) / n,
+        )
         for got, want, size, name in zip(found, wanted, sizes, ("decoded", "mu", "logvar"), strict=True):
             same_tensor(got, want, f"dloss/d{name}", scale=size)
 
@@ -181,7 +200,9 @@ def _nll(decoded: torch.Tensor, codes: torch.Tensor, log_std: torch.Tensor) -> t
 
 
 WIDTH_CUT = Cause(
-    "width_detached", "No gradient reaches log_std: the width would never be learned.", "how log_std enters your formula"
+    "width_detached",
+    "No gradient reaches log_std: the width would never be learned.",
+    "how log_std enters your formula",
 )
 
 
@@ -191,8 +212,8 @@ def _mistake(id: str, sentence: str) -> Cause:
 
 _DISTORTIONS: list[Formula] = [
     (None, _nll),
-    (_mistake("squared_error", "The distortion is a squared error: divide by twice the variance, and add the log of the "
-     "width, or a wide one costs nothing."), lambda d, c, s: (c - d).square()),
+    (_mistake("squared_error", "The distortion is a squared error: divide by twice the variance, and add the log of"
+     " the width, or a wide one costs nothing."), lambda d, c, s: (c - d).square()),
     (_mistake("squared_error", "The distortion is half a squared error; the width is missing."),
      lambda d, c, s: 0.5 * (c - d).square()),
     (_mistake("without_log_std", "log_std is missing from the density: the width would grow without end."),
@@ -255,7 +276,13 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         given = _inputs(draw, *shape)
         seen.append((given, several(candidate(*(value.clone() for value in given)), _NAMES)))
     rights = [(given.distortion + given.rate, given.distortion, given.rate) for given, _ in seen]
-    for cause, order in ((_SWAPPED, (0, 2, 1)), (_LAST, (1, 2, 0)), (_LAST, (2, 1, 0)), (_LAST, (1, 0, 2)), (_LAST, (2, 0, 1))):
+    for cause, order in (
+        (_SWAPPED, (0, 2, 1)),
+        (_LAST, (1, 2, 0)),
+        (_LAST, (2, 1, 0)),
+        (_LAST, (1, 0, 2)),
+        (_LAST, (2, 0, 1)),
+    ):
         if all(
             agrees(came[place], torch.tensor(right[which], dtype=torch.float64))
             for (_, came), right in zip(seen, rights, strict=True)
@@ -266,7 +293,9 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     for place, formulas, fields in ((1, _DISTORTIONS, (0, 1, 4)), (2, _RATES, (2, 3))):
         probes = [Probe(tuple(plain64(given[field]) for field in fields), came[place]) for given, came in seen]
         right = 1 if place == 1 else 2
-        if all(agrees(p.came, torch.tensor(r[right], dtype=torch.float64)) for p, r in zip(probes, rights, strict=True)):
+        if all(
+            agrees(p.came, torch.tensor(r[right], dtype=torch.float64)) for p, r in zip(probes, rights, strict=True)
+        ):
             continue
         cause = match_loss(probes, formulas, REDUCTIONS)
         if cause is None:
@@ -274,9 +303,15 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         found.append(cause)
     if found:
         return found[0] if len(found) == 1 else None
-    losses = [float(came[0].detach()) if isinstance(came[0], torch.Tensor) and came[0].dim() == 0 else math.nan for _, came in seen]
+    losses = [
+        float(came[0].detach()) if isinstance(came[0], torch.Tensor) and came[0].dim() == 0 else math.nan
+        for _, came in seen
+    ]
     return sole(
         Cause(id, sentence, _CARD)
         for id, sentence, formula in _SUMS
-        if all(abs(loss - formula(d, r)) <= 1e-3 * (abs(d) + abs(r)) for loss, (_, d, r) in zip(losses, rights, strict=True))
+        if all(
+            abs(loss - formula(d, r)) <= 1e-3 * (abs(d) + abs(r))
+            for loss, (_, d, r) in zip(losses, rights, strict=True)
+        )
     )

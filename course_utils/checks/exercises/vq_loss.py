@@ -242,7 +242,7 @@ def _weight(found: torch.Tensor | None, unit: torch.Tensor) -> float | None:
 
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
-    """Shapes whose numbers of images, codes and dimensions tell the averages apart; a commitment like no other weight."""
+    """Shapes whose numbers of images, codes and dimensions tell averages apart; a commitment like no other weight."""
     seen = []
     for shape in ((7, 3, 5, 6, 0.37), (11, 5, 3, 4, 1.9)):
         probe = _probe(draw, *shape)
@@ -267,7 +267,10 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         return sole(simple or hits)
     if all(pulls == (0.0, 0.0) for _, _, pulls in seen):
         return None
-    for cause, size in ((_NOT_SQUARED, lambda apart: apart.norm(dim=-1)), (_ABSOLUTE, lambda apart: apart.abs().sum(-1))):
+    for cause, size in (
+        (_NOT_SQUARED, lambda apart: apart.norm(dim=-1)),
+        (_ABSOLUTE, lambda apart: apart.abs().sum(-1)),
+    ):
         if all(_near(value, (1 + p.commitment) * float(size(p.apart).sum()) / len(p.codes)) for p, value, _ in seen):
             return cause
     return None
