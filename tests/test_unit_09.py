@@ -177,7 +177,19 @@ def sentences(stored) -> dict[str, str]:
         "game, seconds": f"{mean('adversarial', 'seconds'):.0f} seconds of training against {mean('critic', 'seconds'):.0f}",
         "game, sigma": f"(mean sigma {mean('adversarial', 'posterior_sigma'):.3f} and "
         f"{mean('critic', 'posterior_sigma'):.3f}; the `vae`'s {mean('vae', 'posterior_sigma'):.2f})",
-        "best": f"`ae` + mixture: {span(*mixture)}, at {mean('ae', 'distortion'):.1f} nats",
+        "trained for": f"`vae` {mean('vae', 'frechet_prior'):.0f}, `critic` {mean('critic', 'frechet_prior'):.0f}, "
+        f"`adversarial` {mean('adversarial', 'frechet_prior'):.0f}; the dictionary, all entries alike, "
+        f"{mean('dictionary', 'frechet_uniform'):.0f}",
+        "best density": f"`ae` {mean(*mixture):.1f}, `vae` {mean('vae', 'frechet_mixture'):.1f}, "
+        f"`critic` {mean('critic', 'frechet_mixture'):.1f}, `adversarial` {mean('adversarial', 'frechet_mixture'):.1f}, "
+        f"dictionary {mean('dictionary', 'frechet_learned'):.1f}",
+        "seconds": f"`ae` + mixture {mean('ae', 'seconds') + mean('ae', 'seconds_mixture'):.0f}, dictionary with its learned "
+        f"density {mean('dictionary', 'seconds') + mean('dictionary', 'seconds_learned'):.0f}, `critic` + mixture "
+        f"{mean('critic', 'seconds') + mean('critic', 'seconds_mixture'):.0f}",
+        "distortions": f"between {min(mean(m, 'distortion') for m in MODELS):.1f} and "
+        f"{max(mean(m, 'distortion') for m in MODELS):.1f} nats",
+        "sampler": f"by a factor of {mean('ae', 'frechet_prior') / mean(*mixture):.1f} for the `ae`, of "
+        f"{mean('vae', 'frechet_prior') / mean('vae', 'frechet_mixture'):.1f} for the `vae`",
     }
 
 
