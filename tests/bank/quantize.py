@@ -22,7 +22,9 @@ def straight(codes, entries):
     return codes + (entries - codes).detach()
 
 
-# a right z of a wrong choice
+# a right z of a wrong choice; of a few codes it may be the right one by chance
+BY_CHANCE = "of a few codes the nearest entry may be the same"
+VARY = ("absolute", "largest", "lost_two")
 for name, about, cause, choose in (
     ("farthest", "argmax of the distance", "farthest", lambda c, e: distances(c, e).argmax(-1)),
     ("dot", "largest scalar product", "dot_product", lambda c, e: (c @ e.T).argmax(-1)),
@@ -49,6 +51,7 @@ for name, about, cause, choose in (
         about,
         (lambda f: lambda codes, codebook: (straight(codes, codebook[f(codes, codebook)]), f(codes, codebook)))(choose),
         cause,
+        BY_CHANCE if name in VARY else "",
     )
 
 # a wrong z of the right choice: c the codes, q their entries, e the codebook
