@@ -107,6 +107,7 @@ for name, about, cause, f in (
             )
         )(f),
         cause,
+        "of one code both formulas may give about the same" if name == "as_logvar" else "",
     )
 
 # m: mu, v: logvar

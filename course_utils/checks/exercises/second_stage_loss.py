@@ -297,10 +297,10 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
             agrees(p.came, torch.tensor(r[right], dtype=torch.float64)) for p, r in zip(probes, rights, strict=True)
         ):
             continue
-        cause = match_loss(probes, formulas, REDUCTIONS)
-        if cause is None:
+        mistake = match_loss(probes, formulas, REDUCTIONS)
+        if mistake is None:
             return None
-        found.append(cause)
+        found.append(mistake)
     if found:
         return found[0] if len(found) == 1 else None
     losses = [

@@ -23,13 +23,13 @@ class Probe(NamedTuple):
 
     codes: torch.Tensor
     codebook: torch.Tensor
-    index: torch.Tensor
+    chosen: torch.Tensor
     commitment: float
 
     @property
     def apart(self) -> torch.Tensor:
         """Entries minus codes, in float64."""
-        return plain64(self.codebook)[self.index.long()] - plain64(self.codes)
+        return plain64(self.codebook)[self.chosen.long()] - plain64(self.codes)
 
     @property
     def squared(self) -> float:
@@ -45,7 +45,7 @@ class Probe(NamedTuple):
     def into_codebook(self) -> torch.Tensor:
         dim = self.codes.shape[-1]
         pulls = (2 * self.apart / len(self.codes)).reshape(-1, dim)
-        return torch.zeros(self.codebook.shape, dtype=torch.float64).index_add(0, self.index.long().flatten(), pulls)
+        return torch.zeros(self.codebook.shape, dtype=torch.float64).index_add(0, self.chosen.long().flatten(), pulls)
 
 
 @CHECK.law("is right where you can count")
@@ -98,7 +98,7 @@ def _given(candidate: Candidate, draw: Draw) -> None:
 def _unused(candidate: Candidate, draw: Draw) -> None:
     """Random inputs: a correct function never fails."""
     probe = _probe(draw, 6, 2, 3, 8, 0.5)
-    probe = probe._replace(index=probe.index % 3)
+    probe = probe._replace(chosen=probe.chosen % 3)
     _, found = _gradients(candidate, probe)
     same_tensor(found[3:], torch.zeros(5, 3).double(), "gradient of entries that no code names", scale=0.0, floor=1e-7)
 
@@ -112,7 +112,7 @@ def _anywhere(candidate: Candidate, draw: Draw) -> None:
             what = f"{n} images of {places} codes, {given.codes.dtype}"
             _value_is(candidate, given, (1 + given.commitment) * given.squared, what)
     for device in candidate.devices():
-        there = probe._replace(**{name: getattr(probe, name).to(device) for name in ("codes", "codebook", "index")})
+        there = probe._replace(**{name: getattr(probe, name).to(device) for name in ("codes", "codebook", "chosen")})
         _value_is(candidate, there, (1 + probe.commitment) * probe.squared, f"codes on {device}")
 
 
@@ -136,7 +136,7 @@ def _far(draw: Draw, n: int, entries: int) -> Probe:
     """Codes with their farthest entries."""
     probe = _probe(draw, n, 2, 3, entries, 0.25)
     far = (probe.codes[..., None, :] - probe.codebook).square().sum(-1).argmax(-1)
-    return probe._replace(index=far)
+    return probe._replace(chosen=far)
 
 
 def _probes(draw: Draw) -> list[Probe]:
@@ -149,18 +149,18 @@ def _size(probe: Probe) -> torch.Tensor:
     """Of the pulls that are added up in an entry: rounding is measured against their sum of sizes."""
     dim = probe.codes.shape[-1]
     sizes = (2 * probe.apart.abs() / len(probe.codes)).reshape(-1, dim)
-    return torch.zeros(probe.codebook.shape, dtype=torch.float64).index_add(0, probe.index.flatten(), sizes)
+    return torch.zeros(probe.codebook.shape, dtype=torch.float64).index_add(0, probe.chosen.flatten(), sizes)
 
 
 def _value_is(candidate: Candidate, probe: Probe, want: float, what: str) -> None:
-    came = candidate(probe.codes.clone(), probe.codebook.clone(), probe.index.clone(), probe.commitment)
+    came = candidate(probe.codes.clone(), probe.codebook.clone(), probe.chosen.clone(), probe.commitment)
     same_number(scalar(came, "the loss"), want, f"loss of {what}", scale=abs(want))
 
 
 def _gradients(candidate: Candidate, probe: Probe) -> list[torch.Tensor]:
     """Of codes and codebook; zeros where one is not reached, but for the case that neither is."""
     ends = [probe.codes.clone().requires_grad_(), probe.codebook.clone().requires_grad_()]
-    loss = scalar(candidate(*ends, probe.index.clone(), probe.commitment), "the loss")
+    loss = scalar(candidate(*ends, probe.chosen.clone(), probe.commitment), "the loss")
     found = candidate.gradients(loss, ends)
     if all(grad is None for grad in found):
         raise Broken("a gradient with respect to codes or codebook", "no gradient at all", DETACHED)
@@ -247,7 +247,7 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     for shape in ((7, 3, 5, 6, 0.37), (11, 5, 3, 4, 1.9)):
         probe = _probe(draw, *shape)
         ends = [probe.codes.clone().requires_grad_(), probe.codebook.clone().requires_grad_()]
-        came = candidate(*ends, probe.index.clone(), probe.commitment)
+        came = candidate(*ends, probe.chosen.clone(), probe.commitment)
         if not isinstance(came, torch.Tensor) or came.dim() > 0:
             return None
         found = candidate.gradients(came, ends)
@@ -287,7 +287,7 @@ def _predicted(probe: Probe, value: float, pulls: tuple, weights: tuple, place: 
 
 def _own_index(candidate: Candidate, draw: Draw) -> Cause | None:
     probe = _far(draw, 5, 6)
-    near = probe._replace(index=(probe.codes[..., None, :] - probe.codebook).square().sum(-1).argmin(-1))
+    near = probe._replace(chosen=(probe.codes[..., None, :] - probe.codebook).square().sum(-1).argmin(-1))
     came = candidate(*probe)
     value = float(came.detach()) if isinstance(came, torch.Tensor) and came.dim() == 0 else float("nan")
     return _OWN_INDEX if _near(value, (1 + near.commitment) * near.squared) else None
