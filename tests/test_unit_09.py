@@ -204,3 +204,52 @@ def welch(a: list[float], b: list[float]) -> tuple[float, float, float]:
 def test_the_text_has_the_numbers_of_the_stored_runs(notebook):
     for sentence in sentences(reference_runs.load(UNIT)).values():
         assert sentence in notebook.text, sentence
+
+
+def every(number: str, models=MODELS) -> list[float]:
+    stored = reference_runs.load(UNIT)
+    return [value for model in models for value in stored.values(model, number)]
+
+
+def test_no_entry_is_dead_in_any_run_and_knowing_what_follows_what_is_worth_more_than_frequencies():
+    assert set(every("entries_used", ("dictionary",))) == {32.0}
+    uniform, alone, learned = (every(f"nats_{name}", ("dictionary",)) for name in ("uniform", "independent", "learned"))
+    assert all(u - a < a - b for u, a, b in zip(uniform, alone, learned, strict=True))
+    samples = [every(f"frechet_{name}", ("dictionary",)) for name in ("independent", "learned")]
+    assert min(samples[0]) > 2 * max(samples[1])
+
+
+def test_the_second_stage_lies_between_the_prior_and_the_mixture_in_every_run():
+    for model in ("ae", "vae"):
+        prior, mixture, second = (every(f"frechet_{name}", (model,)) for name in ("prior", "mixture", "second"))
+        assert max(mixture) < min(second) and max(second) < min(prior)
+    assert max(every("mixture_nats", ("ae",))) < min(every("second_nats", ("ae",)))
+
+
+def test_nothing_is_better_than_an_autoencoder_with_a_mixture_in_any_run():
+    best = max(every("frechet_mixture", ("ae",)))
+    others = [("frechet_mixture", ("vae", "critic", "adversarial")), ("frechet_learned", ("dictionary",))]
+    others += [("frechet_second", ("ae", "vae")), ("frechet_prior", ("ae", "vae", "critic", "adversarial"))]
+    assert min(min(every(number, models)) for number, models in others) > best
+
+
+def test_the_dictionary_with_its_density_is_ahead_of_every_prior_and_behind_every_mixture():
+    learned, alone = (every(f"frechet_{name}", ("dictionary",)) for name in ("learned", "independent"))
+    numbers = ("vae", "critic", "adversarial")
+    assert max(learned) < min(every("frechet_prior", numbers)) and max(every("frechet_mixture", numbers)) < min(learned)
+    assert min(alone) > max(every("frechet_prior", numbers))
+
+
+def test_critic_and_classifier_cannot_be_told_apart_and_the_vae_is_behind_them():
+    stored = reference_runs.load(UNIT)
+    low, _, high = welch(stored.values("adversarial", "frechet_prior"), stored.values("critic", "frechet_prior"))
+    assert low < 0 < high
+    assert min(every("frechet_prior", ("vae",))) > max(every("frechet_prior", ("critic", "adversarial")))
+    assert (
+        min(every("bound", ("vae",)))
+        < max(every("bound", ("vae",)))
+        < min(
+            a + b
+            for a, b in zip(every("distortion", ("dictionary",)), every("nats_learned", ("dictionary",)), strict=True)
+        )
+    )
