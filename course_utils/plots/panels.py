@@ -313,11 +313,11 @@ def sampler_plane(
 
     Args:
         models: model -> sampler -> ((x, y) of each stored seed, (x, y) of one's own run). The own runs of a model are
-            joined, in the order given, and the model's name stands above them.
+            joined, in the order given; each model has a colour of its own.
         names: of the samplers, for the legend; each has a marker of its own, in this order.
         floor: (y, label) of a horizontal line.
     """
-    fig, axes = figure(4.6)
+    fig, axes = figure(5.0)
     ax, looks = axes[0, 0], dict(zip(names, "osD^vP*", strict=False))
     for index, (model, draws) in enumerate(models.items()):
         colour = DOTS[index % len(DOTS)]
@@ -327,8 +327,7 @@ def sampler_plane(
             for dots, fill in ((stored, "none"), ([mine], colour)):
                 if len(dots):
                     ax.plot(*np.asarray(dots).T, ls="", marker=looks[sampler], mfc=fill, color=colour, ms=7)
-        top = own[own[:, 1].argmax()]
-        ax.annotate(model, top, textcoords="offset points", xytext=(0, 9), ha="center", color=colour)
+        ax.plot([], [], color=colour, lw=4, label=model)
     for sampler, name in names.items():
         ax.plot([], [], ls="", marker=looks[sampler], color=INK, label=name)
     ax.axhline(floor[0], color=INK, lw=1, ls=(0, (4, 3)), label=floor[1])
