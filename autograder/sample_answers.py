@@ -247,6 +247,38 @@ def inpaint(decoder, surprise, x, mask, z, num_steps, lr):
         steps.step()
     return torch.where(mask.bool(), x, decoder(code).sigmoid()).detach()
 """,
+    "second_stage_loss": """
+import torch
+
+def second_stage_loss(decoded, codes, mu, logvar, log_std):
+    distortion = -torch.distributions.Normal(decoded, log_std.exp()).log_prob(codes).sum(1).mean()
+    rate = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1).mean()
+    return distortion + rate, distortion, rate
+""",
+    "quantize": """
+import torch
+
+def quantize(codes, codebook):
+    with torch.no_grad():
+        index = (codebook.pow(2).sum(1) - 2 * codes @ codebook.T).argmin(-1)
+    return codebook[index].detach() + codes - codes.detach(), index
+""",
+    "vq_loss": """
+import torch
+
+def vq_loss(codes, codebook, index, commitment):
+    entries = torch.nn.functional.embedding(index, codebook)
+    pulls = (entries - codes.detach()) ** 2 + commitment * (entries.detach() - codes) ** 2
+    return pulls.sum() / len(codes)
+""",
+    "adversarial_losses": """
+import torch
+
+def adversarial_losses(critic, z_prior, z_codes):
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    real, fake, fooling = critic(z_prior), critic(z_codes.detach()), critic(z_codes)
+    return bce(real, torch.ones_like(real)) + bce(fake, torch.zeros_like(fake)), bce(fooling, torch.ones_like(fooling))
+""",
 }
 
 # Who believes what: one table per student of the sample class.
@@ -308,6 +340,13 @@ import torch
 def anomaly_score(logits, x):
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).mean(1)
 """,
+        "vq_loss": """
+import torch
+
+def vq_loss(codes, codebook, index, commitment):
+    entries, mse = codebook[index], torch.nn.functional.mse_loss
+    return mse(entries, codes.detach()) + commitment * mse(codes, entries.detach())
+""",
         "denoise": """
 def denoise(noisy, projected, noise_std):
     energy = (noisy - projected).square().mean()
@@ -324,6 +363,14 @@ def build_conv_autoencoder(channels, latent_dim):
 """,
     },
     "takes logvar for log sigma": {
+        "second_stage_loss": """
+import torch
+
+def second_stage_loss(decoded, codes, mu, logvar, log_std):
+    distortion = -torch.distributions.Normal(decoded, torch.exp(0.5 * log_std)).log_prob(codes).sum(1).mean()
+    rate = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
+    return distortion + rate, distortion, rate
+""",
         "attribute_scores": """
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -370,6 +417,11 @@ def sample_images(decoder, num_images, latent_dim):
 """,
     },
     "a typing error and a loop": {
+        "quantize": """
+def quantize(codes, codebook):
+    index = (codes[..., None, :] - codebook).square().sum(-1).argmin(-1)
+    return codebook[index], index
+""",
         "reconstruction_loss": """
 def reconstruction_loss(logits, x)
     return 0

@@ -33,6 +33,8 @@ from course_utils.training.recipes import Recipe
 sys.path.insert(0, str(Path(__file__).parent))
 from animals_numbers import MODELS as ANIMALS
 from animals_numbers import run_animals
+from beyond_numbers import Dictionary, Logistic, of_beyond
+from beyond_numbers import prepare as prepare_beyond
 from more_numbers import MORE, in_brief, of_codes
 from uses_numbers import of_uses, without
 
@@ -201,6 +203,19 @@ UNITS: dict[str, dict] = {
         },
     },
 }
+CRITIC = Recipe("wasserstein", 20, weight=3.0, critic_dims=(256, 128), critic_steps=1, critic_betas=(0.0, 0.9))
+UNITS["09_beyond"] = {
+    "epochs": 4,
+    "batch_size": 128,
+    "lr": 1e-3,
+    "models": {
+        "ae": Recipe("ae", 20),
+        "vae": Recipe("vae", 20),
+        "dictionary": Dictionary(),
+        "critic": CRITIC,
+        "adversarial": Logistic(CRITIC),
+    },
+}
 SEEDS = (0, 1, 2)
 
 
@@ -251,9 +266,12 @@ def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> d
     data = plan["prepare"](data) if "prepare" in plan else data
     device.seed_everything(seed)  # of the weights; fit seeds the order and the noise
     images = data.train_images.flatten(1)
-    model, loss_function, critic = (
-        prepare_bugged(brief, images) if brief and brief.bugs else recipes.prepare(recipe, images)
-    )
+    if unit == "09_beyond":
+        model, loss_function, critic = prepare_beyond(recipe, images)
+    else:
+        model, loss_function, critic = (
+            prepare_bugged(brief, images) if brief and brief.bugs else recipes.prepare(recipe, images)
+        )
     began = time.process_time()  # of one thread, whatever else runs on the machine
     settings = {key: plan[key] for key in ("epochs", "batch_size", "lr")}
     run = training.fit(model, loss_function, images, **settings, seed=seed, critic=critic, progress=False)
@@ -266,6 +284,12 @@ def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> d
         last["posterior_sigma"] = float(torch.exp(0.5 * logvar).mean())
     if unit == "08_uses":
         return {"seconds": seconds} | last | of_uses(model, critic.module if critic else None, data, reader)
+    if unit == "09_beyond":
+        return (
+            {"seconds": seconds}
+            | last
+            | of_beyond(model, data, metrics.Yardstick(data), seed, second_stage=critic is None)
+        )
     if unit in MORE:
         last |= MORE[unit](model, data, reader)
     if brief is not None:

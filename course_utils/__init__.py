@@ -17,6 +17,7 @@ HOMES = {
     "classifier": "models",
     "device": "system",
     "disentanglement": "metrics",
+    "discrete": "models",
     "explore": "plots",
     "hand_in": "cli",
     "latent": "plots",

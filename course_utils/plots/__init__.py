@@ -35,7 +35,18 @@ from .figures import (
     to_pictures,
     training_figure,
 )
-from .panels import bumps, code_places, contests, dot_panels, fields, histogram_panels, panels, picture_pairs, waterfall
+from .panels import (
+    bumps,
+    code_places,
+    contests,
+    dot_panels,
+    fields,
+    histogram_panels,
+    panels,
+    picture_pairs,
+    sampler_plane,
+    waterfall,
+)
 from .vae_figures import (
     densities,
     drops,
@@ -92,6 +103,7 @@ __all__ = [
     "png",
     "rate_distortion",
     "reading_map",
+    "sampler_plane",
     "seed_curve",
     "shares",
     "show",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib import rc_context
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, _blank, _colour, _dash, figure, show, to_numpy
@@ -326,4 +327,44 @@ def contests(
         axes[0, 0].plot([], [], ls="", label=label, **look)
     axes[0, 0].set_yticks(range(len(methods)), methods)
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    show(fig, alt, caption)
+
+
+@rc_context(STYLE)
+def sampler_plane(
+    models: Mapping[str, Mapping[str, tuple[Sequence[tuple[float, float]], tuple[float, float]]]],
+    names: Mapping[str, str],
+    alt: str,
+    caption: str = "",
+    *,
+    xlabel: str,
+    ylabel: str,
+    floor: tuple[float, str],
+) -> None:
+    """Two numbers of models and of the ways to draw their codes; the second on a log scale.
+
+    Args:
+        models: model -> sampler -> ((x, y) of each stored seed, (x, y) of one's own run). The own runs of a model are
+            joined, in the order given; each model has a colour of its own.
+        names: of the samplers, for the legend; each has a marker of its own, in this order.
+        floor: (y, label) of a horizontal line.
+    """
+    fig, axes = figure(5.0)
+    ax, looks = axes[0, 0], dict(zip(names, "osD^vP*", strict=False))
+    for index, (model, draws) in enumerate(models.items()):
+        colour = DOTS[index % len(DOTS)]
+        own = np.array([mine for _, mine in draws.values()])
+        ax.plot(*own.T, color=colour, lw=1)
+        for sampler, (stored, mine) in draws.items():
+            for dots, fill in ((stored, "none"), ([mine], colour)):
+                if len(dots):
+                    ax.plot(*np.asarray(dots).T, ls="", marker=looks[sampler], mfc=fill, color=colour, ms=7)
+        ax.plot([], [], color=colour, lw=4, label=model)
+    for sampler, name in names.items():
+        ax.plot([], [], ls="", marker=looks[sampler], color=INK, label=name)
+    ax.axhline(floor[0], color=INK, lw=1, ls=(0, (4, 3)), label=floor[1])
+    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.margins(x=0.08, y=0.12)
+    fig.legend(loc="outside lower center", ncols=4)
     show(fig, alt, caption)

@@ -345,8 +345,10 @@ def shares(
     *,
     xlabel: str,
     level: tuple[float, str] | None = None,
+    total: str = "rate",
 ) -> None:
-    """Bars of two parts each, the mean over seeds, and a dot for the sum of each seed: name -> (first, second)."""
+    """Bars of two parts each, the mean over seeds, and a dot for the sum of each seed, which is called ``total``:
+    name -> (first, second)."""
     fig, axes = figure(0.36 * len(bars) + 1.2)
     ax = axes[0, 0]
     for place, (first, second) in enumerate(bars.values()):
@@ -355,7 +357,7 @@ def shares(
         ax.barh(place, means[0], color=PALETTE[1], label=again + labels[0])
         ax.barh(place, means[1], left=means[0], color=ACCENT, hatch="///", edgecolor="white", label=again + labels[1])
         sums = [a + b for a, b in zip(first, second, strict=True)]
-        ax.plot(sums, [place] * len(sums), "o", mfc="none", color=INK, ms=5, label=again + "rate, one seed each")
+        ax.plot(sums, [place] * len(sums), "o", mfc="none", color=INK, ms=5, label=f"{again}{total}, one seed each")
     if level:
         ax.axvline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
     ax.set_yticks(range(len(bars)), list(bars))

@@ -1,5 +1,6 @@
-"""One training loop for every unit: `fit`, its checkpoints and its live view."""
+"""One training loop for every unit: `fit`, its checkpoints and its live view; and `descend`, for what are no images."""
 
+from .descent import descend
 from .fitting import (
     CHECK_EVERY_ON_GPU,
     PRECISIONS,
@@ -23,6 +24,7 @@ __all__ = [
     "Critic",
     "LossFunction",
     "Run",
+    "descend",
     "estimate_seconds",
     "evaluate",
     "fit",
