@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-import torch
 from test_checks_bad_input import LENDING
 
 from autograder.examiner.exam import Session
