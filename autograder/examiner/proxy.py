@@ -6,6 +6,7 @@ sandbox for vector-Jacobian products, so that laws differentiate as they do at h
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -45,16 +46,18 @@ class RemoteCandidate(Candidate):
         grace: float = 5.0,
         limits: dict[str, float] | None = None,
         seed: str = "",
+        until: float = math.inf,
     ) -> None:
-        """`seed` is the class's (see `Settings`). `apart` makes another session like this one, for calls that take a
-        correct function along: no other exercise may ask it."""
+        """`seed` is the class's (see `Settings`); `until` the end of the submission's time, by the monotonic clock.
+        `apart` makes another session like this one, for calls that take a correct function along: no other exercise
+        may ask it."""
         self._session, self.__name__ = session, name
         self._apart = apart
         self._own_session: Session | None = None
         self.reseeded: set[str] = set()
         self.switched: set[str] = set()
         self._printed = ""
-        self._class_seed = seed
+        self._class_seed, self._until = seed, until
         self._seeds = CallSeeds(derived(seed, name) if seed else fresh())
         self.trouble: tuple[str, str] | None = None
         self._open = False
@@ -223,7 +226,7 @@ class RemoteCandidate(Candidate):
         self, header: dict[str, Any], body: bytes = b"", lending: Lending | None = None
     ) -> tuple[dict[str, Any], list[torch.Tensor]]:
         started = time.monotonic()
-        seconds = max(1.0, min(self._per_call, self._left))
+        seconds = max(1.0, min(self._per_call, self._left, self._until - started))
         try:
             return self._session.ask({**header, "lending": lending is not None}, body, seconds=seconds, lending=lending)
         except Ended as ended:
