@@ -51,7 +51,7 @@ class Lending:
             raise Garbled("it asks for more than is lent")
         packer = Packer()
         try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            with torch.enable_grad():
                 reply = self._reply(asked, tensors, packer)
             table, body = packer.finish()
             return {**reply, "tensors": table}, body
@@ -91,13 +91,16 @@ class Lending:
             raise Garbled("a function that is not lent")
         arguments = [self._argument(spec, leaves) for spec in _list(asked["args"])]
         named = {str(key): self._argument(spec, leaves) for key, spec in _list(asked["named"])}
-        torch.manual_seed(seed)
+        before = torch.default_generator.get_state()
+        torch.default_generator.manual_seed(seed)
         try:
             _afford(function, arguments, named)
             value = function(*map(_used, arguments), **{key: _used(argument) for key, argument in named.items()})
             return pack(value, outputs)
         except Exception as error:
             raise _Raised(error) from None
+        finally:
+            torch.default_generator.set_state(before)
 
     def _argument(self, spec: Any, leaves: list[torch.Tensor]) -> Any:
         if not isinstance(spec, list) or len(spec) != 2 or spec[0] != "module":
@@ -143,11 +146,17 @@ def _numbers(value: Any, of: Sequence[Any]) -> list[int]:
     return value
 
 
+def _parts(argument: Any) -> list[Any]:
+    if isinstance(argument, _Module):
+        return argument.parts
+    return tree_leaves(argument) if isinstance(argument, (tuple, list, dict)) else [argument]
+
+
 class _Measured(TorchDispatchMode):
     """Counts steps and sizes, of tensors that hold no numbers."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._steps = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -162,7 +171,7 @@ class _Measured(TorchDispatchMode):
 def _afford(function: Callable[..., Any], arguments: Sequence[Any], named: dict[str, Any]) -> None:
     """Raises ValueError when a call would take too much memory or time: tried first without numbers where it might."""
     plain = [*arguments, *named.values()]
-    tensors = [t for a in plain for t in (a.parts if isinstance(a, _Module) else tree_leaves(a))]
+    tensors = [t for a in plain for t in _parts(a)]
     factors = [max((t.numel() for t in tensors if isinstance(t, torch.Tensor)), default=1)]
     factors.append(max((len(t) for t in tensors if isinstance(t, torch.Tensor) and t.dim()), default=1))
     factors += [len(a) for a in plain if isinstance(a, (tuple, list, dict))]

@@ -47,13 +47,13 @@ class Lender:
     def function(self, name: str, modules: Sequence[nn.Module]) -> Callable[..., Any]:
         """The lent function of this name. `modules` are those that came with the call: they travel by number."""
 
-        @torch.compiler.disable
         def lent(*args: Any, **named: Any) -> Any:
             call = _Call(self, name, modules, args, named, self._draws.getrandbits(62))
             return call.result(_Lent.apply(call, *call.tensors))
 
         lent.__name__ = lent.__qualname__ = name
-        return lent
+        whole: Callable[..., Any] = torch.compiler.disable(lent)  # messages cannot be compiled
+        return whole
 
     def ask(self, header: dict[str, Any], tensors: Sequence[torch.Tensor]) -> tuple[dict[str, Any], list[torch.Tensor]]:
         """The examiner's answer. Raises what the lent function raised."""
