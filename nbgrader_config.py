@@ -101,6 +101,11 @@ if feedback_page is not None:
 c.Execute.timeout = None
 c.Execute.record_timing = False
 c.ExecuteSubmission.timeout = 60
+# One submission's budget: seconds by the clock for its cells, its calls and what is started again for them; megabytes
+# of memory and of files. docs/grading.md has the rest: what may be handed in, and what is kept of its outputs.
+c.ExecuteSubmission.total_timeout = 600
+c.ExecuteSubmission.memory_mb = 3000
+c.ExecuteSubmission.files_mb = 512
 c.Validator.Execute.timeout = 300
 c.Validator.Execute.skip_cells_with_tag = "experiment"
 

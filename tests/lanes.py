@@ -71,6 +71,8 @@ MARKS = {
     "tests/test_terms_and_machines.py": Slow("slow", 5),
     "tests/test_new_exercise.py::test_the_skeletons_are_checked_as_they_stand": Slow("slow", 5),
     "tests/test_nothing_is_lost.py": Slow("grading", 60),
+    "tests/test_lent.py": Slow("grading", 20),
+    "tests/test_liars.py": Slow("grading", 12),
     "tests/test_pages.py": Slow("browser", 22),
     "tests/test_pages_cannot_act.py": Slow("browser", 38),
     "tests/test_platforms.py::test_canvas_takes_the_table_with_its_numbers": Slow("grading", 2),

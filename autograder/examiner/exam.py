@@ -151,6 +151,7 @@ class Exam:
             self._settings.grace,
             self._settings.call_limits,
             self._settings.seed,
+            self._deadline,
         )
         self._candidates.append(candidate)
         return candidate

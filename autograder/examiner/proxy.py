@@ -6,8 +6,7 @@ sandbox for vector-Jacobian products, so that laws differentiate as they do at h
 
 from __future__ import annotations
 
-import inspect
-import textwrap
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from course_utils.checks.engine.worker import PATIENCE
 
 from .inside.protocol import Garbled, Packer, pack, unpack
 from .inside.serialisation import Outgoing
+from .lending import Allowance, Lending
 from .session import Ended, Session
 
 _KINDS = ("raised", "stub", "too slow", "not callable")
@@ -46,20 +46,23 @@ class RemoteCandidate(Candidate):
         grace: float = 5.0,
         limits: dict[str, float] | None = None,
         seed: str = "",
+        until: float = math.inf,
     ) -> None:
-        """`seed` is the class's (see `Settings`). `apart` makes another session like this one, for calls that take a
-        correct function along: no other exercise may meet that function."""
+        """`seed` is the class's (see `Settings`); `until` the end of the submission's time, by the monotonic clock.
+        `apart` makes another session like this one, for calls that take a correct function along: no other exercise
+        may ask it."""
         self._session, self.__name__ = session, name
         self._apart = apart
         self._own_session: Session | None = None
         self.reseeded: set[str] = set()
         self.switched: set[str] = set()
         self._printed = ""
-        self._class_seed = seed
+        self._class_seed, self._until = seed, until
         self._seeds = CallSeeds(derived(seed, name) if seed else fresh())
         self.trouble: tuple[str, str] | None = None
         self._open = False
         self._limits = replace(LIMITS, **(limits or {}))
+        self._allowance = Allowance()
         self._grace = grace  # seconds beyond the limits that are kept inside, before the sandbox is killed
         self._left = PATIENCE * self._limits.check + grace  # by the clock: inside, others' work does not count
         self._per_call = PATIENCE * self._limits.call + grace
@@ -96,7 +99,7 @@ class RemoteCandidate(Candidate):
             self._move(self._apart)
         if not self._open:
             self.open()
-        return self._call(None, args, dict(self.lent))
+        return self._call(None, args, list(self.lent))
 
     def _move(self, apart: Callable[[], Session]) -> None:
         """Go on in a session of one's own."""
@@ -114,7 +117,7 @@ class RemoteCandidate(Candidate):
             return [None] * len(inputs)
         return list(torch.autograd.grad(output, list(inputs), cotangent, allow_unused=True))
 
-    def _call(self, handle: int | None, args: Sequence[Any], replacing: dict[str, Callable[..., Any]]) -> Any:
+    def _call(self, handle: int | None, args: Sequence[Any], replacing: list[str]) -> Any:
         outgoing = Outgoing()
         specs = [outgoing.spec(value) for value in args]
         table, body = outgoing.packer.finish()
@@ -125,21 +128,22 @@ class RemoteCandidate(Candidate):
             "seed": self._seeds.next(),
             "args": specs,
             "tensors": table,
-            "replacing": [_as_source(name, function) for name, function in replacing.items()],
+            "replacing": replacing,
             **outgoing.records(),
         }
-        answer, tensors = self._ask(header, body)
+        lending = self._lending(outgoing.modules) if replacing else None
+        answer, tensors = self._ask(header, body, lending)
         try:
             self._note(answer)
             if "effects" in answer or not answer.get("failed"):  # without: it could not even begin, and says why
                 outgoing.apply(answer["effects"], tensors)
             if answer.get("failed"):
                 raise _failure(answer["failed"])
-            return self._value(answer["value"], tensors, answer["tensors"], outgoing.packer)
+            return self._value(answer["value"], tensors, answer["tensors"], outgoing)
         except (Garbled, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             self.nonsense(error)
 
-    def _value(self, spec: Any, tensors: list[torch.Tensor], table: list[dict[str, Any]], sent: Packer) -> Any:
+    def _value(self, spec: Any, tensors: list[torch.Tensor], table: list[dict[str, Any]], sent: Outgoing) -> Any:
         """The result with its graph."""
         places: list[int] = []
         shape = _read(spec, tensors, places, self)
@@ -151,8 +155,10 @@ class RemoteCandidate(Candidate):
         ]
         if differentiable:
             anchor = torch.zeros((), requires_grad=True)  # the graph inside may hang on parameters that never came out
-            wanted = [(number, value) for number, value in enumerate(sent.tensors) if value.requires_grad]
-            link = _Link(self, self._session.number, [number for number, _ in wanted], set(differentiable))
+            wanted = [(number, value) for number, value in enumerate(sent.packer.tensors) if value.requires_grad]
+            link = _Link(
+                self, self._session.number, [number for number, _ in wanted], set(differentiable), sent.modules
+            )
             found = _Remote.apply(link, tuple(found), anchor, *[value for _, value in wanted])
         return _fill(shape, iter(found))
 
@@ -173,6 +179,7 @@ class RemoteCandidate(Candidate):
                 "tensors": table,
             },
             body,
+            self._lending(link.modules) if self.lent else None,
         )
         try:
             self._note(answer)
@@ -210,12 +217,18 @@ class RemoteCandidate(Candidate):
             self.nonsense(error)
 
     def call_module(self, handle: int, x: torch.Tensor) -> Any:
-        return self._call(handle, (x,), {})
+        return self._call(handle, (x,), [])
 
-    def _ask(self, header: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], list[torch.Tensor]]:
+    def _lending(self, modules: list[torch.nn.Module]) -> Lending:
+        return Lending(self.lent, modules, self._allowance)
+
+    def _ask(
+        self, header: dict[str, Any], body: bytes = b"", lending: Lending | None = None
+    ) -> tuple[dict[str, Any], list[torch.Tensor]]:
         started = time.monotonic()
+        seconds = max(1.0, min(self._per_call, self._left, self._until - started))
         try:
-            return self._session.ask(header, body, seconds=max(1.0, min(self._per_call, self._left)))
+            return self._session.ask({**header, "lending": lending is not None}, body, seconds=seconds, lending=lending)
         except Ended as ended:
             self.trouble = ended.status, ended.reason
             kind = "too slow" if ended.status == "timed_out" else "raised"
@@ -286,10 +299,19 @@ class RemoteModule(ModuleHandle):
 
 
 class _Link:
-    """Where a graph goes on: which call, which of its arguments can have gradients, which outputs have a graph."""
+    """Where a graph goes on: which call, which of its arguments can have gradients, which outputs have a graph, and
+    the modules that went with it."""
 
-    def __init__(self, candidate: RemoteCandidate, call: int, wanted: list[int], differentiable: set[int]) -> None:
+    def __init__(
+        self,
+        candidate: RemoteCandidate,
+        call: int,
+        wanted: list[int],
+        differentiable: set[int],
+        modules: list[torch.nn.Module],
+    ) -> None:
         self.candidate, self.call, self.wanted, self.differentiable = candidate, call, wanted, differentiable
+        self.modules = modules
 
 
 class _Remote(torch.autograd.Function):
@@ -356,8 +378,3 @@ def _failure(failed: Any) -> CallFailed:
     kind, message = failed
     kind, message = kind if kind in _KINDS else "raised", str(message)[:_LONGEST_TEXT]
     return NotWritten("stub", message) if kind == "stub" else CallFailed(kind, message)
-
-
-def _as_source(name: str, function: Callable[..., Any]) -> list[str]:
-    """A trusted function as text, to take the place of the student's inside."""
-    return [name, function.__name__, textwrap.dedent(inspect.getsource(function))]

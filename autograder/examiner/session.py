@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from autograder.sandbox.client import Sandbox
 from autograder.sandbox.limits import Limits
 
 from .inside.protocol import Channel, Closed, Garbled, Late, unpack_tensors
+from .lending import Lending
 
 _OUTPUT_KINDS = ("stream", "display_data", "execute_result", "error")
 _SET_UP_SECONDS = 60.0
@@ -56,17 +58,27 @@ class Session:
         *,
         seconds: float,
         too_slow: str = "the check did not finish in time; an endless loop?",
+        lending: Lending | None = None,
     ) -> tuple[dict[str, Any], list[torch.Tensor]]:
-        """One question, one answer. Raises Ended when there is no answer, or one that cannot be an answer."""
+        """One question, one answer; in between, calls of what `lending` lends. Raises Ended when there is no answer, or
+        one that cannot be an answer."""
         if self.ended is not None:
             raise self.ended
         self._number += 1
+        deadline = time.monotonic() + seconds
+        message = {"tensors": [], **header}
         try:
-            self._channel.send({"tensors": [], **header, "id": self._number}, body, seconds)
-            answer, data = self._channel.receive(seconds)
-            if answer.get("id") != self._number:
-                raise Garbled("an answer to another question")
-            return answer, unpack_tensors(answer.get("tensors"), data)
+            while True:
+                self._channel.send({**message, "id": self._number}, body, deadline - time.monotonic())
+                answer, data = self._channel.receive(deadline - time.monotonic())
+                if answer.get("id") != self._number:
+                    raise Garbled("an answer to another question")
+                tensors = unpack_tensors(answer.get("tensors"), data)
+                if "lend" not in answer:
+                    return answer, tensors
+                if lending is None:
+                    raise Garbled("it asks for what is not lent")
+                message, body = lending.answer(answer, tensors)
         except Late:
             self._end("timed_out", too_slow)
         except Closed:

@@ -20,6 +20,7 @@ from course_utils.checks.engine.surroundings import seed_generators
 from course_utils.checks.engine.verdict import CallFailed
 
 from .interpreter import Interpreter
+from .lent import Lender
 from .protocol import Channel, Closed, Packer, pack, unpack, unpack_tensors
 from .serialisation import Incoming
 
@@ -31,6 +32,7 @@ class Agent:
 
     def __init__(self, channel: Channel, interpreter: Interpreter) -> None:
         self._channel, self._interpreter = channel, interpreter
+        self._lender = Lender(channel)
         self._candidates: dict[str, seam.LocalCandidate] = {}
         self._handles: dict[int, ModuleHandle] = {}
         self._calls: dict[int, tuple[list[torch.Tensor], list[torch.Tensor], seam.LocalCandidate]] = {}
@@ -44,7 +46,11 @@ class Agent:
                 header, body = self._channel.receive()
             except Closed:
                 return
-            answer, packer = self._answer(header, body)
+            lends = (
+                self._lender.during(header["id"], header["seed"]) if header.get("lending") else contextlib.nullcontext()
+            )
+            with lends:
+                answer, packer = self._answer(header, body)
             table, data = packer.finish()
             self._channel.send({**answer, "id": header["id"], "tensors": table}, data)
 
@@ -101,7 +107,7 @@ class Agent:
         answer: dict[str, Any] = {"failed": None, "value": None}
         try:
             if header["handle"] is None:
-                candidate.lent = _functions(header["replacing"])
+                candidate.lent = {name: self._lender.function(name, arguments.modules) for name in header["replacing"]}
                 value = candidate(*arguments.values)
             else:
                 value = self._handles[header["handle"]](*arguments.values)
@@ -173,16 +179,6 @@ class Agent:
         self._order.append(number)
         while len(self._order) > _KEPT_CALLS:
             self._calls.pop(self._order.popleft(), None)
-
-
-def _functions(sources: list[list[str]]) -> dict[str, Any]:
-    """Functions that take the place of the student's, from the text that the examiner sent."""
-    found = {}
-    for name, function, source in sources:
-        names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional, "nn": torch.nn, "math": __import__("math")}
-        exec(compile("from __future__ import annotations\n" + source, "<given>", "exec"), names)
-        found[name] = names[function]
-    return found
 
 
 def _behaviour(candidate: seam.LocalCandidate) -> dict[str, Any]:
