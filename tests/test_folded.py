@@ -10,7 +10,7 @@ import pytest
 
 from tests.notebook_source import CHECKOUT
 
-UNITS = ["01", "02", "03", "04", "05", "08"]
+UNITS = sorted(path.name[:2] for path in (CHECKOUT / "notebooks").iterdir() if path.is_dir())
 MOST_LINES, WIDEST = 12, 100
 
 
@@ -27,6 +27,8 @@ def test_an_open_cell_is_short_and_a_folded_one_says_what_it_does(cells):
     lengths = []
     for cell in cells:
         lines = cell.source.splitlines()
+        if "raise NotImplementedError" in cell.source:
+            continue  # the student's to write
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             assert lines[0].startswith("# ") and len(lines[0]) <= WIDEST, f"{cell.id}: {lines[0]}"
             lengths.append(0)

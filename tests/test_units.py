@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
+import nbformat
 import pytest
+from miniature import CHECKOUT
 from notebook_source import NotebookSource, graded_units, read
 
 # The contract with gradebooks that exist: grade ids of these units, in order, and their points. A new unit or exercise
@@ -92,3 +95,44 @@ def test_no_six_words_of_a_mark_scheme_stand_in_what_students_read(unit):
     known = set().union(*map(runs_of_words, read_by_students))
     repeated = sorted(" ".join(run) for scheme in schemes for run in runs_of_words(scheme) & known)
     assert not repeated
+
+
+CUSTOMARY = {
+    "device",
+    "datasets",
+    "models",
+    "transforms",
+    "utils",
+    "optim",
+    "stats",
+    "distributions",
+    "plt",
+    "pd",
+    "np",
+}
+
+
+@pytest.mark.parametrize("unit", sorted(path.name for path in (CHECKOUT / "notebooks").iterdir() if path.is_dir()))
+def test_no_cell_of_ours_needs_a_name_that_students_give_a_meaning_of_their_own(unit):
+    """`from torchvision import datasets, models` or `device = ...` in an answer's cell breaks no later cell."""
+    cells = nbformat.read(CHECKOUT / "notebooks" / unit / f"{unit}.ipynb", as_version=4).cells
+    imported, used = set(), set()
+    for cell in cells:
+        if cell.cell_type != "code":
+            continue
+        source = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!")))
+        tree = ast.parse(source)
+        own = {each.asname or each.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import)
+               for each in node.names}  # fmt: skip
+        imported |= {name for name in own if name in ("np", "plt")}  # where theirs is ours
+        inner = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & CUSTOMARY
+        bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        targets = {
+            name.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.comprehension)
+            for name in ast.walk(node.target)
+            if isinstance(name, ast.Name)
+        }
+        used |= inner - own - bound - targets
+    assert used <= imported, used - imported

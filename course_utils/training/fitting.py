@@ -210,7 +210,10 @@ def fit(
             if not fresh and (history := kept_runs.go_on(begun, loop, run.settings)):
                 run.history = history
                 say(f"Going on after epoch {len(history)} of {epochs}, where it was stopped. `fresh=True` begins anew.")
-        return _fit(run, loop, how, begun, test_images, name, unit, label, on_epoch, progress, live)
+        _fit(run, loop, how, begun, test_images, name, unit, label, on_epoch, progress, live)
+        if begun is not None and run.stopped != "interrupted":
+            begun.path.unlink(missing_ok=True)  # nothing is left to go on with
+        return run
     kept = checkpoints.Checkpoint(Path(checkpoint), identity, run.provenance["sittings"])
     with only_one(kept.path, f"the checkpoint {kept.path}"):
         if kept.path.exists() and not fresh:
@@ -345,8 +348,6 @@ def _fit(
         run.model.load_state_dict(loop.best)
         run.best_epoch = how.best_epoch(run.history)
     _keep(run, loop, name, unit, label)
-    if run.identity and kept is not None and run.stopped != "interrupted":
-        kept.path.unlink(missing_ok=True)  # nothing is left to go on with
     key = (str(runs.path_of(name, unit)),) if name else (run.provenance.get("loss"), str(run.settings))
     if run.stopped:
         unfinished.mark(key, f"{label or name or 'a training without a name'}, {_where(run)}")
