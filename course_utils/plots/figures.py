@@ -296,6 +296,7 @@ def intervals(
     dots: Mapping[str, Sequence[float]] | None = None,
     marks: Mapping[str, Sequence[float]] | None = None,
     mark_label: str = "baseline",
+    value_label: str = "your models",
     xlim: tuple[float, float] | None = None,
 ) -> None:
     """One line per row: a value with the interval (value, low, high) around it.
@@ -304,7 +305,7 @@ def intervals(
         level: a vertical line to compare with, such as 0 for differences.
         bands: for some of the rows (mean, low, high) of others, drawn as a pale band under the row's own interval.
         dots: for some of the rows single values of others, drawn as open circles: one a stored run.
-        marks: for some of the rows what to compare with, drawn as crosses.
+        marks: for some of the rows what to compare with, drawn as crosses; ``value_label`` says whose the rows are.
         xlim: what the axis shows at least; default: what the rows need.
     """
     fig, axes = figure(0.36 * len(rows) + 0.7 + (0.3 if bands or dots or marks else 0))
@@ -328,9 +329,7 @@ def intervals(
                 height = place + (0.22 if given is dots else 0)
                 ax.plot(values, [height] * len(values), ls="", color=ACCENT, markersize=6, label=again + name, **look)
         ax.plot([low, high], [place, place], color=OTHER, lw=2)
-        ax.plot(
-            [value], [place], "o", color=OTHER, markersize=5, label=again + "your models" if dots or marks else None
-        )
+        ax.plot([value], [place], "o", color=OTHER, markersize=5, label=again + value_label if dots or marks else None)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
     if xlim:
