@@ -189,58 +189,126 @@ OVERFLOW = Cause(
 Values = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # p and q: the critic's values on prior and codes
 _OF_CRITIC: tuple[tuple[str, str, Values], ...] = (
-    ("labels_exchanged", "The labels of the critic are exchanged: the prior is 1, the codes are 0.",
-     lambda p, q: F.softplus(p).mean() + F.softplus(-q).mean()),
-    ("halved", "You average over both batches together, which is half of the sum of the two means.",
-     lambda p, q: (F.softplus(-p).mean() + F.softplus(q).mean()) / 2),
-    ("sum_over_batch", "You sum over the batch; means are asked for.",
-     lambda p, q: F.softplus(-p).sum() + F.softplus(q).sum()),
-    ("wasserstein", "This is still the critic's loss of unit 05: a difference of means, without a logarithm.",
-     lambda p, q: q.mean() - p.mean()),
-    ("sign", "The sign is wrong: log probabilities are at most 0, a loss is minus them.",
-     lambda p, q: -F.softplus(-p).mean() - F.softplus(q).mean()),
+    (
+        "labels_exchanged",
+        "The labels of the critic are exchanged: the prior is 1, the codes are 0.",
+        lambda p, q: F.softplus(p).mean() + F.softplus(-q).mean(),
+    ),
+    (
+        "halved",
+        "You average over both batches together, which is half of the sum of the two means.",
+        lambda p, q: (F.softplus(-p).mean() + F.softplus(q).mean()) / 2,
+    ),
+    (
+        "sum_over_batch",
+        "You sum over the batch; means are asked for.",
+        lambda p, q: F.softplus(-p).sum() + F.softplus(q).sum(),
+    ),
+    (
+        "wasserstein",
+        "This is still the critic's loss of unit 05: a difference of means, without a logarithm.",
+        lambda p, q: q.mean() - p.mean(),
+    ),
+    (
+        "sign",
+        "The sign is wrong: log probabilities are at most 0, a loss is minus them.",
+        lambda p, q: -F.softplus(-p).mean() - F.softplus(q).mean(),
+    ),
     ("prior_missing", "The prior is missing from critic_loss.", lambda p, q: F.softplus(q).mean()),
     ("codes_missing", "The codes are missing from critic_loss.", lambda p, q: F.softplus(-p).mean()),
-    ("subtracted", "The two terms of critic_loss are added, not subtracted.",
-     lambda p, q: F.softplus(-p).mean() - F.softplus(q).mean()),
-    ("same_label", "Prior and codes have the same label in critic_loss.",
-     lambda p, q: F.softplus(-p).mean() + F.softplus(-q).mean()),
-    ("least_squares", "This is a squared error of labels; the logistic loss is asked for.",
-     lambda p, q: (p - 1).square().mean() + q.square().mean()),
-    ("hinge", "This is a hinge loss; the logistic loss is asked for.",
-     lambda p, q: F.relu(1 - p).mean() + F.relu(1 + q).mean()),
-    ("without_logarithm", "You take probabilities where their logarithms are asked for.",
-     lambda p, q: q.sigmoid().mean() - p.sigmoid().mean()),
-    ("sigmoid_twice", "A sigmoid is taken twice: the loss with logits takes the critic's values as they are.",
-     lambda p, q: F.softplus(-p.sigmoid()).mean() + F.softplus(q.sigmoid()).mean()),
-    ("mean_inside", "You take the mean of the critic's values first; the mean of the losses is asked for.",
-     lambda p, q: F.softplus(-p.mean()) + F.softplus(q.mean())),
-)  # fmt: skip
+    (
+        "subtracted",
+        "The two terms of critic_loss are added, not subtracted.",
+        lambda p, q: F.softplus(-p).mean() - F.softplus(q).mean(),
+    ),
+    (
+        "same_label",
+        "Prior and codes have the same label in critic_loss.",
+        lambda p, q: F.softplus(-p).mean() + F.softplus(-q).mean(),
+    ),
+    (
+        "least_squares",
+        "This is a squared error of labels; the logistic loss is asked for.",
+        lambda p, q: (p - 1).square().mean() + q.square().mean(),
+    ),
+    (
+        "hinge",
+        "This is a hinge loss; the logistic loss is asked for.",
+        lambda p, q: F.relu(1 - p).mean() + F.relu(1 + q).mean(),
+    ),
+    (
+        "without_logarithm",
+        "You take probabilities where their logarithms are asked for.",
+        lambda p, q: q.sigmoid().mean() - p.sigmoid().mean(),
+    ),
+    (
+        "sigmoid_twice",
+        "A sigmoid is taken twice: the loss with logits takes the critic's values as they are.",
+        lambda p, q: F.softplus(-p.sigmoid()).mean() + F.softplus(q.sigmoid()).mean(),
+    ),
+    (
+        "mean_inside",
+        "You take the mean of the critic's values first; the mean of the losses is asked for.",
+        lambda p, q: F.softplus(-p.mean()) + F.softplus(q.mean()),
+    ),
+)
 _OF_ENCODER: tuple[tuple[str, str, Values], ...] = (
-    ("saturating", "encoder_loss is minus the critic's own loss on the codes. Its gradient vanishes where the critic"
-     " is sure, which is where codes have to move: ask for the label 1 instead.", lambda p, q: -F.softplus(q).mean()),
-    ("helps_critic", "encoder_loss asks for the label 0: the encoder would help its critic.",
-     lambda p, q: F.softplus(q).mean()),
+    (
+        "saturating",
+        "encoder_loss is minus the critic's own loss on the codes. Its gradient vanishes where the critic"
+        " is sure, which is where codes have to move: ask for the label 1 instead.",
+        lambda p, q: -F.softplus(q).mean(),
+    ),
+    (
+        "helps_critic",
+        "encoder_loss asks for the label 0: the encoder would help its critic.",
+        lambda p, q: F.softplus(q).mean(),
+    ),
     ("encoder_sum", "You sum encoder_loss over the batch; a mean is asked for.", lambda p, q: F.softplus(-q).sum()),
-    ("encoder_wasserstein", "encoder_loss is still the gap of unit 05, minus the mean of the critic.",
-     lambda p, q: -q.mean()),
+    (
+        "encoder_wasserstein",
+        "encoder_loss is still the gap of unit 05, minus the mean of the critic.",
+        lambda p, q: -q.mean(),
+    ),
     ("encoder_sign", "The sign of encoder_loss is wrong.", lambda p, q: -F.softplus(-q).mean()),
-    ("encoder_of_prior", "encoder_loss looks at the prior, which the encoder cannot move.",
-     lambda p, q: F.softplus(-p).mean()),
-    ("encoder_has_prior", "encoder_loss has a term of the prior as well, which the encoder cannot move.",
-     lambda p, q: F.softplus(-q).mean() + F.softplus(p).mean()),
-    ("minus_critic_loss", "encoder_loss is minus critic_loss: its gradient vanishes where the critic is sure, and the "
-     "prior has no place in it.", lambda p, q: -F.softplus(-p).mean() - F.softplus(q).mean()),
-    ("minus_critic_loss", "encoder_loss is critic_loss once more.",
-     lambda p, q: F.softplus(-p).mean() + F.softplus(q).mean()),
-    ("encoder_squares", "encoder_loss is a squared error; the logistic loss is asked for.",
-     lambda p, q: (q - 1).square().mean()),
-    ("encoder_without_logarithm", "encoder_loss has probabilities where their logarithms are asked for.",
-     lambda p, q: -q.sigmoid().mean()),
+    (
+        "encoder_of_prior",
+        "encoder_loss looks at the prior, which the encoder cannot move.",
+        lambda p, q: F.softplus(-p).mean(),
+    ),
+    (
+        "encoder_has_prior",
+        "encoder_loss has a term of the prior as well, which the encoder cannot move.",
+        lambda p, q: F.softplus(-q).mean() + F.softplus(p).mean(),
+    ),
+    (
+        "minus_critic_loss",
+        "encoder_loss is minus critic_loss: its gradient vanishes where the critic is sure, and the "
+        "prior has no place in it.",
+        lambda p, q: -F.softplus(-p).mean() - F.softplus(q).mean(),
+    ),
+    (
+        "minus_critic_loss",
+        "encoder_loss is critic_loss once more.",
+        lambda p, q: F.softplus(-p).mean() + F.softplus(q).mean(),
+    ),
+    (
+        "encoder_squares",
+        "encoder_loss is a squared error; the logistic loss is asked for.",
+        lambda p, q: (q - 1).square().mean(),
+    ),
+    (
+        "encoder_without_logarithm",
+        "encoder_loss has probabilities where their logarithms are asked for.",
+        lambda p, q: -q.sigmoid().mean(),
+    ),
     ("encoder_halved", "encoder_loss comes with a factor of one half.", lambda p, q: F.softplus(-q).mean() / 2),
-    ("encoder_sigmoid_twice", "In encoder_loss a sigmoid is taken twice.",
-     lambda p, q: F.softplus(-q.sigmoid()).mean()),
-)  # fmt: skip
+    (
+        "encoder_sigmoid_twice",
+        "In encoder_loss a sigmoid is taken twice.",
+        lambda p, q: F.softplus(-q.sigmoid()).mean(),
+    ),
+)
 _PAIR_SWAPPED = Cause("order", "The two losses are exchanged: critic_loss comes first.", "the return line")
 
 

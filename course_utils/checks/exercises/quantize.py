@@ -247,33 +247,69 @@ def _cause_of_gradient(found: torch.Tensor, pull: torch.Tensor) -> Cause | None:
 
 # of codes c (N, D) and entries e (K, D), which entry each code gets
 _CHOICES: tuple[tuple[str, str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]], ...] = (
-    ("farthest", "You take the entry that is farthest: argmin of the distance, not argmax.",
-     lambda c, e: torch.cdist(c, e).argmax(1)),
-    ("dot_product", "You take the entry with the largest scalar product, which favours long ones: compare distances.",
-     lambda c, e: (c @ e.T).argmax(1)),
-    ("dot_product", "You take the entry with the smallest scalar product: compare distances.",
-     lambda c, e: (c @ e.T).argmin(1)),
-    ("cosine", "You take the entry whose direction is nearest and forget the lengths: compare distances.",
-     lambda c, e: (F.normalize(c, dim=1) @ F.normalize(e, dim=1).T).argmax(1)),
-    ("absolute", "You add up absolute differences; the Euclidean distance adds up squares.",
-     lambda c, e: torch.cdist(c, e, p=1).argmin(1)),
-    ("largest_difference", "You compare by the largest difference; the Euclidean distance adds up squares.",
-     lambda c, e: torch.cdist(c, e, p=torch.inf).argmin(1)),
-    ("no_square", "You add up differences without squaring them, so that they cancel.",
-     lambda c, e: (c[:, None] - e).sum(2).argmin(1)),
-    ("no_square", "You square the sum of the differences, in which they cancel: square first.",
-     lambda c, e: (c[:, None] - e).sum(2).square().argmin(1)),
+    (
+        "farthest",
+        "You take the entry that is farthest: argmin of the distance, not argmax.",
+        lambda c, e: torch.cdist(c, e).argmax(1),
+    ),
+    (
+        "dot_product",
+        "You take the entry with the largest scalar product, which favours long ones: compare distances.",
+        lambda c, e: (c @ e.T).argmax(1),
+    ),
+    (
+        "dot_product",
+        "You take the entry with the smallest scalar product: compare distances.",
+        lambda c, e: (c @ e.T).argmin(1),
+    ),
+    (
+        "cosine",
+        "You take the entry whose direction is nearest and forget the lengths: compare distances.",
+        lambda c, e: (F.normalize(c, dim=1) @ F.normalize(e, dim=1).T).argmax(1),
+    ),
+    (
+        "absolute",
+        "You add up absolute differences; the Euclidean distance adds up squares.",
+        lambda c, e: torch.cdist(c, e, p=1).argmin(1),
+    ),
+    (
+        "largest_difference",
+        "You compare by the largest difference; the Euclidean distance adds up squares.",
+        lambda c, e: torch.cdist(c, e, p=torch.inf).argmin(1),
+    ),
+    (
+        "no_square",
+        "You add up differences without squaring them, so that they cancel.",
+        lambda c, e: (c[:, None] - e).sum(2).argmin(1),
+    ),
+    (
+        "no_square",
+        "You square the sum of the differences, in which they cancel: square first.",
+        lambda c, e: (c[:, None] - e).sum(2).square().argmin(1),
+    ),
     ("first_coordinate", "You compare one coordinate only.", lambda c, e: (c[:, None, 0] - e[:, 0]).abs().argmin(1)),
     ("first_coordinate", "You compare one coordinate only.", lambda c, e: (c[:, None, -1] - e[:, -1]).abs().argmin(1)),
-    ("expanded_wrongly", "|c - e|² = |c|² - 2 c·e + |e|²: you have lost the 2 or the |e|².",
-     lambda c, e: (e.square().sum(1) - c @ e.T).argmin(1)),
-    ("second", "You take the second nearest entry.",
-     lambda c, e: torch.cdist(c, e).topk(2, largest=False).indices[:, 1]),
-    ("one_for_all", "You take one entry for the whole batch: each code has a nearest entry of its own.",
-     lambda c, e: torch.cdist(c, e).sum(0).argmin().expand(len(c))),
-    ("first_entry", "You take the first entry, whatever the code is.",
-     lambda c, e: torch.zeros(len(c), dtype=torch.long)),
-)  # fmt: skip
+    (
+        "expanded_wrongly",
+        "|c - e|² = |c|² - 2 c·e + |e|²: you have lost the 2 or the |e|².",
+        lambda c, e: (e.square().sum(1) - c @ e.T).argmin(1),
+    ),
+    (
+        "second",
+        "You take the second nearest entry.",
+        lambda c, e: torch.cdist(c, e).topk(2, largest=False).indices[:, 1],
+    ),
+    (
+        "one_for_all",
+        "You take one entry for the whole batch: each code has a nearest entry of its own.",
+        lambda c, e: torch.cdist(c, e).sum(0).argmin().expand(len(c)),
+    ),
+    (
+        "first_entry",
+        "You take the first entry, whatever the code is.",
+        lambda c, e: torch.zeros(len(c), dtype=torch.long),
+    ),
+)
 
 
 @CHECK.diagnosis

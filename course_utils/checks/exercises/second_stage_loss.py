@@ -212,51 +212,91 @@ def _mistake(id: str, sentence: str) -> Cause:
 
 _DISTORTIONS: list[Formula] = [
     (None, _nll),
-    (_mistake("squared_error", "The distortion is a squared error: divide by twice the variance, and add the log of"
-     " the width, or a wide one costs nothing."), lambda d, c, s: (c - d).square()),
-    (_mistake("squared_error", "The distortion is half a squared error; the width is missing."),
-     lambda d, c, s: 0.5 * (c - d).square()),
-    (_mistake("without_log_std", "log_std is missing from the density: the width would grow without end."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + _HALF_LOG),
-    (_mistake("without_log_std", "Only the square is there; the density has a log_std and half of log 2π as well."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square()),
-    (_mistake("without_constant", "Half of log 2π is missing: without it these are no nats."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + s),
-    (_mistake("without_half", "The one half before the square is missing."),
-     lambda d, c, s: ((c - d) * torch.exp(-s)).square() + s + _HALF_LOG),
-    (_mistake("whole_log", "log 2π has a half before it."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + s + 2 * _HALF_LOG),
-    (_mistake("std_for_variance", "You divide by the standard deviation where the variance stands."),
-     lambda d, c, s: 0.5 * (c - d).square() * torch.exp(-s) + s + _HALF_LOG),
-    (_mistake("logvar_for_log_std", "You take log_std for a log variance."),
-     lambda d, c, s: 0.5 * (c - d).square() * torch.exp(-s) + 0.5 * s + _HALF_LOG),
-    (_mistake("doubled_log_std", "log_std is the log of the width itself: it counts once."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + 2 * s + _HALF_LOG),
-    (_mistake("half_log_std", "log_std is the log of the width itself: no half before it."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + 0.5 * s + _HALF_LOG),
-    (_mistake("precision", "You multiply by the variance where you divide by it."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(s)).square() + s + _HALF_LOG),
-    (_mistake("sign_of_log_std", "The sign of log_std is wrong: a narrow density is high, which costs less."),
-     lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() - s + _HALF_LOG),
+    (
+        _mistake(
+            "squared_error",
+            "The distortion is a squared error: divide by twice the variance, and add the log of"
+            " the width, or a wide one costs nothing.",
+        ),
+        lambda d, c, s: (c - d).square(),
+    ),
+    (
+        _mistake("squared_error", "The distortion is half a squared error; the width is missing."),
+        lambda d, c, s: 0.5 * (c - d).square(),
+    ),
+    (
+        _mistake("without_log_std", "log_std is missing from the density: the width would grow without end."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + _HALF_LOG,
+    ),
+    (
+        _mistake("without_log_std", "Only the square is there; the density has a log_std and half of log 2π as well."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square(),
+    ),
+    (
+        _mistake("without_constant", "Half of log 2π is missing: without it these are no nats."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + s,
+    ),
+    (
+        _mistake("without_half", "The one half before the square is missing."),
+        lambda d, c, s: ((c - d) * torch.exp(-s)).square() + s + _HALF_LOG,
+    ),
+    (
+        _mistake("whole_log", "log 2π has a half before it."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + s + 2 * _HALF_LOG,
+    ),
+    (
+        _mistake("std_for_variance", "You divide by the standard deviation where the variance stands."),
+        lambda d, c, s: 0.5 * (c - d).square() * torch.exp(-s) + s + _HALF_LOG,
+    ),
+    (
+        _mistake("logvar_for_log_std", "You take log_std for a log variance."),
+        lambda d, c, s: 0.5 * (c - d).square() * torch.exp(-s) + 0.5 * s + _HALF_LOG,
+    ),
+    (
+        _mistake("doubled_log_std", "log_std is the log of the width itself: it counts once."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + 2 * s + _HALF_LOG,
+    ),
+    (
+        _mistake("half_log_std", "log_std is the log of the width itself: no half before it."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + 0.5 * s + _HALF_LOG,
+    ),
+    (
+        _mistake("precision", "You multiply by the variance where you divide by it."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(s)).square() + s + _HALF_LOG,
+    ),
+    (
+        _mistake("sign_of_log_std", "The sign of log_std is wrong: a narrow density is high, which costs less."),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() - s + _HALF_LOG,
+    ),
     (_mistake("sign", "This is the log density; a loss is minus it."), lambda d, c, s: -_nll(d, c, s)),
-    (_mistake("log_of_log_std", "You take log_std for the width itself."),
-     lambda d, c, s: 0.5 * ((c - d) / s).square() + s.abs().log() + _HALF_LOG),
-    (_mistake("not_squared", "You take the absolute error: that is a Laplace density."),
-     lambda d, c, s: (c - d).abs() * torch.exp(-s) + s + math.log(2)),
-    (_mistake("bernoulli", "This is the cross-entropy of pixels: codes are no probabilities."),
-     lambda d, c, s: torch.nn.functional.softplus(d) - c * d),
-]  # fmt: skip
+    (
+        _mistake("log_of_log_std", "You take log_std for the width itself."),
+        lambda d, c, s: 0.5 * ((c - d) / s).square() + s.abs().log() + _HALF_LOG,
+    ),
+    (
+        _mistake("not_squared", "You take the absolute error: that is a Laplace density."),
+        lambda d, c, s: (c - d).abs() * torch.exp(-s) + s + math.log(2),
+    ),
+    (
+        _mistake("bernoulli", "This is the cross-entropy of pixels: codes are no probabilities."),
+        lambda d, c, s: torch.nn.functional.softplus(d) - c * d,
+    ),
+]
 _RATES: list[Formula] = [
     (None, kl_terms),
     (_mistake("rate_sign", "The sign of the rate is wrong."), lambda m, v: -kl_terms(m, v)),
     (_mistake("rate_without_half", "The one half of the rate is missing."), lambda m, v: 2 * kl_terms(m, v)),
-    (_mistake("rate_logvar_as_log_std", "You take logvar for log sigma in the rate."),
-     lambda m, v: 0.5 * (m.square() + torch.exp(2 * v) - 1 - 2 * v)),
+    (
+        _mistake("rate_logvar_as_log_std", "You take logvar for log sigma in the rate."),
+        lambda m, v: 0.5 * (m.square() + torch.exp(2 * v) - 1 - 2 * v),
+    ),
     (_mistake("rate_without_mu", "mu is missing from the rate."), lambda m, v: 0.5 * (v.exp() - 1 - v)),
-    (_mistake("rate_of_mu", "Only mu is in the rate; the width of the posterior costs as well."),
-     lambda m, v: 0.5 * m.square()),
+    (
+        _mistake("rate_of_mu", "Only mu is in the rate; the width of the posterior costs as well."),
+        lambda m, v: 0.5 * m.square(),
+    ),
     (_mistake("rate_without_one", "The 1 of the rate is missing."), lambda m, v: 0.5 * (m.square() + v.exp() - v)),
-]  # fmt: skip
+]
 _SUMS: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
     ("rate_missing", "The rate is missing from the loss.", lambda d, r: d),
     ("distortion_missing", "The distortion is missing from the loss.", lambda d, r: r),

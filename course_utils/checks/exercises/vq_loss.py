@@ -173,37 +173,67 @@ def _gradients(candidate: Candidate, probe: Probe) -> list[torch.Tensor]:
 # The value, and the weights of the pulls on codes and on entries, for a commitment b; right: 1 + b, b, 1.
 _WEIGHTS = (
     ("", "", lambda b: (1 + b, b, 1.0)),
-    ("nothing_stopped", "No gradient is stopped: both terms then pull at both ends, and the codebook feels the "
-     "commitment.", lambda b: (1 + b, 1 + b, 1 + b)),
-    ("ends_exchanged", "The two terms have each other's end detached: the commitment is what the *codes* feel.",
-     lambda b: (1 + b, 1.0, b)),
-    ("commitment_missing", "The commitment is missing: nothing keeps the codes near their entries.",
-     lambda b: (1.0, 0.0, 1.0)),
-    ("commitment_missing", "The commitment pulls at nothing: codes and entries are both detached in its term.",
-     lambda b: (1 + b, 0.0, 1.0)),
+    (
+        "nothing_stopped",
+        "No gradient is stopped: both terms then pull at both ends, and the codebook feels the commitment.",
+        lambda b: (1 + b, 1 + b, 1 + b),
+    ),
+    (
+        "ends_exchanged",
+        "The two terms have each other's end detached: the commitment is what the *codes* feel.",
+        lambda b: (1 + b, 1.0, b),
+    ),
+    (
+        "commitment_missing",
+        "The commitment is missing: nothing keeps the codes near their entries.",
+        lambda b: (1.0, 0.0, 1.0),
+    ),
+    (
+        "commitment_missing",
+        "The commitment pulls at nothing: codes and entries are both detached in its term.",
+        lambda b: (1 + b, 0.0, 1.0),
+    ),
     ("codebook_missing", "The term of the codebook is missing: the entries never learn.", lambda b: (b, b, 0.0)),
     ("codebook_missing", "The term of the codebook is missing: the entries never learn.", lambda b: (1.0, 1.0, 0.0)),
     ("codebook_missing", "The entries are detached in both terms: they never learn.", lambda b: (1 + b, 1 + b, 0.0)),
-    ("commitment_both", "The codes are detached in both terms: the commitment must reach the codes.",
-     lambda b: (1 + b, 0.0, 1 + b)),
+    (
+        "commitment_both",
+        "The codes are detached in both terms: the commitment must reach the codes.",
+        lambda b: (1 + b, 0.0, 1 + b),
+    ),
     ("commitment_ignored", "The argument commitment is not used.", lambda b: (2.0, 1.0, 1.0)),
-    ("commitment_ignored", "The argument commitment is not used; 0.25 is written into your function.",
-     lambda b: (1.25, 0.25, 1.0)),
+    (
+        "commitment_ignored",
+        "The argument commitment is not used; 0.25 is written into your function.",
+        lambda b: (1.25, 0.25, 1.0),
+    ),
     ("one_term", "One squared distance serves for both terms: it pulls at both ends alike.", lambda b: (1.0, 1.0, 1.0)),
     ("one_term", "One squared distance, weighted, serves for both terms.", lambda b: (b, b, b)),
     ("weighted_wrongly", "The commitment weighs both terms.", lambda b: (2 * b, b, b)),
-    ("weighted_wrongly", "The term of the codebook has a weight of its own, 1 - commitment; it has none.",
-     lambda b: (1.0, b, 1 - b)),
+    (
+        "weighted_wrongly",
+        "The term of the codebook has a weight of its own, 1 - commitment; it has none.",
+        lambda b: (1.0, b, 1 - b),
+    ),
     ("weighted_wrongly", "The commitment is squared.", lambda b: (1 + b * b, b * b, 1.0)),
     ("weighted_wrongly", "You divide by the commitment.", lambda b: (1 + 1 / b, 1 / b, 1.0)),
     ("weighted_wrongly", "1 is added to the commitment.", lambda b: (2 + b, 1 + b, 1.0)),
-    ("subtracted", "The commitment is subtracted: it pushes codes away from their entries.",
-     lambda b: (1 - b, -b, 1.0)),
-    ("negative", "The sign is wrong: a loss is what falls while codes and entries come nearer.",
-     lambda b: (-1 - b, -b, -1.0)),
-    ("nothing_pulls", "The loss has the right value and moves nothing: each term must keep one of its two ends.",
-     lambda b: (1 + b, 0.0, 0.0)),
-)  # fmt: skip
+    (
+        "subtracted",
+        "The commitment is subtracted: it pushes codes away from their entries.",
+        lambda b: (1 - b, -b, 1.0),
+    ),
+    (
+        "negative",
+        "The sign is wrong: a loss is what falls while codes and entries come nearer.",
+        lambda b: (-1 - b, -b, -1.0),
+    ),
+    (
+        "nothing_pulls",
+        "The loss has the right value and moves nothing: each term must keep one of its two ends.",
+        lambda b: (1 + b, 0.0, 0.0),
+    ),
+)
 _NOT_SQUARED = Cause("not_squared", "You add up distances; squared distances are asked for.", _CARD)
 _ABSOLUTE = Cause("absolute", "You add up absolute differences; squares are asked for.", _CARD)
 _HALVED = Cause("scaled", "The loss comes with a constant factor; the squared distances have none.", _CARD)
