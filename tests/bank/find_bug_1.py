@@ -95,7 +95,7 @@ def in_place(evidence):
     return bool(mean.norm(dim=1).mean() < 0.5)
 
 
-@BANK.wrong("takes keys out of the evidence", None)
+@BANK.wrong("takes keys out of the evidence", "changes_arguments")
 def pops(evidence):
     return bool(evidence.pop("gradients").mean(1).norm(dim=1).mean() < 0.5)
 

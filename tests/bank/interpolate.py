@@ -55,7 +55,7 @@ for name, about, cause, f in (
     (
         "random_t",
         "random, sorted t",
-        None,
+        "random",
         lambda a, b, n: (
             a + torch.cat([torch.zeros(1), torch.rand(n - 2).sort().values, torch.ones(1)])[:, None] * (b - a)
         ),
@@ -72,7 +72,7 @@ for name, about, cause, f in (
     (
         "noisy",
         "noise on the way",
-        None,
+        "random",
         lambda a, b, n: a + t_of(n) * (b - a) + (t_of(n) * (1 - t_of(n))) * torch.randn(n, len(a)),
     ),
     ("bent", "through the origin's side", None, lambda a, b, n: a + t_of(n) * (b - a) + t_of(n) * (1 - t_of(n)) * a),

@@ -120,7 +120,7 @@ for name, about, cause, function in (
         sampler(finish=lambda a: a.clamp(-4.5, 4.5).sigmoid()),
     ),
     ("two_per_cent", "pixels between 0.02 and 0.98", None, sampler(finish=lambda a: a.sigmoid().clamp(0.02, 0.98))),
-    ("axes_swapped", "(latent_dim, num_images)", None, sampler(lambda n, d: torch.randn(d, n))),
+    ("axes_swapped", "(latent_dim, num_images)", "shape_of_z", sampler(lambda n, d: torch.randn(d, n))),
 ):
     BANK.formula(name, about, function, cause)
 
@@ -160,7 +160,7 @@ def grad_off(decoder, num_images, latent_dim):
     return images
 
 
-@BANK.wrong("freezes the decoder")
+@BANK.wrong("freezes the decoder", "freezes")
 def freezes(decoder, num_images, latent_dim):
     decoder.requires_grad_(False)
     return sampler()(decoder, num_images, latent_dim)

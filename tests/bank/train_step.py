@@ -312,7 +312,7 @@ def gradient_of_x(autoencoder, x, optimizer):
     return step(usual)(autoencoder, x.requires_grad_(), optimizer)
 
 
-@BANK.wrong("forward under no_grad")
+@BANK.wrong("forward under no_grad", "no_graph")
 def without_grad(autoencoder, x, optimizer):
     optimizer.zero_grad()
     with torch.no_grad():

@@ -25,7 +25,7 @@ from ..engine.randomness import (
     tail_probability,
 )
 from ..engine.score import Cause
-from ..engine.verdict import Broken, blame
+from ..engine.verdict import Broken, CallFailed, blame
 from ..shared.noise_causes import name_the_noise
 
 CHECK = Check("sample_images(decoder, num_images, latent_dim)", "images in [0, 1] decoded from z ~ N(0, I)")
@@ -177,7 +177,7 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     _images(candidate, decoder, (2, 6), 3)
     _unchanged(before, decoder.state_dict())
     if [p.requires_grad for p in decoder.parameters()] != kept_trainable:
-        raise Broken("parameters that can still be trained", "parameters with requires_grad = False")
+        raise Broken("parameters that can still be trained", "parameters with requires_grad = False", FREEZES)
     well_behaved(candidate)
 
 
@@ -214,7 +214,12 @@ def _constant(logits: torch.Tensor, *after: nn.Module) -> nn.Sequential:
 
 
 def _images(candidate: Candidate, decoder: nn.Module, shape: tuple[int, ...], latent_dim: int) -> torch.Tensor:
-    return tensor(candidate(decoder, shape[0], latent_dim), shape, "the images")
+    try:
+        return tensor(candidate(decoder, shape[0], latent_dim), shape, "the images")
+    except CallFailed as failed:
+        if "shapes cannot be multiplied" in failed.message:
+            failed.cause = SHAPE_OF_Z
+        raise
 
 
 def _in_range(images: torch.Tensor) -> torch.Tensor:
@@ -265,6 +270,8 @@ _CARD = (
     "apply the sigmoid"
 )
 _wrong = partial(Cause, where=_CARD)
+SHAPE_OF_Z = _wrong("shape_of_z", "The decoder cannot take your z: it needs the shape (num_images, latent_dim).")
+FREEZES = _wrong("freezes", "You switch the decoder's gradients off for good; take torch.no_grad() around your lines.")
 
 BINARY = _wrong("samples_pixels", "You round the pixels or draw them at random; the image is the probability itself.")
 SHIFTED = _wrong("wrong_prior_mean", "z is not centred on 0: the prior N(0, I) is.")

@@ -281,6 +281,8 @@ def _take(candidate: Candidate, bench: Bench) -> object:
     except CallFailed as failed:
         if "modified by an inplace operation" in failed.message:
             failed.cause = STEP_TOO_EARLY
+        elif "does not require grad" in failed.message:
+            failed.cause = NO_GRAPH
         raise
 
 
@@ -360,6 +362,10 @@ OWN_PENALTY = _wrong(
     "Something else than the reconstruction loss pulls at the weights: a penalty on codes or weights (sparsity, "
     "weight decay) does not belong here.",
     tentative=True,
+)
+NO_GRAPH = _wrong(
+    "no_graph",
+    "backward() finds no graph behind the loss: it was made under torch.no_grad, detached or read with .item().",
 )
 STEP_TOO_EARLY = _wrong(
     "step_before_backward",

@@ -71,13 +71,20 @@ def all_right(candidate: Candidate, cases: Iterable[Case]) -> bool:
     return all(verdict(candidate, case) == case.buggy for case in cases)
 
 
+TAKES_KEYS = Cause(
+    "changes_arguments",
+    "You take entries out of the evidence, or put some in: whoever called you goes on with another record.",
+    "pop, del and [...] = in your code",
+)
+
+
 def leaves_alone(candidate: Candidate, case: Case) -> None:
     """Raises Broken where the evidence or something global is changed."""
     given = case.copy()
     truth(candidate(given), "a verdict")
     names = [key for key, value in case.evidence.items() if isinstance(value, torch.Tensor)]
     if list(given) != list(case.evidence):
-        raise Broken("the evidence as it was before the call", f"the keys {', '.join(map(str, given))}")
+        raise Broken("the evidence as it was before the call", f"the keys {', '.join(map(str, given))}", TAKES_KEYS)
     untouched([case.evidence[name] for name in names], [given[name] for name in names], names)
     well_behaved(candidate)
 
