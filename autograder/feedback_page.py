@@ -41,10 +41,15 @@ class FeedbackExporter(HTMLExporter):
 
     def from_notebook_node(self, nb: NotebookNode, resources: dict[str, Any] | None = None, **others: Any) -> Any:
         """The page, cleaned once more when it is put together."""
-        said = {marks.grade_id: _reason(cell) for cell in nb.cells if (marks := cell.metadata.get("nbgrader"))}
-        resources = {**(resources or {}), "policy": content_policy(), "reasons": said, "next_step": _next_step(nb)}
-        page, resources = super().from_notebook_node(nb, resources, **others)
+        page, resources = super().from_notebook_node(nb, {**(resources or {}), "policy": content_policy()}, **others)
         return finished(page), resources
+
+    def _preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Any:
+        """nbgrader's step puts the points into the cells; what the page begins with is made from them."""
+        nb, resources = super()._preprocess(nb, resources)
+        resources["reasons"] = {m.grade_id: _reason(cell) for cell in nb.cells if (m := cell.metadata.get("nbgrader"))}
+        resources["next_step"] = _next_step(nb)
+        return nb, resources
 
 
 def _reason(cell: NotebookNode) -> str:
