@@ -42,7 +42,7 @@ class Reasons:
     """What nbgrader's validator says of a cell that has not got full marks: what our check said, where it was one."""
 
     def _extract_error(self, cell: Any) -> str:
-        shown = next((data[MIME] for out in cell.outputs if MIME in (data := out.get("data", {}))), None)
+        shown = next((data[MIME] for out in cell.get("outputs", []) if MIME in (data := out.get("data", {}))), None)
         return reasons(shown) if shown else str(super()._extract_error(cell))  # type: ignore[misc]
 
 
