@@ -69,6 +69,13 @@ def no_interrupt_just_before() -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_course_is_named() -> None:
+    """The ``--root`` of a command that a test ran is no matter of the next one."""
+    if (tree := sys.modules.get("course_utils.system.tree")) is not None:
+        tree.named_root.set(None)
+
+
+@pytest.fixture(autouse=True)
 def nothing_unfinished() -> None:
     """What a test has interrupted is no matter of the next one's figures."""
     if (unfinished := sys.modules.get("course_utils.system.unfinished")) is not None:
