@@ -55,7 +55,7 @@ def _of_encoder(candidate: Candidate, draw: Draw) -> None:
         same_number(came, float(want), f"encoder_loss of {m} codes of {dim} dimensions")
 
 
-@CHECK.law("trains the critic by critic_loss, whose gradient stays out of the codes", weight=3)
+@CHECK.law("trains the critic by critic_loss, whose gradient stays out of the codes", weight=3, essential=True)
 def _stays(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for n, m, dim in ((6, 6, 3), (4, 9, 2)):
@@ -76,7 +76,7 @@ def _stays(candidate: Candidate, draw: Draw) -> None:
             raise Broken("no gradient of critic_loss in z_codes", f"one of size {float(found[-1].norm()):.3g}", REACHES)
 
 
-@CHECK.law("moves the codes by encoder_loss, most where the critic is surest", weight=3)
+@CHECK.law("moves the codes by encoder_loss, most where the critic is surest", weight=3, essential=True)
 def _moves(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for n, m, dim, level in ((6, 6, 3, 0.0), (4, 9, 2, 0.0), (5, 5, 3, -8.0), (5, 5, 3, 8.0)):

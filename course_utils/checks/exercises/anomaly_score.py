@@ -27,7 +27,7 @@ def _by_hand(candidate: Candidate, draw: Draw) -> None:
 def _values(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for n, pixels in ((4, 9), (1, 30), (12, 3), (7, 1)):
-        logits, x = draw.normal(n, pixels, scale=1.5), draw.uniform(n, pixels, low=0.1, high=0.9)
+        logits, x = draw.normal(n, pixels, scale=1.5), _light_and_grey(draw, n, pixels)
         _same(candidate, logits, x, f"scores of {n} grey pictures of {pixels} pixels")
 
 
@@ -36,6 +36,7 @@ def _copies(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for low, high in ((0.02, 0.98), (0.4, 0.6), (0.9, 0.99)):
         x = draw.uniform(5, 8, low=low, high=high)
+        x[::2] = draw.uniform(3, 8, low=0.02, high=0.05)  # another floor than its neighbours'
         _same(candidate, torch.logit(x), x, "scores of pictures that are copied perfectly")
 
 
@@ -53,7 +54,8 @@ def _extremes(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("judges each image for itself")
 def _alone(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
-    logits, x = draw.normal(5, 6) * torch.tensor([[0.1], [1.0], [2.0], [4.0], [8.0]]), draw.pixels(5, 6)
+    logits = draw.normal(5, 6).clamp(-2, 2) * torch.tensor([[0.1], [0.5], [1.0], [1.5], [2.0]])
+    x = _light_and_grey(draw, 5, 6)
     _same(candidate, logits, x, "scores of a batch")
     for i in (0, 3, 4):
         _same(candidate, logits[i : i + 1], x[i : i + 1], f"score of image {i} alone")
@@ -63,10 +65,11 @@ def _alone(candidate: Candidate, draw: Draw) -> None:
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for dtype, shape in ((torch.float32, (3, 1, 5, 6)), (torch.float64, (2, 4, 4)), (torch.float32, (2, 784))):
-        logits, x = draw.normal(*shape, dtype=dtype), draw.pixels(*shape, dtype=dtype)
+        logits, x = draw.normal(*shape, scale=0.3, dtype=dtype), _light_and_grey(draw, *shape, dtype=dtype)
         _same(candidate, logits, x, f"scores of images {shape} in {dtype}")
     for device in candidate.devices():
-        _same(candidate, draw.normal(3, 9).to(device), draw.pixels(3, 9).to(device), f"scores on {device}")
+        x = _light_and_grey(draw, 3, 9).to(device)
+        _same(candidate, draw.normal(3, 9).to(device), x, f"scores on {device}")
 
 
 @CHECK.law("leaves its arguments and the random generators alone", manners=True)
@@ -77,6 +80,13 @@ def _manners(candidate: Candidate, draw: Draw) -> None:
     candidate(*given)
     untouched(kept, given, ("logits", "x"))
     well_behaved(candidate)
+
+
+def _light_and_grey(draw: Draw, n: int, *image: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Pictures that are nearly white and grey ones in turn, so that each has another floor than the next."""
+    grey = draw.uniform(n, *image, low=0.3, high=0.7, dtype=dtype)
+    grey[::2] = draw.uniform(len(grey[::2]), *image, low=0.9, high=0.96, dtype=dtype)
+    return grey
 
 
 def _same(candidate: Candidate, logits: torch.Tensor, x: torch.Tensor, what: str) -> None:

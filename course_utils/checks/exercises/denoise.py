@@ -44,7 +44,7 @@ def _ends(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     noisy, projected, _ = _pictures(draw, 3, 12)
     mixed = torch.cat([projected[:1], noisy[1:]])
-    _same(candidate, mixed, projected, 0.5, "pictures of which the first equals its projection")
+    _same(candidate, projected.clone(), projected, 0.5, "pictures that equal their projections")
     _same(candidate, mixed, projected, 0.0, "pictures without noise, of which the first equals its projection")
 
 

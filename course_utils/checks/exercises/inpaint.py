@@ -54,7 +54,7 @@ def _pixels(candidate: Candidate, draw: Draw) -> None:
             raise Broken("hidden pixels from 0 to 1", f"from {show(low)} to {show(high)}", LOGITS)
 
 
-@CHECK.law("finds the best code of a linear decoder, where it can be computed", weight=4)
+@CHECK.law("finds the best code of a linear decoder, where it can be computed", weight=4, essential=True)
 def _best(candidate: Candidate, draw: Draw) -> None:
     """Random inputs. Adam ends within 0.01 of the minimum of a convex function that the law finds by Newton's method;
     0.04 are allowed: a correct function never fails."""
@@ -115,8 +115,9 @@ def _alone(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("starts from the codes given and takes num_steps steps of the size lr", weight=2)
 def _steps(candidate: Candidate, draw: Draw) -> None:
-    """Adam moves no number of a code by more than lr in a step but for a factor below 1.2 at first: a correct function
-    never fails."""
+    """Adam moves no number of a code by more than lr in a step but for a factor below 1.2 at first, and in 60 steps of
+    0.03 codes that are not where they should be come further than in 4: a correct function never fails. Whether they
+    come nearer to the best code is for other laws to say."""
     world = _World(draw, 3, 3, 24)
     start = world.shown(world.z)
     for what, num_steps, lr, cause in (
@@ -127,13 +128,10 @@ def _steps(candidate: Candidate, draw: Draw) -> None:
             world.same(candidate, start, what, num_steps, lr, tolerance=1e-3)
         except Broken as broken:
             raise Broken(broken.expected, broken.got, broken.cause or cause) from None
-    goal = world.best()
-    far, near = (float((plain64(world.call(candidate, n, lr=0.03)) - goal).abs().mean()) for n in (4, 60))
-    if not near < 0.75 * far:
-        still = OTHER_STEPS if abs(near - far) < 1e-3 else None
-        raise Broken(
-            "nearer to the best code after 60 steps of 0.03 than after 4", f"{show(near)} and {show(far)}", still
-        )
+    few, many = (plain64(world.call(candidate, num_steps, lr=0.03)) for num_steps in (4, 60))
+    apart = float((few - many).abs().max())
+    if not apart > 1e-3:
+        raise Broken("other pictures after 60 steps of 0.03 than after 4", f"{show(apart)} apart", OTHER_STEPS)
 
 
 @CHECK.law("takes pictures of any shape, in single and double precision, and on your accelerator")

@@ -50,7 +50,7 @@ def _values(candidate: Candidate, draw: Draw) -> None:
             _same_values(z, codebook[_index(codes, codebook)], f"z of {n} codes and {entries} entries")
 
 
-@CHECK.law("lets the gradient of z through to the codes as it is", weight=3)
+@CHECK.law("lets the gradient of z through to the codes as it is", weight=3, essential=True)
 def _straight_through(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for n, entries, dim in ((5, 4, 3), (8, 9, 2), (2, 3, 6)):

@@ -128,7 +128,11 @@ def _gradient(candidate: Candidate, draw: Draw) -> None:
             same_tensor(got, want, f"dloss/d{name}", scale=size)
 
 
-@CHECK.law("teaches log_std the width that fits: wider while errors are larger than std, else narrower", weight=3)
+@CHECK.law(
+    "teaches log_std the width that fits: wider while errors are larger than std, else narrower",
+    weight=3,
+    essential=True,
+)
 def _width(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for log_std in (-0.7, 0.0, 0.6):

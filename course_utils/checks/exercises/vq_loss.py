@@ -66,7 +66,7 @@ def _value(candidate: Candidate, draw: Draw) -> None:
         _value_is(candidate, probe, (1 + probe.commitment) * probe.squared, what)
 
 
-@CHECK.law("pulls the entries to their codes, with weight 1 whatever the commitment is", weight=3)
+@CHECK.law("pulls the entries to their codes, with weight 1 whatever the commitment is", weight=3, essential=True)
 def _entries(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for probe in _probes(draw):
@@ -76,7 +76,7 @@ def _entries(candidate: Candidate, draw: Draw) -> None:
         same_tensor(found, want, what, scale=_size(probe), floor=1e-5)
 
 
-@CHECK.law("pulls the codes to their entries, with the weight of the commitment", weight=3)
+@CHECK.law("pulls the codes to their entries, with the weight of the commitment", weight=3, essential=True)
 def _codes(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for probe in _probes(draw):
