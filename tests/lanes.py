@@ -33,7 +33,7 @@ MARKS = {
     "tests/test_contracts.py": Slow("slow", 17),
     "tests/test_database.py": Slow("grading", 19),
     "tests/test_demo.py": Slow("grading", 14),
-    "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 90),
+    "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 1),
     "tests/test_elsewhere.py::test_notebooks_import_nothing_that_a_foreign_kernel_lacks": Slow("slow", 4),
     "tests/test_ending.py": Slow("grading", 3),
     "tests/test_environment.py::test_both_lists_can_be_installed_on_every_platform_with_every_python": Slow("slow", 15),

@@ -114,8 +114,8 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_a_unit_runs_in_a_foreign_kernel(unit, request):
-    if unit not in UNITS[: lanes.amount(1, len(UNITS))]:
-        pytest.skip("minutes for each unit: the first stands for them, but for `course test --thorough`")
+    if not lanes.amount(0, 1):
+        pytest.skip("an older torch is installed and each unit takes a minute: `course test --thorough`")
     elsewhere, folder = request.getfixturevalue("elsewhere"), request.getfixturevalue("folder")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"COURSE_BUDGET": "quick", "COURSE_DATASET": "digits", "OMP_NUM_THREADS": "1"}
