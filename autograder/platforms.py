@@ -28,6 +28,7 @@ from course_utils.system.whole_file import whole_zip, write_whole
 
 from .collect import read_roster, safe_name
 from .grades_file import MISSING, NEEDS_MARKING, Grade, escape_formula, number, present_grades
+from .spreadsheet import rows_of
 
 CANVAS, MOODLE = PLATFORMS = "canvas", "moodle"
 NO_TIME = "-"  # as Moodle writes it
@@ -302,11 +303,9 @@ def _rows_of(path: Path | None) -> list[list[str]] | None:
     if path is None:
         return None
     try:
-        rows = [row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = rows_of(path.read_bytes())
+    except (OSError, ValueError, csv.Error) as error:
         raise CourseError(f"{path} cannot be read as a table ({error}).") from None
-    if not rows:
-        raise CourseError(f"{path} is empty.")
     return [row + [""] * (len(rows[0]) - len(row)) for row in rows]
 
 

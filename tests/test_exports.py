@@ -204,8 +204,10 @@ def test_the_time_of_handing_in_is_the_platforms_or_none(place, tree, tmp_path, 
     assert any("mean something to the grader" in line for line in result.left_out)
 
 
-def test_times_of_a_worksheet_beside_moodles_folders(place, tree, tmp_path):
-    rows = 'Identifier,Last modified (submission)\r\nParticipant 11,"Saturday, 31 January 2026, 11:59 PM"\r\n'
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_times_of_a_worksheet_beside_moodles_folders(place, tree, tmp_path, separator):
+    rows = 'Identifier%sLast modified (submission)\r\nParticipant 11%s"Saturday, 31 January 2026, 11:59 PM"\r\n'
+    rows = rows.replace("%s", separator)
     export = moodle(place, ("Ada", 11), ("Bob", 12)) | {"Grades.csv": rows.encode()}
     collect(tree, UNIT, zipped(export, tmp_path / "1.zip"))
     stamps = {path.parts[-3]: path.read_text()[:15] for path in (tree.root / "submitted").rglob("timestamp.txt")}

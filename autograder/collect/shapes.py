@@ -11,6 +11,7 @@ else         folders named after students, however deep, or files named after th
 
 from __future__ import annotations
 
+import csv
 import itertools
 import re
 import unicodedata
@@ -23,6 +24,7 @@ from typing import Any
 
 from course_utils.cli.handin import composed
 
+from ..spreadsheet import rows_of
 from .archive import UNREADABLE, Entry
 from .names import folded, is_junk
 
@@ -333,18 +335,16 @@ def _moodle_times(entries: Iterable[Entry], found: Found) -> dict[str, Any]:
     for entry in entries if any(_moodle(entry, {}) for entry in entries) else ():
         if entry.path.suffix.lower() != ".csv" or len(entry.path.parts) > 2 or _moodle(entry, {}):
             continue
-        import csv
-        import io
-
         try:
-            rows = list(csv.DictReader(io.StringIO(entry.read().decode("utf-8-sig"))))
+            header, *lines = rows_of(entry.read())
         except (*UNREADABLE, csv.Error):
             continue
-        if not rows or not {"Identifier", "Last modified (submission)"} <= set(rows[0]):
+        rows = [dict(zip(header, line, strict=False)) for line in lines]
+        if not rows or not {"Identifier", "Last modified (submission)"} <= set(header):
             continue
         listings.add(entry.path)
         for row in rows:
-            number, text = re.sub(r"\D", "", row["Identifier"] or ""), row["Last modified (submission)"] or ""
+            number, text = re.sub(r"\D", "", row.get("Identifier", "")), row.get("Last modified (submission)", "")
             if number and (time := moodle_time(text)):
                 by_id[number] = time
             elif number and text.strip(" -"):
