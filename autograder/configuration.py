@@ -22,6 +22,7 @@ from traitlets import import_item
 from traitlets.config import Config, Configurable, LazyConfigValue
 
 from course_utils.system.errors import CourseError
+from course_utils.system.stubs import DELIMITERS
 from course_utils.system.tree import MARKER
 
 from . import preprocessors as ours
@@ -34,13 +35,6 @@ FOLDERS = {
     "feedback_directory": "feedback",
     "solution_directory": "solutions",
     "directory_structure": str(Path("{nbgrader_step}", "{student_id}", "{assignment_id}")),
-}
-MARKS = {
-    "ClearHiddenTests": {"begin_test_delimeter": "BEGIN HIDDEN TESTS", "end_test_delimeter": "END HIDDEN TESTS"},
-    "ClearMarkScheme": {
-        "begin_mark_scheme_delimeter": "BEGIN MARK SCHEME",
-        "end_mark_scheme_delimeter": "END MARK SCHEME",
-    },
 }
 # What each list of steps must have, and why.
 NEEDED: dict[tuple[str, str], list[tuple[type, str]]] = {
@@ -61,7 +55,10 @@ NEEDED: dict[tuple[str, str], list[tuple[type, str]]] = {
         (ours.SettleGrades, "blank answers would wait for a marker"),
         (nbgrader.AssignLatePenalties, "who was late would not be told"),
     ],
-    ("GenerateFeedback", "preprocessors"): [(ours.GetMarks, "the pages would show no points")],
+    ("GenerateFeedback", "preprocessors"): [
+        (ours.GetMarks, "the pages would show no points"),
+        (ours.LeaveOutRubric, "mark schemes and hidden tests would be shown"),
+    ],
 }
 # Steps that `course grade` has its own way of taking; all others are run as they are.
 TAKEN = (
@@ -98,14 +95,10 @@ def _faults(config: Config) -> Iterator[str]:
                 f"c.CourseDirectory.{name} is {given!r}, and `course` works in {usual!r} alone. Give the folder that "
                 "name, and take the line out."
             )
-    for section, marks in MARKS.items():
-        for name, usual in marks.items():
-            given = config.get(section, {}).get(name, usual)
-            if given != usual:
-                yield (
-                    f"c.{section}.{name} is {given!r}: `course` keeps from students what stands between the usual "
-                    f"marks, {usual!r}, and no others. Use these, and take the line out."
-                )
+    for section, *names in DELIMITERS:
+        begin, end = (config.get(section, {}).get(name, "the usual one") for name in names)
+        if not all(isinstance(mark, str) and mark.strip() and "\n" not in mark for mark in (begin, end)):
+            yield f"c.{section}.{names[0]} and {names[1]} are {begin!r} and {end!r}: each must be words in one line."
     for section in config:
         if section not in classes:
             near = difflib.get_close_matches(section, classes, n=1, cutoff=0.8)

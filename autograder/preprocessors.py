@@ -23,7 +23,7 @@ from nbgrader import utils
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, Notebook
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreprocessor
+from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, GetGrades, NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
 from course_utils.cli.handin import exercise_name, made_safe, template_of
@@ -268,8 +268,12 @@ class SettleGrades(NbGraderPreprocessor):
 class GetMarks(GetGrades):
     """Points and comments from the gradebook; None for the points of an answer that nobody has marked yet.
 
-    ``marked_before`` is set where the mark is older than the text.
+    ``marked_before`` is set where the mark is older than the text. What is graded has the usual marks around hidden
+    tests, whichever the course's own are: these tests go here.
     """
+
+    def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        return super().preprocess(*ClearHiddenTests().preprocess(nb, resources))
 
     def _get_score(self, cell: NotebookNode, resources: ResourcesDict) -> None:
         super()._get_score(cell, resources)
@@ -288,10 +292,14 @@ class GetMarks(GetGrades):
 
 
 class LeaveOutRubric(NbGraderPreprocessor):
-    """Show the questions in the feedback without their mark schemes, and not as something that was graded."""
+    """Show the questions in the feedback without their mark schemes, and not as something that was graded.
+
+    What is graded has the usual marks around mark schemes, whichever the course's own are.
+    """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        nb, resources = ClearMarkScheme(parent=self).preprocess(nb, resources)
+        for step in (ClearMarkScheme(parent=self), ClearMarkScheme()):
+            nb, resources = step.preprocess(nb, resources)
         for cell in nb.cells:
             if utils.is_task(cell) and not cell.metadata.nbgrader.get("points"):
                 del cell.metadata["nbgrader"]

@@ -10,6 +10,7 @@ from lab_in_chromium import (
     chromium_without_errors,
     find_chromium,
     keep_screenshot,
+    kill_lab,
     lab,
     serious_faults,
     wait_until,
@@ -275,3 +276,30 @@ def test_marks_of_formgrader_appear_and_are_the_same_bytes(served):
         ]
         assert rows[0] == rows[1] and rows[0]["manual_score"] == 2
         assert MarkLog(gradebook).history(question, MARK)
+
+
+def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(served):
+    """The last test here: the server of the others is gone. A mark that was saved, one on its way while the server dies
+    and one given while there is none are in the gradebook and in grades.csv once there is a server again."""
+    tree, address, token = served
+    with chromium() as page:
+        opened(page, address, token)
+        given = {}
+        for place, score in ((20, 1), (21, 2), (22, 0.5)):
+            page.evaluate(f"goTo({place})")
+            given[page.evaluate("leader().token")] = score
+            page.evaluate(f"decide([leader()], () => ({{ score: {score}, items: [], comment: 'Kept {score}.' }}))")
+            if score == 1:
+                saved(page)
+            elif score == 2:
+                kill_lab(address, tree.root)
+        wait_until(page, "document.getElementById('saved').textContent.includes('not saved')")
+        with lab(tree.root, {}, at=(address, token)):
+            saved(page)
+            page.reload()
+            wait_until(page, "document.getElementById('score').textContent !== ''")
+            for each, score in given.items():
+                assert page.evaluate("(token) => find(token).state.score", each) == score
+            wait_until_rows(tree)
+    kept = {entry.state.comment: entry.manual_score for entry in held(tree).values()}
+    assert {f"Kept {score}.": score for score in given.values()}.items() <= kept.items()
