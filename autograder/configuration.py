@@ -23,19 +23,13 @@ from traitlets.config import Config, Configurable, LazyConfigValue
 
 from course_utils.system.errors import CourseError
 from course_utils.system.stubs import DELIMITERS
-from course_utils.system.tree import MARKER
+from course_utils.system.tree import FOLDERS, MARKER, Tree
 
 from . import preprocessors as ours
+from .collect.names import safe_name
 
-FOLDERS = {
-    "source_directory": "notebooks",
-    "release_directory": "release",
-    "submitted_directory": "submitted",
-    "autograded_directory": "autograded",
-    "feedback_directory": "feedback",
-    "solution_directory": "solutions",
-    "directory_structure": str(Path("{nbgrader_step}", "{student_id}", "{assignment_id}")),
-}
+STRUCTURE = str(Path("{nbgrader_step}", "{student_id}", "{assignment_id}"))
+TAKEN_NAMES = {"build", "data", "dist", "runs", "checks", "terms", "demo"}  # what else lies in a course's folder
 # What each list of steps must have, and why.
 NEEDED: dict[tuple[str, str], list[tuple[type, str]]] = {
     ("GenerateAssignment", "preprocessors"): [
@@ -71,7 +65,7 @@ TAKEN = (
 
 def check(config: Config, root: Path) -> None:
     """Raise CourseError, naming the setting and the mend, for what `course` cannot obey or nothing knows."""
-    for fault in _faults(config):
+    for fault in _faults(config, root):
         raise CourseError(f"{root / MARKER}: {fault}")
     for name in ("header", "footer"):
         given = config.get("IncludeHeaderFooter", {}).get(name)
@@ -82,19 +76,13 @@ def check(config: Config, root: Path) -> None:
             config.IncludeHeaderFooter[name] = str(path)  # wherever the command is typed
 
 
-def _faults(config: Config) -> Iterator[str]:
+def _faults(config: Config, root: Path) -> Iterator[str]:
     classes = {name: set(known) for name, known in _known_settings().items()}
     for (section, name), needed in NEEDED.items():
         for step in steps(config, section, name):
             classes.setdefault(step.__name__, set()).update(step.class_trait_names(config=True))
         yield from _missing(config, section, name, needed)
-    for name, usual in FOLDERS.items():
-        given = config.get("CourseDirectory", {}).get(name, usual)
-        if given != usual:
-            yield (
-                f"c.CourseDirectory.{name} is {given!r}, and `course` works in {usual!r} alone. Give the folder that "
-                "name, and take the line out."
-            )
+    yield from _folders(config, root)
     for section, *names in DELIMITERS:
         begin, end = (config.get(section, {}).get(name, "the usual one") for name in names)
         if not all(isinstance(mark, str) and mark.strip() and "\n" not in mark for mark in (begin, end)):
@@ -106,6 +94,30 @@ def _faults(config: Config) -> Iterator[str]:
                 yield f"c.{section} is no part of nbgrader or this course. Did you mean c.{near[0]}?"
             continue
         yield from _unknown(section, config[section], classes[section])
+
+
+def _folders(config: Config, root: Path) -> Iterator[str]:
+    given = config.get("CourseDirectory", {})
+    if given.get("directory_structure", STRUCTURE) != STRUCTURE:
+        yield (
+            f"c.CourseDirectory.directory_structure is {given['directory_structure']!r}, and `course` keeps one folder "
+            f"for each step, student and unit: {STRUCTURE!r}. Take the line out."
+        )
+    names: dict[str, str] = {}
+    for step in FOLDERS:
+        setting, known = f"{step}_directory", Tree(root).folder_name(step)
+        name = given.get(setting, FOLDERS[step])
+        if name != known:
+            yield (
+                f"c.CourseDirectory.{setting} is {name!r}, and {MARKER} of this course does not say so in plain words. "
+                f"Write there: c.CourseDirectory.{setting} = {name!r}"
+            )
+        elif safe_name(name) != name or name in TAKEN_NAMES or name in names:
+            why = (
+                f"that is {names[name]}" if name in names else "expected the name of a folder in the course's, for this"
+            )
+            yield f"c.CourseDirectory.{setting} is {name!r}: {why}. Choose another one."
+        names[name] = setting
 
 
 def _missing(config: Config, section: str, name: str, needed: list[tuple[type, str]]) -> Iterator[str]:

@@ -318,7 +318,7 @@ def _text(table: list[list[str]]) -> str:
 def pack_feedback(tree: Tree, unit: str, platform: str, pages: list[Path]) -> Exported:
     """Pack feedback pages as a platform takes them back, to feedback/<unit>-<platform>.zip."""
     roster = read_roster(tree)
-    exported = Exported([tree.root / "feedback" / f"{unit}-{platform}.zip"])
+    exported = Exported([tree.folder("feedback") / f"{unit}-{platform}.zip"])
     named: dict[str, Path] = {}
     for page in pages:
         student = page.parent.parent.name

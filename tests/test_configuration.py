@@ -12,6 +12,7 @@ import pytest
 from miniature import hand_in, make_tree, marks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.apps import ExportApp
+from platform_exports import SHAPES, Person, zipped
 
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
@@ -23,7 +24,7 @@ from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import release_units
 from course_utils.cli.submit import submit_unit
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import FOLDERS, Tree
 
 linux = pytest.mark.skipif(sys.platform == "win32", reason="submissions are isolated on Linux")
 UNIT = "01_double"
@@ -58,7 +59,10 @@ def tree_with(root, *lines: str) -> Tree:
 
 
 REFUSED = {
-    'c.CourseDirectory.submitted_directory = "abgaben"': "submitted_directory is 'abgaben', and `course` works in 'submit",
+    'c.CourseDirectory.submitted_directory = "ab" + "gaben"': "Write there: c.CourseDirectory.submitted_directory = 'abgaben'",
+    'c.CourseDirectory.feedback_directory = "../feedback"': "'../feedback': expected the name of a folder in the course",
+    'c.CourseDirectory.feedback_directory = "build"': "'build': expected the name of a folder in the course's, for this",
+    'c.CourseDirectory.autograded_directory = "submitted"': "'submitted': that is submitted_directory. Choose another",
     'c.CourseDirectory.directory_structure = "{student_id}"': "directory_structure is",
     "c.ExecuteSubmission.timeuot = 5": "c.ExecuteSubmission.timeuot is no setting. Did you mean timeout?",
     'c.ClearSolution.text_stub = "x"': "c.ClearSolution is no part of nbgrader or this course. Did you mean c.ClearSol",
@@ -97,6 +101,39 @@ def test_what_nbgrader_knows_passes(tmp_path):
         'c.ServerApp.port = 8888\nc.Exchange.root = "/tmp/x"\nc.NbGrader.logfile = ""',
     )
     NbGraderCourse(tree_with(tmp_path / "course", *lines))
+
+
+@linux
+def test_folders_of_other_names(tmp_path, course):
+    """nbgrader's own names and German ones: everything is found there, and nothing is made under the usual names."""
+    own = {
+        "source": "source",
+        "release": "ausgabe",
+        "submitted": "abgaben",
+        "autograded": "bewertet",
+        "feedback": "zurück",
+    }
+    tree = tree_with(tmp_path / "course", *(f'c.CourseDirectory.{step}_directory = "{own[step]}"' for step in own))
+    (tree.root / "notebooks").rename(tree.root / "source")
+    assert tree.units() == [UNIT, "02_other"]
+    assert course(tree, "release", "01")[0] == 0
+    content = nbformat.read(tree.root / "ausgabe" / UNIT / f"{UNIT}.ipynb", as_version=4)
+    content.cells[2].source = RIGHT["double"]
+    people = [Person("Ada", 5, 6, {"w.ipynb": nbformat.writes(content).encode()})]
+    export = zipped(SHAPES["moodle_folders"](people), tmp_path / "export.zip")
+    code, out, _ = course(tree, "collect", "01", export)
+    assert code == 0 and "1 submissions in abgaben/" in out and (tree.root / "abgaben" / "Ada" / UNIT).is_dir()
+    assert course(tree, "grade", "01")[0] == 0
+    assert {row.exercise: row.score for row in read_grades(tree.root / "grades.csv")}["double"] == 2
+    assert (tree.root / "bewertet" / "Ada" / UNIT / f"{UNIT}.ipynb").is_file()
+    assert course(tree, "feedback", "01", "--zip", "moodle")[0] == 0 and course(tree, "report")[0] == 0
+    assert (tree.root / "zurück" / "Ada" / UNIT / f"{UNIT}.html").is_file()
+    assert not any((tree.root / name).exists() for name in FOLDERS.values())
+    with zipfile.ZipFile(tree.root / "dist" / "course-student-kit.zip") as kit:
+        assert f"{FOLDER}/notebooks/{UNIT}/{UNIT}.ipynb" in kit.namelist()
+    assert course(tree, "term", "new")[0] == 0
+    assert {path.name for path in tree.root.glob("terms/*/*")} >= {"abgaben", "bewertet", "zurück"}
+    assert (tree.root / "source").is_dir() and not (tree.root / "abgaben").exists()
 
 
 # A stub for code, one for words: any language and script.
@@ -156,8 +193,9 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
     write_scheme(tree, question, "- [3] all of it\n")
     assert "=== MASSSTAB" not in path.read_text(encoding="utf-8") and "### MASSSTAB" in path.read_text(encoding="utf-8")
     (page,) = feedback_unit(tree, UNIT, "wrong", with_mark_scheme=language == "dots")
-    text = page.read_text(encoding="utf-8")
-    assert "in a hidden test" in text and "triple(1)" in text and "triple(2)" not in text and "GEHEIM" not in text
+    text = re.sub("<[^>]*>", "", page.read_text(encoding="utf-8"))
+    assert "in a hidden test" in text and "triple(1)" in text and "triple(2)" not in text
+    assert "GEHEIM" not in text and "BEGIN HIDDEN" not in text
     assert ("zero stays" in text) == (language == "dots")
 
     source = nbformat.read(path, as_version=4)

@@ -82,7 +82,7 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
         result.submissions = len(people) + len(result.without)
         for folder, place in zip(folders, firsts, strict=True):
             register(roster, folder, unit, place)
-        (tree.root / "submitted").mkdir(exist_ok=True)
+        (tree.folder("submitted")).mkdir(exist_ok=True)
         write_roster(tree, roster)
         total = 0
         for folder, files in zip(folders, people.values(), strict=True):
@@ -222,9 +222,9 @@ def _read_all(folder: str, files: list[tuple[Entry, Place]], result: Collected) 
 
 def _plain_folder(tree: Tree, folder: str) -> Path:
     """submitted/<folder>, which is no link and no file."""
-    path = tree.root / "submitted" / folder
+    path = tree.folder("submitted") / folder
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise CourseError(f"submitted/{folder} is in the way: not a folder")
+        raise CourseError(f"{tree.folder_name('submitted')}/{folder} is in the way: not a folder")
     return path
 
 
