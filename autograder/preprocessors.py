@@ -76,6 +76,23 @@ class NameStub(NbGraderPreprocessor):
         return cell, resources
 
 
+class IncludeHeaderFooter(nbgrader_steps.IncludeHeaderFooter):
+    """nbgrader's step; cells of a header or footer get an id of their own where they have none, or one that is there
+    already: a copy of the notebook makes a header, and one file may be both. The same in every release."""
+
+    def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        own = list(nb.cells)
+        nb, resources = super().preprocess(nb, resources)
+        used, which = {cell.get("id") for cell in own}, "header"
+        for place, cell in enumerate(nb.cells):
+            if any(cell is each for each in own):
+                which = "footer"
+            elif cell.get("id") in {None, *used}:
+                cell["id"] = f"{which}-{place}"
+            used.add(cell.get("id"))
+        return nb, resources
+
+
 class CleanMetadata(NbGraderPreprocessor):
     """Keep only the metadata that the course uses, so that a release is the same bytes wherever it is made.
 

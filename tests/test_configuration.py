@@ -21,7 +21,7 @@ from autograder.kit import FOLDER, build_kit
 from autograder.marking.answers import read_question, write_scheme
 from autograder.marking.log import Question
 from autograder.nbgrader_course import NbGraderCourse
-from autograder.release import release_units
+from autograder.release import release_units, stale_units
 from course_utils.cli.submit import submit_unit
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import FOLDERS, Tree
@@ -156,9 +156,9 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
         "c.ClearHiddenTests.begin_test_delimeter = 'GEHEIM'\nc.ClearHiddenTests.end_test_delimeter = 'OFFEN'",
         "c.IncludeHeaderFooter.header = 'kopf.ipynb'\nc.IncludeHeaderFooter.footer = 'fuss.ipynb'",
     )
-    for name in ("kopf", "fuss"):
-        nbformat.write(new_notebook(cells=[new_markdown_cell("**Kurs**", id=name)]), tree.root / f"{name}.ipynb")
     path = tree.source / UNIT / f"{UNIT}.ipynb"
+    for name in ("kopf", "fuss"):  # cut out of a copy of the notebook, so that the ids are those of its cells
+        nbformat.write(new_notebook(cells=[new_markdown_cell("**Kurs**", id="cell-0")]), tree.root / f"{name}.ipynb")
     text = path.read_text(encoding="utf-8").replace("BEGIN SOLUTION", "ANFANG").replace("END SOLUTION", "SCHLUSS")
     text = text.replace("### BEGIN MARK SCHEME", "=== MASSSTAB ===").replace("### END MARK SCHEME", "SOWEIT")
     path.write_text(text, encoding="utf-8")
@@ -168,6 +168,7 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
     release_units(tree, [UNIT])
     released = nbformat.read(tree.root / "release" / UNIT / f"{UNIT}.ipynb", as_version=4)
     assert [cell.source for cell in released.cells][:: len(released.cells) - 1] == ["**Kurs**", "**Kurs**"]
+    assert len({cell.id for cell in released.cells}) == len(released.cells) and not stale_units(tree, [UNIT])
     texts = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in released.cells}
     assert texts["q_double"] == words and code.splitlines()[0] in texts["double"]
     assert not re.search("ANFANG|MASSSTAB|zero stays|GEHEIM|triple\\(2\\)", str(texts))
