@@ -13,9 +13,8 @@ from typing import Any
 
 from course_utils.cli.handin import safe_text
 from course_utils.system.errors import CourseError
+from course_utils.system.spreadsheet import rows_of
 from course_utils.system.whole_file import write_whole
-
-from .spreadsheet import rows_of
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
 TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"

@@ -23,12 +23,12 @@ from typing import Any
 from course_utils.cli.handin import exercise_name, safe_text, templates_of
 from course_utils.cli.handin.cells import labels_of
 from course_utils.system.errors import CourseError
+from course_utils.system.spreadsheet import rows_of
 from course_utils.system.tree import Tree, unit_number
 from course_utils.system.whole_file import whole_zip, write_whole
 
 from .collect import read_roster, safe_name
 from .grades_file import MISSING, NEEDS_MARKING, Grade, escape_formula, number, present_grades
-from .spreadsheet import rows_of
 
 CANVAS, MOODLE = PLATFORMS = "canvas", "moodle"
 NO_TIME = "-"  # as Moodle writes it

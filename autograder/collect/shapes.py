@@ -23,8 +23,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from course_utils.cli.handin import composed
+from course_utils.system.spreadsheet import rows_of
 
-from ..spreadsheet import rows_of
 from .archive import UNREADABLE, Entry
 from .names import folded, is_junk
 
