@@ -57,7 +57,6 @@ def lab(root: Path, environment: dict[str, str], at: tuple[str, str] = ("", ""))
         "IPYTHONDIR": str(root / ".ipython"),
         "JUPYTER_CONFIG_DIR": str(root / ".jupyter"),
         "JUPYTER_DATA_DIR": str(root / ".jupyter-data"),
-        "JUPYTER_RUNTIME_DIR": str(root / ".jupyter-runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(root / ".lab-settings"),
     }
     address = f"http://127.0.0.1:{port}"
@@ -205,7 +204,7 @@ def _wait_until_it_answers(server: subprocess.Popen, address: str, token: str, l
 def kill_lab(address: str, root: Path) -> None:
     """End the server at ``address`` as a machine that fails does: without a word to it."""
     place = "http://127.0.0.1:{port}"
-    written = (json.loads(path.read_text()) for path in (root / ".jupyter-runtime").glob("jpserver-*.json"))
+    written = (json.loads(path.read_text()) for path in (root / ".jupyter-data" / "runtime").glob("jpserver-*.json"))
     pid = next(each["pid"] for each in written if place.format(**each) == address)
     os.kill(pid, signal.SIGKILL)
 
