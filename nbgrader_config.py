@@ -38,7 +38,7 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", "feedb
 c.ClearSolutions.code_stub = {"python": ours.NameStub.placeholder}
 c.ClearSolutions.text_stub = ANSWER_STUB
 c.GenerateAssignment.preprocessors = [
-    nbgrader.IncludeHeaderFooter,
+    ours.IncludeHeaderFooter,
     nbgrader.LockCells,
     nbgrader.ClearSolutions,
     ours.NameStub,
@@ -55,7 +55,7 @@ c.GenerateAssignment.preprocessors = [
 
 # Solutions: the sources executed, for the instructor.
 c.GenerateSolution.preprocessors = [
-    nbgrader.IncludeHeaderFooter,
+    ours.IncludeHeaderFooter,
     nbgrader.LockCells,
     nbgrader.ClearOutput,
     nbgrader.ClearMarkScheme,

@@ -394,8 +394,8 @@ def collect(
     require_graded(tree, name)
     result = collect_from(tree, name, source.expanduser())
     print(
-        f"{name}: {len(result.students)} submissions in submitted/; the export holds {result.submissions}, "
-        f"left out: {len(result.without)}."
+        f"{name}: {len(result.students)} submissions in {tree.folder_name('submitted')}/; "
+        f"the export holds {result.submissions}, left out: {len(result.without)}."
     )
     for line in result.notes:
         _warn(f"note: {line}")

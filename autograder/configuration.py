@@ -22,26 +22,14 @@ from traitlets import import_item
 from traitlets.config import Config, Configurable, LazyConfigValue
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import MARKER
+from course_utils.system.stubs import DELIMITERS
+from course_utils.system.tree import FOLDERS, MARKER, Tree
 
 from . import preprocessors as ours
+from .collect.names import safe_name
 
-FOLDERS = {
-    "source_directory": "notebooks",
-    "release_directory": "release",
-    "submitted_directory": "submitted",
-    "autograded_directory": "autograded",
-    "feedback_directory": "feedback",
-    "solution_directory": "solutions",
-    "directory_structure": str(Path("{nbgrader_step}", "{student_id}", "{assignment_id}")),
-}
-MARKS = {
-    "ClearHiddenTests": {"begin_test_delimeter": "BEGIN HIDDEN TESTS", "end_test_delimeter": "END HIDDEN TESTS"},
-    "ClearMarkScheme": {
-        "begin_mark_scheme_delimeter": "BEGIN MARK SCHEME",
-        "end_mark_scheme_delimeter": "END MARK SCHEME",
-    },
-}
+STRUCTURE = str(Path("{nbgrader_step}", "{student_id}", "{assignment_id}"))
+TAKEN_NAMES = {"build", "data", "dist", "runs", "checks", "terms", "demo"}  # what else lies in a course's folder
 # What each list of steps must have, and why.
 NEEDED: dict[tuple[str, str], list[tuple[type, str]]] = {
     ("GenerateAssignment", "preprocessors"): [
@@ -61,7 +49,10 @@ NEEDED: dict[tuple[str, str], list[tuple[type, str]]] = {
         (ours.SettleGrades, "blank answers would wait for a marker"),
         (nbgrader.AssignLatePenalties, "who was late would not be told"),
     ],
-    ("GenerateFeedback", "preprocessors"): [(ours.GetMarks, "the pages would show no points")],
+    ("GenerateFeedback", "preprocessors"): [
+        (ours.GetMarks, "the pages would show no points"),
+        (ours.LeaveOutRubric, "mark schemes and hidden tests would be shown"),
+    ],
 }
 # Steps that `course grade` has its own way of taking; all others are run as they are.
 TAKEN = (
@@ -74,7 +65,7 @@ TAKEN = (
 
 def check(config: Config, root: Path) -> None:
     """Raise CourseError, naming the setting and the mend, for what `course` cannot obey or nothing knows."""
-    for fault in _faults(config):
+    for fault in _faults(config, root):
         raise CourseError(f"{root / MARKER}: {fault}")
     for name in ("header", "footer"):
         given = config.get("IncludeHeaderFooter", {}).get(name)
@@ -85,27 +76,17 @@ def check(config: Config, root: Path) -> None:
             config.IncludeHeaderFooter[name] = str(path)  # wherever the command is typed
 
 
-def _faults(config: Config) -> Iterator[str]:
+def _faults(config: Config, root: Path) -> Iterator[str]:
     classes = {name: set(known) for name, known in _known_settings().items()}
     for (section, name), needed in NEEDED.items():
         for step in steps(config, section, name):
             classes.setdefault(step.__name__, set()).update(step.class_trait_names(config=True))
         yield from _missing(config, section, name, needed)
-    for name, usual in FOLDERS.items():
-        given = config.get("CourseDirectory", {}).get(name, usual)
-        if given != usual:
-            yield (
-                f"c.CourseDirectory.{name} is {given!r}, and `course` works in {usual!r} alone. Give the folder that "
-                "name, and take the line out."
-            )
-    for section, marks in MARKS.items():
-        for name, usual in marks.items():
-            given = config.get(section, {}).get(name, usual)
-            if given != usual:
-                yield (
-                    f"c.{section}.{name} is {given!r}: `course` keeps from students what stands between the usual "
-                    f"marks, {usual!r}, and no others. Use these, and take the line out."
-                )
+    yield from _folders(config, root)
+    for section, *names in DELIMITERS:
+        begin, end = (config.get(section, {}).get(name, "the usual one") for name in names)
+        if not all(isinstance(mark, str) and mark.strip() and "\n" not in mark for mark in (begin, end)):
+            yield f"c.{section}.{names[0]} and {names[1]} are {begin!r} and {end!r}: each must be words in one line."
     for section in config:
         if section not in classes:
             near = difflib.get_close_matches(section, classes, n=1, cutoff=0.8)
@@ -113,6 +94,30 @@ def _faults(config: Config) -> Iterator[str]:
                 yield f"c.{section} is no part of nbgrader or this course. Did you mean c.{near[0]}?"
             continue
         yield from _unknown(section, config[section], classes[section])
+
+
+def _folders(config: Config, root: Path) -> Iterator[str]:
+    given = config.get("CourseDirectory", {})
+    if given.get("directory_structure", STRUCTURE) != STRUCTURE:
+        yield (
+            f"c.CourseDirectory.directory_structure is {given['directory_structure']!r}, and `course` keeps one folder "
+            f"for each step, student and unit: {STRUCTURE!r}. Take the line out."
+        )
+    names: dict[str, str] = {}
+    for step in FOLDERS:
+        setting, known = f"{step}_directory", Tree(root).folder_name(step)
+        name = given.get(setting, FOLDERS[step])
+        if name != known:
+            yield (
+                f"c.CourseDirectory.{setting} is {name!r}, and {MARKER} of this course does not say so in plain words. "
+                f"Write there: c.CourseDirectory.{setting} = {name!r}"
+            )
+        elif safe_name(name) != name or name in TAKEN_NAMES or name in names:
+            why = (
+                f"that is {names[name]}" if name in names else "expected the name of a folder in the course's, for this"
+            )
+            yield f"c.CourseDirectory.{setting} is {name!r}: {why}. Choose another one."
+        names[name] = setting
 
 
 def _missing(config: Config, section: str, name: str, needed: list[tuple[type, str]]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from nbformat.v4 import new_notebook
 from nbgrader import utils
 
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import MARKER, Tree, notebook_path
+from course_utils.system.tree import FOLDERS, MARKER, Tree, notebook_path
 
 from .batch import Options
 from .beliefs import beliefs_in, questions_of
@@ -50,10 +50,10 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     if not units:
         raise CourseError(f"{tree.source} holds no units to demonstrate.")
     demo = prepare(tree, fresh)
-    progress(f"Releasing {len(demo.units())} units to {_shown(demo.root / 'release', tree)} ...")
+    progress(f"Releasing {len(demo.units())} units to {_shown(demo.folder('release'), tree)} ...")
     release_units(demo, demo.units())
     progress(f"Student kit: {_shown(build_kit(demo), tree)}")
-    students = [hand_in_samples(demo, unit, notebook_path(tree.root / "solutions", unit)) for unit in units][-1]
+    students = [hand_in_samples(demo, unit, notebook_path(tree.folder("solution"), unit)) for unit in units][-1]
     progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     for unit in units:
         grade_unit(
@@ -84,22 +84,23 @@ def prepare(tree: Tree, fresh: bool) -> Tree:
     if fresh and root.exists():
         utils.rmtree(str(root))
     root.mkdir(exist_ok=True)
-    (root / MARKER).write_text(CONFIG.format(name=MARKER, folder=str(tree.root)), encoding="utf-8")
+    names = "".join(f"c.CourseDirectory.{step}_directory = {tree.folder_name(step)!r}\n" for step in FOLDERS)
+    (root / MARKER).write_text(CONFIG.format(name=MARKER, folder=str(tree.root)) + names, encoding="utf-8")
     for unit in tree.units():
-        destination = root / "notebooks" / unit
+        destination = Tree(root).source / unit
         if destination.exists():
             shutil.rmtree(destination)
         shutil.copytree(tree.source / unit, destination, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs"))
-    for leftover in ("submitted", "autograded", "feedback"):
-        if (root / leftover).exists():
-            utils.rmtree(str(root / leftover))
+    for leftover in map(Tree(root).folder, ("submitted", "autograded", "feedback")):
+        if leftover.exists():
+            utils.rmtree(str(leftover))
     return Tree(root)
 
 
 def hand_in_samples(demo: Tree, unit: str, solved: Path) -> list[str]:
     """Write the submissions of the sample class for one unit; returns the students' names. What their guesses are held
     against is what came out in the ``solved`` notebook, where there is one."""
-    source, release = read_source(demo, unit), notebook_path(demo.root / "release", unit)
+    source, release = read_source(demo, unit), notebook_path(demo.folder("release"), unit)
     shown = nbformat.read(solved, as_version=4) if solved.is_file() else new_notebook()
     known = beliefs_in(shown, questions_of(source))
     students = sample_class(source)
@@ -109,10 +110,10 @@ def hand_in_samples(demo: Tree, unit: str, solved: Path) -> list[str]:
         if answers:
             add_guesses(notebook, student, known)
             add_figures(notebook, shown, most=None if student == FIGURES_OF else FEW_FIGURES)
-        path = notebook_path(demo.root / "submitted" / student, unit)
+        path = notebook_path(demo.folder("submitted") / student, unit)
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
-    damaged = notebook_path(demo.root / "submitted" / "harper_damaged_file", unit)
+    damaged = notebook_path(demo.folder("submitted") / "harper_damaged_file", unit)
     damaged.parent.mkdir(parents=True, exist_ok=True)
     text = release.read_text(encoding="utf-8")
     damaged.write_text(text[: len(text) // 2], encoding="utf-8")

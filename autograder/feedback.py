@@ -63,18 +63,18 @@ def _make_pages(tree: Tree, course: NbGraderCourse, unit: str, student: str) -> 
         if graded and (problem is None or problem[0] == MISSING):  # a submission that was moved away keeps its grades
             converted.append(name)
         elif problem is not None:
-            handed_in = (tree.root / "submitted" / student / unit).is_dir()
+            handed_in = (tree.folder("submitted") / student / unit).is_dir()
             explained |= {name: problem[1]} if handed_in or is_trouble(unit, problem) else {}
     if converted:
         course.convert(GenerateFeedback, unit, student=student, notebooks=converted)
     pages = {
-        name: notebook_path(tree.root / "feedback" / student, unit, name).with_suffix(".html")
+        name: notebook_path(tree.folder("feedback") / student, unit, name).with_suffix(".html")
         for name in problems
         if name in converted or name in explained
     }
     for name, reason in explained.items():
         _explain(pages[name], unit, reason)
-        carry(exchange_files(tree.root / "submitted" / student / unit), pages[name].parent)
+        carry(exchange_files(tree.folder("submitted") / student / unit), pages[name].parent)
     return list(pages.values())
 
 

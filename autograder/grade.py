@@ -74,9 +74,9 @@ def grade_unit(
     register_unit(tree, unit)
     course = NbGraderCourse(tree, debug=debug)
     note_checks(tree, unit)
-    if student and not (tree.root / "submitted" / student).is_dir():
+    if student and not (tree.folder("submitted") / student).is_dir():
         known = _listed(all_students(tree, course))
-        raise WrongUsage(f"there is no submission folder submitted/{student}. Students: {known}.")
+        raise WrongUsage(f"there is no submission folder {tree.folder_name('submitted')}/{student}. Students: {known}.")
     students = [student] if student else all_students(tree, course)
     with course.gradebook() as gradebook:
         grading = _Grading(tree, unit, course, gradebook, options or Options())
@@ -91,7 +91,7 @@ def grade_unit(
 
 def all_students(tree: Tree, course: NbGraderCourse) -> list[str]:
     """Everybody who has a folder in submitted/, was in an export, or is entered in the gradebook."""
-    folder = tree.root / "submitted"
+    folder = tree.folder("submitted")
     folders = folder.iterdir() if folder.is_dir() else ()
     found = {path.name for path in folders if path.is_dir() and not path.name.startswith(".")}
     found |= set(read_roster(tree))
@@ -209,7 +209,7 @@ class _Grading:
 
     def _handed_in(self, student: str) -> bool:
         """Whether there is something in the student's folder: then a notebook that is missing was not moved away."""
-        folder = self._tree.root / "submitted" / student / self._unit
+        folder = self._tree.folder("submitted") / student / self._unit
         return len(self._templates) > 1 and folder.is_dir() and any(folder.glob("*.ipynb"))
 
     def _leave(self, student: str, name: str, submission: Submission, run: bool) -> tuple[Problem | None, str]:

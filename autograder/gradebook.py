@@ -13,7 +13,7 @@ from nbgrader.api import Grade, Gradebook, MissingEntry, SubmittedAssignment
 from nbgrader.preprocessors import AssignLatePenalties, CheckCellMetadata, SaveAutoGrades
 
 from course_utils.cli.handin import exercise_name, safe_time
-from course_utils.system.tree import notebook_path
+from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
 
 from .configuration import own_steps
@@ -23,8 +23,6 @@ from .preprocessors import is_answer
 from .submissions import TIMESTAMP
 from .template import TEST, Template
 from .withdraw import settle_withdrawn
-
-SUBMITTED = "submitted"
 
 
 def save_graded(
@@ -122,7 +120,7 @@ def _set_penalty(
     course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, submission: SubmittedAssignment
 ) -> None:
     """What nbgrader's step does (`AssignLatePenalties`), in the open gradebook and in both directions."""
-    timestamp = read_timestamp(course.tree.root / SUBMITTED / student / unit)
+    timestamp = read_timestamp(course.tree.folder("submitted") / student / unit)
     if submission.timestamp != timestamp:
         submission.timestamp = timestamp
     gradebook.db.flush()
@@ -212,7 +210,7 @@ def forget_key(root: Path, unit: str, student: str, name: str) -> None:
 
 def graded_path(root: Path, unit: str, student: str, name: str = "") -> Path:
     """Where the graded notebook lies; of several the one named."""
-    return notebook_path(root / "autograded" / student, unit, name)
+    return notebook_path(Tree(root).folder("autograded") / student, unit, name)
 
 
 def read_graded(root: Path, unit: str, student: str, name: str = "") -> NotebookNode | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
 import math
-import re
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from course_utils.cli.handin import safe_text
 from course_utils.system.errors import CourseError
+from course_utils.system.spreadsheet import rows_of
 from course_utils.system.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
@@ -139,7 +138,7 @@ def read_grades(path: Path) -> list[Grade]:
     if not path.is_file():
         return []
     try:
-        header, *lines = _lines(_decode(path.read_bytes()))
+        header, *lines = rows_of(path.read_bytes())
         places = {name.strip().lower(): place for place, name in enumerate(header)}
         if missing := [column for column in COLUMNS if column not in places]:
             raise ValueError(f"no column {', '.join(missing)}")
@@ -149,29 +148,6 @@ def read_grades(path: Path) -> list[Grade]:
             f"{path.name} cannot be read ({type(error).__name__}: {error}); was it saved by a spreadsheet program? "
             "`course grade --all --marks-only` makes it anew."
         ) from None
-
-
-def _decode(data: bytes) -> str:
-    """Text in one of the encodings in which spreadsheet programs save tables."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-def _lines(text: str) -> list[list[str]]:
-    """The lines of a table that hold anything, whichever of the usual separators it has."""
-    text = re.sub(r"\Asep=.\r?\n", "", text)
-    first = text.lstrip().split("\n", 1)[0]
-    separator = max(",;\t", key=first.count)
-    lines = [
-        line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(map(str.strip, line))
-    ]
-    if not lines:
-        raise ValueError("it is empty")
-    return lines
 
 
 def _grade(row: dict[str, str]) -> Grade:

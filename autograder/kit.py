@@ -82,10 +82,10 @@ def kit_files(tree: Tree) -> dict[str, bytes]:
     files |= package | build_wheel(package, main)
     for unit in units:
         try:
-            check_release(tree, unit, tree.root / "release")
+            check_release(tree, unit, tree.folder("release"))
         except CourseError as error:
             raise CourseError(f"{error} (It was released before and is in the kit: release it again, too.)") from error
-        files |= tree_files(tree.root / "release" / unit, f"notebooks/{unit}")
+        files |= tree_files(tree.folder("release") / unit, f"notebooks/{unit}")
     files |= own_data(tree)
     files["README.md"] = _readme(tree, units, files["README.md"].decode()).encode()
     files[KIT_MARKER] = _kit_json(tree, units, main["project"]["version"], files).encode()
@@ -174,7 +174,7 @@ def _kit_json(tree: Tree, units: list[str], version: str, files: dict[str, bytes
     has changed: the digest of every file."""
     released = {
         unit: {
-            name: nbformat.read(notebook_path(tree.root / "release", unit, name), as_version=4)
+            name: nbformat.read(notebook_path(tree.folder("release"), unit, name), as_version=4)
             for name in tree.notebooks(unit)
         }
         for unit in units

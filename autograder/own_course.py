@@ -154,11 +154,11 @@ def _write(
     for unit in units:
         shutil.copytree(
             installed.source / unit,
-            root / "notebooks" / unit,
+            Tree(root).source / unit,
             ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs", "__pycache__", "*-Copy*", "*.safetensors"),
         )
         for notebook in installed.notebooks(unit):
-            path = notebook_path(root / "notebooks", unit, notebook)
+            path = notebook_path(Tree(root).source, unit, notebook)
             content = nbformat.read(path, as_version=4)
             settle_references(content, units)
             write_whole(path, nbformat.writes(content) + "\n")

@@ -23,6 +23,7 @@ from typing import Any
 from course_utils.cli.handin import exercise_name, safe_text, templates_of
 from course_utils.cli.handin.cells import labels_of
 from course_utils.system.errors import CourseError
+from course_utils.system.spreadsheet import rows_of
 from course_utils.system.tree import Tree, unit_number
 from course_utils.system.whole_file import whole_zip, write_whole
 
@@ -302,11 +303,9 @@ def _rows_of(path: Path | None) -> list[list[str]] | None:
     if path is None:
         return None
     try:
-        rows = [row for row in csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = rows_of(path.read_bytes())
+    except (OSError, ValueError, csv.Error) as error:
         raise CourseError(f"{path} cannot be read as a table ({error}).") from None
-    if not rows:
-        raise CourseError(f"{path} is empty.")
     return [row + [""] * (len(rows[0]) - len(row)) for row in rows]
 
 
@@ -319,7 +318,7 @@ def _text(table: list[list[str]]) -> str:
 def pack_feedback(tree: Tree, unit: str, platform: str, pages: list[Path]) -> Exported:
     """Pack feedback pages as a platform takes them back, to feedback/<unit>-<platform>.zip."""
     roster = read_roster(tree)
-    exported = Exported([tree.root / "feedback" / f"{unit}-{platform}.zip"])
+    exported = Exported([tree.folder("feedback") / f"{unit}-{platform}.zip"])
     named: dict[str, Path] = {}
     for page in pages:
         student = page.parent.parent.name

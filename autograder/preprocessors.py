@@ -23,7 +23,7 @@ from nbgrader import utils
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, Notebook
 from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import ClearMarkScheme, GetGrades, NbGraderPreprocessor
+from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, GetGrades, NbGraderPreprocessor
 from traitlets import Bool, Float, Integer
 
 from course_utils.cli.handin import exercise_name, made_safe, template_of
@@ -74,6 +74,23 @@ class NameStub(NbGraderPreprocessor):
         if utils.is_solution(cell) and cell.cell_type == "code":
             cell.source = cell.source.replace(self.name_mark, cell.metadata.nbgrader["grade_id"])
         return cell, resources
+
+
+class IncludeHeaderFooter(nbgrader_steps.IncludeHeaderFooter):
+    """nbgrader's step; cells of a header or footer get an id of their own where they have none, or one that is there
+    already: a copy of the notebook makes a header, and one file may be both. The same in every release."""
+
+    def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        own = list(nb.cells)
+        nb, resources = super().preprocess(nb, resources)
+        used, which = {cell.get("id") for cell in own}, "header"
+        for place, cell in enumerate(nb.cells):
+            if any(cell is each for each in own):
+                which = "footer"
+            elif cell.get("id") in {None, *used}:
+                cell["id"] = f"{which}-{place}"
+            used.add(cell.get("id"))
+        return nb, resources
 
 
 class CleanMetadata(NbGraderPreprocessor):
@@ -268,8 +285,12 @@ class SettleGrades(NbGraderPreprocessor):
 class GetMarks(GetGrades):
     """Points and comments from the gradebook; None for the points of an answer that nobody has marked yet.
 
-    ``marked_before`` is set where the mark is older than the text.
+    ``marked_before`` is set where the mark is older than the text. What is graded has the usual marks around hidden
+    tests, whichever the course's own are: these tests go here.
     """
+
+    def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        return super().preprocess(*ClearHiddenTests().preprocess(nb, resources))
 
     def _get_score(self, cell: NotebookNode, resources: ResourcesDict) -> None:
         super()._get_score(cell, resources)
@@ -288,10 +309,14 @@ class GetMarks(GetGrades):
 
 
 class LeaveOutRubric(NbGraderPreprocessor):
-    """Show the questions in the feedback without their mark schemes, and not as something that was graded."""
+    """Show the questions in the feedback without their mark schemes, and not as something that was graded.
+
+    What is graded has the usual marks around mark schemes, whichever the course's own are.
+    """
 
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> Step:
-        nb, resources = ClearMarkScheme(parent=self).preprocess(nb, resources)
+        for step in (ClearMarkScheme(parent=self), ClearMarkScheme()):
+            nb, resources = step.preprocess(nb, resources)
         for cell in nb.cells:
             if utils.is_task(cell) and not cell.metadata.nbgrader.get("points"):
                 del cell.metadata["nbgrader"]

@@ -53,7 +53,7 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
             _refuse(unit, find_check_faults(source))
     with build(tree, units, debug=debug) as built:
         for unit in units:
-            publish(built / unit, tree.root / "release" / unit, workspace(tree))
+            publish(built / unit, tree.folder("release") / unit, workspace(tree))
             keep_release(tree, unit)
         _set_due_dates(tree, units)
     known = set(_read_released(tree)) | set(units)
@@ -80,7 +80,7 @@ def not_yet(tree: Tree, units: list[str]) -> list[str]:
 def released_units(tree: Tree) -> list[str]:
     """The units that `course release` has released from this tree, in order. Raises CourseError when there are none."""
     recorded = _read_released(tree)
-    units = [unit for unit in tree.units() if unit in recorded and (tree.root / "release" / unit).is_dir()]
+    units = [unit for unit in tree.units() if unit in recorded and (tree.folder("release") / unit).is_dir()]
     if not units:
         raise CourseError("no unit has been released, so there is no student kit to make. Run `course release UNIT`.")
     return units
@@ -119,7 +119,7 @@ def stale_units(tree: Tree, units: list[str]) -> list[str]:
         for source in read_sources(tree, unit).values():
             _refuse(unit, find_check_faults(source))
     with build(tree, units, record=False) as built:
-        return [unit for unit in units if not same_folder(built / unit, tree.root / "release" / unit)]
+        return [unit for unit in units if not same_folder(built / unit, tree.folder("release") / unit)]
 
 
 def register_unit(tree: Tree, unit: str) -> None:

@@ -89,7 +89,7 @@ def _given_text(tree: Tree, unit: str) -> str:
 
     texts: list[str] = []
     for name in tree.notebooks(unit) or [unit]:
-        path = notebook_path(tree.root / "release", unit, name)
+        path = notebook_path(tree.folder("release"), unit, name)
         if path.is_file():
             texts += [cell.source for cell in nbformat.read(path, as_version=4).cells]
         else:

@@ -51,7 +51,7 @@ def pytest_command(tree: Tree, arguments: list[str], quick: bool = False) -> lis
     named = any(os.path.exists(tree.root / given.split("::")[0]) for given in arguments)
     picked = named or any(given.startswith("-k") for given in arguments)
     places = [] if named else ["tests"]
-    if places and not quick and any((tree.root / "solutions").glob("*/*.ipynb")):
+    if places and not quick and any(tree.folder("solution").glob("*/*.ipynb")):
         places.append("solutions")
     kernel = [f"--nbval-kernel-name={WARM_KERNEL}"] if sys.platform.startswith("linux") else ["--nbval-current-env"]
     workers = [] if picked else ["-n", str(WORKERS)]

@@ -61,9 +61,9 @@ def solve_unit(
             nbformat.write(notebook, path)
             problems = find_problems(notebook, allow_fallback, paths, path.stat().st_size)
             if problems:
-                raise CourseError(f"{unit}: {problems[0]} solutions/{unit} is left as it was.")
-        publish(built / unit, tree.root / "solutions" / unit, workspace(tree))
-    return notebook_path(tree.root / "solutions", unit, tree.notebook(unit)), time.perf_counter() - start
+                raise CourseError(f"{unit}: {problems[0]} {tree.folder_name('solution')}/{unit} is left as it was.")
+        publish(built / unit, tree.folder("solution") / unit, workspace(tree))
+    return notebook_path(tree.folder("solution"), unit, tree.notebook(unit)), time.perf_counter() - start
 
 
 def execute_source(tree: Tree, unit: str, built: Path, debug: bool = False) -> None:

@@ -45,7 +45,7 @@ class Submission:
 
 def find_submission(tree: Tree, unit: str, student: str, notebook: str = "") -> Submission | Problem:
     """Read what `student` has handed in for `unit`, of several notebooks the one named; or why it cannot be read."""
-    folder, wanted = tree.root / "submitted" / student / unit, notebook or tree.notebook(unit)
+    folder, wanted = tree.folder("submitted") / student / unit, notebook or tree.notebook(unit)
     if not os.path.lexists(folder):
         return MISSING, _nothing(unit, wanted)
     if not _is_plain(folder, stat.S_ISDIR):

@@ -16,9 +16,6 @@ from .release import RELEASED
 from .withdraw import FILE
 
 CLASS = (
-    "submitted",
-    "autograded",
-    "feedback",
     "downloaded",  # nbgrader's zip_collect
     "gradebook.db*",
     "grades*.csv",
@@ -34,7 +31,8 @@ CLASS = (
 
 def class_entries(root: Path) -> list[Path]:
     """Everything that a class leaves in a course's folder."""
-    return sorted({path for pattern in CLASS for path in root.glob(pattern)})
+    folders = [Tree(root).folder_name(step) for step in ("submitted", "autograded", "feedback")]
+    return sorted({path for pattern in [*CLASS, *folders] for path in root.glob(pattern)})
 
 
 def new_term(tree: Tree, archive: Path | None = None) -> tuple[Path, list[str]]:

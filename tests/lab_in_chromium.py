@@ -5,6 +5,7 @@ Screenshots are kept in test-artifacts/ of the checkout, which git ignores.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -42,12 +43,13 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def lab(root: Path, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """``course lab`` on the course folder ``root``, on a free port of the loopback: yields (address, token).
+def lab(root: Path, environment: dict[str, str], at: tuple[str, str] = ("", "")) -> Iterator[tuple[str, str]]:
+    """``course lab`` on the course folder ``root``, on a free port of the loopback: yields (address, token), ``at`` if
+    given: where one was that is no more.
 
     The kernels import ``course_utils`` from ``root``. On leaving, the server stops and takes its kernels with it.
     """
-    token, port = secrets.token_hex(16), _free_port()
+    token, port = at[1] or secrets.token_hex(16), at[0].rpartition(":")[2] or _free_port()
     command = [sys.executable, "-m", "course_utils.cli", "lab", "--no-browser", "--port", str(port)]
     settings = {
         "JUPYTER_TOKEN": token,
@@ -197,6 +199,14 @@ def _wait_until_it_answers(server: subprocess.Popen, address: str, token: str, l
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"`course lab` did not answer; its log ends:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def kill_lab(address: str, root: Path) -> None:
+    """End the server at ``address`` as a machine that fails does: without a word to it."""
+    place = "http://127.0.0.1:{port}"
+    written = (json.loads(path.read_text()) for path in (root / ".jupyter-data" / "runtime").glob("jpserver-*.json"))
+    pid = next(each["pid"] for each in written if place.format(**each) == address)
+    os.kill(pid, signal.SIGKILL)
 
 
 def _stop(server: subprocess.Popen) -> None:

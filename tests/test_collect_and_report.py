@@ -81,7 +81,8 @@ def test_a_zip_bomb_and_links_are_left_out_and_the_others_come_in(tree, tmp_path
         target.writestr("carol/broken.zip", b"PK\x03\x04 not a zip")
         target.writestr("ada/01.ipynb", NOTEBOOK)
     result = collect(tree, UNIT, tmp_path / "export.zip")
-    assert list(result.students) == ["ada"] and len(result.left_out) == 3, result
+    assert list(result.students) == ["ada"] and len(result.left_out) == 4, result
+    assert result.submissions == 4 and set(result.without) == {"bob", "carol", "mallory"}
 
 
 def test_a_source_without_submissions_is_one_clear_error(tree, tmp_path):

@@ -12,15 +12,19 @@ import pytest
 from miniature import hand_in, make_tree, marks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.apps import ExportApp
+from platform_exports import SHAPES, Person, zipped
 
+from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
 from autograder.grades_file import read_grades
 from autograder.kit import FOLDER, build_kit
+from autograder.marking.answers import read_question, write_scheme
+from autograder.marking.log import Question
 from autograder.nbgrader_course import NbGraderCourse
-from autograder.release import release_units
+from autograder.release import release_units, stale_units
 from course_utils.cli.submit import submit_unit
 from course_utils.system.errors import CourseError
-from course_utils.system.tree import Tree
+from course_utils.system.tree import FOLDERS, Tree
 
 linux = pytest.mark.skipif(sys.platform == "win32", reason="submissions are isolated on Linux")
 UNIT = "01_double"
@@ -55,13 +59,17 @@ def tree_with(root, *lines: str) -> Tree:
 
 
 REFUSED = {
-    'c.CourseDirectory.submitted_directory = "abgaben"': "submitted_directory is 'abgaben', and `course` works in 'submit",
+    'c.CourseDirectory.submitted_directory = "ab" + "gaben"': "Write there: c.CourseDirectory.submitted_directory = 'abgaben'",
+    'c.CourseDirectory.feedback_directory = "../feedback"': "'../feedback': expected the name of a folder in the course",
+    'c.CourseDirectory.feedback_directory = "build"': "'build': expected the name of a folder in the course's, for this",
+    'c.CourseDirectory.autograded_directory = "submitted"': "'submitted': that is submitted_directory. Choose another",
     'c.CourseDirectory.directory_structure = "{student_id}"': "directory_structure is",
     "c.ExecuteSubmission.timeuot = 5": "c.ExecuteSubmission.timeuot is no setting. Did you mean timeout?",
     'c.ClearSolution.text_stub = "x"': "c.ClearSolution is no part of nbgrader or this course. Did you mean c.ClearSol",
     'c.LateSubmissionPlugin.penalty_methd = "zero"': "Did you mean penalty_method?",
-    'c.ClearHiddenTests.begin_test_delimeter = "VERSTECKT"': "c.ClearHiddenTests.begin_test_delimeter is 'VERSTECKT'",
-    'c.ClearMarkScheme.end_mark_scheme_delimeter = "ENDE"': "Use these, and take the line out",
+    'c.ClearHiddenTests.begin_test_delimeter = ""': "each must be words in one line",
+    "c.ClearMarkScheme.end_mark_scheme_delimeter = 3": "end_mark_scheme_delimeter are 'the usual one' and 3",
+    "c.GenerateFeedback.preprocessors = [ours.GetMarks]": "lacks LeaveOutRubric: mark schemes and hidden tests would be",
     "c.Autograde.autograde_preprocessors = [nbgrader.Execute]": "lacks ExecuteSubmission: submissions would not be run",
     "c.Autograde.autograde_preprocessors.append(nbgrader.Execute)": "runs submissions unprotected",
     "c.Autograde.sanitize_preprocessors = []": "lacks RepairSubmission",
@@ -95,6 +103,39 @@ def test_what_nbgrader_knows_passes(tmp_path):
     NbGraderCourse(tree_with(tmp_path / "course", *lines))
 
 
+@linux
+def test_folders_of_other_names(tmp_path, course):
+    """nbgrader's own names and German ones: everything is found there, and nothing is made under the usual names."""
+    own = {
+        "source": "source",
+        "release": "ausgabe",
+        "submitted": "abgaben",
+        "autograded": "bewertet",
+        "feedback": "zurück",
+    }
+    tree = tree_with(tmp_path / "course", *(f'c.CourseDirectory.{step}_directory = "{own[step]}"' for step in own))
+    (tree.root / "notebooks").rename(tree.root / "source")
+    assert tree.units() == [UNIT, "02_other"]
+    assert course(tree, "release", "01")[0] == 0
+    content = nbformat.read(tree.root / "ausgabe" / UNIT / f"{UNIT}.ipynb", as_version=4)
+    content.cells[2].source = RIGHT["double"]
+    people = [Person("Ada", 5, 6, {"w.ipynb": nbformat.writes(content).encode()})]
+    export = zipped(SHAPES["moodle_folders"](people), tmp_path / "export.zip")
+    code, out, _ = course(tree, "collect", "01", export)
+    assert code == 0 and "1 submissions in abgaben/" in out and (tree.root / "abgaben" / "Ada" / UNIT).is_dir()
+    assert course(tree, "grade", "01")[0] == 0
+    assert {row.exercise: row.score for row in read_grades(tree.root / "grades.csv")}["double"] == 2
+    assert (tree.root / "bewertet" / "Ada" / UNIT / f"{UNIT}.ipynb").is_file()
+    assert course(tree, "feedback", "01", "--zip", "moodle")[0] == 0 and course(tree, "report")[0] == 0
+    assert (tree.root / "zurück" / "Ada" / UNIT / f"{UNIT}.html").is_file()
+    assert not any((tree.root / name).exists() for name in FOLDERS.values())
+    with zipfile.ZipFile(tree.root / "dist" / "course-student-kit.zip") as kit:
+        assert f"{FOLDER}/notebooks/{UNIT}/{UNIT}.ipynb" in kit.namelist()
+    assert course(tree, "term", "new")[0] == 0
+    assert {path.name for path in tree.root.glob("terms/*/*")} >= {"abgaben", "bewertet", "zurück"}
+    assert (tree.root / "source").is_dir() and not (tree.root / "abgaben").exists()
+
+
 # A stub for code, one for words: any language and script.
 LANGUAGES = {
     "Hebrew": ("# הקוד שלך כאן\nraise NotImplementedError()", "התשובה שלך כאן"),
@@ -110,18 +151,27 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
         tmp_path / "course",
         f"c.ClearSolutions.code_stub = {{'python': {code!r}}}\nc.ClearSolutions.text_stub = {words!r}",
         "c.ClearSolutions.begin_solution_delimeter = 'ANFANG'\nc.ClearSolutions.end_solution_delimeter = 'SCHLUSS'",
+        "c.ClearMarkScheme.begin_mark_scheme_delimeter = 'MASSSTAB'",
+        "c.ClearMarkScheme.end_mark_scheme_delimeter = 'SOWEIT'",
+        "c.ClearHiddenTests.begin_test_delimeter = 'GEHEIM'\nc.ClearHiddenTests.end_test_delimeter = 'OFFEN'",
         "c.IncludeHeaderFooter.header = 'kopf.ipynb'\nc.IncludeHeaderFooter.footer = 'fuss.ipynb'",
     )
-    for name in ("kopf", "fuss"):
-        nbformat.write(new_notebook(cells=[new_markdown_cell("**Kurs**", id=name)]), tree.root / f"{name}.ipynb")
     path = tree.source / UNIT / f"{UNIT}.ipynb"
+    for name in ("kopf", "fuss"):  # cut out of a copy of the notebook, so that the ids are those of its cells
+        nbformat.write(new_notebook(cells=[new_markdown_cell("**Kurs**", id="cell-0")]), tree.root / f"{name}.ipynb")
     text = path.read_text(encoding="utf-8").replace("BEGIN SOLUTION", "ANFANG").replace("END SOLUTION", "SCHLUSS")
+    text = text.replace("### BEGIN MARK SCHEME", "=== MASSSTAB ===").replace("### END MARK SCHEME", "SOWEIT")
     path.write_text(text, encoding="utf-8")
+    source = nbformat.read(path, as_version=4)
+    source.cells[5].source = "assert triple(1) == 3\n# GEHEIM\nassert triple(2) == 6\n# OFFEN"
+    nbformat.write(source, path)
     release_units(tree, [UNIT])
     released = nbformat.read(tree.root / "release" / UNIT / f"{UNIT}.ipynb", as_version=4)
     assert [cell.source for cell in released.cells][:: len(released.cells) - 1] == ["**Kurs**", "**Kurs**"]
+    assert len({cell.id for cell in released.cells}) == len(released.cells) and not stale_units(tree, [UNIT])
     texts = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in released.cells}
-    assert texts["q_double"] == words and code.splitlines()[0] in texts["double"] and "ANFANG" not in str(texts)
+    assert texts["q_double"] == words and code.splitlines()[0] in texts["double"]
+    assert not re.search("ANFANG|MASSSTAB|zero stays|GEHEIM|triple\\(2\\)", str(texts))
 
     with zipfile.ZipFile(build_kit(tree)) as packed:
         packed.extractall(tmp_path)
@@ -131,11 +181,23 @@ def test_stubs_marks_and_header_of_ones_own(tmp_path, capsys, language):
 
     hand_in(tree.root, "blank", UNIT, {})
     hand_in(tree.root, "right", UNIT, {**RIGHT, "q_double": "תשובה"})
+    hand_in(tree.root, "wrong", UNIT, {"triple": "def triple(x):\n    return 3"})
     rows = {(row.student, row.exercise): row for row in grade_unit(tree, UNIT)}
     assert (rows["blank", "q_double"].status, rows["blank", "q_double"].reason) == ("graded", "not answered")
     assert rows["right", "q_double"].status == "needs_marking"
     assert [rows["right", name].score for name in RIGHT] == [2, 2]
     assert not any("repaired" in row.status for row in rows.values())
+    assert (rows["wrong", "triple"].score, rows["wrong", "triple"].reason) == (0, "AssertionError (in a hidden test)")
+
+    question = Question(UNIT, UNIT, "q_double", 3)
+    assert "zero stays" in read_question(tree, question)[1].note
+    write_scheme(tree, question, "- [3] all of it\n")
+    assert "=== MASSSTAB" not in path.read_text(encoding="utf-8") and "### MASSSTAB" in path.read_text(encoding="utf-8")
+    (page,) = feedback_unit(tree, UNIT, "wrong", with_mark_scheme=language == "dots")
+    text = re.sub("<[^>]*>", "", page.read_text(encoding="utf-8"))
+    assert "in a hidden test" in text and "triple(1)" in text and "triple(2)" not in text
+    assert "GEHEIM" not in text and "BEGIN HIDDEN" not in text
+    assert ("zero stays" in text) == (language == "dots")
 
     source = nbformat.read(path, as_version=4)
     source.cells[0].source = "doubled_value = x + x\nreturn doubled_value"

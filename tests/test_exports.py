@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import itertools
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from miniature import make_tree
 from platform_exports import PACKINGS, SHAPES, Person, own_zip, unpacked, zip_in_zip, zipped
 
 from autograder.collect import ROSTER, collect, read_roster
+from course_utils.cli.handin import MOST_BYTES
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
@@ -200,8 +204,10 @@ def test_the_time_of_handing_in_is_the_platforms_or_none(place, tree, tmp_path, 
     assert any("mean something to the grader" in line for line in result.left_out)
 
 
-def test_times_of_a_worksheet_beside_moodles_folders(place, tree, tmp_path):
-    rows = 'Identifier,Last modified (submission)\r\nParticipant 11,"Saturday, 31 January 2026, 11:59 PM"\r\n'
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_times_of_a_worksheet_beside_moodles_folders(place, tree, tmp_path, separator):
+    rows = 'Identifier%sLast modified (submission)\r\nParticipant 11%s"Saturday, 31 January 2026, 11:59 PM"\r\n'
+    rows = rows.replace("%s", separator)
     export = moodle(place, ("Ada", 11), ("Bob", 12)) | {"Grades.csv": rows.encode()}
     collect(tree, UNIT, zipped(export, tmp_path / "1.zip"))
     stamps = {path.parts[-3]: path.read_text()[:15] for path in (tree.root / "submitted").rglob("timestamp.txt")}
@@ -271,6 +277,76 @@ def test_folders_of_folders(place, tree, tmp_path, files, students):
     for number, source in enumerate((zipped(export, tmp_path / "1.zip"), unpacked(export, tmp_path / "2.zip"))):
         result = collect(tree, UNIT, source)
         assert sorted(result.students) == students, number
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("etc")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(link)
+    return packed.getvalue()
+
+
+def test_archives_of_every_kind_and_names_that_only_say_archive(place, tree, tmp_path):
+    def by(author: str) -> bytes:
+        return notebook(place, author)
+
+    handed = {
+        "tgz": {"hw.tgz": tar({"hw/w.ipynb": by("tgz"), "hw/._w.ipynb": b"Mac", "../helper.py": b"x = 1"})},
+        "tar in zip": {"hw.zip": own_zip({"hw.tar.gz": tar({"w.ipynb": by("tar in zip")})})},
+        "gz": {"w.ipynb.gz": gzip.compress(by("gz"))},
+        "renamed": {"w.ipynb.zip": by("renamed")},
+        "rar": {"hw.rar": b"Rar!"},
+        "broken": {"hw.tar.gz": b"broken"},
+        "bomb": {"hw.gz": gzip.compress(bytes(MOST_BYTES + 2))},
+    }
+    people = [Person(name, 0, 10 + index, files) for index, (name, files) in enumerate(handed.items())]
+    result = collect(tree, UNIT, zipped(SHAPES["moodle_folders"](people), tmp_path / "1.zip"))
+    assert set(result.students) == {"tgz", "tar in zip", "gz", "renamed"}, result
+    assert result.students["tgz"] == [f"{UNIT}.ipynb", "helper.py"]
+    for name in result.students:
+        assert (tree.root / "submitted" / name / UNIT / f"{UNIT}.ipynb").read_bytes() == by(name)
+    assert "not opened here" in result.without["rar"] and "hw.tar.gz" in result.without["broken"]
+    assert "MB" in result.without["bomb"] and set(result.failed) == {"broken", "bomb"} and not result.complete
+
+
+def test_an_empty_folder_is_listed_and_what_lies_beside_is_nobodys(place, tree, tmp_path):
+    files = SHAPES["ilias"]([Person("Ada", 5, 6, {"w.ipynb": notebook(place, "a")})])
+    folder = "Abgaben/Bob_B_bob_6"
+    more = {f"{folder}/": b"", f"{folder}/.DS_Store": b"x", "Abgaben/Unit 1.xlsx": b"PK", "__MACOSX/": b""}
+    result = collect(tree, UNIT, zipped(files | more, tmp_path / "1.zip"))
+    assert result.without == {folder: "no file in this folder can be taken"} and result.submissions == 2 and result.complete
+    assert any("Unit 1.xlsx: it lies beside" in line for line in result.left_out) and len(result.students) == 1
+
+
+def test_logins_that_end_alike_stay_two_where_blackboard_gives_no_receipts(place, tree, tmp_path):
+    def export(unit, *logins):
+        files = {f"U_1_{who}_attempt_2026-01-31-23-59-00_w.ipynb": notebook(place, who, unit) for who in logins}
+        return zipped(files, tmp_path / f"{unit}.zip")
+
+    assert set(collect(tree, UNIT, export(UNIT, "jo_b", "ann_b")).students) == {"jo_b", "ann_b"}
+    assert set(collect(tree, NEXT, export(NEXT, "ann_b", "jo_b", "carl")).students) == {"jo_b", "ann_b", "carl"}
+
+
+def test_brightspace_names_hold_hyphens_and_the_time_is_read(place, tree, tmp_path):
+    person = Person("Bob-Ann Smith-Jones", 5, 6, {"w.ipynb": notebook(place, "b")})
+    files = SHAPES["brightspace"]([person])
+    files |= {"6-4711 - Ada-Mae - Jan 31, 2026 1159 PM - w.ipynb": notebook(place, "a")}
+    result = collect(tree, UNIT, zipped(files, tmp_path / "1.zip"))
+    assert set(result.students) == {"Bob-Ann Smith-Jones", "Ada-Mae"}
+    assert len(list((tree.root / "submitted").rglob("timestamp.txt"))) == 2
+
+
+def test_of_numbered_versions_the_last_counts(place, tree, tmp_path):
+    files = {f"Submitted files/{who}/U/Version {n}/w.ipynb": notebook(place, f"{n}") for who in "ab" for n in (2, 10)}
+    result = collect(tree, UNIT, zipped(files, tmp_path / "1.zip"))
+    assert set(result.students) == {"a", "b"} and all("handed in before" in line for line in result.left_out)
+    assert (tree.root / "submitted" / "a" / UNIT / f"{UNIT}.ipynb").read_bytes() == notebook(place, "10")
 
 
 def test_a_mac_that_does_not_say_that_names_are_utf8(place, tree, tmp_path):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
+import nbformat
 import pytest
 from lab_in_chromium import (
     chromium,
     chromium_without_errors,
     find_chromium,
     keep_screenshot,
+    kill_lab,
     lab,
     serious_faults,
     wait_until,
@@ -17,7 +20,8 @@ from lab_in_chromium import (
 from marked_class import UNIT, make_class, write_rows
 
 from autograder.grades_file import read_grades
-from autograder.marking.log import MARK, MarkLog
+from autograder.marking.answers import Answers
+from autograder.marking.log import MARK, MarkLog, State, digest
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.sample_written import written_class
 
@@ -243,8 +247,6 @@ def test_marks_of_formgrader_appear_and_are_the_same_bytes(served):
         page.evaluate("goTo(9)")
         there = page.evaluate("leader().token")
         with NbGraderCourse(tree).gradebook() as gradebook:
-            from autograder.marking.answers import Answers
-
             (question,) = MarkLog(gradebook).questions(UNIT)
             names = {Answers(tree).token(question, name): name for name in MarkLog(gradebook).entries(question)}
             grade = gradebook.find_grade("q_samples", UNIT, UNIT, names[there]).id
@@ -275,3 +277,69 @@ def test_marks_of_formgrader_appear_and_are_the_same_bytes(served):
         ]
         assert rows[0] == rows[1] and rows[0]["manual_score"] == 2
         assert MarkLog(gradebook).history(question, MARK)
+
+
+def test_a_scheme_without_items_and_the_marks_of_a_question_that_was_renamed(served):
+    """Keys give points and `i` writes the first item; marks under another name are offered, and keep their marker."""
+    tree, address, token = served
+    path = tree.root / "notebooks" / UNIT / f"{UNIT}.ipynb"
+    as_it_was = path.read_text(encoding="utf-8")
+    without = nbformat.reads(as_it_was, as_version=4)
+    for cell in without.cells:
+        cell.source = cell.source.split("### BEGIN MARK SCHEME")[0]
+    nbformat.write(without, path)
+    answers = Answers(tree)
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        log = MarkLog(gradebook)
+        (question,) = log.questions(UNIT)
+        student = max(log.entries(question), key=lambda name: answers.token(question, name))
+        log.save(question, student, log.entries(question)[student].version, State(), "x", "")
+        text = digest(answers.of(question, student).source)
+        log.note(replace(question, name="q_before"), student, MARK, "grace", State(2.5, (), "From before."), text)
+    with chromium_without_errors() as page:
+        opened(page, address, token)
+        page.evaluate("goTo(30)")
+        given = page.evaluate("leader().token")
+        page.keyboard.press("2")
+        saved(page)
+        assert page.evaluate("(token) => find(token).state.score", given) == 2
+        page.keyboard.press("i")
+        page.get_by_role("button", name="Another item").click()
+        page.keyboard.type("Says what changes.")
+        page.get_by_role("button", name="Save to the notebook").click()
+        wait_until(page, "page.data.scheme.items.length === 1")
+        assert "- [1] Says what changes." in path.read_text(encoding="utf-8")
+        page.reload()
+        notice = page.locator("#notice", has_text="q_before (1 marks): no longer a question")
+        notice.get_by_role("button").first.click()
+        wait_until(page, "page.data.answers.some((each) => each.state.comment === 'From before.')")
+    entry = held(tree)[student]
+    assert (entry.manual_score, entry.marker) == (2.5, "grace")
+    path.write_text(as_it_was, encoding="utf-8")
+
+
+def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(served):
+    """The last test here: the server of the others is gone. A mark that was saved, one on its way while the server dies
+    and one given while there is none are in the gradebook and in grades.csv once there is a server again."""
+    tree, address, token = served
+    with chromium() as page:
+        opened(page, address, token)
+        given = {}
+        for place, score in ((20, 1), (21, 2), (22, 0.5)):
+            page.evaluate(f"goTo({place})")
+            given[page.evaluate("leader().token")] = score
+            page.evaluate(f"decide([leader()], () => ({{ score: {score}, items: [], comment: 'Kept {score}.' }}))")
+            if score == 1:
+                saved(page)
+            elif score == 2:
+                kill_lab(address, tree.root)
+        wait_until(page, "document.getElementById('saved').textContent.includes('not saved')")
+        with lab(tree.root, {}, at=(address, token)):
+            saved(page)
+            page.reload()
+            wait_until(page, "document.getElementById('score').textContent !== ''")
+            for each, score in given.items():
+                assert page.evaluate("(token) => find(token).state.score", each) == score
+            wait_until_rows(tree)
+    kept = {entry.state.comment: entry.manual_score for entry in held(tree).values()}
+    assert {f"Kept {score}.": score for score in given.values()}.items() <= kept.items()

@@ -118,14 +118,15 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path, shapes):
         datasets.from_folder(shapes, size=4)
 
 
-def test_a_table_of_pixels_with_words_for_labels_and_a_name(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16")])
+def test_a_table_of_pixels_with_words_for_labels_and_a_name(tmp_path, monkeypatch, capsys, separator, encoding):
     (tmp_path / "nbgrader_config.py").touch()
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     lines = ["label," + ",".join(f"p{i}" for i in range(64))]
     lines += [f"{'ab'[row % 2]}," + ",".join(str((row + i) % 256) for i in range(64)) for row in range(40)]
-    (tmp_path / "data" / "mine.csv").write_text("\n".join(lines))
+    (tmp_path / "data" / "mine.csv").write_text("\n".join(lines).replace(",", separator), encoding=encoding)
     data = datasets.load("mine", device="cpu")
     assert data.class_names == ("a", "b") and data.train_images.shape == (36, 1, 8, 8)
     assert data.train_images[1, 0, 0, :3].tolist() == [1, 2, 3] and datasets.name_of(data.train_images) == "mine"
@@ -142,7 +143,7 @@ def test_a_table_of_pixels_with_words_for_labels_and_a_name(tmp_path, monkeypatc
     ("text", "said"),
     [
         ("1,2,3\n", "3 pixels in a line; expected those of a square"),
-        ("", "0 pixels in a line"),
+        ("", "it is empty"),
         ("0,0,0,0\n" * 12 + "0,0,0\n", "picture 13: expected 4 numbers"),
         ("0,0,0,0\n" * 12 + "0,0,0,256\n", "picture 13: expected 4 numbers in 0..255"),
         ("0,0,0,nan\n" * 12, "picture 1: expected 4 numbers"),

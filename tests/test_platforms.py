@@ -168,14 +168,17 @@ def test_moodle_takes_the_worksheet_with_marks_and_penalties(tree, tmp_path):
     )
 
 
-def test_moodles_own_worksheet_is_filled_in(tree, tmp_path):
+@pytest.mark.parametrize(
+    ("encoding", "separator"), [("utf-8-sig", ","), ("utf-8-sig", ";"), ("cp1252", ";"), ("utf-16", "\t")]
+)
+def test_moodles_own_worksheet_is_filled_in(tree, tmp_path, encoding, separator):
     folders = collected(tree, tmp_path, "moodle_folders")
     graded(tree, folders)
     modified = "Saturday, 31 January 2026, 11:59 PM"
     assert datetime.strptime(modified, "%A, %d %B %Y, %I:%M %p")
     given = tmp_path / "Grades.csv"
-    with given.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
+    with given.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file, delimiter=separator)
         writer.writerow(["Identifier", "Full name", "Status", "Grade", "Last modified (grade)", "Feedback comments"])
         writer.writerows([f"Participant {1000 + i}", PEOPLE[i], "x", "-", modified, ""] for i in (0, 1, 2))
     exported = write_tables(tree, "moodle", [UNIT], given)

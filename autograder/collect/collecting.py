@@ -20,9 +20,10 @@ from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, unpa
 from .choose import OF_THE_UNIT, Candidate, Handed, candidates, choose, examine
 from .names import folded, is_meant_for_the_grader, safe_file_name, safe_name
 from .roster import find_folders, note_left_out, read_roster, register, remember, write_roster
-from .shapes import PLAIN, Place, find_places
+from .shapes import PLAIN, Place, empty_folders, find_places
 
 _NOT_FOR_GRADING = {".pdf", ".doc", ".docx", ".odt", ".rtf", ".pages", ".ppt", ".pptx", ".htm", ".html"}
+_CLOSED = {".rar", ".7z", ".RAR", ".7Z"}
 
 
 @dataclass
@@ -61,7 +62,8 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
     result = Collected()
     templates = templates_of(tree, unit)
     roster = read_roster(tree)
-    with opened(source, result.left_out) as entries:
+    folders_there: set[PurePosixPath] = set()
+    with opened(source, result.left_out, folders_there) as entries:
         entries = _export_in_export(entries, result, unit)
         places = find_places(entries, unit, lambda entry: _is_of_unit(entry, templates))
         result.left_out += [f"{shown(entry.path)}: {reason}" for entry, reason in places.others]
@@ -75,10 +77,12 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
         firsts = [_most_telling([place for _, place in files]) for files in people.values()]
         folders, notes = find_folders(tree, unit, roster, firsts)
         result.notes += notes
-        result.submissions = len(people)
+        result.without = {shown(path): "no file in this folder can be taken" for path in empty_folders(folders_there, places)}
+        result.left_out += [f"{folder}: {why}" for folder, why in result.without.items()]
+        result.submissions = len(people) + len(result.without)
         for folder, place in zip(folders, firsts, strict=True):
             register(roster, folder, unit, place)
-        (tree.root / "submitted").mkdir(exist_ok=True)
+        (tree.folder("submitted")).mkdir(exist_ok=True)
         write_roster(tree, roster)
         total = 0
         for folder, files in zip(folders, people.values(), strict=True):
@@ -152,7 +156,8 @@ def _collect_one(
     if not taken:
         if troubles:
             raise ValueError("; ".join(troubles))
-        reasons = {id(other.file): f" ({other.reason.rstrip('.')})" for other in found}
+        reasons = {id(file): " (an archive that is not opened here)" for file in handed if file.path.suffix in _CLOSED}
+        reasons |= {id(other.file): f" ({other.reason.rstrip('.')})" for other in found}
         names = ", ".join(f"{shown(file.path)}{reasons.get(id(file), '')}" for file in handed[:5]) or "no files"
         raise _Nothing(f"nothing that is the notebook of {unit}; found: {names}")
     chosen = next(iter(taken.values()))
@@ -217,9 +222,9 @@ def _read_all(folder: str, files: list[tuple[Entry, Place]], result: Collected) 
 
 def _plain_folder(tree: Tree, folder: str) -> Path:
     """submitted/<folder>, which is no link and no file."""
-    path = tree.root / "submitted" / folder
+    path = tree.folder("submitted") / folder
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise CourseError(f"submitted/{folder} is in the way: not a folder")
+        raise CourseError(f"{tree.folder_name('submitted')}/{folder} is in the way: not a folder")
     return path
 
 

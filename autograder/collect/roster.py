@@ -32,7 +32,7 @@ Record = dict[str, Any]
 def read_roster(tree: Tree) -> dict[str, Record]:
     """What the platforms call each student, by folder, as far as exports told; rosters of before have no ``units``."""
     try:
-        content = json.loads((tree.root / "submitted" / ROSTER).read_text(encoding="utf-8"))
+        content = json.loads((tree.folder("submitted") / ROSTER).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return {
@@ -49,7 +49,7 @@ def read_roster(tree: Tree) -> dict[str, Record]:
 
 def write_roster(tree: Tree, roster: dict[str, Record]) -> None:
     """Keep the roster. A file that cannot be read as one is put aside first."""
-    path = tree.root / "submitted" / ROSTER
+    path = tree.folder("submitted") / ROSTER
     if path.is_file() and path.stat().st_size and not isinstance(_content(path), dict):
         path.replace(path.with_name(f"{ROSTER}.damaged"))
     write_whole(path, json.dumps(roster, indent=1, ensure_ascii=False, sort_keys=True))
@@ -86,7 +86,7 @@ def lasting(place: Place) -> bool:
 def find_folders(tree: Tree, unit: str, roster: dict[str, Record], people: list[Place]) -> tuple[list[str], list[str]]:
     """The folder of each of the people of one export, all different, and notes about what the export does not tell."""
     known = [_Known(folder, record) for folder, record in roster.items()]
-    submitted = tree.root / "submitted"
+    submitted = tree.folder("submitted")
     there = {path.name for path in submitted.iterdir()} if submitted.is_dir() else set()
     known += [
         _Known(name, {"name": name, "units": {}})

@@ -11,6 +11,8 @@ else         folders named after students, however deep, or files named after th
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -21,9 +23,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from course_utils.cli.handin import composed
+from course_utils.system.spreadsheet import rows_of
 
 from .archive import UNREADABLE, Entry
-from .names import folded
+from .names import folded, is_junk
 
 MOODLE, CANVAS, GRADESCOPE, ILIAS = "moodle", "canvas", "gradescope", "ilias"
 BLACKBOARD, BRIGHTSPACE, PLAIN = "blackboard", "brightspace", ""
@@ -42,11 +45,11 @@ _ILIAS = re.compile(r"(?P<last>[^_]+)_(?P<first>[^_]+)_(?P<login>.+)_(?P<id>\d+)
 _ILIAS_LATE = re.compile(r"(?:late submission|versp(?:ä|ae)tete abgabe) - (?P<file>.+)", re.S | re.I)
 _ILIAS_TIME = re.compile(r"(?P<time>20\d{12})_(?P<file>.+)", re.S)
 _ATTEMPT = re.compile(r"_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)\Z", re.S)
-_BRIGHTSPACE = re.compile(
-    r"(?P<id>\d+)-(?P<folder>\d+) ?- ?(?P<name>.+?)"
-    r"(?: ?- ?(?P<time>(?:[^\W\d]+\.? \d{1,2}|\d{1,2} [^\W\d]+\.?),? \d{4},? \d{1,2}[:.]?\d{2} ?(?:[AP]M)?))?"
-    r"(?: ?- ?(?P<file>.+))?"
-)
+_BRIGHTSPACE_TIME = r"(?:[^\W\d]+\.? \d{1,2}|\d{1,2} [^\W\d]+\.?),? \d{4},? \d{1,2}[-:.]?\d{2} ?(?:[AP]M)?"
+_BRIGHTSPACE = [  # with the time first: names hold hyphens, too
+    re.compile(rf"(?P<id>\d+)-(?P<folder>\d+) ?- ?(?P<name>.+?){time}(?: ?- ?(?P<file>.+))?", re.S)
+    for time in (rf" ?- ?(?P<time>{_BRIGHTSPACE_TIME})", "(?P<time>)")
+]
 _BRIGHTSPACE_TIMES = ("%b %d %Y %I%M %p", "%B %d %Y %I%M %p", "%d %b %Y %H%M", "%d %B %Y %H%M", "%b %d %Y %H%M")
 _NOT_A_PERSON = re.compile(  # folders that people make within what they hand in
     r"(hw|homework|assignment|submissions?|submitted|notebooks?|src|code|work|solutions?|exercises?|abgaben?|aufgaben?|"
@@ -54,7 +57,8 @@ _NOT_A_PERSON = re.compile(  # folders that people make within what they hand in
     r"[ _.\-\d]*",
     re.I,
 )
-_NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json", ".json", ".zip")
+_VERSION = re.compile(r"(?:version|attempt|versuch|submission|abgabe)[ _.#\-]*(\d{1,6})", re.I)
+_NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json", ".json", ".zip", ".tar.gz", ".tgz", ".tar")
 
 
 _FILE = PurePosixPath("file")
@@ -100,14 +104,14 @@ def find_places(entries: list[Entry], unit: str, is_of_unit: Callable[[Entry], b
     """
     found, rest = Found(), []
     metadata = _gradescope_metadata(entries, found)
-    receipts = _receipts(entries)
+    authors = _blackboard_authors(entries)
     times = _moodle_times(entries, found)
     for entry in entries:
         if metadata is not None and _is_gradescopes_listing(entry):
             continue
         if times and entry.path in times["listings"]:
             continue
-        place = _moodle(entry, times) or _brightspace(entry) or _blackboard(entry, receipts)
+        place = _moodle(entry, times) or _brightspace(entry) or _blackboard(entry, authors)
         if place is None and metadata is not None:
             place = _gradescope(entry, metadata, found)
         if place is None:
@@ -118,6 +122,19 @@ def find_places(entries: list[Entry], unit: str, is_of_unit: Callable[[Entry], b
     rest = _most(rest, found, _ilias_places)
     _plain(rest, found, unit, is_of_unit)
     return found
+
+
+def empty_folders(folders: Iterable[PurePosixPath], found: Found) -> list[PurePosixPath]:
+    """The folders that lie beside those of people, and in which nobody has handed in anything."""
+    paths = [entry.path for entry, _ in [*found.files, *found.others]]
+    held = {parent for path in paths for parent in path.parents}
+    theirs = {entry.path.parts[: -len(place.file.parts)] for entry, place in found.files}
+    beside = {root[:-1] for root in theirs if root}
+    return sorted(
+        folder
+        for folder in folders
+        if folder.parts and folder not in held and folder.parts[:-1] in beside and not is_junk(folder / "file")
+    )
 
 
 def _most(entries: list[Entry], found: Found, places_of: Any) -> list[Entry]:
@@ -192,15 +209,33 @@ def _ilias_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
     return places
 
 
-def _blackboard(entry: Entry, receipts: dict[str, tuple[str, str]]) -> Place | None:
-    match = re.search(_ATTEMPT.pattern, entry.path.name, re.S)
+def _blackboard(entry: Entry, authors: dict[str, tuple[str, str]]) -> Place | None:
+    match = _ATTEMPT.search(entry.path.name)
     if match is None:
         return None
-    head = entry.path.name[: match.start()]
-    name, login = receipts.get(head, ("", head.rpartition("_")[2]))
+    name, login = authors[entry.path.name[: match.start()]]
     time = _local(match["time"], "%Y-%m-%d-%H-%M-%S")
     file = PurePosixPath(match["file"] or "receipt.txt")
     return Place(BLACKBOARD, name or login, login, file, _order(time), time=time)
+
+
+def _blackboard_authors(entries: Iterable[Entry]) -> dict[str, tuple[str, str]]:
+    """Name and login by what stands before ``_attempt_``. Logins and assignments may both hold underscores: a receipt
+    tells where one ends; else the last piece is the login, unless two people would be one by that."""
+    heads = {name[: match.start()] for e in entries if (match := _ATTEMPT.search(name := e.path.name))}
+    authors = _receipts(entries)
+    assignments = {head.removesuffix(login) for head, (_, login) in authors.items()}
+    if not assignments:
+        shared = "".join(
+            same[0] for same in itertools.takewhile(lambda at: len(set(at)) == 1, zip(*heads, strict=False))
+        )
+        last = Counter(head.rpartition("_")[2] for head in heads)
+        if any(count > 1 for count in last.values()):
+            assignments = {shared[: shared.rfind("_") + 1]}
+    for head in heads - set(authors):
+        logins = [head.removeprefix(start) for start in assignments if head.startswith(start)]
+        authors[head] = "", min(logins, key=len, default=head.rpartition("_")[2])
+    return authors
 
 
 def _receipts(entries: Iterable[Entry]) -> dict[str, tuple[str, str]]:
@@ -224,14 +259,14 @@ def _receipts(entries: Iterable[Entry]) -> dict[str, tuple[str, str]]:
 def _brightspace(entry: Entry) -> Place | None:
     parts = entry.path.parts
     for index, part in enumerate(parts):
-        match = _BRIGHTSPACE.fullmatch(part)
+        match = next(filter(None, (form.fullmatch(part) for form in _BRIGHTSPACE)), None)
         last = index == len(parts) - 1
         if match is None or (last and not match["file"]):
             continue
         inner = parts[index + 1 :] or (match["file"],)
         name = match["name"] if last or not match["file"] else f"{match['name']} - {match['file']}"
         time = None
-        words = re.sub(r"[.,:]", "", match["time"] or "").replace("PM", " PM").replace("AM", " AM")
+        words = re.sub(r"[-.,:]", "", match["time"] or "").replace("PM", " PM").replace("AM", " AM")
         for form in _BRIGHTSPACE_TIMES if words else ():
             time = time or _local(" ".join(words.split()), form)
         return Place(BRIGHTSPACE, name, match["id"], PurePosixPath(*inner), _order(time), time=time)
@@ -300,18 +335,16 @@ def _moodle_times(entries: Iterable[Entry], found: Found) -> dict[str, Any]:
     for entry in entries if any(_moodle(entry, {}) for entry in entries) else ():
         if entry.path.suffix.lower() != ".csv" or len(entry.path.parts) > 2 or _moodle(entry, {}):
             continue
-        import csv
-        import io
-
         try:
-            rows = list(csv.DictReader(io.StringIO(entry.read().decode("utf-8-sig"))))
+            header, *lines = rows_of(entry.read())
         except (*UNREADABLE, csv.Error):
             continue
-        if not rows or not {"Identifier", "Last modified (submission)"} <= set(rows[0]):
+        rows = [dict(zip(header, line, strict=False)) for line in lines]
+        if not rows or not {"Identifier", "Last modified (submission)"} <= set(header):
             continue
         listings.add(entry.path)
         for row in rows:
-            number, text = re.sub(r"\D", "", row["Identifier"] or ""), row["Last modified (submission)"] or ""
+            number, text = re.sub(r"\D", "", row.get("Identifier", "")), row.get("Last modified (submission)", "")
             if number and (time := moodle_time(text)):
                 by_id[number] = time
             elif number and text.strip(" -"):
@@ -349,12 +382,14 @@ def _plain(entries: list[Entry], found: Found, unit: str, is_of_unit: Callable[[
         return sum(is_of_unit(entry) for entry in entries if entry.path in paths) > 1
 
     roots = _student_folders(work, unit, named_after_students)
+    platforms = bool(found.files)  # a platform's own export, with something beside what was handed in
     for entry in entries:
         parts = entry.path.parts
         root = next((parts[:n] for n in range(len(parts) - 1, 0, -1) if parts[:n] in roots), None)
         if root is not None:
-            found.files.append((entry, Place(PLAIN, _name_of(root, roots), file=PurePosixPath(*parts[len(root) :]))))
-        elif len(parts) == 1 and entry.path not in work and (roots or found.files):
+            inner = PurePosixPath(*parts[len(root) :])
+            found.files.append((entry, Place(PLAIN, _name_of(root, roots), file=inner, order=_version(inner))))
+        elif entry.path not in work and (platforms or (len(parts) == 1 and roots)):
             if _plainly_of_the_platform(entry, found):
                 continue
             found.others.append((entry, "it lies beside the submissions"))
@@ -369,6 +404,12 @@ def _plain(entries: list[Entry], found: Found, unit: str, is_of_unit: Callable[[
             else:
                 root = parts[: min(depth, len(parts) - 1)]
                 found.files.append((entry, Place(PLAIN, root[-1], file=PurePosixPath(*parts[len(root) :]))))
+
+
+def _version(path: PurePosixPath) -> tuple[float, ...]:
+    """Which handing in a file belongs to, where folders such as ``Version 2`` count them; () where none does."""
+    numbers = [float(match[1]) for part in path.parts[:-1] if (match := _VERSION.fullmatch(part))]
+    return tuple(numbers[:1])
 
 
 def _plainly_of_the_platform(entry: Entry, found: Found) -> bool:

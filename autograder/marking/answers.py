@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from course_utils.cli.handin import read_source, stubs_of
 from course_utils.cli.handin.cells import TASK, kind_of, marks_of
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
@@ -20,7 +21,6 @@ from course_utils.system.whole_file import write_whole
 from ..class_seeds import class_seed
 from ..examiner.settings import RECORD
 from ..gradebook import graded_path
-from ..release import read_source
 from .log import Question
 from .scheme import Scheme, read_scheme, replace_scheme
 
@@ -146,12 +146,13 @@ def write_scheme(tree: Tree, question: Question, text: str) -> None:
     Raises CourseError where the question has no cell of its own in the source.
     """
     path = notebook_path(tree.source, question.unit, question.notebook)
-    source = read_source(tree, question.unit, question.notebook)
+    source = read_source(tree, question.unit, question.notebook, as_it_is=True)
     cell = question_cell(source, question.name)
     if cell is None:
         raise CourseError(
             f"{question.name} has no question of its own in {path.name}: a task cell before it, which can hold the "
             "mark scheme. Add one in JupyterLab (Create Assignment: Manually graded task, 0 points)."
         )
-    cell.source = replace_scheme(cell.source, text)
+    stubs = stubs_of(tree)
+    cell.source = stubs.own_marks(replace_scheme(stubs.usual_marks(cell.source), text))
     write_whole(path, nbformat.writes(source) + "\n")

@@ -71,7 +71,7 @@ def _course(tree: Tree) -> Iterator[Finding]:
     units = tree.units()
     kind = "student kit" if tree.is_kit else "instructor's checkout"
     text = f"{kind} in {tree.root}, {len(units)} units"
-    advice = "" if units else "notebooks/ is empty: get the course again."
+    advice = "" if units else f"{tree.folder_name('source')}/ is empty: get the course again."
     yield Finding("course", OK if units else MISSING, text, advice)
     own, used = tree.root / "course_utils", Path(__file__).resolve().parents[1]
     if own.is_dir() and not own.samefile(used):  # a moved or copied folder, or packages of another one

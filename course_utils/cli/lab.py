@@ -45,7 +45,7 @@ def serve(tree: Tree, options: list[str]) -> int:
 
 def lab_options(tree: Tree, unit: str | None, browser: bool, port: int | None, url: str = "") -> list[str]:
     """The options with which JupyterLab has the course folder as its root, and opens a unit, or ``url``."""
-    page = notebook_path(Path("notebooks"), unit, tree.notebook(unit)).as_posix() if unit else PAGE
+    page = notebook_path(Path(tree.folder_name("source")), unit, tree.notebook(unit)).as_posix() if unit else PAGE
     url = url or f"/lab/tree/{page}"
     options = [f"--ServerApp.root_dir={tree.root}", f"--LabApp.default_url={url}"]
     if not browser:

@@ -133,14 +133,14 @@ def _packed(tree: Tree, unit: str, path: Path) -> str:
 
 
 def _by_class(tree: Tree, unit: str, notebook: Any) -> str:
-    released = notebook_path(tree.root / "release", unit, tree.notebook(unit)).is_file()
+    released = notebook_path(tree.folder("release"), unit, tree.notebook(unit)).is_file()
     folders = {"submitted": "handed in", "autograded": "graded"} if graded_cells(notebook) else {}
-    counts = [f"{len(list((tree.root / folder).glob(f'*/{unit}')))} {word}" for folder, word in folders.items()]
+    counts = [f"{len(list(tree.folder(folder).glob(f'*/{unit}')))} {word}" for folder, word in folders.items()]
     return ", ".join(["released" if released else "not released", *counts])
 
 
 def _link(tree: Tree, unit: str) -> str:
-    return quote(notebook_path(Path("notebooks"), unit, tree.notebook(unit)).as_posix())
+    return quote(notebook_path(Path(tree.folder_name("source")), unit, tree.notebook(unit)).as_posix())
 
 
 def _cell(text: str) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from course_utils.system.errors import CourseError
+from course_utils.system.spreadsheet import rows_of
 from course_utils.system.tree import find_tree
 
 from . import places
@@ -157,11 +158,10 @@ def from_csv(
     file = Path(path).expanduser()
     _check_size(size)
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            rows = [row for row in csv.reader(text) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = rows_of(file.read_bytes())
+    except (OSError, ValueError, csv.Error) as error:
         raise CourseError(f"{file} cannot be read as a table of pixels ({error}).") from None
-    heads = [cell.strip().lower() for cell in rows[0]] if rows else []
+    heads = [cell.strip().lower() for cell in rows[0]]
     at = next((heads.index(word) for word in ("label", "class") if word in heads), None)
     body = rows[1:] if at is not None or any(not _is_number(cell) for cell in heads) else rows
     words = [row[at].strip() if at is not None and at < len(row) else "" for row in body]

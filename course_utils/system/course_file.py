@@ -51,7 +51,7 @@ def read(root: Path) -> CourseFile:
     """The settings of the course in ``root``. Raises CourseError that names what cannot be meant."""
     path = root / NAME
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return _of_kit(root)
     except (OSError, ValueError) as error:

@@ -9,6 +9,13 @@ from typing import Any
 NOT_WRITTEN = "not written yet"
 ANSWER_STUB = "YOUR ANSWER HERE"
 _BLANK = {"", "".join(ANSWER_STUB.split())}
+REGIONS = ("SOLUTION", "MARK SCHEME", "HIDDEN TESTS")  # what students do not get, by the words of its marks
+DELIMITERS = (  # where nbgrader's settings name the marks (and spell them so)
+    ("ClearSolutions", "begin_solution_delimeter", "end_solution_delimeter"),
+    ("ClearMarkScheme", "begin_mark_scheme_delimeter", "end_mark_scheme_delimeter"),
+    ("ClearHiddenTests", "begin_test_delimeter", "end_test_delimeter"),
+)
+Pairs = tuple[tuple[str, str], ...]
 NAME = "@EXERCISE@"  # in the stub of a course: becomes the exercise's name
 
 
@@ -43,12 +50,12 @@ def _error(name: str) -> str:
 
 @dataclass(frozen=True)
 class Stubs:
-    """What a course releases in the place of solutions, in its own language, and the marks around a solution."""
+    """What a course releases in the place of solutions, in its own language, and the marks around what students do not
+    get: the lines with which each of ``REGIONS`` begins and ends hold them."""
 
     code: str = exercise_stub(NAME)
     answer: str = ANSWER_STUB
-    begin: str = "BEGIN SOLUTION"
-    end: str = "END SOLUTION"
+    marks: Pairs = tuple((f"BEGIN {what}", f"END {what}") for what in REGIONS)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Stubs:
@@ -56,11 +63,14 @@ class Stubs:
         given, usual = config.get("ClearSolutions", {}), cls()
         code = given.get("code_stub", usual.code)
         _BLANK.add("".join(str(given.get("text_stub", usual.answer)).split()))
+        marks = [
+            tuple(str(config.get(section, {}).get(name, mark)) for name, mark in zip(names, pair, strict=True))
+            for (section, *names), pair in zip(DELIMITERS, usual.marks, strict=True)
+        ]
         return cls(
             str(code.get("python", usual.code) if isinstance(code, Mapping) else code),
             str(given.get("text_stub", usual.answer)),
-            str(given.get("begin_solution_delimeter", usual.begin)),
-            str(given.get("end_solution_delimeter", usual.end)),
+            tuple((begin, end) for begin, end in marks),
         )
 
     def exercise(self, name: str) -> str:
@@ -68,9 +78,25 @@ class Stubs:
         return self.code.replace(NAME, name)
 
     def usual_marks(self, source: str) -> str:
-        """The text of a source cell with the usual marks around its solutions."""
-        usual = type(self)()
-        for own, other in ((self.begin, usual.begin), (self.end, usual.end)):
-            if own and own != other:
-                source = source.replace(own, other)
-        return source
+        """The text of a source cell with the usual marks, ``### BEGIN SOLUTION`` and the like, around its regions."""
+        return self._with_marks(source, self.marks, Stubs().marks)
+
+    def own_marks(self, source: str) -> str:
+        """The text of a cell that has the usual marks with this course's."""
+        return self._with_marks(source, Stubs().marks, self.marks)
+
+    @staticmethod
+    def _with_marks(source: str, old: Pairs, new: Pairs) -> str:
+        if old == new:
+            return source
+        lines, ends = [], ("", "")  # the mark that ends the region, and what it becomes
+        for line in source.split("\n"):
+            indent = line[: len(line) - len(line.lstrip())]
+            if not ends[0]:
+                opened = next((pair for pair in zip(old, new, strict=True) if pair[0][0] in line), None)
+                if opened is not None:
+                    line, ends = f"{indent}### {opened[1][0]}", (opened[0][1], opened[1][1])
+            elif ends[0] in line:
+                line, ends = f"{indent}### {ends[1]}", ("", "")
+            lines.append(line)
+        return "\n".join(lines)

@@ -6,6 +6,7 @@ A *course tree* is a folder with ``nbgrader_config.py`` in it: the instructor's 
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from . import course_file
@@ -22,6 +24,14 @@ from .errors import CourseError, WrongUsage
 MARKER = "nbgrader_config.py"
 KIT_MARKER = "kit.json"
 UNIT_NAME = re.compile(r"\d\d_\w+")  # of the course's own units, and of all units in a kit
+FOLDERS = {  # by the words of nbgrader's settings, c.CourseDirectory.source_directory and so on
+    "source": "notebooks",
+    "release": "release",
+    "submitted": "submitted",
+    "autograded": "autograded",
+    "feedback": "feedback",
+    "solution": "solutions",
+}
 named_root: ContextVar[Path | None] = ContextVar("named_root", default=None)  # by --root of the command that runs
 _NO_PART = re.compile(r"\..*|.*-Copy\d*|Untitled\d*|Copy of .*", re.S)  # what JupyterLab and Colab make by themselves
 
@@ -37,15 +47,25 @@ class Tree:
         """True in a student kit, False where the sources with solutions are."""
         return (self.root / KIT_MARKER).is_file()
 
+    def folder(self, step: str) -> Path:
+        """Where what belongs to a step lies, one of ``FOLDERS``: under the name that nbgrader_config.py gives it."""
+        return self.root / self.folder_name(step)
+
+    def folder_name(self, step: str) -> str:
+        """The name of a step's folder; in a student kit the usual one."""
+        path = self.root / MARKER
+        own = {} if self.is_kit or not path.is_file() else _named_folders(path, path.stat().st_mtime_ns)
+        return own.get(step, FOLDERS[step])
+
     @property
     def source(self) -> Path:
         """The notebooks that are edited here: sources for an instructor, work in progress for a student."""
-        return self.root / "notebooks"
+        return self.folder("source")
 
     @property
     def student_notebooks(self) -> Path:
         """Where a student's notebooks are: ``notebooks/`` in a kit, ``release/`` in a checkout."""
-        return self.source if self.is_kit else self.root / "release"
+        return self.source if self.is_kit else self.folder("release")
 
     def typed(self, command: str) -> str:
         """How a reader types one of our commands: with the script that starts the kit, where that is what there is."""
@@ -112,6 +132,24 @@ class Tree:
         near = difflib.get_close_matches(name, units, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise WrongUsage(f"there is no unit {given!r}.{hint} Units: {', '.join(units)} (or just the number).")
+
+
+@lru_cache(maxsize=64)
+def _named_folders(config: Path, changed: int) -> dict[str, str]:
+    """The folders that a configuration names in plain words, without running it: commands that need no nbgrader know
+    them, too. Names that are made in another way are refused where nbgrader is used."""
+    try:
+        body = ast.parse(config.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found = {}
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            for target in map(ast.unparse, node.targets):
+                step = target.removeprefix("c.CourseDirectory.").removesuffix("_directory")
+                if step in FOLDERS and target == f"c.CourseDirectory.{step}_directory":
+                    found[step] = node.value.value
+    return found
 
 
 def notebook_path(folder: Path, unit: str, notebook: str = "") -> Path:
