@@ -153,7 +153,7 @@ def samples(model: LatentModel, num_images: int, latent_dim: int, *, seed: int =
 @takes(model=Model(("decode",)), z=Rows(finite=False), batch_size=_SIZE)
 def decoded(model: LatentModel, z: Tensor, batch_size: int = 2000) -> Tensor:
     """Images (N, ...) in [0, 1] that the codes z (N, D) stand for."""
-    z = z.to(_dtype(model, z.dtype))
+    z = z.to(models.weights_dtype(model, z.dtype))
     with models.evaluating(model), models.explaining(getattr(model, "decoder", model), z, "codes"):
         return torch.cat([torch.sigmoid(model.decode(part)) for part in z.split(batch_size)])
 
@@ -164,16 +164,10 @@ def _measuring(model: LatentModel, images: Tensor) -> Iterator[None]:
         yield
 
 
-def _dtype(model: LatentModel, default: torch.dtype) -> torch.dtype:
-    """Of the model's weights."""
-    parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
-    return next((p.dtype for p in parameters if p.is_floating_point()), default)
-
-
 def _batches(model: LatentModel, images: Tensor, batch_size: int) -> Iterator[Tensor]:
     """In order, in [0, 1] and in the precision of the model's weights."""
     for x in batches(images, batch_size, shuffle=False):
-        yield x.to(_dtype(model, x.dtype))
+        yield x.to(models.weights_dtype(model, x.dtype))
 
 
 def _gaussian(returned: object, model: LatentModel, parts: int) -> tuple[Tensor, ...]:
@@ -274,6 +268,7 @@ def _importance_weighted_nll(
     )
 
 
+@takes(log_weights=Rows(finite=False))
 def pareto_k(log_weights: Tensor) -> Tensor:
     """(N,) shape k of the generalised Pareto distribution fitted to the largest of K weights, (K, N) logarithms.
 
@@ -355,6 +350,7 @@ def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> S
     return quality_beside(classifier, generated, classifier.features(real))
 
 
+@takes(classifier=Model(("features", "probabilities")), generated=Images(2), real_features=Rows(2))
 def quality_beside(classifier: Classifier, generated: Tensor, real_features: Tensor) -> SampleQuality:
     """``sample_quality`` beside real images whose features (M, F) are known already."""
     probabilities, features = classifier.probabilities(generated), classifier.features(generated)

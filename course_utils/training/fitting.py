@@ -375,8 +375,7 @@ def _lose(run: Run, path: Path, error: OSError) -> None:
 
 def _as_weights(model: nn.Module, images: Tensor) -> Tensor:
     """Float images in the precision of the model's weights; bytes as they are."""
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype)
-    return images.to(dtype) if images.is_floating_point() and images.dtype != dtype else images
+    return images.to(models.weights_dtype(model, images.dtype)) if images.is_floating_point() else images
 
 
 def _provenance(loop: Loop, settings: dict, about: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -566,6 +565,7 @@ def _in_parts(images: Tensor, batch_size: int) -> list[Tensor]:
     return list(images.tensor_split(ends))
 
 
+@takes(images=Images(), test_images=Images(), epochs=Whole(0), batch_size=Whole(1), precision=OneOf(PRECISIONS))
 def estimate_seconds(
     model: nn.Module,
     loss_function: LossFunction,
@@ -579,6 +579,7 @@ def estimate_seconds(
 ) -> float:
     """Seconds that ``fit`` will take here, from a few steps of copies. Nothing that is given is changed, nor the
     random state."""
+    images, test_images = _as_weights(model, images), None if test_images is None else _as_weights(model, test_images)
     loop = Loop(
         model,
         loss_function,
