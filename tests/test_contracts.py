@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import random
 import warnings
 
 import numpy as np
@@ -30,6 +31,7 @@ from course_utils.models import closed_forms as reference
 from course_utils.system import contracts
 from course_utils.system.contracts import Binary, Images, Number, Rows, Vector, Whole
 from course_utils.system.errors import CourseError
+from course_utils.training import fitting
 
 PIXELS, D = 12, 3
 EXACT = {"rtol": 2e-3, "atol": 2e-3}  # half precision rounds inputs to 1e-3; a wrong scale is off by 255
@@ -73,6 +75,11 @@ def accuracy(n: int) -> probes.Accuracy:
 def quantised() -> discrete.VectorQuantised:
     torch.manual_seed(0)
     return discrete.VectorQuantised(PIXELS, 2, 3, 2, lambda codes, codebook: (codes, codes.argmin(2)), (4,))
+
+
+@pytest.fixture(autouse=True)
+def estimates_take_no_time(monkeypatch):
+    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.0)
 
 
 # A right call of every function that has a contract, on n images or codes.
@@ -169,7 +176,7 @@ CALLS = {
         "score": lambda logits, x: reference.bernoulli_nll(logits, x),
         "mixture": FITTED,
     },
-    measures.pareto_k: lambda n: {"log_weights": rows(n)},
+    measures.pareto_k: lambda n: {"log_weights": rows(n + 25)},
     measures.quality_beside: lambda n: {
         "classifier": Reader(),
         "generated": images(n),
@@ -231,6 +238,8 @@ def ask(function, arguments: dict):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         found = function(**arguments)
+    if function is training.estimate_seconds:
+        found = float(found >= 0)  # a time is another each time
     return leaves(found), [str(warning.message) for warning in said]
 
 
@@ -512,3 +521,27 @@ def test_a_distance_of_a_thing_to_itself_is_0():
         x = torch.randn(30, 4, generator=torch.Generator().manual_seed(seed)) * 10**seed
         assert metrics.frechet_distance(x, x) == metrics.sliced_wasserstein(x, x) == metrics.wasserstein(x, x) == 0
         assert metrics.frechet_distance(x, x.flip(0)) >= 0 and float(mmd.mmd_squared(x, x, 1.0, biased=True)) >= -1e-6
+
+
+DRAWS = {  # from torch's generator: what is drawn anew at each call, and what builds or trains networks
+    measures.bound,
+    measures.importance_weighted_nll,
+    models.pca,
+    models.conv_autoencoder,
+    models.conv_networks,
+    training.fit,
+}
+
+
+@pytest.mark.parametrize("function", [f for f in CALLS if f not in DRAWS], ids=NAMES.get)
+def test_measuring_takes_nothing_from_the_random_numbers_of_others(function):
+    """Of torch, NumPy and Python; nothing random: any drawing moves a generator."""
+    arguments = CALLS[function](ORDINARY)
+
+    def state():
+        numpy = np.random.get_state()
+        return torch.get_rng_state().tolist(), list(numpy[1]), numpy[2:], random.getstate()
+
+    before = state()
+    function(**arguments)
+    assert state() == before

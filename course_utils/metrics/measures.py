@@ -107,7 +107,7 @@ def bound(
     """Distortion and rate, one sample of q(z | x) an image (Kingma and Welling 2013, equation 3).
 
     ``nll`` is -log p(x | z) of each image, from what the decoder returns and x; Bernoulli logits by default. With
-    another one, images may be floats of any range.
+    another one, images may be floats of any range. The sample is drawn from torch's generator, another at each call.
     """
     images = _IMAGES.take("images", images) if nll is reference.bernoulli_nll else images
     distortion = rate = 0.0
@@ -222,7 +222,7 @@ def importance_weighted_nll(
     all the mass, both are themselves too small: so ``effective_samples``, ``pareto_k`` and ``doubtful`` say how heavy
     the tail of the weights is, by a generalised Pareto distribution fitted to the largest (Vehtari et al. 2024,
     "Pareto smoothed importance sampling"). An image is doubtful where its k is above min(0.7, 1 - 1 / log10 K), or
-    where K is below 25. Holds K numbers for each image of a batch.
+    where K is below 25. Holds K numbers for each image of a batch. Draws from torch's generator, as ``bound`` does.
 
     Args:
         nll: -log p(x | z) of each image, (N,), from what the decoder returns and x; Bernoulli logits by default. With
@@ -289,7 +289,7 @@ def pareto_k(log_weights: Tensor) -> Tensor:
     likelihood = size * (torch.log(-theta / k) - k - 1)
     theta = (torch.softmax(likelihood.nan_to_num(-math.inf, -math.inf, -math.inf), 0) * theta).sum(0)
     found = torch.log1p(-theta * x).mean(0)
-    return torch.where(x[-1] > 1e-9, (size * found + 10 * 0.5) / (size + 10), 0.0)  # 0 of weights that are all alike
+    return torch.where(x[-1] <= 1e-9, 0.0, (size * found + 10 * 0.5) / (size + 10))  # 0 of weights that are all alike
 
 
 def _log_weights(

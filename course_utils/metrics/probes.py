@@ -98,7 +98,9 @@ def difference(a: Accuracy, b: Accuracy, *, level: float = 0.95, seed: int = 0) 
     """
     for name, each in (("a", a), ("b", b)):
         if not isinstance(each, Accuracy):
-            raise TypeError(f"{name} is a {type(each).__name__}; expected what linear_probe or nearest_neighbours gave.")
+            raise TypeError(
+                f"{name} is a {type(each).__name__}; expected what linear_probe or nearest_neighbours gave."
+            )
     if len(a.correct) != len(b.correct):
         raise ValueError(f"the probes read {len(a.correct)} and {len(b.correct)} images; expected the same ones.")
     return bootstrap_mean(a.correct.double() - b.correct.double(), level=level, seed=seed)

@@ -60,7 +60,9 @@ class Corrected(nn.Module):
             base = torch.cat([base, self.further.expand(len(base), -1)], 1)
         correction = self.network(x)
         if correction.shape != base.shape:
-            raise ValueError(f"the network gives {tuple(correction.shape)}; expected {tuple(base.shape)}, to correct it.")
+            raise ValueError(
+                f"the network gives {tuple(correction.shape)}; expected {tuple(base.shape)}, to correct it."
+            )
         return base + self.gate * correction
 
 

@@ -209,8 +209,8 @@ class Index:
     columns: int | None = None
 
     def take(self, name: str, value: Any) -> Tensor:
-        shape = "a tensor of" if self.columns is None else f"(N, {self.columns}),"
-        wanted = f"expected {shape} whole numbers from 0 to {self.below - 1}, at least one"
+        shape = "" if self.columns is None else f"(N, {self.columns}), "
+        wanted = f"expected {shape}whole numbers from 0 to {self.below - 1}, at least one"
         if not isinstance(value, Tensor) or value.is_meta:
             raise ValueError(f"{name} is {_named(value)}; {wanted}{_cure(value, rows=True)}.")
         whole = not (value.is_floating_point() or value.is_complex() or value.dtype is torch.bool)

@@ -173,7 +173,8 @@ def fit(
     A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
     A disk that is full costs the file that did not fit, and a sentence; the training goes on.
 
-    Test images change nothing about the weights: what evaluation draws is not taken from the training's random numbers.
+    Test images, ``on_epoch`` and ``on_batch`` change nothing about the weights by what they draw: it is not taken from
+    the training's random numbers.
 
     Returns:
         Run: ``.model`` in evaluation mode, ``.history``, ``.seconds``.
@@ -330,7 +331,8 @@ def _fit(
             except OSError as error:
                 _lose(run, kept.path, error)
         if on_epoch is not None:
-            on_epoch(run)
+            with device_module.random_state_kept():
+                on_epoch(run)
 
     if (
         (len(run.history) >= run.settings["epochs"] or how.enough(run.history))
@@ -647,7 +649,8 @@ def _train(run: Run, loop: Loop, how: _How, test_images: Tensor | None, view: Vi
                     totals[key] = totals[key] + value if key in totals else value
                 done += 1
                 if how.on_batch is not None:
-                    how.on_batch(run, done, values)
+                    with device_module.random_state_kept():
+                        how.on_batch(run, done, values)
                 view.step(epoch, done, totals)
             if not weights_are_finite(model):
                 raise NotFinite
