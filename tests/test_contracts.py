@@ -31,7 +31,7 @@ from course_utils.models import closed_forms as reference
 from course_utils.system import contracts
 from course_utils.system.contracts import Binary, Images, Number, Rows, Vector, Whole
 from course_utils.system.errors import CourseError
-from course_utils.training import fitting
+from course_utils.training import measuring
 
 PIXELS, D = 12, 3
 EXACT = {"rtol": 2e-3, "atol": 2e-3}  # half precision rounds inputs to 1e-3; a wrong scale is off by 255
@@ -79,7 +79,7 @@ def quantised() -> discrete.VectorQuantised:
 
 @pytest.fixture(autouse=True)
 def estimates_take_no_time(monkeypatch):
-    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
 
 
 # A right call of every function that has a contract, on n images or codes.

@@ -15,7 +15,7 @@ from torch import nn
 from course_utils import models, training
 from course_utils.plots import figures
 from course_utils.system import notebook
-from course_utils.training import fitting, live, recipes
+from course_utils.training import live, measuring, recipes
 from course_utils.training.live import in_notebook
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -56,7 +56,7 @@ def screen(monkeypatch) -> Screen:
     monkeypatch.setattr(in_notebook, "get_connection_file", lambda: "/somewhere/kernel-12-ab.json")
     monkeypatch.setattr(in_notebook.NotebookView, "pause", 0)
     monkeypatch.setattr(in_notebook, "SHARE", float("inf"))
-    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
     make = in_notebook.LiveWidget.__init__
     monkeypatch.setattr(
         in_notebook.LiveWidget, "__init__", lambda self, **kw: (make(self, **kw), screen.widgets.append(self))[0]

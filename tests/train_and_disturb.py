@@ -22,7 +22,7 @@ from course_utils.cli import app as cli
 from course_utils.cli.train import command  # noqa: F401
 from course_utils.models import runs
 from course_utils.system.errors import CourseError
-from course_utils.training import fitting
+from course_utils.training import measuring
 
 COMMAND = ["train", "--dataset", "digits", "--epochs", "4", "--batch-size", "100", "--hidden-dim", "64", "--name", "it"]
 WAYS = ("KILL", "TERM", "INT", "HUP", "disk")
@@ -44,7 +44,7 @@ def child(output: Path, limit: int | None = None, arguments: list[str] = COMMAND
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     torch.set_num_threads(1)
-    fitting.PROBE_SECONDS = 0.01
+    measuring.PROBE_SECONDS = 0.01
     status = 70
     try:
         status = cli.run(arguments)
