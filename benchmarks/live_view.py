@@ -31,7 +31,7 @@ torch.set_num_threads(1)
 from course_utils import datasets, training
 from course_utils.training import recipes
 from course_utils.training.live import in_notebook
-training.fitting._estimate = lambda *_: 0.0  # whether something is shown or not, it is the same
+training.measuring.estimated = lambda *_: 0.0  # whether something is shown or not, it is the same
 inside = {}  # method of the view -> seconds in each of its calls
 
 def timed(name):

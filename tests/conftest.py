@@ -64,8 +64,8 @@ def alembic_is_asked_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_interrupt_just_before() -> None:
     """Tests interrupt trainings faster after one another than a person means to end them all."""
-    if (fitting := sys.modules.get("course_utils.training.fitting")) is not None:
-        fitting._interrupts[0] = -math.inf
+    if (epochs := sys.modules.get("course_utils.training.epochs")) is not None:
+        epochs._interrupts[0] = -math.inf
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from torch import nn
 from course_utils import training
 from course_utils.system import machine
 from course_utils.system.errors import CourseError
-from course_utils.training import fitting, recipes
+from course_utils.training import measuring, recipes
 from course_utils.training.recipes import Recipe
 
 IMAGES = (torch.rand(96, 20, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
@@ -22,7 +22,7 @@ IMAGES = (torch.rand(96, 20, generator=torch.Generator().manual_seed(0)) * 255).
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.01)
 
 
 def train(path, kind: str = "vae", epochs: int = 3, interrupt_at: int | None = None, **more):

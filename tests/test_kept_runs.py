@@ -11,7 +11,7 @@ from torch import nn
 
 from course_utils import models, training
 from course_utils.system import unfinished
-from course_utils.training import fitting
+from course_utils.training import epochs
 from course_utils.training.kept import source_digest
 
 NOTEBOOK = """
@@ -266,7 +266,7 @@ def test_another_interrupt_within_two_seconds_ends_the_loop_of_trainings():
 def test_interrupts_that_are_far_apart_end_one_training_each(monkeypatch):
     for number in range(2):
         assert fit({"loss": Stop(notebook()["loss"], 3)}, name=f"run_{number}").stopped == "interrupted"
-        fitting._interrupts[0] -= 2.5
+        epochs._interrupts[0] -= 2.5
 
 
 def test_a_damaged_run_is_made_anew():

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_utils import models, training
+from course_utils import models, plots, training
 from course_utils.plots import figures
 from course_utils.system import notebook
-from course_utils.training import fitting, live, recipes
+from course_utils.training import live, measuring, recipes
 from course_utils.training.live import in_notebook
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -56,7 +56,7 @@ def screen(monkeypatch) -> Screen:
     monkeypatch.setattr(in_notebook, "get_connection_file", lambda: "/somewhere/kernel-12-ab.json")
     monkeypatch.setattr(in_notebook.NotebookView, "pause", 0)
     monkeypatch.setattr(in_notebook, "SHARE", float("inf"))
-    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.0)
     make = in_notebook.LiveWidget.__init__
     monkeypatch.setattr(
         in_notebook.LiveWidget, "__init__", lambda self, **kw: (make(self, **kw), screen.widgets.append(self))[0]
@@ -99,7 +99,7 @@ def test_pictures_take_their_share_of_the_time_and_no_more(screen, monkeypatch, 
         return None, "a picture"
 
     monkeypatch.setattr(view, "_drawn", drawing)
-    monkeypatch.setattr(figures, "png", lambda figure: b"")
+    monkeypatch.setattr(plots, "png", lambda figure: b"")
     for step in range(30_000):
         clock.now += 0.02
         view.step(1 + step // 3000, 1 + step % 3000, {"loss": 1.0})
@@ -167,9 +167,9 @@ def test_drawing_changes_neither_weights_nor_numbers(screen):
     assert not different and numbers == plain_numbers, f"drawing changed {different or numbers}"
 
 
-@pytest.mark.parametrize("broken", ["_drawn", "training_figure"])
+@pytest.mark.parametrize("broken", [(figures, "_drawn"), (plots, "training_figure")], ids=["png", "figure"])
 def test_an_error_in_drawing_does_not_stop_the_training(screen, monkeypatch, broken):
-    monkeypatch.setattr(figures, broken, raising(RuntimeError("no fonts")))
+    monkeypatch.setattr(*broken, raising(RuntimeError("no fonts")))
     run = fit()
     assert run.stopped is None and len(run.history) == 2
     (output,) = screen.outputs

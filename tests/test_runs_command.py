@@ -60,6 +60,15 @@ def test_the_list_names_every_run_with_its_data_and_loss(capsys):
             assert "digits, 200" in line and f"{loss:.5g}" in line
 
 
+def test_a_narrow_terminal_gets_a_block_for_each_run_and_a_pipe_whole_lines(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = said(capsys, "runs").splitlines()
+    assert "train/vae0" in lines and "  data: digits, 200" in lines and max(map(len, lines)) <= 40
+    assert "  train/vae1: 1" in said(capsys, "runs compare train/vae0 train/vae1 01_autoencoders/ae0").splitlines()
+    monkeypatch.delenv("COLUMNS")
+    assert all("digits, 200" in line for line in said(capsys, "runs").splitlines()[1:])
+
+
 def test_show_gives_the_path_and_a_line_that_loads(capsys):
     out = said(capsys, "runs show ae0")
     assert str(runs.folder("01_autoencoders") / "ae0.safetensors") in out

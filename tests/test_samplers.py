@@ -59,11 +59,11 @@ def test_codes_that_no_dimension_uses_are_drawn_where_they_are():
 @pytest.mark.parametrize(
     ("codes", "said"),
     [
-        (CODES.numpy(), "codes are ndarray"),
-        (CODES[0], r"\(3,\); expected a tensor of floats \(N, D\)"),
+        (CODES.numpy(), "codes is a NumPy array"),
+        (CODES[0], r"\(3,\) of torch.float32; expected a floating-point tensor \(N, D\)"),
         (CODES[:5].int(), "torch.int32"),
         (CODES[:5], "5 codes of 3 dimensions; expected at least 10"),
-        (torch.full((20, 2), float("nan")), "20 of 20 codes are not finite"),
+        (torch.full((20, 2), float("nan")), "codes has 40 values of 40 that are nan or inf"),
     ],
 )
 def test_other_codes_are_refused(codes, said):

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from course_utils import datasets
 from course_utils.cli import app as cli
 from course_utils.models import runs
-from course_utils.training import fitting, recipes
+from course_utils.training import measuring, recipes
 
 ARGUMENTS = ["--dataset", "digits", "--latent-dim", "3", "--hidden-dim", "8", "--epochs", "2", "--batch-size", "300"]
 NAME = "vae-digits-z3-beta1-h8-e2-b300-seed0"
@@ -26,7 +26,7 @@ NAME = "vae-digits-z3-beta1-h8-e2-b300-seed0"
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
-    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.01)
     whole = datasets.load("digits")
     monkeypatch.setattr(datasets, "load", lambda name, device=None, size=None: whole)
     return tmp_path / "train"
@@ -42,7 +42,7 @@ def weights(place, name: str = NAME) -> dict[str, torch.Tensor]:
 
 def interrupt_at(monkeypatch, step: int) -> None:
     """Ctrl-C in the given training step; the estimate beforehand, of as many steps as fit in its time, makes none."""
-    monkeypatch.setattr(fitting, "_estimate", lambda *arguments: 0.0)
+    monkeypatch.setattr(measuring, "estimated", lambda *arguments: 0.0)
     make, made = recipes.loss_function, [0]
 
     def making(*arguments):

@@ -17,13 +17,16 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fo
 MOMENTS = lanes.amount(6, 30)  # every run of the suite draws others
 
 
-def test_whatever_happens_to_a_training_the_same_command_ends_with_the_undisturbed_weights(tmp_path):
+def test_a_sweep_leaves_eight_models_and_a_disturbed_training_ends_with_the_undisturbed_weights(
+    tmp_path,
+):
     """Never fails for a right course, wherever the moments fall: nothing here depends on them."""
     script = Path(__file__).with_name("train_and_disturb.py")
     command = [sys.executable, str(script), str(int.from_bytes(os.urandom(4), "big")), str(MOMENTS)]
     done = subprocess.run([*command, str(tmp_path / "runs")], capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-2000:]
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    swept, *lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert swept["codes"] == [0] * 8 and swept["found"] == swept["asked"] and swept["weights"] == 8, swept
     assert len(lines) == MOMENTS
     for line in lines:
         assert line["readable"] and line["true"] and line["same"] and line["again"] == 0 and not line["left"], line

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from course_utils.cli.app import run
+from course_utils.cli.train import seeds
 from course_utils.cli.train.seeds import summary
 from course_utils.models import runs
 
@@ -78,6 +80,33 @@ def test_one_seed_that_fails_stops_no_other_and_is_named(here, capsys):
     assert run([*SMALL, "--seeds", "2", "--jobs", "1"]) == 1
     captured = capsys.readouterr()
     assert "seed 0: test_" in captured.out and "1 of 2 seeds were not trained to their end: 1" in captured.err
+
+
+def test_a_dask_scheduler_trains_the_same_models_also_with_several_threads(here, tmp_path, monkeypatch):
+    """Nothing random: threads of one process share a generator, and must not draw from it at the same time."""
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (the extra `cluster`)")
+    assert run([*SMALL, "--seed", "1"]) == 0
+    (alone,) = here.glob("*.safetensors")
+    expected = runs.digest(runs.read(alone)[1])
+    place = tmp_path / "elsewhere"
+    monkeypatch.setenv("COURSE_RUNS", str(place))
+    options = {"n_workers": 1, "threads_per_worker": 3, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(protocol="tcp", host="127.0.0.1", **options) as cluster:
+        assert run([*SMALL, "--seeds", "3", "--cluster", cluster.scheduler_address]) == 0
+    found = sorted((place / "train").glob("*.safetensors"))
+    assert len({runs.digest(runs.read(path)[1]) for path in found}) == 3
+    assert [runs.digest(runs.read(path)[1]) for path in found if path.name == alone.name] == [expected]
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(here, capsys, monkeypatch):
+    monkeypatch.setattr(seeds, "PATIENCE_S", 0.2)
+    pytest.importorskip("distributed", reason="dask.distributed is not installed (the extra `cluster`)")
+    assert run([*SMALL, "--seeds", "2", "--cluster", "tcp://127.0.0.1:1"]) == 1
+    assert "No dask scheduler answers at tcp://127.0.0.1:1" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert run([*SMALL, "--seeds", "2", "--cluster", "tcp://127.0.0.1:1"]) == 1
+    assert "--cluster needs dask: pip install" in capsys.readouterr().err
+    assert not here.exists()
 
 
 @pytest.mark.parametrize(

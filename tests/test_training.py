@@ -19,7 +19,7 @@ from course_utils import training
 from course_utils.models import runs
 from course_utils.system import device
 from course_utils.system.errors import CourseError
-from course_utils.training import fitting, live
+from course_utils.training import epochs, live, measuring
 
 UNIT = "01_autoencoders"
 
@@ -27,7 +27,7 @@ UNIT = "01_autoencoders"
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
-    monkeypatch.setattr(fitting, "PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(measuring, "PROBE_SECONDS", 0.01)
     for name in ("COURSE_BUDGET", "NBGRADER_EXECUTION"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / UNIT
@@ -193,7 +193,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(fitting, "time", clock)
+    monkeypatch.setattr(measuring, "time", clock)
+    monkeypatch.setattr(epochs, "time", clock)
     return clock
 
 

@@ -1,5 +1,5 @@
-"""python train_and_disturb.py SEED MOMENTS FOLDER: trains the same model again and again, disturbed at random moments, and
-prints one JSON line for each. Trainings are forks of this process, which has imported everything and computed nothing."""
+"""python train_and_disturb.py SEED MOMENTS FOLDER: trains eight models at once that differ in one option, then the same
+model again and again, disturbed at random moments; prints one JSON line for each. Trainings are forks of this process, which has imported everything and computed nothing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from pathlib import Path
 
 import sklearn.datasets  # noqa: F401  imported here once
 import torch
+import torch._dynamo
 
 from course_utils import metrics, plots, training  # noqa: F401
 from course_utils.cli import app as cli
 from course_utils.cli.train import command  # noqa: F401
 from course_utils.models import runs
 from course_utils.system.errors import CourseError
-from course_utils.training import fitting
+from course_utils.training import measuring
 
 COMMAND = ["train", "--dataset", "digits", "--epochs", "4", "--batch-size", "100", "--hidden-dim", "64", "--name", "it"]
 WAYS = ("KILL", "TERM", "INT", "HUP", "disk")
 
 
-def child(output: Path, limit: int | None = None) -> int:
-    """Start the command in a process of its own; ``limit`` is the longest file that it can write, as if a disk were
+def child(output: Path, limit: int | None = None, arguments: list[str] = COMMAND) -> int:
+    """Start a command in a process of its own; ``limit`` is the longest file that it can write, as if a disk were
     full."""
     pid = os.fork()
     if pid:
@@ -43,10 +44,10 @@ def child(output: Path, limit: int | None = None) -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     torch.set_num_threads(1)
-    fitting.PROBE_SECONDS = 0.01
+    measuring.PROBE_SECONDS = 0.01
     status = 70
     try:
-        status = cli.run(COMMAND)
+        status = cli.run(arguments)
         sys.stdout.flush()
     finally:
         os._exit(status)
@@ -62,10 +63,29 @@ def kept(place: Path) -> str | None:
     return runs.digest(runs.read(path)[1]) if path.exists() else None
 
 
+def sweep(place: Path) -> None:
+    """Eight learning rates at the same time, without names: what each left, by its own record and its weights."""
+    rates = [0.001 * 2**number for number in range(8)]
+    usual = COMMAND[: COMMAND.index("--name")]
+    children = [
+        child(place.parent / f"sweep{lr}.txt", None, [*usual, "--epochs", "1", "--lr", f"{lr}"]) for lr in rates
+    ]
+    codes = [ended(pid) for pid in children]
+    found = {}
+    for path in (place / "train").glob("*.safetensors"):
+        record, weights = runs.read(path)
+        about = json.loads((path.with_suffix("") / "run.json").read_text())
+        same = about["lr"] == record["settings"]["lr"] and about["finished"] and about["epochs"] == 1
+        found[about["lr"]] = same and runs.digest(weights)
+    print(json.dumps({"codes": codes, "asked": rates, "found": sorted(found), "weights": len(set(found.values()))}))
+    shutil.rmtree(place)
+
+
 def main() -> None:
     seed, moments, place = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     rng = random.Random(seed)
     os.environ["COURSE_RUNS"], os.environ["COURSE_DEVICE"] = str(place), "cpu"
+    sweep(place)
     began = time.perf_counter()
     assert ended(child(place.parent / "whole.txt")) == 0, (place.parent / "whole.txt").read_text()
     seconds, whole = time.perf_counter() - began, kept(place)

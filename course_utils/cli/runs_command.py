@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +20,24 @@ NOT_SETTINGS = ("device", "budget")  # where it ran: shown, but no difference of
 
 def list_runs() -> None:
     """Print every run with its data, training and last test loss, and why others cannot be used."""
-    from rich.console import Console
-    from rich.table import Table
-
     kept, skipped = runs.every()
     if not kept and not skipped:
         print(f"No models are kept in {runs.folder('any').parent} yet. Train one: course train --dataset digits")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("run", "model", "data", "epochs", "test loss", "trained"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     for run in kept:
         state = "" if run.record.get("stopped") is None else f" ({run.record['stopped']})"
-        table.add_row(
-            f"{run.unit}/{run.name}",
-            run.label,
-            f"{run.data['name'] or 'other'}, {run.data['images']:,}",
-            f"{len(run.record.get('history', []))}{state}",
-            _number(_last(run).get("test_loss")),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.path.stat().st_mtime)),
+        rows.append(
+            [
+                f"{run.unit}/{run.name}",
+                run.label,
+                f"{run.data['name'] or 'other'}, {run.data['images']:,}",
+                f"{len(run.record.get('history', []))}{state}",
+                _number(_last(run).get("test_loss")),
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(run.path.stat().st_mtime)),
+            ]
         )
-    Console(soft_wrap=False, highlight=False).print(table)
+    _print_table(["run", "model", "data", "epochs", "test loss", "trained"], rows)
     for name, reason in skipped.items():
         print(f"{name}: {reason}")
 
@@ -64,24 +63,15 @@ def show(name: str) -> None:
 
 def compare(names: Iterable[str]) -> None:
     """Print the settings in which runs differ, and their last measures side by side."""
-    from rich.console import Console
-    from rich.table import Table
-
     found = [find(name) for name in names]
     if len(found) < 2:
         raise CourseError("Name at least two runs to compare, such as: course runs compare 02_.../vae train/ae")
     about = [{"data": run.data["name"], "images": run.data["images"]} | _settings(run) for run in found]
     measured = [_last(run) for run in found]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for run in found:
-        table.add_column(f"{run.unit}/{run.name}", overflow="fold")
     differ = [key for key in _keys(about) if len({repr(each.get(key)) for each in about}) > 1]
-    for key in differ:
-        table.add_row(key, *(str(each.get(key, "-")) for each in about))
-    for key in _keys(measured):
-        table.add_row(key, *(_number(each.get(key)) for each in measured))
-    Console(soft_wrap=False, highlight=False).print(table)
+    rows = [[key, *(str(each.get(key, "-")) for each in about)] for key in differ]
+    rows += [[key, *(_number(each.get(key)) for each in measured)] for key in _keys(measured)]
+    _print_table(["", *(f"{run.unit}/{run.name}" for run in found)], rows)
     if not set(differ) - {"seed", *NOT_SETTINGS}:
         print("Their settings are the same" + (" but for the seed." if "seed" in differ else "."))
 
@@ -153,6 +143,20 @@ def find(name: str) -> Kept:
 def load_line(unit: str, name: str) -> str:
     """The line of Python that loads a run."""
     return f"from course_utils import runs; model = runs.open({name!r}, {unit!r}).model"
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A line for each row, which a pipe gets whole; a block for each row where a terminal is too narrow for lines."""
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    watched = sys.stdout.isatty() or "COLUMNS" in os.environ
+    if not watched or sum(widths) + 2 * len(widths) <= shutil.get_terminal_size().columns:
+        for row in [headings, *rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    for first, *others in rows:
+        print(first)
+        for heading, cell in zip(headings[1:], others, strict=True):
+            print(f"  {heading}: {cell}")
 
 
 def _place(name: str) -> Path:

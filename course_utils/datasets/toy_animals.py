@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from course_utils.system.contracts import Whole
 from course_utils.system.errors import CourseError
 from course_utils.system.whole_file import whole_file
 
@@ -97,6 +98,8 @@ def draw(continuous: Array | torch.Tensor, *, size: int = 64, seed: int = 0) -> 
         raise ValueError(
             f"continuous is {values.shape}; expected (N, {len(NAMES)}), a column for each of toy_animals.NAMES."
         )
+    if not np.isfinite(values).all():
+        raise ValueError("continuous holds nan or inf; expected attributes in per cent.")
     _check(size, 1)
     chunks = [_draw(values[i : i + CHUNK], Uniform(seed, i), size) for i in range(0, len(values), CHUNK)]
     return torch.from_numpy(np.concatenate(chunks) if chunks else np.zeros((0, 3, size, size), np.uint8))
@@ -108,8 +111,7 @@ def factors(number: int, *, seed: int = 0) -> dict[str, torch.Tensor]:
     Place (``x``, ``y``), ``size``, ``facing`` (below 1/2: to the left), ``horizon``, ``light``, ``warmth``, ``coat``
     and the others of ``CHANCES``: independent, each uniform, and the same whatever the attributes are.
     """
-    if number < 1:
-        raise ValueError(f"number is {number}; expected at least 1.")
+    number, seed = Whole(1).take("number", number), Whole().take("seed", seed)
     found: dict[str, list[Array]] = {name: [] for name in CHANCES}
     for start in range(0, number, CHUNK):
         uniform = Uniform(seed, start)

@@ -42,6 +42,7 @@ class Autopsy(NamedTuple):
         return self.exact_collapsed <= self.exact_matching
 
 
+@takes(dim=Whole(1))
 def copied_bandwidth(dim: int) -> float:
     """d / sqrt(2): the bandwidth s of the widely copied kernel exp(-mean_d(delta^2) / d) = exp(-|a - b|^2 / d^2)."""
     return dim / math.sqrt(2)
@@ -78,6 +79,7 @@ def examine(
     return Autopsy(dim, tuple(widths), _average(collapsed), _average(matching), exact_collapsed, exact_matching)
 
 
+@takes(dim=Whole(1), num_codes=Whole(1), num_prior=Whole(1))
 def expectations(dim: int, bandwidths: mmd.Bandwidths, num_codes: int, num_prior: int) -> tuple[float, float]:
     """Exact expectations (collapsed, matching) of the biased estimate under a sum of Gaussian kernels.
 

@@ -107,7 +107,7 @@ def bound(
     """Distortion and rate, one sample of q(z | x) an image (Kingma and Welling 2013, equation 3).
 
     ``nll`` is -log p(x | z) of each image, from what the decoder returns and x; Bernoulli logits by default. With
-    another one, images may be floats of any range.
+    another one, images may be floats of any range. The sample is drawn from torch's generator, another at each call.
     """
     images = _IMAGES.take("images", images) if nll is reference.bernoulli_nll else images
     distortion = rate = 0.0
@@ -153,7 +153,7 @@ def samples(model: LatentModel, num_images: int, latent_dim: int, *, seed: int =
 @takes(model=Model(("decode",)), z=Rows(finite=False), batch_size=_SIZE)
 def decoded(model: LatentModel, z: Tensor, batch_size: int = 2000) -> Tensor:
     """Images (N, ...) in [0, 1] that the codes z (N, D) stand for."""
-    z = z.to(_dtype(model, z.dtype))
+    z = z.to(models.weights_dtype(model, z.dtype))
     with models.evaluating(model), models.explaining(getattr(model, "decoder", model), z, "codes"):
         return torch.cat([torch.sigmoid(model.decode(part)) for part in z.split(batch_size)])
 
@@ -164,16 +164,10 @@ def _measuring(model: LatentModel, images: Tensor) -> Iterator[None]:
         yield
 
 
-def _dtype(model: LatentModel, default: torch.dtype) -> torch.dtype:
-    """Of the model's weights."""
-    parameters = model.parameters() if isinstance(model, torch.nn.Module) else ()
-    return next((p.dtype for p in parameters if p.is_floating_point()), default)
-
-
 def _batches(model: LatentModel, images: Tensor, batch_size: int) -> Iterator[Tensor]:
     """In order, in [0, 1] and in the precision of the model's weights."""
     for x in batches(images, batch_size, shuffle=False):
-        yield x.to(_dtype(model, x.dtype))
+        yield x.to(models.weights_dtype(model, x.dtype))
 
 
 def _gaussian(returned: object, model: LatentModel, parts: int) -> tuple[Tensor, ...]:
@@ -228,7 +222,7 @@ def importance_weighted_nll(
     all the mass, both are themselves too small: so ``effective_samples``, ``pareto_k`` and ``doubtful`` say how heavy
     the tail of the weights is, by a generalised Pareto distribution fitted to the largest (Vehtari et al. 2024,
     "Pareto smoothed importance sampling"). An image is doubtful where its k is above min(0.7, 1 - 1 / log10 K), or
-    where K is below 25. Holds K numbers for each image of a batch.
+    where K is below 25. Holds K numbers for each image of a batch. Draws from torch's generator, as ``bound`` does.
 
     Args:
         nll: -log p(x | z) of each image, (N,), from what the decoder returns and x; Bernoulli logits by default. With
@@ -274,6 +268,7 @@ def _importance_weighted_nll(
     )
 
 
+@takes(log_weights=Rows(finite=False))
 def pareto_k(log_weights: Tensor) -> Tensor:
     """(N,) shape k of the generalised Pareto distribution fitted to the largest of K weights, (K, N) logarithms.
 
@@ -294,7 +289,7 @@ def pareto_k(log_weights: Tensor) -> Tensor:
     likelihood = size * (torch.log(-theta / k) - k - 1)
     theta = (torch.softmax(likelihood.nan_to_num(-math.inf, -math.inf, -math.inf), 0) * theta).sum(0)
     found = torch.log1p(-theta * x).mean(0)
-    return torch.where(x[-1] > 1e-9, (size * found + 10 * 0.5) / (size + 10), 0.0)  # 0 of weights that are all alike
+    return torch.where(x[-1] <= 1e-9, 0.0, (size * found + 10 * 0.5) / (size + 10))  # 0 of weights that are all alike
 
 
 def _log_weights(
@@ -355,6 +350,7 @@ def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> S
     return quality_beside(classifier, generated, classifier.features(real))
 
 
+@takes(classifier=Model(("features", "probabilities")), generated=Images(2), real_features=Rows(2))
 def quality_beside(classifier: Classifier, generated: Tensor, real_features: Tensor) -> SampleQuality:
     """``sample_quality`` beside real images whose features (M, F) are known already."""
     probabilities, features = classifier.probabilities(generated), classifier.features(generated)

@@ -11,7 +11,7 @@ While a submission is graded nothing here serves the submission (see ``reference
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from course_utils.models.closed_forms import not_for_submissions
-from course_utils.system.contracts import OneOf, Rows, same_device, takes
+from course_utils.system.contracts import OneOf, Rows, Whole, same_device, takes
 
 TILE_ON_CPU = 256  # rows and columns: two float32 tiles are 512 KB, which stays in a core's cache
 TILE_ON_GPU = 4096
@@ -104,11 +104,13 @@ def expected_kernel(z: Tensor, bandwidths: Bandwidths) -> Tensor:
     return torch.stack(terms).sum(0)
 
 
+@takes(dim=Whole(1))
 def expected_kernel_within(dim: int, bandwidths: Bandwidths) -> float:
     """E k(p, p') over independent p, p' ~ N(0, I) in ``dim`` dimensions: the sum of (s^2 / (s^2 + 2))^(dim/2)."""
     return sum(math.exp(-0.5 * dim * math.log1p(2 / s**2)) for s in as_floats(bandwidths))
 
 
+@takes(dim=Whole(1))
 def prior_bandwidths(dim: int) -> tuple[float, ...]:
     """Five scales for comparing codes with N(0, I): 1/4, 1/2, 1, 2 and 4 times sqrt(2 dim), the typical distance of
     two draws. Narrow enough to see clumps, wide enough to see far outliers, at any dimension."""
@@ -339,11 +341,11 @@ def as_floats(bandwidths: Bandwidths) -> list[float]:
     """One or several bandwidths as a list of positive numbers; ValueError for anything else."""
     several: Any = bandwidths.reshape(-1) if isinstance(bandwidths, Tensor) else bandwidths
     try:
-        values = [float(s) for s in several]
-    except TypeError:
-        values = [float(several)]
+        values = [float(s) for s in (several if isinstance(several, Iterable) else [several])]
+    except (TypeError, ValueError):
+        values = []
     if not values or any(not 0 < s < math.inf for s in values):
-        raise ValueError(f"bandwidths is {bandwidths}; expected one or more positive numbers.")
+        raise ValueError(f"bandwidths is {bandwidths!r}; expected one or more positive numbers.")
     return values
 
 

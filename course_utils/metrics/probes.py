@@ -90,11 +90,17 @@ def nearest_neighbours(
     return _judge(probe, train_codes, train_labels, test_codes, test_labels, level, seed)
 
 
+@takes(level=_LEVEL, seed=_SEED)
 def difference(a: Accuracy, b: Accuracy, *, level: float = 0.95, seed: int = 0) -> tuple[float, float, float]:
     """Accuracy of a minus that of b on the same test images, with its interval: (value, low, high).
 
     Paired: what is hard for both cancels, so this is sharper than two intervals that overlap.
     """
+    for name, each in (("a", a), ("b", b)):
+        if not isinstance(each, Accuracy):
+            raise TypeError(
+                f"{name} is a {type(each).__name__}; expected what linear_probe or nearest_neighbours gave."
+            )
     if len(a.correct) != len(b.correct):
         raise ValueError(f"the probes read {len(a.correct)} and {len(b.correct)} images; expected the same ones.")
     return bootstrap_mean(a.correct.double() - b.correct.double(), level=level, seed=seed)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from course_utils.models import evaluating
+from course_utils.models import evaluating, explaining, weights_dtype
 from course_utils.models.networks import LatentModel
 from course_utils.models.samplers import Mixture
-from course_utils.system.contracts import Rows, Vector, takes
+from course_utils.system.contracts import Binary, Images, Model, Number, Rows, Vector, Whole, takes
 
 BLOCK = 500  # rows of a distance matrix held at a time
 
@@ -56,7 +56,7 @@ def _places(among: Tensor, values: Tensor) -> Tensor:
     return (sides[0] + sides[1]).double() / (2 * len(ordered))
 
 
-@takes(images=Rows(1), train=Rows(1))
+@takes(images=Rows(), train=Rows(), mask=Binary(1))
 def nearest(images: Tensor, train: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(squared distances (N,), indices (N,)) of the training image (M, pixels) nearest to each image; with a ``mask``
     (pixels,) that is 1 where a pixel is known, as far as known pixels tell. Images may be noisy."""
@@ -68,6 +68,8 @@ def nearest(images: Tensor, train: Tensor, mask: Tensor | None = None) -> tuple[
         if mask.shape != images.shape[1:]:
             raise ValueError(f"mask is {tuple(mask.shape)}; expected ({images.shape[1]},), 1 where a pixel is known.")
         known = mask > 0
+        if not bool(known.any()):
+            raise ValueError("mask is 0 everywhere; expected at least one pixel that is known.")
         images, train = images[:, known], train[:, known]
     found = [torch.cdist(part, train).square().min(1) for part in images.split(BLOCK)]
     return torch.cat([each.values for each in found]), torch.cat([each.indices for each in found])
@@ -87,22 +89,32 @@ class GaussianImages:
         self.covariance = centred.T @ centred / len(train)
         self.variances, self.axes = torch.linalg.eigh(self.covariance)
 
+    @takes(images=Rows(), num_axes=Whole(1))
     def project(self, images: Tensor, num_axes: int) -> Tensor:
         """(N, pixels) on the plane of the first axes."""
+        self._refuse_others(images)
+        if num_axes > len(self.mean):
+            raise ValueError(f"num_axes is {num_axes}; images of {len(self.mean)} pixels have as many axes.")
         axes = self.axes[:, -num_axes:]
         return (self.mean + (images.double() - self.mean) @ axes @ axes.T).to(images)
 
+    @takes(noisy=Rows(), noise_std=Number(least=0))
     def clean(self, noisy: Tensor, noise_std: float) -> Tensor:
         """Posterior mean of images under independent Gaussian noise (the Wiener filter)."""
+        self._refuse_others(noisy, "noisy")
         kept = self.variances.clamp_min(0) / (self.variances.clamp_min(0) + noise_std**2 + 1e-12)
         return (self.mean + ((noisy.double() - self.mean) @ self.axes * kept) @ self.axes.T).to(noisy)
 
+    @takes(images=Rows(), mask=Binary(1), ridge=Number(above=0))
     def fill(self, images: Tensor, mask: Tensor, ridge: float = 1e-2) -> Tensor:
         """Conditional mean of the pixels where ``mask`` (pixels,) is 0, given the others, clamped to [0, 1].
 
         Args:
             ridge: variance of the noise that known pixels are thought to have.
         """
+        self._refuse_others(images)
+        if len(mask) != len(self.mean):
+            raise ValueError(f"mask is {tuple(mask.shape)}; expected ({len(self.mean)},), 1 where a pixel is known.")
         known = mask > 0
         inner = self.covariance[known][:, known]
         inner = inner + ridge * torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
@@ -112,7 +124,12 @@ class GaussianImages:
         filled[:, ~known] = guess.clamp(0, 1).to(images)
         return filled
 
+    def _refuse_others(self, images: Tensor, name: str = "images") -> None:
+        if images.shape[1] != len(self.mean):
+            raise ValueError(f"{name} are {tuple(images.shape)}; expected (N, {len(self.mean)}), as those of train.")
 
+
+@takes(model=Model(("encode", "decode")), images=Images(scaled=True), mixture=Model(("log_density",)))
 @torch.no_grad()
 def scores(
     model: LatentModel,
@@ -132,7 +149,8 @@ def scores(
         ``distortion`` (plain), ``above a copy``, ``rate`` (only of Gaussian encoders), ``prior`` and ``mixture`` (minus
         the log density of the mean code), ``critic`` (only where there is one): each (N,), on the CPU.
     """
-    with evaluating(model):
+    images = images.to(weights_dtype(model, images.dtype))
+    with evaluating(model), explaining(model, images):
         code = model.encode(images)
         mu, logvar = code if isinstance(code, tuple) else (code, None)
         logits = model.decode(mu)
@@ -147,9 +165,11 @@ def scores(
     return {name: values.cpu() for name, values in found.items()}
 
 
+@takes(model=Model(("encode", "decode")), images=Rows())
 @torch.no_grad()
 def projected(model: LatentModel, images: Tensor) -> Tensor:
     """Images (N, pixels) through encoder and decoder, by the mean code. They may be noisy: nothing is clamped."""
-    with evaluating(model):
+    images = images.to(weights_dtype(model, images.dtype))
+    with evaluating(model), explaining(model, images):
         code = model.encode(images)
         return torch.sigmoid(model.decode(code[0] if isinstance(code, tuple) else code))

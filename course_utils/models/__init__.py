@@ -9,6 +9,7 @@ from .networks import (
     evaluating,
     explaining,
     mlp,
+    weights_dtype,
 )
 from .pca import corrected, pca
 
@@ -23,4 +24,5 @@ __all__ = [
     "explaining",
     "mlp",
     "pca",
+    "weights_dtype",
 ]

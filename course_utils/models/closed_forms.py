@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from course_utils.system.contracts import same_shape
 from course_utils.system.errors import CourseError
 
 OWN_PACKAGES = ("course_utils", "autograder")
@@ -49,8 +50,7 @@ def bernoulli_nll(logits: Tensor, x: Tensor) -> Tensor:
     >>> bernoulli_nll(torch.zeros(1, 10), torch.ones(1, 10))  # a coin for each pixel: 10 log 2
     tensor([6.9315])
     """
-    if logits.shape != x.shape:
-        raise ValueError(f"logits have shape {tuple(logits.shape)} and x {tuple(x.shape)}; expected the same shape.")
+    _refuse_misfits(logits, x)
     return _BernoulliNLL.apply(logits, x).flatten(1).sum(1)
 
 
@@ -73,13 +73,21 @@ def gaussian_nll(logits: Tensor, x: Tensor, variance: float | None = None) -> Te
     >>> gaussian_nll(torch.zeros(1, 10), torch.full((1, 10), 0.5), variance=1.0)  # exact: 10 / 2 log(2 pi)
     tensor([9.1894])
     """
-    if logits.shape != x.shape:
-        raise ValueError(f"logits have shape {tuple(logits.shape)} and x {tuple(x.shape)}; expected the same shape.")
+    _refuse_misfits(logits, x)
     if variance is not None and not (0 < variance < math.inf):
         raise ValueError(f"variance is {variance}; expected a number above 0, or None.")
     squared = (torch.sigmoid(logits) - x).square().flatten(1)
     sigma2 = squared.mean().clamp_min(1e-6) if variance is None else squared.new_tensor(variance)
     return 0.5 * (squared.sum(1) / sigma2 + squared.shape[1] * torch.log(2 * math.pi * sigma2))
+
+
+def _refuse_misfits(logits: Tensor, x: Tensor) -> None:
+    """What can be seen without looking at numbers, as this is called at every step."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        given = f"has dtype {x.dtype}" if isinstance(x, Tensor) else f"is a {type(x).__name__}"
+        raise TypeError(f"x {given}; expected a tensor of floats in [0, 1]: datasets.scale(x) makes them of bytes.")
+    if logits.shape != x.shape:
+        raise ValueError(f"logits have shape {tuple(logits.shape)} and x {tuple(x.shape)}; expected the same shape.")
 
 
 class _BernoulliNLL(torch.autograd.Function):
@@ -112,12 +120,14 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     >>> gaussian_kl(torch.tensor([[0.0, 2.0]]), torch.zeros(1, 2))
     tensor([[0., 2.]])
     """
+    same_shape(mu, logvar, "mu", "logvar")
     return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
 
 
 @not_for_submissions
 def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
     """z = mu + sigma * eps with fresh standard normal eps (Kingma and Welling 2013, section 2.4); shape of ``mu``."""
+    same_shape(mu, logvar, "mu", "logvar")
     return torch.addcmul(mu, torch.exp(0.5 * logvar), torch.randn_like(mu))
 
 

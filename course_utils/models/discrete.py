@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from course_utils.system.contracts import Whole
+from course_utils.system.contracts import Index, Whole, takes
 
 from .networks import mlp
 
@@ -67,8 +67,9 @@ class VectorQuantised(nn.Module):
 
     def entries(self, index: Tensor) -> Tensor:
         """z (N, M D) of an index (N, M), to be decoded."""
-        return self.codebook[index].flatten(1)
+        return self.codebook[Index(len(self.codebook), self.shape[0]).take("index", index)].flatten(1)
 
+    @takes(seed=Whole(0, 2**63 - 1))
     @torch.no_grad()
     def start_from(self, x: Tensor, seed: int = 0) -> None:
         """Begin with a codebook of K codes of images x, chosen at random: entries far from every code are never used.
@@ -104,14 +105,17 @@ class IndexPrior(nn.Module):
 
     def forward(self, index: Tensor) -> Tensor:
         """Logits (N, M, K) of each place, given the places before it."""
-        added = self.adds[torch.arange(index.shape[1], device=index.device), index]  # (N, M, H)
+        num_codes, num_entries = self.bias.shape
+        index = Index(num_entries, num_codes).take("index", index)
+        added = self.adds[torch.arange(num_codes, device=index.device), index]  # (N, M, H)
         before = self.start + torch.cumsum(added, 1) - added
         return torch.einsum("nmh,mhk->nmk", torch.relu(before), self.reads) + self.bias
 
     def nats(self, index: Tensor) -> Tensor:
         """(N,), minus the log probability of each image's index."""
-        return nn.functional.cross_entropy(self(index).transpose(1, 2), index, reduction="none").sum(1)
+        return nn.functional.cross_entropy(self(index).transpose(1, 2), index.long(), reduction="none").sum(1)
 
+    @takes(num_images=Whole(1), seed=Whole(0, 2**63 - 1))
     @torch.no_grad()
     def sample(self, num_images: int, *, seed: int = 0) -> Tensor:
         """(num_images, M), drawn place by place."""
@@ -126,6 +130,7 @@ class IndexPrior(nn.Module):
         return torch.stack(index, 1)
 
 
+@takes(num_entries=Whole(1))
 def perplexity(index: Tensor, num_entries: int) -> float:
     """How many entries are used, exp of the entropy of their frequencies in an index of any shape: 1 where all codes
     are one entry, K where all K are equally frequent.
@@ -136,11 +141,6 @@ def perplexity(index: Tensor, num_entries: int) -> float:
     >>> round(perplexity(torch.tensor([[0, 1], [1, 0]]), 8), 6)
     2.0
     """
-    whole = not (index.is_floating_point() or index.is_complex() or index.dtype is torch.bool)
-    if not whole or not index.numel() or int(index.min()) < 0 or int(index.max()) >= num_entries:
-        given = f"{index.dtype} {tuple(index.shape)}" + (
-            f" up to {int(index.max())}" if whole and index.numel() else ""
-        )
-        raise ValueError(f"index is {given}; expected whole numbers from 0 to {num_entries - 1}, at least one.")
+    index = Index(num_entries).take("index", index)
     shares = torch.bincount(index.flatten().cpu(), minlength=num_entries).double() / index.numel()
     return float(torch.exp(torch.special.entr(shares).sum()))

@@ -256,6 +256,12 @@ def _misfit(model: LatentModel, given: Tensor, name: str) -> str | None:
     return None
 
 
+def weights_dtype(model: LatentModel, default: torch.dtype) -> torch.dtype:
+    """Floating-point type of the model's weights, in which it takes images and codes; ``default`` where it has none."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    return next((p.dtype for p in parameters if p.is_floating_point()), default)
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in evaluation mode and no gradients are recorded; then each module's mode is as before."""

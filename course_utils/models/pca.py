@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.datasets import scale
-from course_utils.system.contracts import Images, OneOf, Whole, takes
+from course_utils.system.contracts import Images, Model, OneOf, Whole, takes
 
 from .closed_forms import not_for_submissions
 from .networks import Autoencoder
@@ -58,7 +58,12 @@ class Corrected(nn.Module):
         base = self.linear(x)
         if self.more:
             base = torch.cat([base, self.further.expand(len(base), -1)], 1)
-        return base + self.gate * self.network(x)
+        correction = self.network(x)
+        if correction.shape != base.shape:
+            raise ValueError(
+                f"the network gives {tuple(correction.shape)}; expected {tuple(base.shape)}, to correct it."
+            )
+        return base + self.gate * correction
 
 
 @not_for_submissions
@@ -104,6 +109,7 @@ def pca(images: Tensor, latent_dim: int, *, codes: str = WHITENED) -> Autoencode
 
 
 @not_for_submissions
+@takes(linear=Model(("encode", "decode")), encoder=Model(("forward",)), decoder=Model(("forward",)), more=Whole(0))
 def corrected(
     linear: Autoencoder, encoder: nn.Module, decoder: nn.Module, *, more: int = 0
 ) -> tuple[nn.Module, nn.Module]:

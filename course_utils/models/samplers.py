@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.datasets import batches
+from course_utils.system.contracts import Images, Model, Rows, Whole, takes
 
 from .closed_forms import not_for_submissions
-from .networks import LatentModel, evaluating
+from .networks import LatentModel, evaluating, explaining, weights_dtype
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -32,35 +33,31 @@ NUM_CODES = 10_000  # that a mixture is fitted to: more change it little and cos
 class Sampler(ABC):
     """A distribution over codes (D,), fitted to codes (N, D)."""
 
+    @takes(codes=Rows())
     def fit(self, codes: Tensor) -> Self:
         """Fit to codes (N, D), floats without nan; returns itself.
 
         Raises:
             ValueError: codes of another kind, or too few of them.
         """
-        if not isinstance(codes, Tensor) or codes.ndim != 2 or not codes.is_floating_point():
-            given = f"{codes.dtype} {tuple(codes.shape)}" if isinstance(codes, Tensor) else type(codes).__name__
-            raise ValueError(f"codes are {given}; expected a tensor of floats (N, D).")
         if len(codes) < self._least(codes.shape[1]):
             needed = self._least(codes.shape[1])
             raise ValueError(f"{len(codes)} codes of {codes.shape[1]} dimensions; expected at least {needed} for this.")
-        if not torch.isfinite(codes).all():
-            raise ValueError(f"{int((~torch.isfinite(codes)).any(1).sum())} of {len(codes)} codes are not finite.")
         self._device, self._dim = codes.device, codes.shape[1]
         self._fit(codes.detach().double().cpu())
         return self
 
+    @takes(num_codes=Whole(1), seed=Whole(0, 2**63 - 1))
     def sample(self, num_codes: int, *, seed: int = 0) -> Tensor:
         """Codes (num_codes, D), float32, on the device of the codes that it was fitted to; the same for a seed."""
         device = self._fitted()
-        if num_codes < 1:
-            raise ValueError(f"num_codes is {num_codes}; expected at least 1.")
         return self._sample(num_codes, torch.Generator().manual_seed(seed)).float().to(device)
 
+    @takes(codes=Rows())
     def log_density(self, codes: Tensor) -> Tensor:
         """(N,) log density of codes (N, D) in nats; float64, on the CPU."""
         self._fitted()
-        if codes.ndim != 2 or codes.shape[1] != self._dim:
+        if codes.shape[1] != self._dim:
             raise ValueError(
                 f"codes are {tuple(codes.shape)}; expected (N, {self._dim}), as those that it was fitted to."
             )
@@ -113,6 +110,8 @@ class Surprise(nn.Module):
         self.register_buffer("heights", heights - 0.5 * means.shape[1] * math.log(2 * math.pi))
 
     def forward(self, z: Tensor) -> Tensor:
+        if z.ndim != 2 or z.shape[1] != self.means.shape[1]:
+            raise ValueError(f"z is {tuple(z.shape)}; expected (N, {self.means.shape[1]}).")
         white = torch.einsum("kij,nkj->nki", self.whitening, z[:, None] - self.means)
         return -torch.logsumexp(self.heights - 0.5 * white.square().sum(2), 1)
 
@@ -176,9 +175,8 @@ class Mixture(Sampler):
     mixture: GaussianMixture
 
     def __init__(self, num_components: int = 10, *, seed: int = 0) -> None:
-        if num_components < 1:
-            raise ValueError(f"num_components is {num_components}; expected at least 1.")
-        self.num_components, self.seed = num_components, seed
+        self.num_components = Whole(1).take("num_components", num_components)
+        self.seed = Whole(0, 2**32 - 1).take("seed", seed)
 
     def _least(self, dim: int) -> int:
         return max(2, self.num_components)
@@ -225,13 +223,14 @@ def make(name: str) -> Sampler:
 
 
 @not_for_submissions
+@takes(model=Model(), images=Images(), seed=Whole(0, 2**63 - 1), batch_size=Whole(1))
 def aggregate_codes(model: LatentModel, images: Tensor, *, seed: int = 0, batch_size: int = 2000) -> Tensor:
     """Codes (N, D) of images (N, ...): one z ~ q(z | x) of each where the encoder gives mu and logvar, so that they are
     draws from the aggregate posterior; else the encoder's output."""
     generator, parts = torch.Generator().manual_seed(seed), []
-    with evaluating(model):
+    with evaluating(model), explaining(model, images):
         for x in batches(images, batch_size, shuffle=False):
-            encoded = model.encode(x)
+            encoded = model.encode(x.to(weights_dtype(model, x.dtype)))
             if isinstance(encoded, tuple):
                 mu, logvar = encoded
                 noise = torch.randn(mu.shape, generator=generator).to(mu)

@@ -1,5 +1,6 @@
 """Figures, the explorer of a latent space, and guesses."""
 
+from .charts import bands, bars, bundle, code_map, curves, histograms, intervals, lines, training_figure
 from .figures import (
     ACCENT,
     COLOURS,
@@ -12,28 +13,12 @@ from .figures import (
     PALETTE,
     STYLE,
     WIDTH,
-    bands,
-    bars,
-    bundle,
-    code_map,
-    curves,
     figure,
-    histograms,
-    image_grid,
-    image_rows,
-    intervals,
-    latent_axis,
-    lines,
-    manifold,
     markup,
-    mosaic,
-    mosaics,
     png,
     show,
     table,
     to_numpy,
-    to_pictures,
-    training_figure,
 )
 from .panels import (
     bumps,
@@ -47,6 +32,7 @@ from .panels import (
     sampler_plane,
     waterfall,
 )
+from .pictures import image_grid, image_rows, latent_axis, manifold, mosaic, mosaics, to_pictures
 from .vae_figures import (
     densities,
     drops,

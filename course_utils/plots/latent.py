@@ -20,7 +20,7 @@ from course_utils import metrics, models
 from course_utils.datasets import scale
 from course_utils.models.networks import LatentModel
 
-from . import figures as plots
+from . import figures, pictures
 
 STRIP_HEIGHT = 64  # pixels at most of a row of the still picture, unless one image is taller
 STUDIED = 2000  # images from which rates, spreads and ranges are told
@@ -131,7 +131,7 @@ def traversal_png(
         f"while one dimension moves from one end of its range to the other. Rows: {'; '.join(names)}."
     )
     if canvas.mode == "RGB":
-        canvas = canvas.quantize(plots.MOST_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        canvas = canvas.quantize(figures.MOST_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return _encoded(canvas, level=9), alt
 
 
@@ -191,7 +191,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _pictures(images: Tensor) -> np.ndarray:
-    return (plots.to_pictures(images) * 255).round().clip(0, 255).astype(np.uint8)
+    return (pictures.to_pictures(images) * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _encoded(picture: Image.Image, level: int = 1) -> bytes:

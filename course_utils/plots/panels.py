@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
-from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, _blank, _colour, _dash, figure, show, to_numpy
+from .charts import colour, dash
+from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, blank, figure, show, to_numpy
 
 Points = tuple[Sequence[float], Sequence[float]]
 DOTS = (OTHER, ACCENT, PALETTE[9], PALETTE[3], INK, PALETTE[7], PALETTE[4])
@@ -42,7 +43,7 @@ def panels(
         if level:
             ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
         for index, (label, (x, y)) in enumerate(series.items()):
-            ax.plot(x, y, color=_colour(index), ls=_dash(index), label=label)
+            ax.plot(x, y, color=colour(index), ls=dash(index), label=label)
         ax.set(title=title, xlabel=xlabel)
         ax.locator_params(axis="x", nbins=3)
         if ylim:
@@ -68,8 +69,8 @@ def histogram_panels(
     for ax, (title, series) in zip(axes[0], groups.items(), strict=True):
         for index, (label, values) in enumerate(series.items()):
             v = to_numpy(values).ravel()
-            ax.hist(v, edges, density=True, histtype="stepfilled", alpha=0.25, color=_colour(index))
-            ax.hist(v, edges, density=True, histtype="step", color=_colour(index), ls=_dash(index), label=label)
+            ax.hist(v, edges, density=True, histtype="stepfilled", alpha=0.25, color=colour(index))
+            ax.hist(v, edges, density=True, histtype="step", color=colour(index), ls=dash(index), label=label)
         ax.set(title=title, xlabel=xlabel, xlim=xlim)
         ax.locator_params(axis="x", nbins=3)
         ax.set_yticks([])
@@ -191,7 +192,7 @@ def fields(
 @rc_context(STYLE)
 def picture_pairs(pairs: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption: str = "") -> None:
     """Pictures above the pictures that they are compared with; a block of two rows for each title."""
-    from .figures import to_pictures
+    from .pictures import to_pictures
 
     blocks = {title: (to_pictures(upper), to_pictures(lower)) for title, (upper, lower) in pairs.items()}
     columns = max(len(upper) for upper, _ in blocks.values())
@@ -202,7 +203,7 @@ def picture_pairs(pairs: Mapping[str, tuple[Tensor, Tensor]], alt: str, caption:
             for ax, picture in zip(line, pictures, strict=False):
                 ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
             for ax in line:
-                _blank(ax)
+                blank(ax)
             name = title if offset == 0 else "its nearest\ntraining image"
             line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
     fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)

@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from torch import Tensor
 
-from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, figure, mosaic, show, to_numpy
+from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, figure, show, to_numpy
+from .pictures import mosaic
 
 PALE = "#88ccee"
 

@@ -201,6 +201,28 @@ class Vector:
 
 
 @dataclass(frozen=True)
+class Index:
+    """Whole numbers from 0 to ``below`` - 1 of any integer type, such as entries of a codebook, at least one; handed on
+    as int64. ``columns``: (N, columns); None: of any shape."""
+
+    below: int
+    columns: int | None = None
+
+    def take(self, name: str, value: Any) -> Tensor:
+        shape = "" if self.columns is None else f"(N, {self.columns}), "
+        wanted = f"expected {shape}whole numbers from 0 to {self.below - 1}, at least one"
+        if not isinstance(value, Tensor) or value.is_meta:
+            raise ValueError(f"{name} is {_named(value)}; {wanted}{_cure(value, rows=True)}.")
+        whole = not (value.is_floating_point() or value.is_complex() or value.dtype is torch.bool)
+        fits = whole and value.numel() and (self.columns is None or value.shape[1:] == (self.columns,))
+        low, high = (int(end) for end in value.aminmax()) if fits else (0, 0)
+        if not fits or low < 0 or high >= self.below:
+            ends = f" from {low} to {high}" if fits else ""
+            raise ValueError(f"{name} is {value.dtype} {tuple(value.shape)}{ends}; {wanted}.")
+        return value.long()
+
+
+@dataclass(frozen=True)
 class Model:
     """Something that has these methods, such as ``encode`` and ``decode``."""
 

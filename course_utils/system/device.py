@@ -15,6 +15,8 @@ from .contracts import Whole
 from .errors import CourseError
 from .settings import BUDGETS
 
+KINDS = ("cpu", "cuda", "mps", "xpu")
+
 
 def get_device(name: str | None = None) -> torch.device:
     """The device to compute on: ``name`` if given, else ``$COURSE_DEVICE``, else the first of CUDA, MPS and CPU here.
@@ -28,6 +30,8 @@ def get_device(name: str | None = None) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
+        if name.partition(":")[0] not in KINDS:
+            raise ValueError(f"expected one of {', '.join(KINDS)}")
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:

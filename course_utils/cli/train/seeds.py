@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from . import command
 from .command import Request
 
 LEVEL = 0.95
+PATIENCE_S = 20  # for an answer of a scheduler
+_alone = threading.Lock()  # threads of a dask worker share torch's random numbers: two trainings would mix their seeds
 
 
 class Trained(NamedTuple):
@@ -36,7 +39,8 @@ def train_seeds(request: Request, seeds: int, jobs: int | None = None, cluster: 
 
     Args:
         jobs: trainings at a time; default one for each core, on a GPU one alone.
-        cluster: address of a dask scheduler, whose workers must see the same folders.
+        cluster: address of a dask scheduler, whose workers must see the same folders. A worker trains one model at a
+            time, however many threads it has: start as many workers as there should be trainings at once.
 
     Raises:
         CourseError: a wrong number; a seed that could not be trained (the others are).
@@ -113,7 +117,7 @@ def _scheduler(address: str) -> Iterator[None]:
             "seeds at a time on this machine."
         ) from None
     try:
-        client = Client(address, timeout=20)
+        client = Client(address, timeout=PATIENCE_S)
     except (OSError, ValueError) as error:
         raise CourseError(f"No dask scheduler answers at {address} ({error}). Start one with: dask scheduler") from None
     with client:
@@ -121,7 +125,12 @@ def _scheduler(address: str) -> Iterator[None]:
 
 
 def _one(request: Request, threads: int, place: str) -> Trained:
-    """Train one seed, in a process of its own or on another machine, without a word."""
+    """Train one seed, in a process of its own or on another machine, without a word; one at a time in a process."""
+    with _alone:
+        return _one_alone(request, threads, place)
+
+
+def _one_alone(request: Request, threads: int, place: str) -> Trained:
     import json
 
     import torch

@@ -14,9 +14,8 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from course_utils import metrics, models
+from course_utils import metrics, models, plots
 from course_utils.datasets import scale
-from course_utils.plots import figures as plots
 from course_utils.system import device
 
 from .. import live
