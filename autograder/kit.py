@@ -52,6 +52,7 @@ NEEDED_BY_NOTEBOOKS = {
     "torch",
     "tqdm",
 }
+Date = tuple[int, int, int, int, int, int]
 LARGEST_DATA = 50_000_000  # bytes of pictures of one's own in a kit
 
 
@@ -67,7 +68,7 @@ def build_kit(tree: Tree) -> Path:
     return archive
 
 
-def _date_of(archive: Path, files: dict[str, bytes]) -> tuple[int, ...]:
+def _date_of(archive: Path, files: dict[str, bytes]) -> Date:
     """When the files of a kit were made: now, unless the kit that is there has the very same ones."""
     try:
         with zipfile.ZipFile(archive) as before:
@@ -76,7 +77,8 @@ def _date_of(archive: Path, files: dict[str, bytes]) -> tuple[int, ...]:
                 return entries[KIT_MARKER].date_time
     except (OSError, zipfile.BadZipFile):
         pass
-    return time.localtime()[:6]
+    now = time.localtime()
+    return now.tm_year, now.tm_mon, now.tm_mday, now.tm_hour, now.tm_min, now.tm_sec
 
 
 def kit_files(tree: Tree) -> dict[str, bytes]:
@@ -206,7 +208,7 @@ def tree_files(folder: Path, name: str) -> dict[str, bytes]:
     }
 
 
-def _entry(name: str, date: tuple[int, ...]) -> zipfile.ZipInfo:
+def _entry(name: str, date: Date) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(f"{FOLDER}/{name}", date_time=date)
     entry.create_system = 3  # POSIX, wherever it is written
     entry.external_attr = (0o100755 if name in EXECUTABLE else 0o100644) << 16
