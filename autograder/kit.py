@@ -1,6 +1,6 @@
 """The student kit: one zip with all that a student needs, and nothing that a student must not have.
 
-The zip has the same bytes whenever the course has the same content: fixed times, sorted names.
+A kit made again of the same content has the same bytes: sorted names, and its files keep the date of the first time.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import tempfile
+import time
 import tomllib
 import zipfile
 from datetime import datetime
@@ -51,8 +52,8 @@ NEEDED_BY_NOTEBOOKS = {
     "torch",
     "tqdm",
 }
+Date = tuple[int, int, int, int, int, int]
 LARGEST_DATA = 50_000_000  # bytes of pictures of one's own in a kit
-FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def build_kit(tree: Tree) -> Path:
@@ -60,10 +61,24 @@ def build_kit(tree: Tree) -> Path:
     archive = tree.root / "dist" / f"{FOLDER}.zip"
     archive.parent.mkdir(exist_ok=True)
     files = kit_files(tree)
+    date = _date_of(archive, files)
     with whole_zip(archive) as packed:
         for name in sorted(files):
-            packed.writestr(_entry(name), files[name], compresslevel=9)
+            packed.writestr(_entry(name, date), files[name], compresslevel=9)
     return archive
+
+
+def _date_of(archive: Path, files: dict[str, bytes]) -> Date:
+    """When the files of a kit were made: now, unless the kit that is there has the very same ones."""
+    try:
+        with zipfile.ZipFile(archive) as before:
+            entries = {entry.filename.removeprefix(f"{FOLDER}/"): entry for entry in before.infolist()}
+            if entries.keys() == files.keys() and all(before.read(entries[name]) == files[name] for name in files):
+                return entries[KIT_MARKER].date_time
+    except (OSError, zipfile.BadZipFile):
+        pass
+    now = time.localtime()
+    return now.tm_year, now.tm_mon, now.tm_mday, now.tm_hour, now.tm_min, now.tm_sec
 
 
 def kit_files(tree: Tree) -> dict[str, bytes]:
@@ -193,8 +208,8 @@ def tree_files(folder: Path, name: str) -> dict[str, bytes]:
     }
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(f"{FOLDER}/{name}", date_time=FIXED_TIME)
+def _entry(name: str, date: Date) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(f"{FOLDER}/{name}", date_time=date)
     entry.create_system = 3  # POSIX, wherever it is written
     entry.external_attr = (0o100755 if name in EXECUTABLE else 0o100644) << 16
     entry.compress_type = zipfile.ZIP_DEFLATED

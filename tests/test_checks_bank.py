@@ -13,6 +13,7 @@ from kill_matrix import PAGE, blocks_of, counts_of, render
 
 from course_utils import check
 from course_utils.checks import CHECKS
+from course_utils.checks.engine.render import causes
 
 BANKS = {name: load(name) for name in exercises()}
 WRONG = [(name, entry) for name, bank in BANKS.items() for entry in bank.wrong_ones]
@@ -22,6 +23,7 @@ RIGHT = [(name, entry) for name, bank in BANKS.items() for entry in bank.right_o
 RUNS_RIGHT = 2
 # How often the other tests and the executed notebooks judge a right answer to an exercise, at most.
 ELSEWHERE = 100
+LONGEST_CAUSE = 350  # letters
 STATED = re.compile(r"(?:[Ff]alse alarm|probability)[^;:]*?(\d+(?:e-\d+))")
 
 
@@ -45,6 +47,8 @@ def test_wrong_implementation_is_below_full_marks_with_a_reason(exercise, entry)
     broken = [law for law in score.laws if not law.passed]
     assert all(law.expected and law.got for law in broken)
     assert not any("cannot be judged" in law.got for law in broken), str(score)
+    # in a window of 1024 by 768, four lines at the top of the check's box
+    assert all(len(str(cause)) <= LONGEST_CAUSE for cause in causes(score)[:1])
     named = {law.cause.id for law in broken if law.cause}
     allowed = set((entry.cause or "").split("|"))
     assert named <= allowed, f"{exercise}.{entry.name}: expected cause {entry.cause}, named {named}"

@@ -271,6 +271,17 @@ def test_playing_a_path_ends_at_its_end(page):
     np.testing.assert_allclose(state(page), end, atol=1e-6)
 
 
+def test_whoever_asked_for_less_motion_sees_a_few_still_pictures_of_the_path(page):
+    page.emulate_media(reduced_motion="reduce")
+    page.evaluate(
+        "window.seen = new Set(); const own = cockpit.along; cockpit.along = t => { seen.add(t); own.call(cockpit, t); }"
+    )
+    page.get_by_role("button", name="Play").click()
+    wait_until(page, "document.querySelector('.cockpit-path output').textContent === '1.00'")
+    assert 2 <= page.evaluate("seen.size") <= 7
+    page.emulate_media(reduced_motion="no-preference")
+
+
 def test_every_model_shows_its_own_code_of_an_image_and_a_place_that_was_moved_to_is_kept_and_said_to_be(page):
     assert page.locator(".cockpit-others figcaption").all_inner_texts() == ["VAE", "other", "conv"]
     choose_model(page, 1)

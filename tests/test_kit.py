@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
 
@@ -86,6 +87,22 @@ def test_kit_is_the_same_bytes_when_made_again(kit):
         os.utime(source)
     build_kit(Tree(kit.parent.parent))
     assert kit.read_bytes() == before
+
+
+def test_files_of_the_kit_are_as_old_as_the_kit(kit):
+    with zipfile.ZipFile(kit) as packed:
+        (date,) = {entry.date_time for entry in packed.infolist()}
+    assert abs(time.mktime((*date, 0, 0, -1)) - time.time()) < 3 * 3600
+
+
+def test_a_student_sees_notebooks_and_texts_in_the_file_browser_and_no_technical_file(unpacked):
+    from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+    from traitlets.config import Config
+
+    config = json.loads((unpacked / "course_utils/cli/lab_config/student/jupyter_server_config.json").read_text())
+    manager = AsyncLargeFileManager(root_dir=str(unpacked), config=Config(config))
+    shown = {path.name for path in unpacked.iterdir() if manager.should_list(path.name)}
+    assert shown == {"README.md", "LICENSE", "notebooks"}
 
 
 def test_validate_in_the_kit_is_configured_as_in_the_course(unpacked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import nbformat
@@ -179,6 +180,15 @@ def test_a_page_reads_well_on_a_desk_and_on_a_phone(pages, name):
             assert wide <= width, f"the page is {wide} pixels wide in a window of {width}"
             assert smallest >= 12, f"text of {smallest} pixels"
         assert not (faults := serious_faults(page)), faults
+        page.emulate_media(color_scheme="dark")
+        keep_screenshot(page, f"{name}-dark-390", full_page=True)
+        assert not (faults := serious_faults(page)), faults
+        if name == "feedback":
+            printed = len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
+            assert 1 <= printed <= 6, f"{printed} printed pages while the notebook is folded"
+            page.locator("details.notebook > summary").click()
+            keep_screenshot(page, "feedback-dark-390-unfolded", full_page=True)
+            assert not (faults := serious_faults(page)), faults
 
 
 def test_every_figure_and_formula_is_on_the_feedback_page(pages, graded):

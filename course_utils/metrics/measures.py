@@ -344,7 +344,7 @@ class SampleQuality(NamedTuple):
     diversity: float  # entropy of the predicted classes' shares, in nats; log 10 = 2.30 when all occur alike
 
 
-@takes(classifier=Model(("features", "probabilities")), generated=Images(2), real=Images(2))
+@takes(classifier=Model(("features", "read")), generated=Images(2), real=Images(2))
 def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> SampleQuality:
     """Are the samples like the real images (frechet), recognisable (confidence) and diverse (diversity)?"""
     return quality_beside(classifier, generated, classifier.features(real))
@@ -353,8 +353,13 @@ def sample_quality(classifier: Classifier, generated: Tensor, real: Tensor) -> S
 @takes(classifier=Model(("features", "probabilities")), generated=Images(2), real_features=Rows(2))
 def quality_beside(classifier: Classifier, generated: Tensor, real_features: Tensor) -> SampleQuality:
     """``sample_quality`` beside real images whose features (M, F) are known already."""
-    probabilities, features = classifier.probabilities(generated), classifier.features(generated)
-    shares = torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(generated)
+    return quality_by_features(classifier, classifier.features(generated), real_features)
+
+
+def quality_by_features(classifier: Classifier, features: Tensor, real_features: Tensor) -> SampleQuality:
+    """``sample_quality`` of images whose features (N, F) are known already, as those of the real ones (M, F) are."""
+    probabilities = classifier.read(features)
+    shares = torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1]).double() / len(features)
     entropy = float((shares * -shares.clamp_min(1e-12).log()).sum())
     return SampleQuality(frechet_distance(features, real_features), float(probabilities.max(1).values.mean()), entropy)
 

@@ -264,6 +264,7 @@ class Told(NamedTuple):
 
     line: str  # letter of the answer "which line of the printed code is wrong?"
     because: str
+    tempting: str  # about the other letters
     maths: str  # two hints for the test that finds it
     pseudo_code: str
 
@@ -275,6 +276,7 @@ _TOLD = {
         "sum at 1. Then the average has slope 1/10: the penalty is content, the estimate looks like a distance, "
         "and it is ten times too small. Ten outputs are no bug in themselves: in the sound run line 9 has "
         "critic(points).mean(1).sum().",
+        "Every line is one that some sound run has. A fault of two lines shows in how they fit together.",
         "If the sum of K outputs has slope 1, their average has slope 1/K, and so the estimate is K times too "
         "small. A sound average has slope 1. Distances differ from run to run, so no fixed number will do; a "
         "ratio will.",
@@ -286,6 +288,7 @@ _TOLD = {
         "A prior is a choice, and a uniform one is sound if it is used everywhere. In the other run one place "
         "draws torch.randn: the bug is that the places disagree. Fresh draws of one distribution are no "
         "disagreement.",
+        "An unusual line looks like a wrong one. A buggy run can still print none but sound lines.",
         "Which place is the odd one out differs from run to run, and so does the uniform distribution: on [0, 1],"
         " on [-1, 1], or with mean 0 and variance 1, on [-√3, √3]. Sound runs draw normal numbers everywhere, or "
         "uniform ones. Of a few thousand normal numbers, about one in twenty lies beyond 2.",
@@ -295,6 +298,7 @@ _TOLD = {
         "d",
         "One of two models counts a tenth less for its reconstruction, so its regulariser is heavier than its "
         "label says, and the comparison is off before it begins.",
+        "A sign or a missing factor is where bugs mostly sit. Two losses that are compared have to agree as well.",
         "In a buggy log distortion + beta · rate - loss is 0.1 of the distortion in every epoch; in a sound one "
         "it is smaller than 0.001 of it. The same holds for weight · gap.",
         "for both models: missing = (distortion + knob * part - loss) / distortion; return whether one of them is"
@@ -303,10 +307,10 @@ _TOLD = {
 }
 
 
-def buggy_line(number: int) -> tuple[str, str]:
-    """The letter of the answer "which line of the printed code is wrong?", and why it is."""
+def buggy_line(number: int) -> tuple[str, str, str]:
+    """The letter of the answer "which line of the printed code is wrong?", why it is, and what tempts to another."""
     buggy_run(number)  # refuses a number that is none
-    return _TOLD[number].line, _TOLD[number].because
+    return _TOLD[number].line, _TOLD[number].because, _TOLD[number].tempting
 
 
 def show_hints(number: int, *guesses: Any) -> None:

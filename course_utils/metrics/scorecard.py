@@ -200,7 +200,7 @@ def quality_of(
     card: dict[str, float] = {}
     features = reader.features(generated)
     if {"confidence", "diversity"} & set(wanted):
-        card |= metrics.quality_beside(reader, generated, real)._asdict()
+        card |= metrics.quality_by_features(reader, features, real)._asdict()
     else:
         card["frechet"] = metrics.frechet_distance(features, real)
     if {"precision", "recall"} & set(wanted):

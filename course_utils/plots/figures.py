@@ -84,15 +84,16 @@ def to_numpy(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
 
 
 def markup(fig: Figure, alt: str, caption: str) -> str:
-    """HTML of a figure with its text alternative and caption."""
+    """HTML of a figure with its text alternative and caption. Its white goes on around it: a frame on a dark page."""
     drawn, coloured = _drawn(fig)
     kind, picture = ("jpeg", _jpeg(drawn)) if coloured else ("png", _png(drawn, coloured))
     data = base64.b64encode(picture).decode("ascii")
     below = f"<figcaption><em>{html.escape(caption)}</em></figcaption>" if caption else ""
     width = int(fig.get_size_inches()[0] * SHOWN_DPI)
     return (
-        f'<figure style="margin:0.5em 0"><img src="data:image/{kind};base64,{data}" '
-        f'alt="{html.escape(alt, quote=True)}" style="max-width:100%;width:{width}px">{below}</figure>'
+        f'<figure style="margin:0.5em 0"><div style="background-color:#fff;padding:6px;max-width:{width}px">'
+        f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(alt, quote=True)}" '
+        f'style="max-width:100%;width:{width}px"></div>{below}</figure>'
     )
 
 

@@ -120,9 +120,9 @@ def _cause(cause: Cause, exercise: str) -> str:
     name, hint = named[1] if named else exercise, "yes" if re.search(r"\bhints?\b", cause.where) else ""
     button = (
         f'<button type="button" style="{_LINK}" data-exercise="{escape(name)}" data-hint="{hint}" '
-        f'onclick="{escape(_OPEN)}">{_lines(cause.where)}</button>'
+        f'onclick="{escape(_OPEN)}">{_lines(cause.where)}.</button>'
     )
-    return f"{_lines(cause.sentence)} Look at {button}."
+    return f"{_lines(cause.sentence)} Look at {button}"
 
 
 def _broken(score: Score) -> str:

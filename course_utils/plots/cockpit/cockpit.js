@@ -478,10 +478,13 @@ class Cockpit {
 
   play() {
     const began = performance.now(), from = Number(this.time.input.value) % 1;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches; // then a picture every half second
+    let shown = null;
     this.player.textContent = "Stop";
     const frame = (now) => {
-      const t = Math.min(1, from + (now - began) / 3000);
-      this.along(t);
+      const passed = calm ? 500 * Math.floor((now - began) / 500) : now - began;
+      const t = Math.max(from, Math.min(1, from + passed / 3000));
+      if (t !== shown) this.along(shown = t);
       if (t < 1 && this.playing) this.playing = requestAnimationFrame(frame);
       else this.stop();
     };
