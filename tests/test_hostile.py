@@ -2,79 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import http.server
 import os
-import shutil
 import threading
 import time
 
-import nbformat
-import psutil
+import lanes
 import pytest
-from hostile import ATTACKS, BETA, HARMFUL, KL
-from miniature import CHECKOUT, hand_in, marks
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from hostile import ATTACKS, BETA, HARMFUL
+from hostile_class import (
+    HALF,
+    UNIT,
+    budget,
+    fingerprint,
+    grade_class,
+    hand_in_attack,
+    hand_in_honest,
+    is_worth,
+    new_course,
+    running_since,
+)
 
 from autograder.batch import Options
 from autograder.examiner.settings import RECORD
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
 from autograder.gradebook import read_graded
-from autograder.release import release_units
-from autograder.sandbox import client
 from autograder.sandbox.client import probe
 from course_utils.system.tree import Tree
 
-UNIT = "09_hostile"
-LIMITS = """
-c.ExecuteSubmission.timeout = 4
-c.ExecuteSubmission.grace = 1
-c.ExecuteSubmission.memory_mb = 1200
-c.ExecuteSubmission.files_mb = 100
-"""
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="submissions are isolated on Linux")
-
-
-def source() -> nbformat.NotebookNode:
-    cells = [new_markdown_cell("# Two exercises"), new_code_cell("import torch")]
-    for name, solution in (("elbo_beta", BETA), ("kl_divergence", KL)):
-        head, _, body = solution.partition(":\n")
-        cells.append(
-            new_code_cell(
-                f"{head}:\n    ### BEGIN SOLUTION\n{body}    ### END SOLUTION\n", metadata=marks(name, solution=True)
-            )
-        )
-        cells.append(
-            new_code_cell(
-                f"from course_utils import check\n\ncheck.{name}({name}, points=4)",
-                metadata=marks(f"test_{name}", grade=True, locked=True, points=4),
-            )
-        )
-    cells.append(
-        new_markdown_cell(
-            "What is it?\n\n### BEGIN MARK SCHEME\nx\n### END MARK SCHEME",
-            metadata=marks("rubric_it", task=True, locked=True, points=0),
-        )
-    )
-    cells.append(
-        new_markdown_cell("An answer that is long enough.", metadata=marks("q_it", grade=True, solution=True, points=1))
-    )
-    for number, cell in enumerate(cells):
-        cell["id"] = f"c{number}"
-    return new_notebook(cells=cells)
-
-
-def new_course(root) -> Tree:
-    (root / "notebooks" / UNIT).mkdir(parents=True)
-    shutil.copy(CHECKOUT / "nbgrader_config.py", root)
-    with open(root / "nbgrader_config.py", "a") as config:
-        config.write(LIMITS)
-    nbformat.write(source(), root / "notebooks" / UNIT / f"{UNIT}.ipynb")
-    tree = Tree(root)
-    release_units(tree, [UNIT])
-    return tree
 
 
 @pytest.fixture(scope="module")
@@ -119,30 +76,9 @@ def graded_by_landlock(tmp_path_factory, server):
 def grade(course, server, level, attacks):
     """Rows, the files before and after, and the folder; skips where the level cannot be had."""
 
-    def fill(text):
-        places = {
-            "{parent}": str(course.root.parent),
-            "{tree}": str(course.root),
-            "{port}": str(server[0]),
-            "{{": "{",
-            "}}": "}",
-        }
-        for mark, place in places.items():
-            text = text.replace(mark, place)
-        return text
-
-    for number in range(5):
-        hand_in(course.root, f"honest_{number}", UNIT, {"elbo_beta": BETA, "kl_divergence": KL})
+    hand_in_honest(course, 5)
     for attack in attacks:
-        path = hand_in(course.root, attack.name, UNIT, {name: fill(text) for name, text in attack.edits.items()})
-        if attack.raw is not None:
-            path.write_bytes(attack.raw)
-        if attack.change:
-            notebook = nbformat.read(path, as_version=4)
-            attack.change(notebook)
-            nbformat.write(notebook, path)
-        if attack.files:
-            attack.files(path.parent)
+        hand_in_attack(course, attack, server[0])
     before, started = fingerprint(course.root), time.time()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_ISOLATION", level)
@@ -150,17 +86,6 @@ def grade(course, server, level, attacks):
             pytest.skip(f"this machine does not have the level {level}")
         rows = grade_unit(course, UNIT, options=Options(jobs=2))
     return rows, before, fingerprint(course.root), course, started
-
-
-def fingerprint(root) -> dict[str, str]:
-    """Every file that grading must leave alone."""
-    found = {}
-    for folder in ("notebooks", "release", "submitted"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > 1e8:
-                continue
-            found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
 
 
 def row(graded, student, exercise):
@@ -179,14 +104,7 @@ def test_the_second_level_stops_what_does_harm_as_well(graded_by_landlock, attac
 
 def gets_what_it_is_worth(graded, attack):
     beta, kl = (row(graded, attack.name, name) for name in ("elbo_beta", "kl_divergence"))
-    if attack.harms_itself:
-        assert beta.score <= attack.scores[0] and kl.score <= attack.scores[1], f"{beta}\n{kl}"
-    elif attack.least is None:
-        assert (beta.score, kl.score) == attack.scores, f"{beta}\n{kl}"
-    else:
-        assert all(got <= most + attack.least for got, most in zip((beta.score, kl.score), attack.scores)), (
-            f"{beta}\n{kl}"
-        )
+    assert is_worth(attack, beta.score, kl.score), f"{beta}\n{kl}"
     if attack.status:
         assert beta.status in attack.status.split("|") and beta.reason, beta
 
@@ -234,21 +152,6 @@ def test_nothing_of_a_submission_is_still_running(level, request):
     while (left := running_since(started, name)) and time.monotonic() < until:
         time.sleep(0.2)
     assert not left, f"still running: {left}"
-
-
-def running_since(started, level) -> list[dict]:
-    found, warm = [], client.own_pids()
-    for process in psutil.process_iter(["pid", "create_time", "cmdline"]):
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid in warm or process.info["create_time"] <= started:
-                continue
-            if is_ours(process.environ(), level):
-                found.append(process.info)
-    return found
-
-
-def is_ours(environment, level) -> bool:
-    return environment.get("COURSE_ISOLATION") == level and environment.get("NBGRADER_EXECUTION") == "autograde"
 
 
 def test_no_script_reaches_the_pages_of_feedback(graded, course):

@@ -52,14 +52,24 @@ class _MountAttributes(ctypes.Structure):
 def bind_read_only(source: str, target: str) -> None:
     """Show `source` at `target`, with everything mounted below it, read-only and without devices or setuid."""
     mount(source, target, flags=MS_BIND | MS_REC)
-    attributes = _MountAttributes(set=_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
+    _set_attributes(target, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
+
+
+def bind_device(source: str, target: str) -> None:
+    """Show a device at `target`: it can be read and written, its times and attributes cannot be changed."""
+    mount(source, target, flags=MS_BIND)
+    _set_attributes(target, _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID)
+
+
+def _set_attributes(target: str, attributes: int) -> None:
+    record = _MountAttributes(set=attributes)
     _checked(
         libc.syscall(
             ctypes.c_long(_SYS_MOUNT_SETATTR),
             ctypes.c_int(_AT_FDCWD),
             target.encode(),
             ctypes.c_uint(_AT_RECURSIVE),
-            ctypes.byref(attributes),
+            ctypes.byref(record),
             ctypes.c_size_t(32),
         ),
         f"make {target} read-only",
@@ -122,9 +132,13 @@ def map_ids(inside: int, outside_user: int, outside_group: int) -> None:
     _write("/proc/self/gid_map", f"{inside} {outside_group} 1")
 
 
-def forbid_user_namespaces() -> None:
-    """No process of this user namespace can make another one (and be root in it)."""
-    _write("/proc/sys/user/max_user_namespaces", "0")
+def forbid_user_namespaces(settings: int) -> None:
+    """No process of this user namespace can make another one (and be root in it). `settings`: /proc/sys/user."""
+    file = os.open("max_user_namespaces", os.O_WRONLY | os.O_CLOEXEC, dir_fd=settings)
+    try:
+        os.write(file, b"0")
+    finally:
+        os.close(file)
 
 
 def _write(path: str, text: str) -> None:
