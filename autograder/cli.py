@@ -212,10 +212,7 @@ def grade(
 
     Examples: course grade 02; course grade --all; course grade 02 --student ada
     """
-    from .batch import Options
-    from .grade import CHANGED, changed_texts, grade_unit
-    from .grades_file import CRASHED, NEEDS_MARKING, TIMED_OUT
-    from .submissions import is_trouble
+    from .batch import Options, begin
 
     tree = _instructor_tree(context)
     use_database(db)
@@ -223,8 +220,16 @@ def grade(
     options.workers()
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course grade 02")
+    wanted = _graded(tree, units, all_units)
+    if wanted and not marks_only and not cluster:
+        begin(options)  # while this process imports nbgrader
+
+    from .grade import CHANGED, changed_texts, grade_unit
+    from .grades_file import CRASHED, NEEDS_MARKING, TIMED_OUT
+    from .submissions import is_trouble
+
     rows = []
-    for unit in _graded(tree, units, all_units):
+    for unit in wanted:
         print(f"{unit}:", flush=True)
         rows += grade_unit(
             tree,
