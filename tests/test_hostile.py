@@ -75,7 +75,6 @@ def graded_by_landlock(tmp_path_factory, server):
 
 def grade(course, server, level, attacks):
     """Rows, the files before and after, and the folder; skips where the level cannot be had."""
-
     hand_in_honest(course, 5)
     for attack in attacks:
         hand_in_attack(course, attack, server[0])
@@ -159,3 +158,29 @@ def test_no_script_reaches_the_pages_of_feedback(graded, course):
         page = feedback_unit(course, UNIT, student=student)[0].read_text(encoding="utf-8")
         for harm in ("<script>PWNED", "onerror=PWNED()>", "javascript:PWNED", 'onerror="PWNED'):
             assert harm not in page, f"{student}: {harm} in the feedback"
+
+
+@pytest.mark.skipif(not lanes.amount(0, 1), reason="some minutes; `course test --thorough` has it")
+@pytest.mark.parametrize("level", ["namespaces", "landlock"])
+def test_of_a_class_of_forty_of_which_half_attacks_everybody_has_rows_in_time(tmp_path, level):
+    """At most twice the time of an honest class, and what the limits grant those who run into them."""
+    students, jobs = 40, 2
+    honest = grade_class(tmp_path / "honest", students, 0, 1, level, jobs)[0]
+    first, second = grade_class(tmp_path / "mixed", students, students // 2, 2, level, jobs)
+    for found in (honest, first, second):
+        assert len({student for student, *_ in found["rows"]}) == students
+        assert not found["left"] and not found["running"] and not found["changed"], found
+        scores = {(student, name): score for student, name, score, *_ in found["rows"]}
+        robbed = {
+            key for key, score in scores.items() if key[0].startswith("honest") and score == 0 and key[1] != "q_it"
+        }
+        assert not robbed
+        for attack in ATTACKS:
+            if (attack.name, "elbo_beta") in scores:
+                assert is_worth(attack, scores[attack.name, "elbo_beta"], scores[attack.name, "kl_divergence"]), attack
+    assert [row[:3] for row in first["rows"]] == [row[:3] for row in second["rows"]]
+    assert len({student for student, *_ in first["rows"]} & set(HALF)) == students // 2
+    assert first["seconds"] <= 2 * honest["seconds"] + budget(first["rows"], jobs), (
+        first["seconds"],
+        honest["seconds"],
+    )

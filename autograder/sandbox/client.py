@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from course_utils.system.errors import CourseError
+from course_utils.system.errors import CourseError, WrongUsage
 
 from .isolation import LANDLOCK, NAMESPACES, NONE
 from .limits import OUT_OF_MEMORY, Limits
@@ -168,6 +168,18 @@ def probe() -> str:
             [sys.executable, "-I", "-c", _PROBE, folder], capture_output=True, text=True, timeout=60, cwd=folder
         )
     return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
+
+
+def require_level(wanted: str) -> None:
+    """Raises WrongUsage for a level that nobody can ask for, CourseError where this machine has a weaker one."""
+    if wanted not in (NAMESPACES, LANDLOCK):
+        raise WrongUsage(f"--require {wanted!r}: expected {NAMESPACES} or {LANDLOCK}.")
+    found = probe()
+    if LEVELS.index(found) > LEVELS.index(wanted):
+        raise CourseError(
+            f"this machine isolates student code by {found!r}, and --require asks for {wanted!r}. Nothing was graded. "
+            "`course doctor` says what is missing."
+        )
 
 
 _own: dict[tuple[bool | str, ...], WarmProcess] = {}
