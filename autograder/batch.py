@@ -5,6 +5,7 @@ Jobs and results are bytes. A worker that dies takes only its own job along, whi
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -13,12 +14,13 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, get_context, parent_process
+from multiprocessing.context import BaseContext
 from typing import Any, TypeVar
 
 from course_utils.system.errors import CourseError, WrongUsage
 
 from .examiner.job import examine
-from .sandbox.client import own_address, use_short_folder
+from .sandbox.client import begin_own, own_address, use_short_folder
 
 _ATTEMPTS = 2
 _MOST_JOBS = 64
@@ -120,19 +122,27 @@ def _stop(executor: Executor) -> None:
 
 @contextmanager
 def _local(options: Options) -> Iterator[tuple[Callable[[], Executor], str]]:
-    workers = options.workers()
+    workers, context = options.workers(), begin(options)
+    address = own_address(options.unsafe)
+    folder = os.path.dirname(json.loads(address)["socket"])
+    yield lambda: ProcessPoolExecutor(workers, context, _begin_worker, (folder,)), address
+
+
+def begin(options: Options) -> BaseContext:
+    """Start what this process's batches need, once: both import torch, each on a processor of its own, while this
+    process goes on."""
     use_short_folder()
+    begin_own(options.unsafe)
     os.environ["PYTHONSAFEPATH"] = "1"  # what lies in the folder where grading was started is imported by no worker
     context = get_context("forkserver")  # workers share the pages of what is imported once
-    context.set_forkserver_preload(
-        ["autograder.examiner.job", "autograder.examiner.exam", "course_utils.check", "torch._dynamo"]
-    )
-    forkserver.ensure_running()  # imports while the warm process does
-    address = own_address(options.unsafe)
-    yield lambda: ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker), address
+    context.set_forkserver_preload(["autograder.examiner.preload"])
+    forkserver.ensure_running()
+    return context
 
 
-def _begin_worker() -> None:
+def _begin_worker(folder: str) -> None:
+    """`folder` goes when grading ends; torch would leave one behind."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(folder, "torchinductor")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     parent = parent_process()
     if parent is not None:

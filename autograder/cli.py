@@ -200,6 +200,13 @@ def grade(
     unsafe: Annotated[
         bool, typer.Option("--unsafe", help="Grade also where student code cannot be isolated: it runs as you.")
     ] = False,
+    require: Annotated[
+        str | None,
+        typer.Option(
+            help="Refuse below this level of isolation: namespaces or landlock (course doctor says which there is).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Grade what was handed in.
 
@@ -212,10 +219,8 @@ def grade(
 
     Examples: course grade 02; course grade --all; course grade 02 --student ada
     """
-    from .batch import Options
-    from .grade import CHANGED, changed_texts, grade_unit
-    from .grades_file import CRASHED, NEEDS_MARKING, TIMED_OUT
-    from .submissions import is_trouble
+    from .batch import Options, begin
+    from .sandbox.client import require_level
 
     tree = _instructor_tree(context)
     use_database(db)
@@ -223,8 +228,18 @@ def grade(
     options.workers()
     if not units and not all_units:
         raise WrongUsage("name a unit, or use --all. Example: course grade 02")
+    if require is not None:
+        require_level(require)
+    wanted = _graded(tree, units, all_units)
+    if wanted and not marks_only and not cluster:
+        begin(options)  # while this process imports nbgrader
+
+    from .grade import CHANGED, changed_texts, grade_unit
+    from .grades_file import CRASHED, NEEDS_MARKING, TIMED_OUT
+    from .submissions import is_trouble
+
     rows = []
-    for unit in _graded(tree, units, all_units):
+    for unit in wanted:
         print(f"{unit}:", flush=True)
         rows += grade_unit(
             tree,

@@ -1,7 +1,8 @@
 """How fast a class is graded: `course grade` beside `nbgrader autograde`, on the same submissions of unit 02.
 
-Experiments and predictions are taken out of both, because neither needs them for a score. Prints seconds per notebook,
-the ratio of the medians, and how much the summed proportional set size (PSS) grows with each further worker.
+Experiments and predictions are taken out of both, because neither needs them for a score. Prints the start (until the first
+notebook is graded, in a process of its own), each further notebook, seconds per notebook with the start included, the
+ratio of the medians, and how much the summed proportional set size (PSS) grows with each further worker.
 
 Run: python benchmarks/grade.py [--submissions 24] [--jobs 2] [--rounds 3] [--skip-nbgrader]
 """
@@ -68,6 +69,10 @@ def main() -> None:
                     f"processor, start included; PSS {most:.0f} MB",
                     flush=True,
                 )
+            start, further = start_and_further(tree, options.jobs)
+            seconds["start, the first notebook included"].append(start)
+            seconds[f"each further notebook, {options.jobs} workers"].append(further)
+            print(f"a new process: {start:.2f} s until the first notebook is graded, {further:.2f} s each further one")
             if not options.skip_nbgrader:
                 wall, cpu = nbgrader_way(tree)
                 seconds["nbgrader autograde"].append(wall / options.submissions)
@@ -80,10 +85,10 @@ def main() -> None:
     for words, found in seconds.items():
         ratio = (
             ""
-            if options.skip_nbgrader
+            if options.skip_nbgrader or "notebook" in words
             else f", {median(seconds['nbgrader autograde']) / median(found):.1f} times as fast"
         )
-        print(f"{words}: {median(found):.2f} s a notebook{ratio}")
+        print(f"{words}: {median(found):.2f} s{'' if 'notebook' in words else ' a notebook'}{ratio}")
     if options.jobs > 1:
         more = (median(memory[options.jobs]) - median(memory[1])) / (options.jobs - 1)
         print(f"PSS for each further worker: {more:.0f} MB")
@@ -107,6 +112,18 @@ def make_course(root: Path, count: int) -> Tree:
         path.parent.mkdir(parents=True)
         nbformat.write(notebook, path)
     return tree
+
+
+def start_and_further(tree: Tree, jobs: int) -> tuple[float, float]:
+    """Seconds by the clock of the command `course grade`: until it has told of its first notebook, and of each later one."""
+    words = ["-m", "course_utils.cli", "--root", str(tree.root), "grade", UNIT, "--force", "--jobs", str(jobs)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
+    started, told = time.monotonic(), []
+    with subprocess.Popen([sys.executable, *words], env=environment, stdout=subprocess.PIPE, text=True) as running:
+        for line in running.stdout:
+            if line.lstrip().startswith("["):
+                told.append(time.monotonic())
+    return told[0] - started, (told[-1] - told[0]) / max(1, len(told) - 1)
 
 
 def nbgrader_way(tree: Tree) -> tuple[float, float]:

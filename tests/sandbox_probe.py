@@ -66,6 +66,36 @@ def socket_of(family):
     return python(lambda: socket.socket(family, socket.SOCK_STREAM).close())
 
 
+def address_in(path) -> ctypes.c_void_p:
+    """Where the first page of a file lies that this process maps privately, as it does its libraries."""
+    with open(path, "rb") as file:
+        libc.mmap.restype = ctypes.c_void_p
+        return ctypes.c_void_p(libc.mmap(None, ctypes.c_size_t(4096), 1, 2, file.fileno(), ctypes.c_long(0)))
+
+
+def waits_in_a_file() -> str:
+    """Who waits there hears (EINTR) of a signal; who is sent away does not."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    place = address_in(OF_PYTHON)
+    found = call((202, 98), place, 0, ctypes.c_uint32.from_address(place.value), None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return found
+
+
+def wakes_in_a_file() -> str:
+    """A process of this sandbox waits; how many were woken, as an error's name where there was nobody."""
+    place = address_in(OF_PYTHON)
+    if not (pid := os.fork()):
+        times = ctypes.create_string_buffer((1).to_bytes(8, sys.byteorder) + bytes(8), 16)
+        call((202, 98), place, 0, ctypes.c_uint32.from_address(place.value), times)
+        os._exit(0)
+    time.sleep(0.3)
+    woken = libc.syscall(ctypes.c_long((202, 98)[COLUMN]), place, 1, 9)
+    os.waitpid(pid, 0)
+    return "ok" if woken else "ESRCH"
+
+
 ATTEMPTS = {
     "a lease on a file of Python": lambda: control(1024, 0),
     "notice of a folder's events": lambda: control(1026, 1),
@@ -92,6 +122,29 @@ ATTEMPTS = {
     "a signal to a process outside": lambda: python(lambda: os.kill(PARENT, signal.SIGUSR1)),
     "another user namespace": lambda: call((272, 97), 0x10000000),
     "a name in the abstract space, connected": lambda: abstract(),
+    "the time of a device": lambda: python(lambda: os.utime("/dev/null")),
+    "an attribute of a device": lambda: python(lambda: os.chmod("/dev/null", 0o666)),
+    "which pages of a file are in memory": lambda: call((27, 232), address_in(OF_PYTHON), 4096, b"\0"),
+    "how many of them are": lambda: call((451, 451), 0, b"\0" * 16, ctypes.create_string_buffer(40), 0),
+    "reading a file only where it is in memory": lambda: python(
+        lambda: os.preadv(os.open(OF_PYTHON, os.O_RDONLY), [bytearray(9)], 0, os.RWF_NOWAIT)
+    ),
+    "putting a file out of memory": lambda: call((28, 233), address_in(OF_PYTHON), ctypes.c_size_t(4096), 21),
+    "waiting at an address in a file": waits_in_a_file,
+    "waking who waits there": lambda: wakes_in_a_file(),
+    "waiting there by the newer call": lambda: call((455, 455), address_in(OF_PYTHON), 0, 0, 2, None, 0),
+    "how much of the machine is in use": lambda: call((99, 179), ctypes.create_string_buffer(256)),
+    "how many processes have been started": lambda: python(lambda: open("/proc/stat").close()),
+    "how much memory is free": lambda: python(lambda: open("/proc/meminfo").close()),
+    "the processors that another process has chosen": lambda: call(
+        (204, 123), PARENT, 8, ctypes.create_string_buffer(8)
+    ),
+    "the priority that another process has chosen": lambda: call((140, 141), 0, PARENT),
+    "the scheduler that another process has chosen": lambda: call(
+        (315, 275), PARENT, ctypes.create_string_buffer(64), 64, 0
+    ),
+    "the priority of another's reading": lambda: call((252, 31), 1, PARENT),
+    "a handle of another process": lambda: call((434, 434), PARENT, 0),
     "writing a file of Python": lambda: python(lambda: open(OF_PYTHON, "r+b").close()),
     "the time of a file of Python": lambda: python(lambda: os.utime(OF_PYTHON)),
 }
@@ -123,6 +176,30 @@ def holds_a_lock(seconds: float) -> dict[str, str]:
 def asks_for_the_lock() -> dict[str, str]:
     with open(OF_PYTHON, "rb") as file:
         return {"flock": python(lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB))}
+
+
+def honest() -> dict[str, str]:
+    """What ordinary code waits with: a thread's end, and (where there is /dev/shm) locks and pools of processes."""
+    import concurrent.futures
+    import multiprocessing
+    import threading
+
+    thread = threading.Thread(target=time.sleep, args=(0.1,))
+    thread.start(), thread.join()
+    multiprocessing.set_start_method("fork")
+    try:
+        event = multiprocessing.Event()
+    except PermissionError:  # the second level has no shared memory
+        return {"sum": "285"}
+    assert not event.wait(0.1)
+    child = multiprocessing.Process(target=event.set)
+    child.start(), event.wait(), child.join()
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        return {"sum": str(sum(pool.map(square, range(10))))}
+
+
+def square(number: int) -> int:
+    return number * number
 
 
 def shared_map() -> dict[str, str]:
@@ -193,6 +270,7 @@ def main() -> None:
         small = Limits(memory_mb=400)
         found["shared map"] = result(*run(place, level, shared_map, small))
         found["forks"] = result(*run(place, level, forks, Limits(memory_mb=1000)))
+        found["honest"] = result(*run(place, level, honest))
         found["deep"] = result(*run(place, level, deep))
         found["left"] = sorted(path.name for path in (Path(folder) / "root").iterdir())
     print(json.dumps(found))

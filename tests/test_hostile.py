@@ -2,79 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import http.server
 import os
-import shutil
 import threading
 import time
 
-import nbformat
-import psutil
+import lanes
 import pytest
-from hostile import ATTACKS, BETA, HARMFUL, KL
-from miniature import CHECKOUT, hand_in, marks
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from hostile import ATTACKS, BETA, HARMFUL
+from hostile_class import (
+    HALF,
+    UNIT,
+    budget,
+    fingerprint,
+    grade_class,
+    hand_in_attack,
+    hand_in_honest,
+    is_worth,
+    new_course,
+    running_since,
+)
 
 from autograder.batch import Options
 from autograder.examiner.settings import RECORD
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
 from autograder.gradebook import read_graded
-from autograder.release import release_units
-from autograder.sandbox import client
 from autograder.sandbox.client import probe
 from course_utils.system.tree import Tree
 
-UNIT = "09_hostile"
-LIMITS = """
-c.ExecuteSubmission.timeout = 4
-c.ExecuteSubmission.grace = 1
-c.ExecuteSubmission.memory_mb = 1200
-c.ExecuteSubmission.files_mb = 100
-"""
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="submissions are isolated on Linux")
-
-
-def source() -> nbformat.NotebookNode:
-    cells = [new_markdown_cell("# Two exercises"), new_code_cell("import torch")]
-    for name, solution in (("elbo_beta", BETA), ("kl_divergence", KL)):
-        head, _, body = solution.partition(":\n")
-        cells.append(
-            new_code_cell(
-                f"{head}:\n    ### BEGIN SOLUTION\n{body}    ### END SOLUTION\n", metadata=marks(name, solution=True)
-            )
-        )
-        cells.append(
-            new_code_cell(
-                f"from course_utils import check\n\ncheck.{name}({name}, points=4)",
-                metadata=marks(f"test_{name}", grade=True, locked=True, points=4),
-            )
-        )
-    cells.append(
-        new_markdown_cell(
-            "What is it?\n\n### BEGIN MARK SCHEME\nx\n### END MARK SCHEME",
-            metadata=marks("rubric_it", task=True, locked=True, points=0),
-        )
-    )
-    cells.append(
-        new_markdown_cell("An answer that is long enough.", metadata=marks("q_it", grade=True, solution=True, points=1))
-    )
-    for number, cell in enumerate(cells):
-        cell["id"] = f"c{number}"
-    return new_notebook(cells=cells)
-
-
-def new_course(root) -> Tree:
-    (root / "notebooks" / UNIT).mkdir(parents=True)
-    shutil.copy(CHECKOUT / "nbgrader_config.py", root)
-    with open(root / "nbgrader_config.py", "a") as config:
-        config.write(LIMITS)
-    nbformat.write(source(), root / "notebooks" / UNIT / f"{UNIT}.ipynb")
-    tree = Tree(root)
-    release_units(tree, [UNIT])
-    return tree
 
 
 @pytest.fixture(scope="module")
@@ -118,31 +75,9 @@ def graded_by_landlock(tmp_path_factory, server):
 
 def grade(course, server, level, attacks):
     """Rows, the files before and after, and the folder; skips where the level cannot be had."""
-
-    def fill(text):
-        places = {
-            "{parent}": str(course.root.parent),
-            "{tree}": str(course.root),
-            "{port}": str(server[0]),
-            "{{": "{",
-            "}}": "}",
-        }
-        for mark, place in places.items():
-            text = text.replace(mark, place)
-        return text
-
-    for number in range(5):
-        hand_in(course.root, f"honest_{number}", UNIT, {"elbo_beta": BETA, "kl_divergence": KL})
+    hand_in_honest(course, 5)
     for attack in attacks:
-        path = hand_in(course.root, attack.name, UNIT, {name: fill(text) for name, text in attack.edits.items()})
-        if attack.raw is not None:
-            path.write_bytes(attack.raw)
-        if attack.change:
-            notebook = nbformat.read(path, as_version=4)
-            attack.change(notebook)
-            nbformat.write(notebook, path)
-        if attack.files:
-            attack.files(path.parent)
+        hand_in_attack(course, attack, server[0])
     before, started = fingerprint(course.root), time.time()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_ISOLATION", level)
@@ -150,17 +85,6 @@ def grade(course, server, level, attacks):
             pytest.skip(f"this machine does not have the level {level}")
         rows = grade_unit(course, UNIT, options=Options(jobs=2))
     return rows, before, fingerprint(course.root), course, started
-
-
-def fingerprint(root) -> dict[str, str]:
-    """Every file that grading must leave alone."""
-    found = {}
-    for folder in ("notebooks", "release", "submitted"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > 1e8:
-                continue
-            found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
 
 
 def row(graded, student, exercise):
@@ -179,14 +103,7 @@ def test_the_second_level_stops_what_does_harm_as_well(graded_by_landlock, attac
 
 def gets_what_it_is_worth(graded, attack):
     beta, kl = (row(graded, attack.name, name) for name in ("elbo_beta", "kl_divergence"))
-    if attack.harms_itself:
-        assert beta.score <= attack.scores[0] and kl.score <= attack.scores[1], f"{beta}\n{kl}"
-    elif attack.least is None:
-        assert (beta.score, kl.score) == attack.scores, f"{beta}\n{kl}"
-    else:
-        assert all(got <= most + attack.least for got, most in zip((beta.score, kl.score), attack.scores)), (
-            f"{beta}\n{kl}"
-        )
+    assert is_worth(attack, beta.score, kl.score), f"{beta}\n{kl}"
     if attack.status:
         assert beta.status in attack.status.split("|") and beta.reason, beta
 
@@ -236,23 +153,34 @@ def test_nothing_of_a_submission_is_still_running(level, request):
     assert not left, f"still running: {left}"
 
 
-def running_since(started, level) -> list[dict]:
-    found, warm = [], client.own_pids()
-    for process in psutil.process_iter(["pid", "create_time", "cmdline"]):
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid in warm or process.info["create_time"] <= started:
-                continue
-            if is_ours(process.environ(), level):
-                found.append(process.info)
-    return found
-
-
-def is_ours(environment, level) -> bool:
-    return environment.get("COURSE_ISOLATION") == level and environment.get("NBGRADER_EXECUTION") == "autograde"
-
-
 def test_no_script_reaches_the_pages_of_feedback(graded, course):
     for student in ("script_in_output", "script_in_an_error", "javascript_output", "script_in_an_answer"):
         page = feedback_unit(course, UNIT, student=student)[0].read_text(encoding="utf-8")
         for harm in ("<script>PWNED", "onerror=PWNED()>", "javascript:PWNED", 'onerror="PWNED'):
             assert harm not in page, f"{student}: {harm} in the feedback"
+
+
+@pytest.mark.skipif(not lanes.amount(0, 1), reason="some minutes; `course test --thorough` has it")
+@pytest.mark.parametrize("level", ["namespaces", "landlock"])
+def test_of_a_class_of_forty_of_which_half_attacks_everybody_has_rows_in_time(tmp_path, level):
+    """At most twice the time of an honest class, and what the limits grant those who run into them."""
+    students, jobs = 40, 2
+    honest = grade_class(tmp_path / "honest", students, 0, 1, level, jobs)[0]
+    first, second = grade_class(tmp_path / "mixed", students, students // 2, 2, level, jobs)
+    for found in (honest, first, second):
+        assert len({student for student, *_ in found["rows"]}) == students
+        assert not found["left"] and not found["running"] and not found["changed"], found
+        scores = {(student, name): score for student, name, score, *_ in found["rows"]}
+        robbed = {
+            key for key, score in scores.items() if key[0].startswith("honest") and score == 0 and key[1] != "q_it"
+        }
+        assert not robbed
+        for attack in ATTACKS:
+            if (attack.name, "elbo_beta") in scores:
+                assert is_worth(attack, scores[attack.name, "elbo_beta"], scores[attack.name, "kl_divergence"]), attack
+    assert [row[:3] for row in first["rows"]] == [row[:3] for row in second["rows"]]
+    assert len({student for student, *_ in first["rows"]} & set(HALF)) == students // 2
+    assert first["seconds"] <= 2 * honest["seconds"] + budget(first["rows"], jobs), (
+        first["seconds"],
+        honest["seconds"],
+    )

@@ -16,8 +16,9 @@ from miniature import CHECKOUT, hand_in, make_tree
 
 from autograder.grades_file import read_grades
 from autograder.release import release_units
+from autograder.sandbox import client
 from autograder.sandbox.client import WarmProcess, probe
-from course_utils.system.errors import CourseError
+from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="submissions are isolated on Linux")
@@ -33,6 +34,15 @@ def test_without_isolation_nothing_is_graded_unless_told_to(monkeypatch):
         WarmProcess()
     with WarmProcess(unsafe=True) as warm:
         assert warm.level == "none"
+
+
+def test_a_level_that_is_required_is_had_or_nothing_is_graded(monkeypatch):
+    monkeypatch.setattr(client, "probe", lambda: "landlock")
+    client.require_level("landlock")
+    with pytest.raises(CourseError, match="isolates student code by 'landlock'"):
+        client.require_level("namespaces")
+    with pytest.raises(WrongUsage, match="namespaces or landlock"):
+        client.require_level("none")
 
 
 @pytest.fixture(scope="module")

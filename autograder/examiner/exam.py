@@ -17,6 +17,7 @@ from autograder.template import TEST, Template, defined_names, is_check, is_not_
 from course_utils.checks.engine.law import Check
 from course_utils.checks.engine.score import Score
 from course_utils.checks.engine.seeds import derived, fresh
+from course_utils.cli.handin import exercise_name
 from course_utils.system.errors import CourseError
 
 from .proxy import RemoteCandidate
@@ -152,9 +153,15 @@ class Exam:
             self._settings.call_limits,
             self._settings.seed,
             self._deadline,
+            self._unjudged(),
         )
         self._candidates.append(candidate)
         return candidate
+
+    def _unjudged(self) -> frozenset[str]:
+        """The exercises whose tests are still to come, after the one that is being judged."""
+        ids = (cell.metadata.nbgrader["grade_id"] for cell in self._cells[self._index + 1 :] if kind_of(cell) == TEST)
+        return frozenset(map(exercise_name, ids))
 
     def _session_before(self, index: int) -> Session:
         """A session in which the cells before `index` have been run. Raises Ended when there is no time for it."""

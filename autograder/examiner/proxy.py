@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -47,12 +47,13 @@ class RemoteCandidate(Candidate):
         limits: dict[str, float] | None = None,
         seed: str = "",
         until: float = math.inf,
+        unjudged: Set[str] = frozenset(),
     ) -> None:
         """`seed` is the class's (see `Settings`); `until` the end of the submission's time, by the monotonic clock.
-        `apart` makes another session like this one, for calls that take a correct function along: no other exercise
-        may ask it."""
+        `apart` makes another session like this one, for calls that take along a correct function which one of the
+        exercises that are `unjudged` asks for: what is learned from it ends with that session."""
         self._session, self.__name__ = session, name
-        self._apart = apart
+        self._apart, self._unjudged = apart, unjudged
         self._own_session: Session | None = None
         self.reseeded: set[str] = set()
         self.switched: set[str] = set()
@@ -95,7 +96,7 @@ class RemoteCandidate(Candidate):
             self._own_session.close()
 
     def __call__(self, *args: Any) -> Any:
-        if self.lent and self._apart is not None and self._own_session is None:
+        if self._apart is not None and self._own_session is None and not self._unjudged.isdisjoint(self.lent):
             self._move(self._apart)
         if not self._open:
             self.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import functools
 import json
 import os
 import select
@@ -15,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from course_utils.system.errors import CourseError
+from course_utils.system.errors import CourseError, WrongUsage
 
 from .isolation import LANDLOCK, NAMESPACES, NONE
 from .limits import OUT_OF_MEMORY, Limits
@@ -53,12 +54,13 @@ NO_ISOLATION = (
 class WarmProcess:
     """A warm process of our own; `address` is where other processes find it. Close it when done."""
 
-    def __init__(self, unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> None:
-        """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for one's own notebooks."""
+    def __init__(
+        self, unsafe: bool = False, kernels: bool = False, whole_course: bool = False, wait: bool = True
+    ) -> None:
+        """`kernels`: import what Jupyter kernels need, too; `whole_course`: with the laws, for one's own notebooks.
+        Without `wait` it goes on importing, until somebody asks for its `level` or `address`."""
         if not hasattr(os, "fork") or not hasattr(socket, "AF_UNIX"):
             raise CourseError("grading runs on Linux (isolated) and macOS (only with --unsafe); on Windows use WSL 2.")
-        if not unsafe and probe() == NONE:  # known at once, before anything large is imported
-            raise _refusal()
         use_short_folder()
         self._folder = Path(tempfile.mkdtemp(prefix="course-warm-"))
         (self._folder / "root").mkdir()
@@ -72,7 +74,9 @@ class WarmProcess:
             "MPLCONFIGDIR": str(self._folder / "matplotlib"),
             "NBGRADER_EXECUTION": "autograde",
             "PYTHONDONTWRITEBYTECODE": "1",
+            "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # memory in large pages: a fork copies a table of all pages
             "HOME": str(self._folder),
+            "TORCHINDUCTOR_CACHE_DIR": str(self._folder / "torchinductor"),  # torch makes it when it is imported
             "IPYTHONDIR": str(self._folder / "ipython"),
             "COURSE_BUDGET": "quick",
             "COURSE_DATASET": "digits",
@@ -85,14 +89,25 @@ class WarmProcess:
             cwd=self._folder,
             start_new_session=True,
         )
+        self._unsafe = unsafe
+        if wait:
+            _ = self.level
+
+    @functools.cached_property
+    def level(self) -> str:
+        """How it isolates. Raises CourseError where it cannot, or did not start."""
         try:
-            self.level = self._first_words()["level"]
-            if self.level == NONE and not unsafe:
+            level: str = self._first_words()["level"]
+            if level == NONE and not self._unsafe:
                 raise _refusal()
         except BaseException:
             self.close()
             raise
-        self.address = json.dumps({"socket": str(self._folder / "socket"), "level": self.level})
+        return level
+
+    @property
+    def address(self) -> str:
+        return json.dumps({"socket": str(self._folder / "socket"), "level": self.level})
 
     @property
     def pid(self) -> int:
@@ -104,6 +119,8 @@ class WarmProcess:
     def close(self) -> None:
         """End it and every sandbox that it has forked."""
         try:
+            if "level" not in vars(self):
+                self._process.kill()  # it imports, and hears nothing
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
@@ -153,24 +170,44 @@ def probe() -> str:
     return done.stdout.strip() if done.stdout.strip() in LEVELS else NONE
 
 
-_own: dict[tuple[object, ...], WarmProcess] = {}
+def require_level(wanted: str) -> None:
+    """Raises WrongUsage for a level that nobody can ask for, CourseError where this machine has a weaker one."""
+    if wanted not in (NAMESPACES, LANDLOCK):
+        raise WrongUsage(f"--require {wanted!r}: expected {NAMESPACES} or {LANDLOCK}.")
+    found = probe()
+    if LEVELS.index(found) > LEVELS.index(wanted):
+        raise CourseError(
+            f"this machine isolates student code by {found!r}, and --require asks for {wanted!r}. Nothing was graded. "
+            "`course doctor` says what is missing."
+        )
+
+
+_own: dict[tuple[bool | str, ...], WarmProcess] = {}
 _lock = threading.Lock()
 
 
 def own_address(unsafe: bool = False, kernels: bool = False, whole_course: bool = False) -> str:
     """The address of this process's own warm process, started at first use or when the last one has died; it ends with
     this process. One for all that this process grades: what it imports takes seconds."""
-    passed_on = (os.environ.get(name, "") for name in _PASSED_ON)
-    kind = (unsafe, kernels, whole_course, *passed_on)
+    return _own_process(unsafe, kernels, whole_course).address
+
+
+def begin_own(unsafe: bool = False) -> None:
+    """Start what `own_address` will wait for. Whoever has something else to do meanwhile calls this first."""
+    _own_process(unsafe, False, False)
+
+
+def _own_process(*kind: bool) -> WarmProcess:
+    known = (*kind, *(os.environ.get(name, "") for name in _PASSED_ON))
     with _lock:
-        if kind in _own and not _own[kind].serves():
-            _own.pop(kind).close()
-        if kind not in _own:
+        if known in _own and not _own[known].serves():
+            _own.pop(known).close()
+        if known not in _own:
             import atexit
 
-            _own[kind] = WarmProcess(unsafe, kernels, whole_course)
-            atexit.register(_own[kind].close)
-        return _own[kind].address
+            _own[known] = WarmProcess(*kind, wait=False)
+            atexit.register(_own[known].close)
+        return _own[known]
 
 
 def own_pids() -> set[int]:

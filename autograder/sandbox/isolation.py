@@ -87,7 +87,7 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     from . import linux, view
 
     linux.die_with_parent()
-    view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
+    settings = view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
     if own_user is not None:
         os.setgroups([])
         os.setresgid(own_user, own_user, own_user)
@@ -95,7 +95,9 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
         linux.set_dumpable(True)  # or its own id maps would not be its own
         linux.unshare(linux.CLONE_NEWUSER)
         linux.map_ids(_INSIDE_ID, own_user, own_user)
-    _try(linux.forbid_user_namespaces)
+    if settings is not None:
+        _try(lambda: linux.forbid_user_namespaces(settings))
+        os.close(settings)
     linux.set_dumpable(False)
     linux.die_with_parent()  # again: the kernel forgets it when the user changes
     child = os.fork()

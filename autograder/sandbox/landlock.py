@@ -37,7 +37,7 @@ _ON_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14 | 1 << 15
 _TCP_BIND_AND_CONNECT = 3  # since version 4
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 3  # since version 6
 _READ = _READ_FILE | _READ_DIR | _EXECUTE
-_FACTS = ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm/overcommit_memory", "/sys/devices/system/cpu")
+_FACTS = ("/proc/sys/vm/overcommit_memory", *(f"/sys/devices/system/cpu/{name}" for name in ("online", "possible")))
 _OURS = ("autograder", "course_utils")  # installed packages that a submission must not read
 
 

@@ -1,9 +1,10 @@
 """A filter of system calls: what no exercise needs, what attacks on kernels start with, and what one sandbox could tell
 another by fails with EPERM.
 
-Files of the system and of Python are the same ones in every sandbox. A lock on one, a lease, or notice of who opens it
-would be a word from one submission to another, so locks are granted without being set: inside of a sandbox they mean
-nothing.
+Files of the system and of Python are the same ones in every sandbox. A lock on one, a lease, notice of who opens it, or
+a thread that waits at an address in it would be a word from one submission to another. So locks are granted without
+being set, and waiting at an address that is not the process's own (a futex without FUTEX_PRIVATE_FLAG) ends at once:
+whoever waits looks again, which is what a lock between processes of one sandbox then does until it is free.
 
 The filter is a classic BPF program (see the kernel's Documentation/userspace-api/seccomp_filter.rst). It is a list of
 what is forbidden, a second fence behind the namespaces, not the first.
@@ -15,121 +16,268 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Callable, Iterable
 
 from . import linux
 
-_FORBIDDEN = {  # name: number on x86_64, on aarch64
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "mount": (165, 40),
-    "umount2": (166, 39),
-    "pivot_root": (155, 41),
-    "chroot": (161, 51),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "keyctl": (250, 219),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "init_module": (175, 105),
-    "finit_module": (313, 273),
-    "delete_module": (176, 106),
-    "kexec_load": (246, 104),
-    "open_by_handle_at": (304, 265),
-    "fanotify_init": (300, 262),
-    "open_tree": (428, 428),
-    "move_mount": (429, 429),
-    "fsopen": (430, 430),
-    "fsmount": (432, 432),
-    "mount_setattr": (442, 442),
-    "pidfd_getfd": (438, 438),
-    "swapon": (167, 224),
-    "reboot": (169, 142),
+CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on aarch64; None: no such call
     "acct": (163, 89),
-    "quotactl": (179, 60),
-    "settimeofday": (164, 170),
-    "syslog": (103, 116),
-    "personality": (135, 92),
-    "memfd_secret": (447, 447),
-    "inotify_init": (253, None),
-    "inotify_init1": (294, 26),
-    "inotify_add_watch": (254, 27),
-    "setpriority": (141, 140),
-    "ioprio_set": (251, 30),
-    "process_madvise": (440, 440),
-    "migrate_pages": (256, 238),
-    "move_pages": (279, 239),
-    "kcmp": (312, 272),
-    "shmget": (29, 194),
-    "shmat": (30, 196),
-    "shmctl": (31, 195),
-    "semget": (64, 190),
-    "semop": (65, 193),
-    "semctl": (66, 191),
-    "semtimedop": (220, 192),
-    "msgget": (68, 186),
-    "msgsnd": (69, 189),
-    "msgrcv": (70, 188),
-    "msgctl": (71, 187),
-    "mq_open": (240, 180),
-    "mq_unlink": (241, 181),
-}
-_FORBIDDEN_AMONG_OTHERS = {  # what can harm processes and files of the same user; None where there is no such call
+    "add_key": (248, 217),
+    "bpf": (321, 280),
+    "cachestat": (451, 451),
     "chmod": (90, None),
+    "chown": (92, None),
+    "chroot": (161, 51),
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "connect": (42, 203),
+    "delete_module": (176, 106),
+    "fadvise64": (221, 223),
+    "fanotify_init": (300, 262),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
-    "chown": (92, None),
     "fchown": (93, 55),
-    "lchown": (94, None),
     "fchownat": (260, 54),
-    "utime": (132, None),
-    "utimes": (235, None),
-    "futimesat": (261, None),
-    "utimensat": (280, 88),
-    "setxattr": (188, 5),
-    "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7),
-    "removexattr": (197, 14),
-    "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16),
-    "setxattrat": (463, 463),
-    "removexattrat": (466, 466),
+    "fcntl": (72, 25),
     "file_setattr": (469, 469),
-    "connect": (42, 203),
-    "sendmsg": (46, 211),
-    "sendmmsg": (307, 269),
-}
-_PRETENDED = {"setpgid": (109, 154), "setsid": (112, 157)}  # does nothing, without an error: a session is ended whole
-_OF_ITSELF = {  # allowed for the calling thread alone: the first argument is 0
+    "finit_module": (313, 273),
+    "flock": (73, 32),
+    "fremovexattr": (199, 16),
+    "fsetxattr": (190, 7),
+    "fsmount": (432, 432),
+    "fsopen": (430, 430),
+    "futex": (202, 98),
+    "futex_requeue": (456, 456),
+    "futex_wait": (455, 455),
+    "futex_waitv": (449, 449),
+    "futex_wake": (454, 454),
+    "futimesat": (261, None),
+    "getpgid": (121, 155),
+    "getpriority": (140, 141),
+    "getsid": (124, 156),
+    "init_module": (175, 105),
+    "inotify_add_watch": (254, 27),
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "io_uring_setup": (425, 425),
+    "ioctl": (16, 29),
+    "ioprio_get": (252, 31),
+    "ioprio_set": (251, 30),
+    "kcmp": (312, 272),
+    "kexec_load": (246, 104),
+    "keyctl": (250, 219),
+    "kill": (62, 129),
+    "lchown": (94, None),
+    "lremovexattr": (198, 15),
+    "lsetxattr": (189, 6),
+    "madvise": (28, 233),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "migrate_pages": (256, 238),
+    "mincore": (27, 232),
+    "mount": (165, 40),
+    "mount_setattr": (442, 442),
+    "move_mount": (429, 429),
+    "move_pages": (279, 239),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "msgctl": (71, 187),
+    "msgget": (68, 186),
+    "msgrcv": (70, 188),
+    "msgsnd": (69, 189),
+    "open_by_handle_at": (304, 265),
+    "open_tree": (428, 428),
+    "perf_event_open": (298, 241),
+    "personality": (135, 92),
+    "pidfd_getfd": (438, 438),
+    "pidfd_open": (434, 434),
+    "pidfd_send_signal": (424, 424),
+    "pivot_root": (155, 41),
+    "preadv2": (327, 286),
     "prlimit64": (302, 261),
-    "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119),
-    "sched_setattr": (314, 274),
-    "sched_setaffinity": (203, 122),
-}
-_ZMQ_NEEDS = ("sched_setparam", "sched_setscheduler")  # it ends its process where they fail
-_MEMFD_CREATE, _FLOCK, _IOCTL = (319, 279), (73, 32), (16, 29)
-_LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
-_LEASES = (1024, 1026)  # F_SETLEASE, F_NOTIFY
-_FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x401C5820)  # FS_IOC_SETFLAGS and its like
-_SIGNALS = {
-    "tkill": (200, 130),
+    "process_madvise": (440, 440),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "ptrace": (101, 117),
+    "quotactl": (179, 60),
+    "readahead": (187, 213),
+    "reboot": (169, 142),
+    "removexattr": (197, 14),
+    "removexattrat": (466, 466),
+    "request_key": (249, 218),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
-    "pidfd_send_signal": (424, 424),
+    "sched_getaffinity": (204, 123),
+    "sched_getattr": (315, 275),
+    "sched_getparam": (143, 121),
+    "sched_getscheduler": (145, 120),
+    "sched_rr_get_interval": (148, 127),
+    "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+    "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119),
+    "semctl": (66, 191),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semtimedop": (220, 192),
+    "sendmmsg": (307, 269),
+    "sendmsg": (46, 211),
+    "sendto": (44, 206),
+    "setns": (308, 268),
+    "setpgid": (109, 154),
+    "setpriority": (141, 140),
+    "setsid": (112, 157),
+    "settimeofday": (164, 170),
+    "setxattr": (188, 5),
+    "setxattrat": (463, 463),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "shmget": (29, 194),
+    "socket": (41, 198),
+    "swapon": (167, 224),
+    "sysinfo": (99, 179),
+    "syslog": (103, 116),
+    "tgkill": (234, 131),
+    "tkill": (200, 130),
+    "umount2": (166, 39),
+    "unshare": (272, 97),
+    "userfaultfd": (323, 282),
+    "utime": (132, None),
+    "utimensat": (280, 88),
+    "utimes": (235, None),
 }
-_KILL_CALLS = ((62, 129), (234, 131))  # kill, tgkill: to oneself only
-_SENDTO, _FCNTL = (44, 206), (72, 25)
-_F_SETOWN, _F_SETOWN_EX = 8, 15
-_CLONE3 = 435
-_SOCKET = (41, 198)
-_ARCHITECTURES = {"x86_64": (0, 0xC000003E, 56), "aarch64": (1, 0xC00000B7, 220)}  # column, AUDIT_ARCH, clone
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_FORBIDDEN = (
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "unshare",
+    "setns",
+    "keyctl",
+    "add_key",
+    "request_key",
+    "bpf",
+    "perf_event_open",
+    "userfaultfd",
+    "io_uring_setup",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "kexec_load",
+    "open_by_handle_at",
+    "fanotify_init",
+    "mincore",
+    "cachestat",
+    "sysinfo",
+    "open_tree",
+    "move_mount",
+    "fsopen",
+    "fsmount",
+    "mount_setattr",
+    "pidfd_getfd",
+    "swapon",
+    "reboot",
+    "acct",
+    "quotactl",
+    "settimeofday",
+    "syslog",
+    "personality",
+    "memfd_secret",
+    "inotify_init",
+    "inotify_init1",
+    "inotify_add_watch",
+    "setpriority",
+    "ioprio_set",
+    "process_madvise",
+    "migrate_pages",
+    "move_pages",
+    "kcmp",
+    "shmget",
+    "shmat",
+    "shmctl",
+    "semget",
+    "semop",
+    "semctl",
+    "semtimedop",
+    "msgget",
+    "msgsnd",
+    "msgrcv",
+    "msgctl",
+    "mq_open",
+    "mq_unlink",
+)
+# What can harm processes and files of the same user.
+_FORBIDDEN_AMONG_OTHERS = (
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "fchmodat2",
+    "chown",
+    "fchown",
+    "lchown",
+    "fchownat",
+    "utime",
+    "utimes",
+    "futimesat",
+    "utimensat",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "removexattr",
+    "lremovexattr",
+    "fremovexattr",
+    "setxattrat",
+    "removexattrat",
+    "file_setattr",
+    "connect",
+    "sendmsg",
+    "sendmmsg",
+)
+# What a process has set for itself, read by another; which argument names the process.
+_ASKED_OF_ITSELF = {
+    "getpgid": 0,
+    "getsid": 0,
+    "sched_getaffinity": 0,
+    "sched_getparam": 0,
+    "sched_getscheduler": 0,
+    "sched_getattr": 0,
+    "sched_rr_get_interval": 0,
+    "getpriority": 1,
+    "ioprio_get": 1,
+    "pidfd_open": 0,
+}
+_PRETENDED = ("setpgid", "setsid")  # does nothing, without an error: a session is ended whole
+# Allowed for the calling thread alone: the first argument is 0.
+_OF_ITSELF = (
+    "prlimit64",
+    "sched_setparam",
+    "sched_setscheduler",
+    "sched_setattr",
+    "sched_setaffinity",
+)
+_ZMQ_NEEDS = ("sched_setparam", "sched_setscheduler")  # it ends its process where they fail
+_SIGNALS = (
+    "tkill",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "pidfd_send_signal",
+)
+_KILL_CALLS = ("kill", "tgkill")  # to oneself only
+_OUT_OF_CACHE = ("fadvise64", "readahead")  # advice; not taken
+_FUTEXES = ("futex_waitv", "futex_wake", "futex_wait", "futex_requeue")
+_LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
+_LEASES = (1024, 1026)  # F_SETLEASE, F_NOTIFY
+_OWNERS = (8, 15)  # F_SETOWN, F_SETOWN_EX
+_FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x401C5820)  # FS_IOC_SETFLAGS and its like
+_PRIVATE, _COMMAND = 128, 127  # FUTEX_PRIVATE_FLAG, and what remains of the operation without the clock
+_WAITS, _WAKES = (0, 9), (1, 3, 4, 5, 10)
+_COLD, _PAGEOUT = 20, 21
+_ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column of CALLS, AUDIT_ARCH
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16  # no others: AF_VSOCK knows no network namespace
 
@@ -141,7 +289,7 @@ def supported() -> bool:
 
 def forbid(kernel: bool = False) -> None:
     """Install the filter for this process and all that it starts; `kernel`: leave what a Jupyter kernel needs."""
-    _install(_program(_of_itself(kernel) + _only(_SOCKET[_column()], (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK))))
+    _install(program(kernel))
 
 
 def forbid_among_others(signals: bool, kernel: bool) -> None:
@@ -150,49 +298,61 @@ def forbid_among_others(signals: bool, kernel: bool) -> None:
     `signals`: no signal to another process (where the kernel does not see to that itself). `kernel`: leave the Unix
     sockets on which a Jupyter kernel waits; without it no socket can be made, and none can be connected in any case.
     """
-    column = _column()
-    names = _FORBIDDEN_AMONG_OTHERS | (_SIGNALS if signals else {})
-    code = [step for numbers in names.values() if (number := numbers[column]) is not None for step in _refuse(number)]
-    code += [step for numbers in _PRETENDED.values() for step in _answer(numbers[column], 0)]
+    _install(program_among_others(signals, kernel))
+
+
+def program(kernel: bool = False) -> bytes:
+    """The filter of `forbid`."""
+    return _program([*_of_itself(kernel), *_only("socket", (_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK))])
+
+
+def program_among_others(signals: bool, kernel: bool) -> bytes:
+    """The filter of `forbid_among_others`."""
+    code = _each(_refuse, (*_FORBIDDEN_AMONG_OTHERS, *(_SIGNALS if signals else ())))
+    code += _each(lambda name: _answer(name, 0), _PRETENDED)
     code += _of_itself(kernel)
-    code += _unless(_SENDTO[column], 4, 0)  # an address
+    if not kernel:
+        code += _each(lambda name: _unless(name, _ASKED_OF_ITSELF[name], 0, errno.ESRCH), _ASKED_OF_ITSELF)
+    code += _unless("sendto", 4, 0)  # an address
     # zmq ends its process where it cannot ask for interfaces, unless for want of support
-    code += _unless(_SOCKET[column], 0, _AF_UNIX, errno.EOPNOTSUPP) if kernel else _refuse(_SOCKET[column])
+    code += _unless("socket", 0, _AF_UNIX, errno.EOPNOTSUPP) if kernel else _refuse("socket")
     if signals:
-        for numbers in _KILL_CALLS:
-            code += _unless(numbers[column], 0, os.getpid())
-        code += _where(_FCNTL[column], (_F_SETOWN, _F_SETOWN_EX))
-    _install(_program(code))
+        code += _each(lambda name: _unless(name, 0, os.getpid()), _KILL_CALLS)
+        code += _where("fcntl", _OWNERS)
+    return _program(code)
 
 
-def _install(program: bytes) -> None:
+def _install(code: bytes) -> None:
     linux.no_new_privileges()
-    buffer = ctypes.create_string_buffer(program, len(program))
+    buffer = ctypes.create_string_buffer(code, len(code))
 
     class Program(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
-    filter_ = Program(len(program) // 8, ctypes.addressof(buffer))
+    filter_ = Program(len(code) // 8, ctypes.addressof(buffer))
     if linux.libc.prctl(22, 2, ctypes.byref(filter_), 0, 0) < 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
         raise OSError(ctypes.get_errno(), "seccomp filter refused")
 
 
 def _program(more: list[bytes]) -> bytes:
     """The filter as bytes; `more` are further steps, which find and leave the call's number loaded."""
-    column, architecture, clone = _ARCHITECTURES[os.uname().machine]
-    refused, missing = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
+    architecture = _ARCHITECTURES[os.uname().machine][1]
+    refused = _ERRNO | errno.EPERM
     code = [_step(_LOAD, 4), _step(_EQUAL, architecture, 1, 0), _step(_RETURN, _KILL), _step(_LOAD, 0)]
     code += [_step(_AT_LEAST, 0x40000000, 0, 1), _step(_RETURN, refused)]  # the x32 numbers
-    for numbers in _FORBIDDEN.values():
-        if (number := numbers[column]) is not None:
-            code += _refuse(number)
-    code += _answer(_FLOCK[column], 0) + _where(_FCNTL[column], _LOCKS, 0) + _where(_FCNTL[column], _LEASES)
-    code += _where(_IOCTL[column], _FLAGS_OF_FILES)
-    code += _answer(_MEMFD_CREATE[column], errno.ENOSYS)  # memory that no process maps is counted by nobody
+    code += _no_shared_futex()  # first, for it is asked most often
+    code += _each(_refuse, _FORBIDDEN)
+    code += _answer("flock", 0) + _where("fcntl", _LOCKS, 0) + _where("fcntl", _LEASES)
+    code += _where("ioctl", _FLAGS_OF_FILES)
+    code += _each(lambda name: _answer(name, errno.ENOSYS), _FUTEXES)
+    # Which pages of a file are in memory is a word, too, where one can ask without reading them, or put them out.
+    code += _each(lambda name: _answer(name, 0), _OUT_OF_CACHE)
+    code += _unless("preadv2", 5, 0, errno.EOPNOTSUPP) + _where("madvise", (_COLD, _PAGEOUT), argument=2)
+    code += _answer("memfd_create", errno.ENOSYS)  # memory that no process maps is counted by nobody
     code += more
-    code += [_step(_EQUAL, _CLONE3, 0, 1), _step(_RETURN, missing)]  # its flags lie in memory; libc falls back to clone
+    code += _answer("clone3", errno.ENOSYS)  # its flags lie in memory; libc falls back to clone
     code += [
-        _step(_EQUAL, clone, 0, 3),
+        _step(_EQUAL, _number("clone"), 0, 3),
         _step(_LOAD, _argument(0)),
         _step(_ANY_BIT, linux.CLONE_NEWUSER, 0, 1),
         _step(_RETURN, refused),
@@ -200,33 +360,37 @@ def _program(more: list[bytes]) -> bytes:
     return b"".join([*code, _step(_RETURN, _ALLOW)])
 
 
-def _column() -> int:
-    """Of the pairs of numbers above, the one for this machine."""
-    return _ARCHITECTURES[os.uname().machine][0]
+def _number(name: str) -> int:
+    """Of a call that this machine has."""
+    number = CALLS[name][_ARCHITECTURES[os.uname().machine][0]]
+    assert number is not None, name
+    return number
+
+
+def _each(steps: Callable[[str], list[bytes]], names: Iterable[str]) -> list[bytes]:
+    """The steps for each call that there is on this machine."""
+    column = _ARCHITECTURES[os.uname().machine][0]
+    return [step for name in names if CALLS[name][column] is not None for step in steps(name)]
 
 
 def _of_itself(kernel: bool) -> list[bytes]:
-    return [
-        step
-        for name, numbers in _OF_ITSELF.items()
-        if not (kernel and name in _ZMQ_NEEDS)
-        for step in _unless(numbers[_column()], 0, 0)
-    ]
+    names = [name for name in _OF_ITSELF if not (kernel and name in _ZMQ_NEEDS)]
+    return _each(lambda name: _unless(name, 0, 0), names)
 
 
-def _refuse(call: int) -> list[bytes]:
+def _refuse(call: str) -> list[bytes]:
     return _answer(call, errno.EPERM)
 
 
-def _answer(call: int, error: int) -> list[bytes]:
+def _answer(call: str, error: int) -> list[bytes]:
     """The call is not made; its caller hears of an error, or with 0 of success."""
-    return [_step(_EQUAL, call, 0, 1), _step(_RETURN, _ERRNO | error)]
+    return [_step(_EQUAL, _number(call), 0, 1), _step(_RETURN, _ERRNO | error)]
 
 
-def _unless(call: int, argument: int, value: int, error: int = errno.EPERM) -> list[bytes]:
+def _unless(call: str, argument: int, value: int, error: int = errno.EPERM) -> list[bytes]:
     """Refuse a call unless an argument (its lower half, with zeros above) has a value."""
     return [
-        _step(_EQUAL, call, 0, 6),
+        _step(_EQUAL, _number(call), 0, 6),
         _step(_LOAD, _argument(argument)),
         _step(_EQUAL, value, 0, 2),
         _step(_LOAD, _argument(argument) + 4),
@@ -236,17 +400,47 @@ def _unless(call: int, argument: int, value: int, error: int = errno.EPERM) -> l
     ]
 
 
-def _where(call: int, values: tuple[int, ...], error: int = errno.EPERM) -> list[bytes]:
-    """Do not make a call whose second argument, an int, is one of `values`."""
+def _where(call: str, values: tuple[int, ...], error: int = errno.EPERM, argument: int = 1) -> list[bytes]:
+    """Do not make a call whose second (or another) argument, an int, is one of `values`."""
     tried = [step for value in values for step in (_step(_EQUAL, value, 0, 1), _step(_RETURN, _ERRNO | error))]
-    return [_step(_EQUAL, call, 0, 2 + len(tried)), _step(_LOAD, _argument(1)), *tried, _step(_LOAD, 0)]
+    return [
+        _step(_EQUAL, _number(call), 0, 2 + len(tried)),
+        _step(_LOAD, _argument(argument)),
+        *tried,
+        _step(_LOAD, 0),
+    ]
 
 
-def _only(call: int, values: tuple[int, ...]) -> list[bytes]:
+def _no_shared_futex() -> list[bytes]:
+    """Whoever waits is sent away at once (a wait with a time: as if it were over), whoever wakes finds nobody."""
+    waits = [
+        _step(_LOAD, _argument(3)),
+        _step(_EQUAL, 0, 0, 1),
+        _step(_RETURN, _ERRNO | errno.EAGAIN),
+        _step(_RETURN, _ERRNO | errno.ETIMEDOUT),
+    ]
+    wakes, others = [_step(_RETURN, _ERRNO)], [_step(_RETURN, _ERRNO | errno.ENOSYS)]
+    known = len(_WAITS) + len(_WAKES)
+    steps = [_step(_LOAD, _argument(1)), _step(_ANY_BIT, _PRIVATE, known + 1 + len(waits + wakes + others), 0)]
+    steps.append(_step(_AND, _COMMAND))
+    for index, value in enumerate((*_WAITS, *_WAKES)):
+        left = known - index - 1  # comparisons still to come; after them: others, waits, wakes
+        steps.append(_step(_EQUAL, value, left + len(others) + (0 if value in _WAITS else len(waits)), 0))
+    steps += [*others, *waits, *wakes]
+    return [_step(_EQUAL, _number("futex"), 0, len(steps) + 1), *steps, _step(_LOAD, 0)]
+
+
+def _only(call: str, values: tuple[int, ...]) -> list[bytes]:
     """Refuse a call unless its first argument, an int, is one of `values`."""
     tried = [_step(_EQUAL, value, len(values) - i, 0) for i, value in enumerate(values)]
     refused = _step(_RETURN, _ERRNO | errno.EAFNOSUPPORT)
-    return [_step(_EQUAL, call, 0, 3 + len(tried)), _step(_LOAD, _argument(0)), *tried, refused, _step(_LOAD, 0)]
+    return [
+        _step(_EQUAL, _number(call), 0, 3 + len(tried)),
+        _step(_LOAD, _argument(0)),
+        *tried,
+        refused,
+        _step(_LOAD, 0),
+    ]
 
 
 def _argument(number: int) -> int:

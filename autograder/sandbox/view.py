@@ -23,8 +23,9 @@ def readable_places(stage: Path) -> list[str]:
     return [*sorted(places - nested), str(stage)]
 
 
-def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> None:
-    """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it.
+def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> int | None:
+    """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it. Gives an open
+    /proc/sys/user, which is out of sight from now on; None where there is no /proc.
 
     Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written
     to the folders in `shared` stays; those in `readable` are shown as well. `mountpoint` is an empty folder.
@@ -55,12 +56,25 @@ def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], reada
         os.makedirs(root + folder, exist_ok=True)
         linux.mount(folder, root + folder, flags=linux.MS_BIND)
     _write_users(root)
-    try:
-        linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-    except PermissionError:  # in a container that hides parts of its own /proc; nothing here depends on it
-        pass
+    settings = _show_processes(root + "/proc", whole=bool(shared))
     linux.pivot_into(root)
     os.chdir(HOME)
+    return settings
+
+
+def _show_processes(proc: str, whole: bool) -> int | None:
+    """The sandbox's own processes, and (but for a `whole` /proc) nothing that the kernel counts for all: how many
+    processes there are and how much memory is free is a word from one sandbox to another."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    try:
+        linux.mount("proc", proc, "proc", flags)
+        settings = os.open(f"{proc}/sys/user", os.O_PATH | os.O_CLOEXEC)
+        if not whole:
+            linux.unmount(proc)
+            linux.mount("proc", proc, "proc", flags, "subset=pid")
+        return settings
+    except PermissionError:  # in a container that hides parts of its own /proc; nothing here depends on it
+        return None
 
 
 def _show(path: str, root: str) -> None:
@@ -77,7 +91,7 @@ def _show_device(name: str, root: str) -> None:
     target = f"{root}/dev/{name}"
     os.makedirs(os.path.dirname(target), exist_ok=True)
     open(target, "w").close()
-    linux.mount(f"/dev/{name}", target, flags=linux.MS_BIND)
+    linux.bind_device(f"/dev/{name}", target)
 
 
 def _hide_installed_course(places: list[str], stage: Path, root: str) -> None:

@@ -55,6 +55,7 @@ class Channel:
         self, connection: socket.socket, most_header: int = 4 * MEGABYTE, most_body: int = 64 * MEGABYTE
     ) -> None:
         self._socket, self._most_header, self._most_body = connection, most_header, most_body
+        self._read = bytearray()  # what has come of the next message
         connection.setblocking(True)
 
     def send(self, header: dict[str, Any], body: bytes = b"", seconds: float | None = None) -> None:
@@ -93,16 +94,17 @@ class Channel:
         self._socket.close()
 
     def _exactly(self, count: int, deadline: float | None) -> bytearray:
-        data = bytearray()
-        while len(data) < count:
+        while len(self._read) < count:
             self._wait(deadline, writing=False)
             try:
-                chunk = self._socket.recv(min(count - len(data), MEGABYTE))
+                chunk = self._socket.recv(MEGABYTE)
             except OSError as error:
                 raise Closed(str(error)) from None
             if not chunk:
                 raise Closed("the other side hung up")
-            data += chunk
+            self._read += chunk
+        data = self._read[:count]
+        del self._read[:count]
         return data
 
     def _wait(self, deadline: float | None, writing: bool) -> None:

@@ -100,12 +100,14 @@ class _Clock:
         self._imported = 0.0  # of the processor's time
         self._started = self._last = time.monotonic()
         self._began = self._before = thread.processor_time()
-        self._queued = thread.queued()
+        self._queued: float | None = None  # at the first look: a job that ends before has not waited long
 
     def look(self) -> None:
         """Leave out what has passed since the last look if it was spent in an import; note whether it was spent in
         waiting for processes."""
         now, processor = time.monotonic(), self._thread.processor_time()
+        if self._queued is None:
+            self._queued = self._thread.queued()
         late = now - self._last - 2 * _SLICE  # who looks is late as well: the machine stood still
         if late > 0:
             self._stalled += late
@@ -120,7 +122,8 @@ class _Clock:
     def counted(self) -> float:
         passed = time.monotonic() - self._started - self.importing
         computed = self._thread.processor_time() - self._began - self._imported
-        asleep = passed - computed - (self._thread.queued() - self._queued)
+        queued = 0.0 if self._queued is None else self._thread.queued() - self._queued
+        asleep = passed - computed - queued
         if asleep > (1 - _ASLEEP) * passed:
             return passed - self._stalled - self._accompanied * (1 - 1 / PATIENCE)
         return min(passed, max(computed, passed / PATIENCE))
