@@ -77,9 +77,7 @@ def collect(tree: Tree, unit: str, source: Path) -> Collected:
         firsts = [_most_telling([place for _, place in files]) for files in people.values()]
         folders, notes = find_folders(tree, unit, roster, firsts)
         result.notes += notes
-        result.without = {
-            shown(path): "no file in this folder can be taken" for path in empty_folders(folders_there, places)
-        }
+        result.without = {shown(path): "nothing in it can be taken" for path in empty_folders(folders_there, places)}
         result.left_out += [f"{folder}: {why}" for folder, why in result.without.items()]
         result.submissions = len(people) + len(result.without)
         for folder, place in zip(folders, firsts, strict=True):
