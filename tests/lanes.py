@@ -110,6 +110,9 @@ MARKS = {
     "tests/test_points.py::test_release_refuses_and_leaves_the_old_release": Slow("grading", 2),
     "tests/test_variants.py": Slow("grading", 120),
     "tests/test_whole_class.py": Slow("grading", 60),
+    "tests/test_train_options.py::test_a_dask_scheduler_trains_the_same_models_also_with_several_threads": Slow(
+        "slow", 6
+    ),
     "tests/test_train_options.py::test_one_seed_that_fails_stops_no_other_and_is_named": Slow("slow", 6),
     "tests/test_train_options.py::test_seeds_in_parallel_are_the_models_of_single_runs_with_mean_and_interval": Slow(
         "slow", 12
