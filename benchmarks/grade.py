@@ -1,8 +1,8 @@
 """How fast a class is graded: `course grade` beside `nbgrader autograde`, on the same submissions of unit 02.
 
-Experiments and predictions are taken out of both, because neither needs them for a score. Prints the start (until the first
-notebook is graded, in a process of its own), each further notebook, seconds per notebook with the start included, the
-ratio of the medians, and how much the summed proportional set size (PSS) grows with each further worker.
+Experiments and predictions are taken out of both, because neither needs them for a score. Prints the start (until the
+first notebook is graded, in a process of its own), each further notebook, seconds per notebook with the start included,
+the ratio of the medians, and how much the summed proportional set size (PSS) grows with each further worker.
 
 Run: python benchmarks/grade.py [--submissions 24] [--jobs 2] [--rounds 3] [--skip-nbgrader]
 """
@@ -115,7 +115,7 @@ def make_course(root: Path, count: int) -> Tree:
 
 
 def start_and_further(tree: Tree, jobs: int) -> tuple[float, float]:
-    """Seconds by the clock of the command `course grade`: until it has told of its first notebook, and of each later one."""
+    """Seconds by the clock of `course grade`, until it tells of its first notebook, and of each later one."""
     words = ["-m", "course_utils.cli", "--root", str(tree.root), "grade", UNIT, "--force", "--jobs", str(jobs)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
     started, told = time.monotonic(), []

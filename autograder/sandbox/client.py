@@ -182,7 +182,7 @@ def require_level(wanted: str) -> None:
         )
 
 
-_own: dict[tuple[bool | str, ...], WarmProcess] = {}
+_own: dict[tuple[object, ...], WarmProcess] = {}
 _lock = threading.Lock()
 
 
@@ -197,15 +197,15 @@ def begin_own(unsafe: bool = False) -> None:
     _own_process(unsafe, False, False)
 
 
-def _own_process(*kind: bool) -> WarmProcess:
-    known = (*kind, *(os.environ.get(name, "") for name in _PASSED_ON))
+def _own_process(unsafe: bool, kernels: bool, whole_course: bool) -> WarmProcess:
+    known = (unsafe, kernels, whole_course, *(os.environ.get(name, "") for name in _PASSED_ON))
     with _lock:
         if known in _own and not _own[known].serves():
             _own.pop(known).close()
         if known not in _own:
             import atexit
 
-            _own[known] = WarmProcess(*kind, wait=False)
+            _own[known] = WarmProcess(unsafe, kernels, whole_course, wait=False)
             atexit.register(_own[known].close)
         return _own[known]
 
