@@ -194,3 +194,15 @@ def topk(codes, codebook):
 def low_precision(codes, codebook):
     index = (codes[..., None, :] - codebook).bfloat16().square().sum(-1).argmin(-1)
     return straight(codes, codebook[index]), index
+
+
+@BANK.wrong("entries counted from 1", "from_one")
+def from_one(codes, codebook):
+    index = (codes[..., None, :] - codebook).square().sum(-1).argmin(-1)
+    return codes + (codebook[index] - codes).detach(), index + 1
+
+
+@BANK.wrong("one row of indices", "flat_index")
+def flat_index(codes, codebook):
+    index = (codes[..., None, :] - codebook).square().sum(-1).argmin(-1)
+    return codes + (codebook[index] - codes).detach(), index.flatten()
