@@ -210,12 +210,3 @@ def ranks(samples, held_out, train):
     a, b = nearest(samples, train), nearest(held_out, train).sort().values
     below, up_to = (torch.searchsorted(b, a, right=right).double() for right in (False, True))
     return (1 - (below + up_to).mean() / 2 / len(b)).item()
-
-
-@BANK.right("loops over all images")
-def plain_loops(samples, held_out, train):
-    def nearest_of(image):
-        return min(float((image - other).square().sum()) for other in train)
-
-    a, b = [nearest_of(s) for s in samples], [nearest_of(h) for h in held_out]
-    return sum(1.0 if s < h else 0.5 * (s == h) for s in a for h in b) / (len(a) * len(b))

@@ -298,14 +298,3 @@ def amsgrad(decoder, surprise, x, mask, z, num_steps, lr):
         return torch.optim.Adam(parameters, lr=lr, amsgrad=True)
 
     return by(masked, optimizer=optimizer)(decoder, surprise, x, mask, z, num_steps, lr)
-
-
-@BANK.wrong("shows the pictures with their graph", "graph")
-def with_graph(decoder, surprise, x, mask, z, num_steps, lr):
-    code = z.detach().clone().requires_grad_()
-    steps = torch.optim.Adam([code], lr=lr)
-    for _ in range(num_steps):
-        steps.zero_grad()
-        masked(decoder, surprise, x, mask, code).sum().backward()
-        steps.step()
-    return mask * x + (1 - mask) * torch.sigmoid(decoder(code))

@@ -87,8 +87,8 @@ for name, about, cause, turn in (
     ("one_hot", "one-hot index", "one_hot", lambda i, k: F.one_hot(i, k)),
     ("float_index", "index as floats", "floating_index", lambda i, k: i.float()),
     ("kept_axis", "index with an axis too many", "kept_axis", lambda i, k: i.unsqueeze(-1)),
-    ("flat_index", "index without the shape of the codes", None, lambda i, k: i.flatten()),
-    ("from_one", "index counted from 1", None, lambda i, k: i + 1),
+    ("flat_index", "index without the shape of the codes", "flat_index", lambda i, k: i.flatten()),
+    ("from_one", "index counted from 1", "from_one", lambda i, k: i + 1),
 ):
     BANK.formula(
         name,
@@ -194,15 +194,3 @@ def topk(codes, codebook):
 def low_precision(codes, codebook):
     index = (codes[..., None, :] - codebook).bfloat16().square().sum(-1).argmin(-1)
     return straight(codes, codebook[index]), index
-
-
-@BANK.wrong("entries counted from 1", "from_one")
-def from_one(codes, codebook):
-    index = (codes[..., None, :] - codebook).square().sum(-1).argmin(-1)
-    return codes + (codebook[index] - codes).detach(), index + 1
-
-
-@BANK.wrong("one row of indices", "flat_index")
-def flat_index(codes, codebook):
-    index = (codes[..., None, :] - codebook).square().sum(-1).argmin(-1)
-    return codes + (codebook[index] - codes).detach(), index.flatten()

@@ -39,15 +39,12 @@ class Bowl(nn.Module):
         return 0.5 * self.precision * (z - self.centre).square().sum(1)
 
 
-@CHECK.law("returns pictures like x, without a graph: known pixels as they are, hidden ones between 0 and 1")
+@CHECK.law("returns pictures like x: known pixels as they are, hidden ones between 0 and 1")
 def _pixels(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs."""
     for n, d, pixels in ((3, 2, 7), (1, 4, 20)):
         world = _World(draw, n, d, pixels)
-        given = world.call(candidate, 5)
-        if given.requires_grad:
-            raise Broken("pictures without a graph", "pictures that carry gradients", GRAPH)
-        came = plain64(given)
+        came = plain64(world.call(candidate, 5))
         known = plain64(world.mask) == 1
         apart = float((came - plain64(world.x)).abs()[known].max())
         if not apart <= 1e-3:
@@ -166,11 +163,6 @@ LOOKS_BEHIND = Cause(
     "looks_behind_the_mask",
     "The pixels behind the mask enter your loss: multiply the nats by the mask. (Setting x to 0 there asks for black.)",
     _WHERE,
-)
-GRAPH = Cause(
-    "graph",
-    "Your pictures still carry the graph that made them: show them under torch.no_grad(), or detach them.",
-    "the last lines of your function",
 )
 LOGITS = Cause("logits", "You return logits; the sigmoid is missing.", "the last line of your function")
 EVERYWHERE = Cause(
