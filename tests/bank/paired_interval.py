@@ -196,17 +196,3 @@ def covariance(a, b):
     both = torch.cov(torch.stack([a.double(), b.double()]))
     variance = max(float(both[0, 0] + both[1, 1] - 2 * both[0, 1]), 0.0)
     return around((a.double() - b.double()).mean(), 1.96 * math.sqrt(variance / len(a)))
-
-
-@BANK.wrong("a bootstrap without replacement", "no_width")
-def without_replacement(a, b):
-    d = a - b
-    means = torch.stack([d[torch.randperm(len(d))].mean() for _ in range(300)])
-    return d.mean().item(), means.quantile(0.025).item(), means.quantile(0.975).item()
-
-
-@BANK.wrong("low, mean, high", "order")
-def in_size_order(a, b):
-    d = a - b
-    half = 1.96 * d.std() / math.sqrt(len(d))
-    return (d.mean() - half).item(), d.mean().item(), (d.mean() + half).item()
