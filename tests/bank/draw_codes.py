@@ -198,3 +198,15 @@ def with_numpy(codes, num_codes, kind):
 @BANK.right("a dictionary of functions, float64 inside")
 def precise(codes, num_codes, kind):
     return right(codes.double(), num_codes, kind).to(codes.dtype)
+
+
+@BANK.right("as the third hint says, noise in torch's default type")
+def as_hinted(codes, num_codes, kind):
+    if kind == "own":
+        return codes[torch.randint(len(codes), (num_codes,))]
+    noise = torch.randn(num_codes, codes.shape[1], device=codes.device)
+    if kind == "prior":
+        return noise
+    if kind == "axes":
+        return codes.mean(0) + codes.std(0) * noise
+    return codes.mean(0) + noise @ torch.linalg.cholesky(torch.cov(codes.T)).T

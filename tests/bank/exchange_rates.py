@@ -123,3 +123,8 @@ def stacked(rates, distortions):
 def precise(rates, distortions):
     order = rates.argsort()
     return (-distortions.double()[order].diff() / rates.double()[order].diff()).to(rates.dtype)
+
+
+BANK.formula(
+    "rates_alone_sorted", "only the rates sorted", lambda r, d: -d.diff() / r.sort().values.diff(), "sorted_apart"
+)

@@ -172,3 +172,21 @@ def accumulated(z, log_likelihood, mu, logvar):
 @BANK.right("float64 inside")
 def precise(z, log_likelihood, mu, logvar):
     return bound(weights(z.double(), log_likelihood.double(), mu.double(), logvar.double()))
+
+
+@BANK.wrong("the average likelihood and the closed form of the KL", "closed_form")
+def with_closed_form(z, log_likelihood, mu, logvar):
+    kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
+    return (kl + math.log(len(z)) - log_likelihood.logsumexp(0)).mean()
+
+
+@BANK.wrong("q without its constant, and no prior", "prior_missing")
+def prior_forgotten(z, log_likelihood, mu, logvar):
+    log_q = -0.5 * ((z - mu).square() / logvar.exp() + logvar).sum(-1)
+    return (math.log(len(z)) - (log_likelihood - log_q).logsumexp(0)).mean()
+
+
+@BANK.wrong("logsumexp over the images", "axes_swapped")
+def other_axis(z, log_likelihood, mu, logvar):
+    weights = log_likelihood + 0.5 * ((z - mu).square() / logvar.exp() + logvar - z.square()).sum(-1)
+    return (math.log(len(z)) - weights.logsumexp(1)).mean()

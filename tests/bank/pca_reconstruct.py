@@ -169,3 +169,31 @@ def einsum(train, x, latent_dim):
     axes = torch.linalg.svd(train - mean)[2][:latent_dim]
     z = torch.einsum("np,dp->nd", x - mean, axes)
     return z, torch.einsum("nd,dp->np", z, axes) + mean
+
+
+def _projected(axes, train, x):
+    z = (x - train.mean(0)) @ axes.T
+    return z, train.mean(0) + z @ axes
+
+
+@BANK.wrong("centred for the projection, not for the axes", "axes_uncentred")
+def svd_of_uncentred(train, x, latent_dim):
+    return _projected(torch.linalg.svd(train, full_matrices=False).Vh[:latent_dim], train, x)
+
+
+@BANK.wrong("the last rows of Vh", "narrowest")
+def last_rows(train, x, latent_dim):
+    return _projected(torch.linalg.svd(train - train.mean(0), full_matrices=False).Vh[-latent_dim:], train, x)
+
+
+@BANK.wrong("Vh taken for V", "columns")
+def columns_of_vh(train, x, latent_dim):
+    return _projected(torch.linalg.svd(train - train.mean(0), full_matrices=False).Vh[:, :latent_dim].T, train, x)
+
+
+@BANK.wrong("whitened codes, decoded as if they were not", "codes_scaled")
+def whitened_codes(train, x, latent_dim):
+    mean = train.mean(0)
+    _, widths, axes = torch.linalg.svd(train - mean, full_matrices=False)
+    z = (x - mean) @ axes[:latent_dim].T / (widths[:latent_dim] / (len(train) - 1) ** 0.5)
+    return z, mean + z @ axes[:latent_dim]

@@ -87,8 +87,8 @@ for name, about, cause, turn in (
     ("one_hot", "one-hot index", "one_hot", lambda i, k: F.one_hot(i, k)),
     ("float_index", "index as floats", "floating_index", lambda i, k: i.float()),
     ("kept_axis", "index with an axis too many", "kept_axis", lambda i, k: i.unsqueeze(-1)),
-    ("flat_index", "index without the shape of the codes", None, lambda i, k: i.flatten()),
-    ("from_one", "index counted from 1", None, lambda i, k: i + 1),
+    ("flat_index", "index without the shape of the codes", "flat_index", lambda i, k: i.flatten()),
+    ("from_one", "index counted from 1", "from_one", lambda i, k: i + 1),
 ):
     BANK.formula(
         name,

@@ -147,3 +147,22 @@ def precise(mu, logvar, decoder_weight):
 def einsum(mu, logvar, decoder_weight):
     m = (torch.einsum("nd,nd->d", mu, mu) + torch.einsum("nd->d", logvar.exp())) / len(mu)
     return mu / m**0.5, logvar - m.log(), torch.einsum("hd,d->hd", decoder_weight, m**0.5)
+
+
+@BANK.wrong("every image by its own length, noise as well", "scaled_image_by_image")
+def image_by_image(mu, logvar, decoder_weight):
+    c = (mu.square() + logvar.exp()).mean(1, keepdim=True).rsqrt()
+    return c * mu, logvar + 2 * c.log(), decoder_weight
+
+
+@BANK.wrong("sigma where its square belongs", "sigma_not_squared")
+def sigma_itself(mu, logvar, decoder_weight):
+    c = (mu.square() + (0.5 * logvar).exp()).mean(0).rsqrt()
+    return c * mu, logvar + 2 * c.log(), decoder_weight / c
+
+
+@BANK.wrong("standardised, as data are", "centred")
+def standardised_codes(mu, logvar, decoder_weight):
+    apart = mu - mu.mean(0)
+    c = (apart.square() + logvar.exp()).mean(0).rsqrt()
+    return c * apart, logvar + 2 * c.log(), decoder_weight / c

@@ -209,3 +209,19 @@ def double(decoded, codes, mu, logvar, log_std):
     distortion = total(nll(decoded.double(), codes.double(), log_std.double()))
     rate = total(kl(mu.double(), logvar.double()))
     return distortion + rate, distortion, rate
+
+
+@BANK.wrong("distortion never below 0", "cut_off")
+def cut_off(decoded, codes, mu, logvar, log_std):
+    nats = 0.5 * ((codes - decoded) * torch.exp(-log_std)) ** 2 + log_std + 0.5 * math.log(2 * math.pi)
+    distortion = nats.sum(1).mean().clamp(min=0)
+    rate = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
+    return distortion + rate, distortion, rate
+
+
+@BANK.wrong("the width counted once for a code", "once_a_code")
+def width_once(decoded, codes, mu, logvar, log_std):
+    squares = (0.5 * ((codes - decoded) * torch.exp(-log_std)) ** 2).sum(1).mean()
+    distortion = squares + log_std + 0.5 * math.log(2 * math.pi)
+    rate = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1).mean()
+    return distortion + rate, distortion, rate

@@ -129,3 +129,18 @@ def percentile(on_path, of_real):
 
     r = percentileofscore(of_real.detach().cpu().numpy(), on_path.detach().cpu().numpy(), kind="mean") / 100
     return fold(torch.as_tensor(r, device=on_path.device))
+
+
+def rank(on_path, of_real):
+    below, equal = of_real[None] < on_path[:, None], of_real[None] == on_path[:, None]
+    return (below.double() + 0.5 * equal).mean(1)
+
+
+@BANK.wrong("a p-value of one side", "one_sided")
+def rare_only(on_path, of_real):
+    return (2 * rank(on_path, of_real)).clamp(max=1)
+
+
+@BANK.wrong("sorts the path on the way", "path_sorted")
+def path_sorted(on_path, of_real):
+    return fold(rank(on_path.sort().values, of_real))

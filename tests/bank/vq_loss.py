@@ -152,6 +152,18 @@ for name, about, cause, f in (
         lambda c, e, b: per_image((c.detach() - e).abs()) + b * per_image((c - e.detach()).abs()),
     ),
     (
+        "codes_pulled_twice",
+        "the codes are not detached in the first term",
+        "codes_not_stopped",
+        lambda c, e, b: square(c, e) + b * square(c, e.detach()),
+    ),
+    (
+        "entries_pulled_twice",
+        "the entries are not detached in the second term",
+        "entries_not_stopped",
+        lambda c, e, b: square(c.detach(), e) + b * square(c, e),
+    ),
+    (
         "per_image",
         "a number for each image",
         "not_scalar",

@@ -104,3 +104,18 @@ def loop(eigenvalues, noise_variance, beta):
 def with_numpy(eigenvalues, noise_variance, beta):
     ratio = np.maximum(eigenvalues.cpu().numpy() / (beta * noise_variance), 1.0)
     return torch.as_tensor(0.5 * np.log(ratio), device=eigenvalues.device)
+
+
+@BANK.right("a loop that relies on variances above 0")
+def plain_loop(eigenvalues, noise_variance, beta):
+    rates = [max(0.0, 0.5 * math.log(e / (beta * noise_variance))) for e in eigenvalues.tolist()]
+    return torch.tensor(rates, device=eigenvalues.device)
+
+
+BANK.formula(
+    "rate_by_beta",
+    "the rate at price 1, divided by the price",
+    lambda e, n, b: (0.5 * torch.log(e / n)).clamp(min=0) / b,
+    "beta_outside",
+)
+BANK.formula("above_level", "variance above the level", lambda e, n, b: (e - b * n).clamp(min=0), "difference")

@@ -22,7 +22,7 @@ _DRAWS = 8000
 @CHECK.law("returns num_codes finite codes of every kind, more or fewer than it was given")
 def _shape(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs."""
-    for given, count, d in ((30, 5, 3), (12, 40, 2), (60, 60, 7), (9, 1, 1)):
+    for given, count, d in ((30, 5, 3), (12, 40, 2), (60, 60, 7), (9, 1, 2)):
         codes = _codes(draw, given, d)
         for kind in KINDS:
             _call(candidate, codes, count, kind)
@@ -46,7 +46,7 @@ def _axes(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("'gaussian': mean and full covariance of the codes", weight=3)
 def _gaussian(candidate: Candidate, draw: Draw) -> None:
     """Explicit bounds for 32000 normals (see there): false alarm below 1e-8."""
-    for d in (4, 1):
+    for d in (4, 2):
         codes = _codes(draw, 2000, d)
         known = plain64(codes)
         root = torch.linalg.cholesky(torch.cov(known.T).reshape(d, d))
@@ -90,12 +90,12 @@ def _fresh(candidate: Candidate, draw: Draw) -> None:
         raise Broken("rows that are independent", f"neighbours with a mean product of {show(product)}")
 
 
-@CHECK.law("takes codes in double precision and on your accelerator")
+@CHECK.law("takes few codes, and codes on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """Random only in its inputs."""
     codes = _codes(draw, 50, 3)
     for kind in KINDS:
-        _call(candidate, codes.double(), 7, kind)
+        _call(candidate, codes[:10], 7, kind)
         for device in candidate.devices():
             came = _call(candidate, codes.to(device), 7, kind)
             if came.device.type != device.type:

@@ -92,6 +92,11 @@ _MISTAKES = causes(
             lambda r, d: -d.diff() / r.diff(),
         ),
         (
+            "sorted_apart",
+            "You sort the rates alone: each distortion must stay with its rate.",
+            lambda r, d: -d.diff() / r.sort().values.diff(),
+        ),
+        (
             "sorted_by_distortion",
             "You sort by distortion; a curve is walked along the rate.",
             lambda r, d: -d.sort().values.diff() / r[d.argsort()].diff(),
@@ -140,6 +145,11 @@ _MISTAKES = causes(
             "ratios",
             "You divide distortion by rate point by point: a price is between two points.",
             lambda r, d: (d / r)[1:],
+        ),
+        (
+            "ratios",
+            "You divide distortion by rate point by point: a price is between two points.",
+            lambda r, d: (d / r)[r.argsort()][1:],
         ),
         (
             "from_first",

@@ -51,7 +51,7 @@ def _many_codes(candidate: Candidate, draw: Draw) -> None:
 def _far(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, exact comparison: a correct function never fails."""
     for level in (-900.0, -20_000.0, 300.0):
-        drawn = _drawn(draw, 8, 150, 4, narrow=3.0)  # narrow enough that their density counts beside the likelihoods
+        drawn = _drawn(draw, 8, 150, 4, narrow=3.0, spread=3.0)  # so that q counts beside the likelihoods
         far = drawn._replace_likelihood(drawn.log_likelihood + level)
         with blame(lambda: EXPONENTIATED if _is_right_nearby(candidate, draw) else None):
             _compare(candidate, far, f"bound around {-level:g} nats")
@@ -112,11 +112,13 @@ class Drawn:
         return Drawn(self.z, log_likelihood, self.mu, self.logvar)
 
 
-def _drawn(draw: Draw, k: int, n: int, d: int, dtype: torch.dtype = torch.float32, narrow: float = 0.0) -> Drawn:
+def _drawn(
+    draw: Draw, k: int, n: int, d: int, dtype: torch.dtype = torch.float32, narrow: float = 0.0, spread: float = 1.0
+) -> Drawn:
     """Weights that differ by several nats from code to code, and posteriors that are not the prior, with a logvar that
-    is lower by `narrow`."""
+    is lower by `narrow`; the codes lie `spread` times as far from mu as q has them."""
     mu, logvar = draw.normal(n, d, dtype=dtype), draw.uniform(n, d, low=-2.0, high=0.7, dtype=dtype) - narrow
-    z = mu + (logvar / 2).exp() * draw.normal(k, n, d, dtype=dtype)
+    z = mu + (logvar / 2).exp() * draw.normal(k, n, d, scale=spread, dtype=dtype)
     return Drawn(z, draw.normal(k, n, scale=3.0, dtype=dtype) - 4.0, mu, logvar)
 
 
@@ -188,6 +190,15 @@ _MISTAKES = [
         ("first_code_only", "Only the first code counts; the mean over all of them is asked for.", "first"),
         ("bits", "You count bits; nats are asked for: the natural logarithm.", "bits"),
         ("axes_swapped", "You average inside the logarithm over images, not over the codes of an image.", "axes"),
+        ("axes_swapped", "You average inside the logarithm over images, not over the codes of an image.", "axis"),
+        ("prior_missing", "p(z) is missing from the weight.", "prior, no constant"),
+        ("posterior_missing", "q(z | x) is missing from the weight.", "posterior, no constant"),
+        (
+            "closed_form",
+            "The closed form of the KL stands beside an average of likelihoods: p(z) / q(z | x) belongs to each code's "
+            "weight, inside the average.",
+            "closed",
+        ),
     )
 ]
 
@@ -196,6 +207,7 @@ def _made_by(mistake: str, z, log_likelihood, mu, logvar) -> torch.Tensor:
     a, p, q = _terms(z, log_likelihood, mu, logvar)
     w, k = a + p - q, math.log(len(z))
     half = 0.5 * z.shape[-1] * math.log(2 * math.pi)
+    kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(-1).mean()
     others = {
         "mean": lambda: -w.mean(),
         "sum": lambda: _bound(w) - k,
@@ -203,6 +215,10 @@ def _made_by(mistake: str, z, log_likelihood, mu, logvar) -> torch.Tensor:
         "sign": lambda: -_bound(w),
         "prior": lambda: _bound(a - q),
         "posterior": lambda: _bound(a + p),
+        "prior, no constant": lambda: _bound(a - q - half),
+        "posterior, no constant": lambda: _bound(a + p + half),
+        "closed": lambda: _bound(a) + kl,
+        "axis": lambda: (k - torch.logsumexp(w, 1)).mean(),
         "inverted": lambda: _bound(a - p + q),
         "likelihood": lambda: _bound(p - q),
         "sigma": lambda: _bound(_log_weights(z, a, mu, 2 * logvar)),

@@ -159,7 +159,7 @@ MISTAKES = table(
     ),
     ("spread_of_the_pairs", _SD, lambda a, b: _scaled(math.sqrt(len(a)))(a, b)),
     ("spread_of_the_pairs", _SD, lambda a, b: _scaled(math.sqrt(len(a)) / _HALF)(a, b)),
-    ("divided_by_n", "You divide by n; by its root.", lambda a, b: _scaled(1 / math.sqrt(len(a)))(a, b)),
+    ("divided_by_n", "You divide by n; divide by its root.", lambda a, b: _scaled(1 / math.sqrt(len(a)))(a, b)),
     ("another_level", _LEVEL, _scaled(1 / _HALF)),
     ("another_level", _LEVEL, _scaled(1.645 / _HALF)),
     ("another_level", _LEVEL, _scaled(2.576 / _HALF)),
@@ -174,6 +174,16 @@ MISTAKES = table(
         "half_for_end",
         "low and high are distances from the mean; the ends of the interval are asked for.",
         lambda a, b: (_right(a, b)[0], _right(a, b)[0] - _right(a, b)[1], _right(a, b)[2] - _right(a, b)[0]),
+    ),
+    (
+        "no_width",
+        "Your interval has no width: all pairs, drawn without replacement, are the same pairs every time.",
+        _scaled(0.0),
+    ),
+    (
+        "order",
+        "The mean comes first: (mean, low, high).",
+        lambda a, b: (_right(a, b)[1], _right(a, b)[0], _right(a, b)[2]),
     ),
     ("ends_exchanged", "low and high are exchanged.", lambda a, b: (_right(a, b)[0], _right(a, b)[2], _right(a, b)[1])),
     (
@@ -217,4 +227,4 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
 
 def _like(came: Interval, predicted: Interval) -> bool:
     width = max(abs(predicted[2] - predicted[1]), abs(predicted[2] - predicted[0]))
-    return all(abs(one - other) <= 0.06 * width for one, other in zip(came, predicted, strict=True))
+    return all(abs(one - other) <= 0.06 * width + 1e-5 for one, other in zip(came, predicted, strict=True))

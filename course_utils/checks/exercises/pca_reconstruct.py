@@ -158,6 +158,20 @@ def _narrowest(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
     return _project(_axes(train - mean).flip(0)[:dims], x, mean)
 
 
+def _least_of_svd(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    mean = train.mean(0)
+    return _project(_axes(train - mean)[-dims:], x, mean)
+
+
+def _axes_uncentred(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    return _project(_axes(train)[:dims], x, train.mean(0))
+
+
+def _columns(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    mean = train.mean(0)
+    return _project(torch.linalg.svd(train - mean, full_matrices=False).Vh[:, :dims].T, x, mean)
+
+
 def _standardised(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
     mean, width = train.mean(0), train.std(0)
     z, back = _project(_axes((train - mean) / width)[:dims], (x - mean) / width, 0.0)
@@ -192,6 +206,18 @@ def _centred_with(centre: Callable[[torch.Tensor], torch.Tensor]) -> Mistake:
     return lambda train, x, dims: _project(_axes(train - centre(train))[:dims], x, centre(train))
 
 
+def _by_width(z: torch.Tensor, of_train: torch.Tensor) -> torch.Tensor:
+    return z / of_train.std(0)
+
+
+def _whitened(train: torch.Tensor, x: torch.Tensor, dims: int) -> Pair:
+    mean, axes = train.mean(0), _axes(train - train.mean(0))[:dims]
+    z = (x - mean) @ axes.T / ((train - mean) @ axes.T).std(0)
+    return z, mean + z @ axes
+
+
+_NARROWEST = "You keep the narrowest axes: eigh sorts upwards, svd downwards."
+_SCALED = "You divide the codes by their widths: coordinates on the axes keep the width that the images have."
 _FROM_X = "You learn from x; mean and axes are those of train."
 MISTAKES: list[tuple[Cause, Mistake]] = causes(
     _WHERE,
@@ -209,7 +235,14 @@ MISTAKES: list[tuple[Cause, Mistake]] = causes(
         ("x_uncentred", "The mean is not subtracted from x.", _x_uncentred),
         ("one_mean", "You subtract one number from all pixels; each has a mean of its own.", _centred_with(torch.mean)),
         ("median", "You centre with the median; it is the mean.", _centred_with(lambda t: t.median(0).values)),
-        ("narrowest", "You keep the narrowest axes: eigh sorts upwards.", _narrowest),
+        ("narrowest", _NARROWEST, _narrowest),
+        ("narrowest", _NARROWEST, _least_of_svd),
+        (
+            "axes_uncentred",
+            "Your axes come from images whose mean was not subtracted: the first one points at the mean image.",
+            _axes_uncentred,
+        ),
+        ("columns", "You take columns of Vh for axes; svd returns V transposed: its rows are the axes.", _columns),
         (
             "standardised",
             "You divide each pixel by its width, so that a pixel that hardly varies counts as much as any.",
@@ -225,11 +258,8 @@ MISTAKES: list[tuple[Cause, Mistake]] = causes(
             "The axes of your codes come narrowest first: the widest is asked for first.",
             _codes_of(_flipped),
         ),
-        (
-            "codes_scaled",
-            "You divide the codes by their widths: coordinates on the axes keep the width that the images have.",
-            _codes_of(lambda z, of_train: z / of_train.std(0)),
-        ),
+        ("codes_scaled", _SCALED, _codes_of(_by_width)),
+        ("codes_scaled", _SCALED, _whitened),
         (
             "clamped",
             "You cut x_hat off at 0 and 1; the linear reconstruction is asked for.",

@@ -108,6 +108,18 @@ def _with(parts: Callable[..., tuple[torch.Tensor, ...]]) -> Rescaling:
     return lambda mu, logvar, weight: parts(mu, logvar, weight, _moment(mu, logvar).rsqrt())
 
 
+def _length(mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    """Of each image's code, a column."""
+    return (mu.square() + logvar.exp()).mean(1, keepdim=True).sqrt()
+
+
+def _centred(mu: torch.Tensor, logvar: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    c = _moment(mu - mu.mean(0), logvar).rsqrt()
+    return c * (mu - mu.mean(0)), logvar + 2 * c.log(), weight / c
+
+
+_SHIFTED = "You subtract the mean of the codes: the decoder would show other images."
+_EACH_IMAGE = "You scale each image's code by its own length: c belongs to a dimension, and is the same for all images."
 _CARD = "the three lines above the card of rescale: mu by c, sigma by c, the decoder's weight by 1 / c"
 _MISTAKES = causes(
     _CARD,
@@ -195,8 +207,18 @@ _MISTAKES = causes(
         ),
         (
             "scaled_image_by_image",
-            "You scale each image's code by its own length: c belongs to a dimension, and is the same for all images.",
+            _EACH_IMAGE,
             lambda m, v, w: (m / m.norm(dim=1, keepdim=True), v, w),
+        ),
+        (
+            "scaled_image_by_image",
+            _EACH_IMAGE,
+            lambda m, v, w: (m / _length(m, v), v - 2 * _length(m, v).log(), w),
+        ),
+        (
+            "sigma_not_squared",
+            "exp(logvar / 2) is sigma; the second moment has its square, exp(logvar).",
+            _by(lambda m, v: (m.square() + (v / 2).exp()).mean(0).rsqrt()),
         ),
         (
             "noise_replaced",
@@ -209,9 +231,10 @@ _MISTAKES = causes(
             _by(lambda m, v: _moment(m, v).rsqrt().clamp_max(1)),
         ),
         ("nothing_changes", "Everything comes back as it was.", lambda m, v, w: (m, v, w)),
+        ("centred", _SHIFTED, _centred),
         (
             "centred",
-            "You subtract the mean of the codes: the decoder would show other images.",
+            _SHIFTED,
             _with(lambda m, v, w, c: (c * (m - m.mean(0)), v + 2 * c.log(), w / c)),
         ),
     ),

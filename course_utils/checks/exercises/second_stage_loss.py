@@ -25,7 +25,7 @@ from ..engine.demand import (
 from ..engine.law import Check, Draw
 from ..engine.score import Cause
 from ..engine.trusted import kl_size, kl_terms, per_image
-from ..engine.verdict import Broken
+from ..engine.verdict import Broken, blame
 
 CHECK = Check("second_stage_loss(decoded, codes, mu, logvar, log_std)", "(loss, distortion, rate), three scalars")
 _CARD = "the maths hint under the card of second_stage_loss: minus the log density of N(decoded, std²), plus the rate"
@@ -67,7 +67,8 @@ class Inputs(NamedTuple):
 
 @CHECK.law("is right where you can count", weight=2)
 def _by_hand(candidate: Candidate, draw: Draw) -> None:
-    """Not random: one code of two dimensions, off by 1 and 0, three widths; the posterior is the prior, then not."""
+    """Not random: one code of two dimensions, off by 1 and 0, three widths, then copied; a posterior that is the prior,
+    then not."""
     decoded, codes = torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2)
     zero = torch.zeros(1, 1)
     for std, want in ((1.0, 2.337877), (2.0, 3.349171), (0.5, 2.451583)):
@@ -76,6 +77,10 @@ def _by_hand(candidate: Candidate, draw: Draw) -> None:
         same_number(distortion, want, f"distortion of one code, std {std:g}")
         same_number(rate, 0.0, "rate where the posterior is the prior")
         same_number(loss, want, f"loss of one code, std {std:g}")
+    loss, distortion, _ = Inputs(codes, codes, zero, zero, torch.tensor(math.log(0.1))).call(candidate)
+    with blame(lambda: CUT_OFF if distortion == 0 else None):
+        same_number(distortion, -2.767293, "distortion of a perfect copy, std 0.1")
+        same_number(loss, -2.767293, "loss of a perfect copy, std 0.1")
     given = Inputs(decoded, codes, torch.tensor([[2.0]]), zero, torch.tensor(0.0))
     same_number(given.call(candidate)[2], 2.0, "rate of mu = 2, logvar = 0")
 
@@ -210,6 +215,9 @@ WIDTH_CUT = Cause(
 )
 
 
+CUT_OFF = Cause("cut_off", "You cut the distortion off at 0: minus the log of a density may be negative.", _CARD)
+
+
 def _mistake(id: str, sentence: str) -> Cause:
     return Cause(id, sentence, _CARD)
 
@@ -255,6 +263,13 @@ _DISTORTIONS: list[Formula] = [
     (
         _mistake("logvar_for_log_std", "You take log_std for a log variance."),
         lambda d, c, s: 0.5 * (c - d).square() * torch.exp(-s) + 0.5 * s + _HALF_LOG,
+    ),
+    (
+        _mistake(
+            "once_a_code",
+            "log_std and half of log 2π are counted once for a code; each of its dimensions has them.",
+        ),
+        lambda d, c, s: 0.5 * ((c - d) * torch.exp(-s)).square() + (s + _HALF_LOG) / d.shape[1],
     ),
     (
         _mistake("doubled_log_std", "log_std is the log of the width itself: it counts once."),

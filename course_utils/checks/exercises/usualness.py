@@ -128,8 +128,8 @@ MISTAKES = table(
     ("upside_down", "It is upside down: 1 must be the most usual.", lambda p, r: 1 - _rank(p, r)),
     ("not_doubled", _SCALE, lambda p, r: _exact(p, r) / 2),
     ("other_fold", _SCALE, lambda p, r: 4 * _rank(p, r) * (1 - _rank(p, r))),
-    ("larger_side", "You take the larger of the two shares; the smaller.", lambda p, r: 2 - _exact(p, r)),
-    ("larger_side", "You take the larger of the two shares; the smaller.", lambda p, r: 1 - _exact(p, r) / 2),
+    ("larger_side", "You take the larger of the two shares; take the smaller.", lambda p, r: 2 - _exact(p, r)),
+    ("larger_side", "You take the larger of the two shares; take the smaller.", lambda p, r: 1 - _exact(p, r) / 2),
     ("ties", _TIES, lambda p, r: _folded(_below(p, r))),
     ("ties", _TIES, lambda p, r: _folded(_up_to(p, r))),
     ("averaged", "You average over the path; a number for each point is asked for.", lambda p, r: _exact(p, r).mean()),
@@ -138,7 +138,11 @@ MISTAKES = table(
         "The two arguments are exchanged: each point of the path is held against the real codes.",
         lambda p, r: _exact(r, p),
     ),
-    ("among_the_path", "You rank the points among each other; among the real codes.", lambda p, r: _exact(p, p)),
+    (
+        "among_the_path",
+        "You rank the points among each other: rank them among the real codes.",
+        lambda p, r: _exact(p, p),
+    ),
     ("counts", "You return counts; shares of the real codes are asked for.", lambda p, r: _exact(p, r) * len(r)),
     (
         "signed",
@@ -164,6 +168,21 @@ MISTAKES = table(
         "not_sorted",
         "searchsorted asks for sorted values: sort the real codes first.",
         lambda p, r: _folded((torch.searchsorted(r, p) + torch.searchsorted(r, p, right=True)).double() / 2 / len(r)),
+    ),
+    (
+        "one_sided",
+        "Only what is rarer than real codes counts: a code that is denser than all of them is as unusual.",
+        lambda p, r: (2 * _rank(p, r)).clamp_max(1),
+    ),
+    (
+        "path_sorted",
+        "The numbers come in another order than the points: each belongs to its point.",
+        lambda p, r: _exact(p.sort().values, r),
+    ),
+    (
+        "n_plus_one",
+        "You divide by another number than that of the real codes.",
+        lambda p, r: _folded((_rank(p, r) * len(r) + 1) / (len(r) + 1)),
     ),
     (
         "n_plus_one",

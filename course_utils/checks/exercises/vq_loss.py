@@ -179,6 +179,16 @@ _WEIGHTS = (
         lambda b: (1 + b, 1 + b, 1 + b),
     ),
     (
+        "codes_not_stopped",
+        "The codes are not detached in the term of the codebook: they feel its pull beside the commitment.",
+        lambda b: (1 + b, 1 + b, 1.0),
+    ),
+    (
+        "entries_not_stopped",
+        "The entries are not detached in the term of the commitment: they feel it beside the pull of their own.",
+        lambda b: (1 + b, b, 1 + b),
+    ),
+    (
         "ends_exchanged",
         "The two terms have each other's end detached: the commitment is what the *codes* feel.",
         lambda b: (1 + b, 1.0, b),

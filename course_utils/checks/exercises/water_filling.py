@@ -32,7 +32,7 @@ def _collapsed(candidate: Candidate, draw: Draw) -> None:
     for noise in (0.1, 1.0, 3.0):
         eigenvalues = noise * draw.uniform(6, low=0.2, high=5.0)
         _compare(candidate, eigenvalues, noise, draw.number(6, 60), f"with noise {noise:g}, all collapsed")
-    _compare(candidate, torch.tensor([9.0, 0.0, 0.3]), 0.5, 1.0, "with a variance of 0")
+    _compare(candidate, torch.tensor([9.0, 1e-6, 0.3]), 0.5, 1.0, "with a variance of a millionth")
 
 
 @CHECK.law("is right for any noise and any price", weight=3)
@@ -172,6 +172,16 @@ _MISTAKES: list[tuple[Cause, Rates]] = causes(
         ),
         ("other_order", _ORDER, lambda e, n, b: _right(e, n, b).sort().values),
         ("other_order", _ORDER, lambda e, n, b: _right(e, n, b).sort(descending=True).values),
+        (
+            "beta_outside",
+            "You divide the rates by beta; beta multiplies the noise inside the logarithm.",
+            lambda e, n, b: _right(e, n, 1.0) / b,
+        ),
+        (
+            "difference",
+            "You subtract the level from the variance; a rate is the logarithm of their ratio.",
+            lambda e, n, b: (e - b * n).clamp_min(0),
+        ),
         ("no_logarithm", "The logarithm is missing.", lambda e, n, b: 0.5 * (e / (b * n))),
     ),
 )

@@ -177,7 +177,11 @@ MISTAKES: list[tuple[Cause, Whiten]] = causes(
         ),
         ("untouched", "The codes come back as they are.", lambda s, c: c),
         ("mean_kept", "The mean is not subtracted.", lambda s, c: _exact(s - s.mean(0), c)),
-        ("centred_only", "You subtract the mean, and no more.", lambda s, c: c - s.mean(0)),
+        (
+            "centred_only",
+            "The mean is gone, but every direction keeps its width: each must get the width 1.",
+            lambda s, c: c - s.mean(0),
+        ),
         (
             "factor_transposed",
             "You apply the transpose of L's inverse: which side does L stand on, for codes in rows?",
