@@ -8,8 +8,8 @@ import json
 import nbformat
 import pytest
 from hostile import BETA, KL
+from hostile_class import UNIT, source
 from nbformat.v4 import new_code_cell
-from test_hostile import UNIT, source
 
 from autograder.repair import repair
 from autograder.submissions import Submission, find_submission
