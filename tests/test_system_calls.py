@@ -146,7 +146,11 @@ CASES = [  # what is called with what, what becomes of it with namespaces, and w
 ]
 
 
-@pytest.mark.parametrize(("asked", "apart", "among_others"), CASES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("asked", "apart", "among_others"),
+    CASES,
+    ids=lambda value: str(value).replace(str(os.getpid()), "own process")[:40],
+)
 def test_arguments_decide_where_they_should(filters, asked, apart, among_others):
     assert (filters[0](*asked), filters[1](*asked)) == (apart, among_others)
 
