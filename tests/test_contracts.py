@@ -182,6 +182,11 @@ CALLS = {
         "generated": images(n),
         "real_features": Reader().features(images(40)),
     },
+    measures.quality_by_features: lambda n: {
+        "classifier": Reader(),
+        "features": Reader().features(images(n)),
+        "real_features": Reader().features(images(40)),
+    },
     probes.difference: lambda n: {"a": accuracy(n), "b": accuracy(n)},
     samplers.Sampler.fit: lambda n: {"self": samplers.Gaussian(), "codes": rows(n)},
     samplers.Sampler.sample: lambda n: {"self": FITTED, "num_codes": n},

@@ -356,6 +356,7 @@ def quality_beside(classifier: Classifier, generated: Tensor, real_features: Ten
     return quality_by_features(classifier, classifier.features(generated), real_features)
 
 
+@takes(classifier=Model(("read",)), features=Rows(2), real_features=Rows(2))
 def quality_by_features(classifier: Classifier, features: Tensor, real_features: Tensor) -> SampleQuality:
     """``sample_quality`` of images whose features (N, F) are known already, as those of the real ones (M, F) are."""
     probabilities = classifier.read(features)

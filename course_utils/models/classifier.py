@@ -48,7 +48,8 @@ class Classifier:
     @torch.no_grad()
     def read(self, features: Tensor) -> Tensor:
         """(N, classes) class probabilities of images by their features (N, 64)."""
-        return F.softmax(self.network[-1](features), dim=1)
+        last = self.network[-1]
+        return F.softmax(last(features.to(next(last.parameters()))), dim=1)
 
     def predict(self, images: Tensor) -> Tensor:
         """(N,) the most probable class."""
