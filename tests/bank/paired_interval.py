@@ -121,7 +121,7 @@ for name, about, cause, f in (
     (
         "forty",
         "a bootstrap without replacement",
-        None,
+        "no_width",
         lambda a, b: (
             lambda d: around(d.mean(), 1.96 * torch.stack([d[torch.randperm(len(d))].mean() for _ in range(20)]).std())
         )(a - b),
