@@ -78,7 +78,7 @@ class Stubs:
         return self.code.replace(NAME, name)
 
     def usual_marks(self, source: str) -> str:
-        """The text of a source cell with the usual marks, ``### BEGIN SOLUTION`` and the like, around its regions."""
+        """The text of a source cell with the usual marks (``BEGIN SOLUTION`` and the like) around its regions."""
         return self._with_marks(source, self.marks, Stubs().marks)
 
     def own_marks(self, source: str) -> str:
