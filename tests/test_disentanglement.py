@@ -48,5 +48,5 @@ def test_factors_are_those_of_the_pictures_drawn():
     both = torch.stack([pictures, factors["light"], toy_animals.factors(70, seed=4)["light"]])
     right, wrong = torch.corrcoef(both)[0, 1:].tolist()
     assert right > 0.7 > 0.4 > abs(wrong), (right, wrong)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="from 1 up"):
         toy_animals.factors(0)
