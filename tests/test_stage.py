@@ -53,7 +53,7 @@ def what_answers(folder: Path, *given: object) -> list[str]:
     command = [sys.executable, "-I", Path(__file__).with_name("staged_functions.py"), folder, *given]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=folder)
     lines = done.stdout.splitlines()
-    assert lines and lines[-1].startswith("tried "), done.stderr[-2000:]
+    assert lines and lines[-1].startswith("tried "), (done.returncode, done.stderr[-2000:])
     return lines
 
 
