@@ -49,7 +49,7 @@ class Classifier:
     def read(self, features: Tensor) -> Tensor:
         """(N, classes) class probabilities of images by their features (N, 64)."""
         last = self.network[-1]
-        return F.softmax(last(features.to(next(last.parameters()))), dim=1)
+        return F.softmax(last(features.to(next(last.parameters(), features))), dim=1)
 
     def predict(self, images: Tensor) -> Tensor:
         """(N,) the most probable class."""
