@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -15,7 +14,6 @@ _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _SYS_MOUNT_SETATTR, _SYS_PIVOT_ROOT = 442, {"x86_64": 155, "aarch64": 41}
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 36, 38, 47
-_HUGE, _MADV_COLLAPSE = 1 << 21, 25
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -111,23 +109,6 @@ def drop_privileges() -> None:
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     _checked(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
     no_new_privileges()
-
-
-def collapsing(megabytes: int) -> Iterator[None]:
-    """Put what this process has allocated into pages of 2 MB, so many megabytes at a step, where the kernel does that
-    (since 6.1): each fork copies a table of all pages, and there are 500 times fewer then."""
-    step = megabytes << 20
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-        lines = file.readlines()
-    for line in lines:
-        addresses, rights, _, _, inode, *_ = line.split()
-        start, end = (int(address, 16) for address in addresses.split("-"))
-        if rights != "rw-p" or inode != "0" or "[stack]" in line:
-            continue
-        start, end = -(-start // _HUGE) * _HUGE, end // _HUGE * _HUGE
-        for place in range(start, end, step):
-            libc.madvise(ctypes.c_void_p(place), ctypes.c_size_t(min(step, end - place)), _MADV_COLLAPSE)
-            yield
 
 
 def no_new_privileges() -> None:

@@ -19,7 +19,6 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,6 @@ PRELOADED = (
 )
 FOR_KERNELS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "grading_agent.kernel")
 _LONGEST_REQUEST = 1 << 16
-_MANY, _STEP_MB = 8, 24  # from this sandbox on, each is preceded by a step of making forks cheaper: a large class gains
 
 
 class Warm:
@@ -68,8 +66,6 @@ class Warm:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, socket.socket] = {}  # by process id of the sandbox
         self._end_themselves: set[int] = set()  # sandboxes that end their processes themselves, when told to
-        self._started = 0
-        self._collapsing: Iterator[None] = iter(())
         self._wake, wake_in = socket.socketpair()
         wake_in.setblocking(False)
         self._wake_in = wake_in
@@ -120,12 +116,6 @@ class Warm:
                 _interrupt(pid) if wanted == "interrupt" else self._kill(pid)
 
     def _start(self, client: socket.socket, request: dict[str, Any], fd: int) -> None:
-        self._started += 1
-        if self._started == _MANY and sys.platform == "linux":
-            from .linux import collapsing
-
-            self._collapsing = collapsing(_STEP_MB)
-        next(self._collapsing, None)
         pid = os.fork()
         if pid:
             self._clients[pid] = client

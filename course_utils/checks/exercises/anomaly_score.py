@@ -36,7 +36,7 @@ def _copies(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     for low, high in ((0.02, 0.98), (0.4, 0.6), (0.9, 0.99)):
         x = draw.uniform(5, 8, low=low, high=high)
-        x[::2] = draw.uniform(3, 8, low=0.02, high=0.05)  # another floor than its neighbours'
+        x[::2] = draw.uniform(3, 8, low=0.02, high=0.05)  # another floor than the others
         _same(candidate, torch.logit(x), x, "scores of pictures that are copied perfectly")
 
 
