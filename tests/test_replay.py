@@ -13,9 +13,9 @@ import torch
 from bank import load
 from miniature import CHECKOUT
 
-from autograder import cli
 from autograder.batch import Options
 from autograder.class_seeds import SEEDS, class_seed
+from autograder.cli import grading
 from autograder.demo import fill_in
 from autograder.examiner.inside.protocol import Channel
 from autograder.grade import grade_unit
@@ -240,7 +240,7 @@ def test_course_check_repeats_a_broken_law_of_grades_json(graded, capsys):
     )
     result = next(known for known in recorded(tree, exercise=exercise) if known["id"] == law["id"])
     context = SimpleNamespace(obj={"root": tree.root, "debug": False})
-    cli.check(context, exercise, file_of(tree, "ada"), law=law["id"], seed=law["seed"], unsafe=False)
+    grading.check(context, exercise, file_of(tree, "ada"), law=law["id"], seed=law["seed"], unsafe=False)
     printed = capsys.readouterr().out
     assert f"expected: {result['expected']}" in printed and f"law {law['id']}, seed {law['seed']}" in printed
     assert result["got"].splitlines()[0] in printed

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from .log import MARK, Entry
 
 BLOCK = 20  # marks that are taken together to see drift
 FEWEST = 10  # pairs below which no number is given
@@ -72,3 +77,48 @@ def drift(marks: list[float], resamples: int = 1000, seed: int = 0) -> dict[str,
     verdict = "no drift can be told" if low <= 0 <= high else "the marks drift"
     words = f"second half against first: {change:+.2f} points ({low:+.2f} to {high:+.2f}): {verdict}"
     return {"blocks": means, "words": words}
+
+
+def statistics(
+    entries: Mapping[str, Entry],
+    history: Iterable[Any],
+    seconds: Mapping[str, Any],
+    token_of: Callable[[str], str],
+    points: float,
+) -> dict[str, Any]:
+    """How well one question is marked, from the marks of its answers, their history and the second marks by student."""
+    pairs = [
+        (name, entries[name], row)
+        for name, row in seconds.items()
+        if name in entries and entries[name].state.score is not None
+    ]
+    others = [(e.state.score or 0.0, row.score) for _, e, row in pairs if e.marker != row.marker]
+    oneself = [(e.state.score or 0.0, row.score) for _, e, row in pairs if e.marker == row.marker]
+    first_marks: dict[str, dict[str, float]] = {}
+    for row in history:
+        if row.kind == MARK and row.score is not None:
+            decision = json.loads(row.state).get("decision") or row.student  # alike answers count once
+            first_marks.setdefault(row.marker, {}).setdefault(decision, row.score)
+    scores = Counter(entry.manual_score for entry in entries.values() if entry.manual_score is not None)
+    return {
+        "agreement": vars(agreement(*_columns(others))),
+        "oneself": vars(agreement(*_columns(oneself))),
+        "pairs": [
+            {
+                "token": token_of(name),
+                "first": entry.state.score,
+                "by": entry.marker,
+                "second": row.score,
+                "second_by": row.marker,
+            }
+            for name, entry, row in pairs
+            if entry.state.score != row.score
+        ],
+        "drift": [{"marker": marker, **drift([*marks.values()])} for marker, marks in sorted(first_marks.items())],
+        "scores": [{"score": score, "answers": scores[score]} for score in sorted(scores)],
+        "points": points,
+    }
+
+
+def _columns(pairs: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [one for one, _ in pairs], [two for _, two in pairs]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +25,21 @@ from ..grades_file import enter_marks
 from ..nbgrader_course import NbGraderCourse
 from ..release import read_source
 from ..safe_html import markdown_to_html
-from .agreement import agreement, drift
+from .agreement import statistics
 from .answers import (
     Answer,
     Answers,
     is_marked_twice,
     order_of_questions,
     read_question,
-    share_of,
     write_scheme,
 )
 from .groups import THRESHOLD, group, is_short
-from .log import ITEMS, MARK, SECOND, SPLIT, UNDO, Conflict, Entry, Given, MarkLog, Question, State, digest, score_of
+from .log import ITEMS, MARK, SECOND, SPLIT, UNDO, Conflict, Entry, MarkLog, Question, State, digest
+from .rescoring import likest, stale_marks, successors, with_items
 from .scheme import Item, items_from
-from .shown import answer_html, checks_shown, differences, evidence_shown, guesses_shown, output_html
+from .shown import answer_html, checks_shown, evidence_shown, guesses_shown, output_html
+from .views import answer_view, mark_view, scheme_view, state_view
 
 OWN, ALL = "own", "all"
 
@@ -184,15 +183,14 @@ class Desk:
             first.setdefault(groups[name], name)
         order.sort(key=lambda name: (tokens[first[groups[name]]], tokens[name]))
         shown = [
-            self._shown(
-                question,
+            answer_view(
                 entries[name],
                 held[name],
                 tokens[name],
                 groups[name],
                 held[first[groups[name]]] if first[groups[name]] != name else None,
                 share,
-                marker,
+                marker.of,
                 seconds.get(name),
                 names,
                 sample,
@@ -205,7 +203,7 @@ class Desk:
             "question": question.key,
             "points": question.points,
             "html": markdown_to_html(text) if text else "",
-            "scheme": self._scheme_shown(scheme.items, scheme.note, scheme.text),
+            "scheme": scheme_view(scheme.items, scheme.note, scheme.text),
             "answers": shown,
             "bank": bank,
             "threshold": threshold,
@@ -213,18 +211,7 @@ class Desk:
             "of": marker.of,
             "share": share,
             "unreadable": sum(name not in held and not entry.settled for name, entry in entries.items()),
-            "stale": self._stale(entries, scheme.items),
-        }
-
-    @staticmethod
-    def _scheme_shown(items: tuple[Item, ...], note: str, text: str) -> dict[str, Any]:
-        return {
-            "items": [
-                {"points": item.points, "text": item.text, "html": markdown_to_html(item.text)} for item in items
-            ],
-            "note": note,
-            "note_html": markdown_to_html(note),
-            "version": digest(text),
+            "stale": stale_marks(entries, scheme.items),
         }
 
     def _group(
@@ -243,66 +230,6 @@ class Desk:
         for place, name in enumerate(each for each in order if each not in groups):
             groups[name] = next_one + place
         return groups
-
-    def _shown(
-        self,
-        question: Question,
-        entry: Entry,
-        answer: Answer,
-        token: str,
-        of: int,
-        leader: Answer | None,
-        share: int,
-        marker: Marker,
-        second: Any,
-        names: bool,
-        sample: bool,
-    ) -> dict[str, Any]:
-        own = share_of(token, marker.of) == share
-        beside = (share_of(token, marker.of) + 1) % marker.of == share
-        twice = sample or (marker.of > 1 and is_marked_twice(token) and beside)
-        shown = {
-            "token": token,
-            "group": of,
-            "html": answer_html(answer.source, answer.attachments, answer.code),
-            "words": len(answer.source.split()),
-            "blank": is_blank(answer.source),
-            "short": is_short(answer.source),
-            "digest": digest(answer.source),
-            "own": own or sample,
-            "second": twice,
-            **self._state_shown(entry),
-        }
-        if twice:  # blind: the second marker sees an unmarked answer
-            state = State.of(json.loads(second.state)) if second is not None else State()
-            shown |= {"state": _as_dict(state), "by": "", "time": "", "settled": second is not None, "auto": None}
-        if leader is not None and leader.source != answer.source:
-            shown["against"] = differences(leader.source, answer.source)
-        if entry.waits and entry.manual_score is not None and answer.marked_text is not None:
-            shown["changed"] = differences(answer.marked_text, answer.source)
-        if names:
-            shown["name"] = entry.student
-        return shown
-
-    @staticmethod
-    def _state_shown(entry: Entry) -> dict[str, Any]:
-        return {
-            "version": entry.version,
-            "state": _as_dict(entry.state),
-            "settled": entry.settled,
-            "waits": entry.waits,
-            "auto": entry.auto_score,
-            "by": entry.marker,
-            "time": entry.time,
-        }
-
-    @staticmethod
-    def _stale(entries: dict[str, Entry], items: tuple[Item, ...]) -> int:
-        """How many marks were made with items that the scheme no longer has."""
-        known = {(item.text, item.points) for item in items}
-        return sum(
-            any((item.text, item.points) not in known for item in entry.state.items) for entry in entries.values()
-        )
 
     def answer(self, unit: str, key: str, token: str) -> str:
         """The whole of one answer, as HTML."""
@@ -348,19 +275,19 @@ class Desk:
                         raise Conflict(log.entries(question, student)[student])
                     if kind == SECOND:
                         log.note(question, student, SECOND, marker.name, state, now)
-                        saved.append({"token": token, "state": _as_dict(state), "settled": state.score is not None})
+                        saved.append({"token": token, "state": state_view(state), "settled": state.score is not None})
                         continue
                     entry = log.save(
                         question, student, str(each.get("version")), state, marker.name, now, kind, decision
                     )
                 except Conflict as conflict:
-                    shown = {"token": token, "digest": now, **self._state_shown(conflict.entry)}
+                    shown = {"token": token, "digest": now, **mark_view(conflict.entry)}
                     if answer is not None:
                         shown["html"] = answer_html(answer.source, answer.attachments, answer.code)
                     conflicts.append(shown)
                 else:
                     done[student] = entry
-                    saved.append({"token": token, **self._state_shown(entry)})
+                    saved.append({"token": token, **mark_view(entry)})
         self._bring_into_table(question, done)
         return {"saved": saved, "conflicts": conflicts}
 
@@ -449,11 +376,11 @@ class Desk:
             if digest(scheme.text) != version:
                 raise Changed("the mark scheme was changed elsewhere meanwhile; nothing was written.")
             items = items_from(content)
-            new_of = _successors(scheme.items, items, content)
+            new_of = successors(scheme.items, items, content)
             affected = {
                 name: state
                 for name, entry in log.entries(question).items()
-                if (state := _with_items(entry.state, new_of, question.points)) != entry.state
+                if (state := with_items(entry.state, new_of, question.points)) != entry.state
             }
             changes = [
                 {"from": log_entry.state.score, "to": affected[name].score}
@@ -482,11 +409,11 @@ class Desk:
             used = {(item.text, item.points): None for e in entries.values() for item in e.state.items}
             old = tuple(Item(points, text) for text, points in used if (text, points) not in known)
             left = [item for item in scheme.items if (item.text, item.points) not in used] or list(scheme.items)
-            new_of = {item: _likest(item, left) for item in old}
+            new_of = {item: likest(item, left) for item in old}
             affected = {
                 name: state
                 for name, entry in entries.items()
-                if (state := _with_items(entry.state, new_of, question.points)) != entry.state
+                if (state := with_items(entry.state, new_of, question.points)) != entry.state
             }
             changes = [{"from": entries[name].state.score, "to": state.score} for name, state in affected.items()]
             done = {}
@@ -533,76 +460,9 @@ class Desk:
             entries = log.entries(question)
             history = log.history(question, MARK, UNDO, ITEMS)
             seconds = {row.student: row for row in log.history(question, SECOND) if row.score is not None}
-        pairs = [
-            (name, entries[name], row)
-            for name, row in seconds.items()
-            if name in entries and entries[name].state.score is not None
-        ]
-        others = [(e.state.score or 0.0, row.score) for _, e, row in pairs if e.marker != row.marker]
-        oneself = [(e.state.score or 0.0, row.score) for _, e, row in pairs if e.marker == row.marker]
-        first_marks: dict[str, dict[str, float]] = {}
-        for row in history:
-            if row.kind == MARK and row.score is not None:
-                decision = json.loads(row.state).get("decision") or row.student  # alike answers count once
-                first_marks.setdefault(row.marker, {}).setdefault(decision, row.score)
-        scores = Counter(entry.manual_score for entry in entries.values() if entry.manual_score is not None)
-        return {
-            "agreement": vars(agreement(*_columns(others))),
-            "oneself": vars(agreement(*_columns(oneself))),
-            "pairs": [
-                {
-                    "token": self._answers.token(question, name),
-                    "first": entry.state.score,
-                    "by": entry.marker,
-                    "second": row.score,
-                    "second_by": row.marker,
-                }
-                for name, entry, row in pairs
-                if entry.state.score != row.score
-            ],
-            "drift": [{"marker": marker, **drift([*marks.values()])} for marker, marks in sorted(first_marks.items())],
-            "scores": [{"score": score, "answers": scores[score]} for score in sorted(scores)],
-            "points": question.points,
-        }
-
-
-def _columns(pairs: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [one for one, _ in pairs], [two for _, two in pairs]
+        return statistics(entries, history, seconds, lambda name: self._answers.token(question, name), question.points)
 
 
 def _again(entry: Entry) -> bool:
     """Whether the answer has come back with another text: grading has put that into its row."""
     return entry.waits and entry.manual_score is not None
-
-
-def _as_dict(state: State) -> dict[str, Any]:
-    return {**state.to_dict(), "composed": markdown_to_html(state.composed) if state.composed else ""}
-
-
-def _successors(old: tuple[Item, ...], new: list[Item], content: Any) -> dict[Item, Item | None]:
-    """What becomes of each item that is changed; None: it is taken out."""
-    was = {}
-    for item, each in zip(new, content, strict=True):
-        if isinstance(each.get("was"), int) and 0 <= each["was"] < len(old):
-            was[each["was"]] = item
-    return {item: was.get(place) for place, item in enumerate(old) if was.get(place) != item}
-
-
-def _likest(item: Item, among: list[Item]) -> Item | None:
-    ratios = [(SequenceMatcher(None, item.text, other.text).ratio(), other) for other in among]
-    best = max(ratios, key=lambda pair: pair[0], default=(0.0, None))
-    return best[1] if best[0] >= 0.5 else None
-
-
-def _with_items(state: State, new_of: dict[Item, Item | None], most: float) -> State:
-    """A mark with changed items. A score that was typed, and is not what the items give, stays."""
-    items: list[Given] = []
-    for given in state.items:
-        item = Item(given.points, given.text)
-        new = new_of.get(item, item)
-        if new is not None:
-            items.append(Given(new.text, new.points, given.half))
-    if tuple(items) == state.items:
-        return state
-    computed = state.score is not None and state.score == score_of(state.items, most)
-    return State(score_of(items, most) if computed else state.score, tuple(items), state.comment)

@@ -1,0 +1,102 @@
+"""What the commands share: the tree, its units, the database, and how they speak."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from course_utils.cli.handin import is_graded, require_graded, safe_text
+from course_utils.system.errors import CourseError, WrongUsage
+from course_utils.system.tree import Tree, chosen_tree, find_tree
+
+if TYPE_CHECKING:
+    from ..platforms import Exported
+
+
+def _complete_units(incomplete: str) -> list[str]:
+    """The units of the course around the current folder, for the shell."""
+    try:
+        return [unit for unit in find_tree().units() if unit.startswith(incomplete)]
+    except CourseError:
+        return []
+
+
+Units = Annotated[
+    list[str] | None,
+    typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False, autocompletion=_complete_units),
+]
+All = Annotated[bool, typer.Option("--all", help="All units.")]
+
+
+def use_database(url: str | None) -> None:
+    """Make the gradebook at `url` the one that this command uses."""
+    if url is None:
+        return
+    import os
+
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from ..nbgrader_course import DATABASE
+
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        hint = (
+            "pip install -c constraints.txt -e '.[cluster]'"
+            if url.startswith("postgres")
+            else "see sqlalchemy's documentation of database URLs"
+        )
+        raise WrongUsage(f"--db {url!r} cannot be used ({error}): {hint}.") from None
+    os.environ[DATABASE] = url
+
+
+def instructor_tree(context: typer.Context) -> Tree:
+    from ..own_course import refuse_foreign
+
+    tree = chosen_tree(context.obj["root"])
+    refuse_foreign(tree)
+    if tree.is_kit:
+        raise WrongUsage("this is a student kit; grading and releasing need the instructor's checkout.")
+    return tree
+
+
+def chosen_units(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
+    if given and all_units:
+        raise WrongUsage("name units or use --all, not both.")
+    units = [tree.unit(name) for name in given] if given else tree.units()
+    if not units:
+        raise CourseError(f"{tree.source} holds no units.")
+    return list(dict.fromkeys(units))
+
+
+def graded_units(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
+    """As ``_units``; of all units those in which something is graded. One that is named must be graded."""
+    chosen = chosen_units(tree, given, all_units)
+    for unit in chosen if given else ():
+        require_graded(tree, unit)
+    return [unit for unit in chosen if is_graded(tree, unit)]
+
+
+def require_platform(option: str, platform: str | None) -> None:
+    if platform not in (None, "canvas", "moodle"):
+        raise WrongUsage(f"{option} {platform!r}: use canvas or moodle.")
+
+
+def print_exported(exported: Exported, platform: str, tree: Tree) -> None:
+    for path in exported.files:
+        print(f"For {platform}: {shown(path, tree)}")
+    for note in exported.notes:
+        warn(f"note: {note}")
+
+
+def warn(text: str) -> None:
+    """One line on standard error, whatever is in the names and reasons."""
+    print(f"course: {' '.join(safe_text(text).split())}", file=sys.stderr)
+
+
+def shown(path: Path, tree: Tree) -> str:
+    return str(path.relative_to(tree.root)) if path.is_relative_to(tree.root) else str(path)
