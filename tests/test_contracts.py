@@ -93,7 +93,7 @@ CALLS = {
     measures.rate_per_dimension: lambda n: {"mu": rows(n), "logvar": rows(n, 3)},
     measures.active_units: lambda n: {"mu": rows(n)},
     measures.across_image_variance: lambda n: {"images": images(n)},
-    measures.importance_weighted_nll: lambda n: {"model": VAE, "images": images(n), "num_samples": 10},
+    measures.importance_weighted_nll: lambda n: {"model": VAE, "images": images(n), "num_samples": 30},
     measures.binarize: lambda n: {"images": images(n)},
     measures.frechet_distance: lambda n: {"features_a": rows(n), "features_b": rows(n, 3)},
     measures.sample_quality: lambda n: {"classifier": Reader(), "generated": images(n), "real": images(n).flip(1)},
