@@ -30,7 +30,7 @@ MARKS = {
     "tests/test_checks_bad_input.py::test_html_of_a_right_answer_is_the_same_every_time": Slow("slow", 14),
     "tests/test_cluster.py": Slow("grading", 18),
     "tests/test_cockpit.py": Slow("browser", 4),
-    "tests/test_contracts.py": Slow("slow", 17),
+    "tests/test_contracts.py": Slow("slow", 50),
     "tests/test_database.py": Slow("grading", 19),
     "tests/test_demo.py": Slow("grading", 14),
     "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 1),
@@ -38,11 +38,11 @@ MARKS = {
     "tests/test_ending.py": Slow("grading", 3),
     "tests/test_environment.py::test_both_lists_can_be_installed_on_every_platform_with_every_python": Slow("slow", 15),
     "tests/test_exchange.py": Slow("slow", 6),
-    "tests/test_exports.py": Slow("slow", 17),
+    "tests/test_exports.py": Slow("slow", 30),
     "tests/test_from_colab.py": Slow("slow", 6),
     "tests/test_grading.py": Slow("grading", 36),
     "tests/test_guess_control.py": Slow("browser", 2),
-    "tests/test_honest_class.py": Slow("grading", 31),
+    "tests/test_honest_class.py": Slow("grading", 45),
     "tests/test_handin.py::test_every_key_may_be_missing_or_of_a_wrong_type_and_both_decide_alike": Slow("grading", 2),
     "tests/test_download.py::test_without_a_torchvision_that_fits_torch_everything_is_read_and_downloaded": Slow(
         "slow", 5
@@ -51,14 +51,14 @@ MARKS = {
         "slow", 4
     ),
     "tests/test_habits.py::test_types_are_clean": Slow("slow", 21),
-    "tests/test_hostile.py": Slow("grading", 57),
+    "tests/test_hostile.py": Slow("grading", 100),
     "tests/test_hub.py": Slow("grading", 60),
     "tests/test_install.py::test_install_start_move_copy_and_mend": Slow("slow", 17),
     "tests/test_install.py::test_two_kits_share_packages_and_each_uses_its_own_course_utils": Slow("slow", 5),
     "tests/test_install.py::test_without_a_network_it_says_so_in_one_line_and_goes_on_later": Slow("slow", 16),
     "tests/test_install_stopped.py": Slow("slow", 19),
     "tests/test_interrupted.py": Slow("grading", 30),
-    "tests/test_isolation.py": Slow("grading", 20),
+    "tests/test_isolation.py": Slow("grading", 40),
     "tests/test_kit.py": Slow("slow", 6),
     "tests/test_lab_start.py": Slow("slow", 9),
     "tests/test_marking.py": Slow("slow", 16),
@@ -77,7 +77,7 @@ MARKS = {
     "tests/test_nothing_is_lost.py": Slow("grading", 60),
     "tests/test_lent.py": Slow("grading", 20),
     "tests/test_liars.py": Slow("grading", 12),
-    "tests/test_pages.py": Slow("browser", 22),
+    "tests/test_pages.py": Slow("browser", 40),
     "tests/test_pages_cannot_act.py": Slow("browser", 38),
     "tests/test_platforms.py::test_canvas_takes_the_table_with_its_numbers": Slow("grading", 2),
     "tests/test_platforms.py::test_from_the_export_to_the_worksheet_and_the_packed_feedback": Slow("grading", 9),
@@ -86,7 +86,7 @@ MARKS = {
         "slow", 4
     ),
     "tests/test_provisioner.py": Slow("grading", 20),
-    "tests/test_publish.py": Slow("slow", 20),
+    "tests/test_publish.py": Slow("slow", 40),
     "tests/test_plain_tests.py": Slow("grading", 30),
     "tests/test_quickstart.py": Slow("grading", 110),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
@@ -123,6 +123,15 @@ MARKS = {
     "tests/test_train_disturbed.py": Slow("slow", 40),
     "solutions/02_variational_autoencoders/02_variational_autoencoders.ipynb": Slow("", 64),
     "tests/test_using.py": Slow("slow", 10),
+    "tests/test_train_command.py": Slow("", 65),
+    "tests/test_estimator.py": Slow("", 45),
+    "tests/test_released.py": Slow("", 18),
+    "tests/test_way_back.py": Slow("", 16),
+    "tests/test_replayed_answers.py": Slow("", 22),
+    "tests/test_welcome.py": Slow("", 7),
+    "tests/test_training.py": Slow("", 6),
+    "tests/test_recorded_runs.py": Slow("", 6),
+    "tests/test_mmd.py": Slow("", 8),
 }
 NOTEBOOK_SECONDS = 40.0  # of an executed notebook in solutions/ that is not listed
 

@@ -1,8 +1,8 @@
 """The ``course`` command. Students' commands are here; packages add more through the entry-point group
 ``course.commands`` (each entry point is called with the typer application).
 
-Exit codes: 0 complete; 1 the work failed or could not be completed; 2 wrong usage. Modules that cost time (torch,
-nbgrader) are imported inside the commands, so that ``course --help`` answers at once.
+Exit codes: 0 complete; 1 the work failed or could not be completed; 2 wrong usage; 130 stopped by Ctrl-C. Modules that
+cost time (torch, nbgrader) are imported inside the commands, so that ``course --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import typer
 
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree, chosen_tree, find_tree, named_root, tree_at
+
+STOPPED = 130  # exit code after Ctrl-C, as shells have it
 
 app = typer.Typer(
     name="course",
@@ -410,10 +412,12 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors become one line on stderr."""
     try:
         result = app(root_first(arguments), prog_name="course", standalone_mode=False)
+        if result == STOPPED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except KeyboardInterrupt:
         print("course: stopped; what was complete is kept.", file=sys.stderr)
-        return 130
+        return STOPPED
     except Exception as error:
         if hasattr(error, "format_message"):  # a usage error, from whichever command-line library typer builds on
             return _usage_error(error)
