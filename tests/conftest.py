@@ -16,6 +16,7 @@ from notebook_source import NotebookSource, read
 
 # Small tensors gain nothing from threads, and tests run beside each other. Set before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+THREADS: dict[str, int] = {}  # of torch, when it was first there
 DATA = os.environ.get("COURSE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -59,6 +60,15 @@ def alembic_is_asked_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nbgrader.api, "get_alembic_version", functools.cache(nbgrader.api.get_alembic_version))
         yield
+
+
+@pytest.fixture(autouse=True)
+def torch_keeps_its_threads() -> Iterator[None]:
+    """A test that leaves torch more threads makes those after it several times dearer."""
+    yield
+    if "torch" in sys.modules:
+        threads = sys.modules["torch"].get_num_threads()
+        assert THREADS.setdefault("first", threads) == threads
 
 
 @pytest.fixture(autouse=True)

@@ -130,15 +130,29 @@ def _one(request: Request, threads: int, place: str) -> Trained:
         return _one_alone(request, threads, place)
 
 
-def _one_alone(request: Request, threads: int, place: str) -> Trained:
-    import json
-
+@contextlib.contextmanager
+def _settings(threads: int, place: str) -> Iterator[None]:
+    """The process may be another's, too, or train another seed next: afterwards it is as it was."""
     import torch
 
+    before = torch.get_num_threads(), os.environ.get("COURSE_RUNS")
     torch.set_num_threads(threads)
     os.environ["COURSE_RUNS"] = place
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        if before[1] is None:
+            del os.environ["COURSE_RUNS"]
+        else:
+            os.environ["COURSE_RUNS"] = before[1]
+
+
+def _one_alone(request: Request, threads: int, place: str) -> Trained:
+    import json
+
+    try:
+        with _settings(threads, place), contextlib.redirect_stdout(io.StringIO()):
             folder = command.train(request)
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         measures = {key: value for key, value in about["last_epoch"].items() if key.startswith("test_")}
