@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -106,10 +107,9 @@ def _drawn(fig: Figure) -> tuple[PictureFile, bool]:
     """The figure in pixels, and whether it shows coloured pictures: lines and grey pixels have fewer colours."""
     from PIL import Image
 
-    canvas = io.BytesIO()
-    fig.savefig(canvas, format="rgba")
-    width, height = (int(side) for side in fig.bbox.size)
-    drawn = Image.frombytes("RGBA", (width, height), canvas.getvalue()).convert("RGB")
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()  # once; savefig goes through everything twice, to have a layout before it draws
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     return drawn, drawn.getcolors(maxcolors=4096) is None
 
 

@@ -38,18 +38,22 @@ def image_rows(
     labels = {label: "\n".join(textwrap.wrap(label, LONGEST_LABEL)) for label in pictures}
     longest = max(len(line) for label in labels.values() for line in label.splitlines() or [""])
     side = (WIDTH - 0.11 * longest - 0.35) / max(columns, 8)
-    tall = side * len(pictures) + 0.2 * len(notes or ()) + (0.3 if titles else 0.05)
-    fig, axes = figure(tall, len(pictures), columns)
-    for line, (label, images) in zip(axes, pictures.items(), strict=True):
-        for index, ax in enumerate(line):
-            blank(ax)
-            if index < len(images):
-                ax.imshow(images[index], cmap="gray", vmin=0, vmax=1)
-            if notes and index < len(notes.get(label, ())):
-                ax.set_xlabel(notes[label][index], fontsize=9, labelpad=1)
-        line[0].text(-0.12, 0.5, labels[label], transform=line[0].transAxes, ha="right", va="center")
-    for ax, title in zip(axes[0], titles or (), strict=False):
-        ax.set_title(title, loc="center")
+    under = {label: 0.2 / side if label in (notes or {}) else 0.0 for label in pictures}  # in sides of an image
+    tall = len(pictures) + sum(under.values())
+    fig, axes = figure(side * tall + (0.35 if titles else 0.08))
+    ax, top, gap = axes[0, 0], 0.0, 0.02 / side
+    for label, images in pictures.items():  # all in one axes: an axes for each image takes ten times as long to lay out
+        for index, image in enumerate(images):
+            box = (index + gap, index + 1 - gap, top + 1 - gap, top + gap)
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1, extent=box)
+        for index, note in enumerate((notes or {}).get(label, ())):
+            ax.text(index + 0.5, top + 1 + gap, note, fontsize=9, ha="center", va="top")
+        ax.text(-0.12, top + 0.5, labels[label], ha="right", va="center")
+        top += 1 + under[label]
+    for index, title in enumerate(titles or ()):
+        ax.text(index + 0.5, -0.05, title, fontsize=STYLE["axes.titlesize"], ha="center", va="bottom")
+    ax.set(xlim=(0, columns), ylim=(tall, 0), aspect="equal", anchor="W")
+    blank(ax)
     fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     show(fig, alt, caption)
 

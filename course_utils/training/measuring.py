@@ -16,6 +16,7 @@ from .loop import Critic, Loop, LossFunction, checked
 
 PRECISIONS = ("float32", "bfloat16")
 PROBE_SECONDS = 0.4  # spent on steps of a throw-away copy before training, to say what training will cost
+PROBE_SHARE = 0.02  # of the steps of the training, but for the first few
 
 
 @takes(images=Images(), batch_size=Whole(1))
@@ -84,11 +85,12 @@ def estimated(loop: Loop, epochs: int, test_images: Tensor | None) -> float:
                 yield from trial.batches()
 
         supply = endless()
+        most = min(50, PROBE_SHARE * epochs * loop.steps)
         try:
             for _ in range(trial.settling):
                 trial.step(next(supply))
             done, began = 0, _clock(device)
-            while done < 3 or (done < 50 and time.perf_counter() - began < PROBE_SECONDS):
+            while done < 3 or (done < most and time.perf_counter() - began < PROBE_SECONDS):
                 trial.step(next(supply))
                 done += 1
         finally:
