@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WIDTH = 8.0  # inches, of every figure
 DPI = 200  # of the picture file; the page shows it at half that, so that it is sharp on every screen and projector
 SHOWN_DPI = 100
-LONGEST_LABEL = 14  # letters in a line of a row's label; longer ones are broken
+LONGEST_LABEL = 15  # letters in a line of a row's label; longer ones are broken
 COLOURS, MOST_COLOURS = 128, 256  # of a picture file, and of one that shows coloured images
 JPEG_QUALITY = 75  # with colours at half the resolution: two thirds of the bytes of 85 at the whole
 # P. Tol, "Colour schemes" (2021): the muted scheme and grey, told apart with any kind of colour vision.
