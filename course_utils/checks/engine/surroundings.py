@@ -30,7 +30,7 @@ def seed_generators(seed: int) -> None:
 
 
 def _numpy_key() -> int:
-    """A hash of the key of NumPy's global generator, read where it lies: ``get_state`` copies it number by number, which
+    """A hash of the key of NumPy's global generator, read where it lies: ``get_state`` copies number by number, which
     costs as much as all else that is done around a call."""
     generator: Any = np.random.get_bit_generator()
     if isinstance(generator, np.random.MT19937):
