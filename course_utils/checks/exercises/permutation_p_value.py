@@ -237,8 +237,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     if all(_plain(candidate(_kernel(draw, 6, 9, 0.0), 6, 19)) == 1.0 for _ in range(3)):
         found.append(_STILL)
     if not found:
-        # Four codes that are alike to themselves alone: all orders come as high, and 800 of what is no order a share with
-        # a standard deviation below 0.018. Of 24 orders of the rows 16 come as high, of 256 draws with replacement 136.
+        # Four codes, each like itself alone: all orders come as high, of 24 orders of the rows 16, of 256 draws with
+        # replacement 136; the share of 800 has a standard deviation below 0.018.
         p = _plain(candidate(8 * torch.eye(4), 2, 800))
         shares = ((_ROWS_ONLY, 16 / 24), (_REPLACED, 136 / 256))
         found += [cause for cause, share in shares if p is not None and abs(p - share) < 0.067]
