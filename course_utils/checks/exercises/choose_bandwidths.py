@@ -181,9 +181,10 @@ def _power(
     widths = _widths(candidate, (unit * _normal(draw, 300, d)).float())
     worse = [(unit * bad(_CODES, d), unit * _normal(draw, _CODES, d)) for _ in range(_TIMES)]
     alike = [(unit * _normal(draw, _CODES, d), unit * _normal(draw, _CODES, d)) for _ in range(_TIMES)]
-    squares = _pairs(*map(torch.stack, zip(*alike, strict=True)), widths)
+    squares = _pairs(torch.stack([x for x, _ in alike]), torch.stack([y for _, y in alike]), widths)
     deviation = (2 * squares.mean() / (_CODES * (_CODES - 1))).sqrt()
-    power = float(_mmd(*map(torch.stack, zip(*worse, strict=True)), widths).mean() / deviation.clamp_min(1e-300))
+    apart = _mmd(torch.stack([x for x, _ in worse]), torch.stack([y for _, y in worse]), widths)
+    power = float(apart.mean() / deviation.clamp_min(1e-300))
     if not power > asked:
         where = f"in {d} dimensions" + ("" if unit == 1 else f", in units of {unit:g}")
         raise Broken(
