@@ -48,6 +48,14 @@ def clip(critic, optimizer):
     torch.nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
 
 
+def clip_shorter(critic, optimizer):
+    torch.nn.utils.clip_grad_norm_(critic.parameters(), 0.25)
+
+
+def clip_values(critic, optimizer):
+    torch.nn.utils.clip_grad_value_(critic.parameters(), 0.1)
+
+
 def clamp_weights(critic, optimizer):
     optimizer.step()
     with torch.no_grad():
@@ -87,7 +95,9 @@ for name, about, cause, f in (
     ),
     ("no_step", "no step", "nothing_moves", step(after=nothing_done)),
     ("clipped", "gradients clipped", "gradients_clipped", step(between=clip)),
-    ("clamped", "weights clamped", None, step(after=clamp_weights)),
+    ("clipped_shorter", "gradients clipped to another length", "gradients_clipped", step(between=clip_shorter)),
+    ("clipped_values", "each gradient clipped", "gradients_clipped", step(between=clip_values)),
+    ("clamped", "weights clamped", "weights_clipped", step(after=clamp_weights)),
     ("by_hand", "SGD by hand", "another_optimiser", step(after=by_hand)),
     ("returns_loss", "critic_loss returned", "returns_loss", step(returned=lambda loss, p, c: loss.item())),
     ("returns_objective", "objective", "returns_objective", step(returned=lambda loss, p, c: (loss + c * p).item())),

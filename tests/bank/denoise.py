@@ -123,6 +123,22 @@ for name, about, cause, f in (
         "ratio_of_sums",
         lambda y, p, s: ahead(y, p, parts(y, p)[1] / (parts(y, p)[1] + parts(y, p)[2] * s**2).clamp_min(1e-30)),
     ),
+    (
+        "wiener_of_picture",
+        "a Wiener filter by the variance of the noisy picture",
+        "variance_of_picture",
+        lambda y, p, s: ahead(
+            y,
+            p,
+            clipped(1 - s**2 / y.flatten(1).var(1).clamp_min(1e-12)).view(-1, *[1] * (y.dim() - 1)),
+        ),
+    ),
+    (
+        "batch_mean_square",
+        "a factor from the batch's mean squared residual",
+        "one_factor",
+        lambda y, p, s: ahead(y, p, clipped(1 - s**2 / (y - p).square().mean().clamp_min(1e-12))),
+    ),
     ("rooted", "root of the factor", "rooted", lambda y, p, s: ahead(y, p, factor(y, p, s).sqrt())),
     ("squared", "square of the factor", "squared", lambda y, p, s: ahead(y, p, factor(y, p, s).square())),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
 import numpy as np
@@ -144,9 +145,7 @@ def upper(z):
 @BANK.right("loops and the standard library")
 def loops(z):
     rows = z.double().tolist()
-    return statistics.median(
-        sum((p - q) ** 2 for p, q in zip(a, b)) ** 0.5 for k, a in enumerate(rows) for b in rows[:k]
-    )
+    return statistics.median(math.dist(a, b) for k, a in enumerate(rows) for b in rows[:k])
 
 
 @BANK.right("root of the median of the squares")

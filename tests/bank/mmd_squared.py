@@ -426,7 +426,7 @@ def pair_loops(x, y, bandwidths):
     total = 0
     for z in (x, y):
         n = len(z)
-        total = total + sum(k(z[i], z[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+        total = total + 2 * sum(k(z[i], z[j]) for i in range(n) for j in range(i)) / (n * (n - 1))
     return total - 2 * sum(k(a, b) for a in x for b in y) / (len(x) * len(y))
 
 

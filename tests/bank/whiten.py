@@ -62,6 +62,22 @@ for name, about, cause, f in (
         "root_of_the_root",
         lambda s, c: (c - s.mean(0)) @ widths(s)[1] / widths(s)[0] ** 0.25,
     ),
+    (
+        "minmax",
+        "from the smallest to the largest value",
+        "smallest_to_largest",
+        lambda s, c: (c - s.amin(0)) / (s.amax(0) - s.amin(0)),
+    ),
+    (
+        "ridge",
+        "1 added to the covariance's diagonal",
+        "ridge",
+        lambda s, c: (
+            torch.linalg.solve_triangular(
+                torch.linalg.cholesky(cov(s) + torch.eye(s.shape[1], dtype=s.dtype)), (c - s.mean(0)).T, upper=False
+            ).T
+        ),
+    ),
     ("one_scale", "one scale for all", "one_scale", lambda s, c: (c - s.mean(0)) / s.std()),
     ("unit_length", "codes of length 1", "one_scale", lambda s, c: torch.nn.functional.normalize(c - s.mean(0))),
     (

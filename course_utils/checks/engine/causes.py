@@ -7,6 +7,7 @@ and no other cause does: unknown is better than wrong.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -91,11 +92,17 @@ def match_loss(
 ) -> Cause | None:
     """The one cause, or pair of causes, that predicts every probe; None when the truth or nothing or too much does."""
     hits: dict[str, tuple[int, Cause]] = {}
+    came = [_numbers(probe.came) for probe in probes]
+    if any(numbers is None for numbers in came):
+        return None
     for wrong_formula, formula in formulas:
-        terms = [formula(*probe.arguments) for probe in probes]
-        for wrong_reduction, reduction in reductions:
-            if not all(agrees(probe.came, reduction(term)) for probe, term in zip(probes, terms, strict=True)):
-                continue
+        left: Sequence[Reduction] = reductions
+        for probe, numbers in zip(probes, came, strict=True):  # most formulas are out after the first
+            terms = formula(*probe.arguments)
+            left = [row for row in left if _is_close(numbers, row[1](terms), _AGREEMENT)]
+            if not left:
+                break
+        for wrong_reduction, _ in left:
             causes = [cause for cause in (wrong_formula, wrong_reduction) if cause]
             if not causes:
                 return None
@@ -124,12 +131,21 @@ def both(first: Cause, second: Cause) -> Cause:
 
 def agrees(came: object, predicted: torch.Tensor, agreement: float = _AGREEMENT) -> bool:
     """Does a returned value have the predicted shape and numbers?"""
+    return _is_close(_numbers(came), predicted, agreement)
+
+
+def _numbers(came: object) -> torch.Tensor | None:
+    """A returned value in float64; None for what no prediction agrees with."""
     if isinstance(came, (int, float)):
         came = torch.tensor(float(came), dtype=torch.float64)
-    if not isinstance(came, torch.Tensor) or came.is_complex() or came.shape != predicted.shape:
-        return False
+    if not isinstance(came, torch.Tensor) or came.is_complex():
+        return None
     came = came.detach().cpu().to(torch.float64)
-    if not bool(torch.isfinite(came).all()) or not bool(torch.isfinite(predicted).all()):
+    return came if bool(torch.isfinite(came).all()) else None
+
+
+def _is_close(came: torch.Tensor | None, predicted: torch.Tensor, agreement: float) -> bool:
+    if came is None or came.shape != predicted.shape:
         return False
     size = float(predicted.abs().max())
-    return float((came - predicted).abs().max()) <= agreement * size + 1e-7
+    return math.isfinite(size) and float((came - predicted).abs().max()) <= agreement * size + 1e-7

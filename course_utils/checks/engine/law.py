@@ -43,7 +43,9 @@ class Draw:
         self._generator = torch.Generator().manual_seed(seed)
 
     def normal(self, *shape: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.randn(shape, generator=self._generator, dtype=torch.float64).mul_(scale).to(dtype)
+        many = dtype == torch.float32 and math.prod(shape) > 4096  # in single precision at once: five times as fast
+        drawn = torch.randn(shape, generator=self._generator, dtype=dtype if many else torch.float64)
+        return drawn.mul_(scale).to(dtype)
 
     def uniform(
         self, *shape: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float32

@@ -6,6 +6,7 @@ most exp(-22) = 2.8e-10 for genuine noise, so that the dozens of events in a che
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -32,6 +33,7 @@ def distance_bound(n: int) -> float:
     return math.sqrt(T / (2 * n))
 
 
+@functools.cache
 def count_bounds(expected: float) -> tuple[int, int]:
     """A count of independent events leaves this closed interval with probability <= 2 exp(-T) (Chernoff)."""
 
@@ -71,7 +73,11 @@ def normal_cdf(e: torch.Tensor) -> torch.Tensor:
 
 def kolmogorov_distance(e: torch.Tensor, cdf: Callable[[torch.Tensor], torch.Tensor] = normal_cdf) -> float:
     """Largest difference between the empirical distribution of `e` and `cdf`."""
-    ordered = torch.sort(e.flatten()).values
+    return distance_in_order(torch.sort(e.flatten()).values, cdf)
+
+
+def distance_in_order(ordered: torch.Tensor, cdf: Callable[[torch.Tensor], torch.Tensor]) -> float:
+    """The same of numbers in ascending order, for who asks about several distributions."""
     n = ordered.numel()
     expected = cdf(ordered)
     steps = torch.arange(1, n + 1, dtype=torch.float64) / n

@@ -4,6 +4,7 @@ to."""
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import inspect
 import io
@@ -26,6 +27,16 @@ def seed_generators(seed: int) -> None:
         torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+def _numpy_key() -> int:
+    """A hash of the key of NumPy's global generator, read where it lies: ``get_state`` copies number by number, which
+    costs as much as all else that is done around a call."""
+    generator: Any = np.random.mtrand.get_bit_generator()
+    if isinstance(generator, np.random.MT19937):
+        return hash(ctypes.string_at(generator.ctypes.state_address, 624 * 4))
+    of_numpy: Any = np.random.get_state()  # student code has put another in its place
+    return hash(str(of_numpy))
 
 
 class GlobalState:
@@ -64,8 +75,7 @@ class GlobalState:
         as if there had been no call.
         """
         found = {"torch"} if torch.default_generator.initial_seed() != self._seed else set()
-        of_numpy: Any = np.random.get_state()
-        ends = {"numpy": hash(of_numpy[1].tobytes()), "random": hash(random.getstate())}
+        ends = {"numpy": _numpy_key(), "random": hash(random.getstate())}
         found |= {name for name, end in ends.items() if self._after.get(name) == end}
         self._after = ends
         if self._of_law is not None:

@@ -44,8 +44,10 @@ def _copies(candidate: Candidate, draw: Draw) -> None:
 def _extremes(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, compared up to rounding: a correct function never fails."""
     x = draw.pixels(6, 12)
+    x[:2], x[2:4] = x[:2].round(), draw.uniform(2, 12, low=0.4, high=0.6)  # floors far apart
     _same(candidate, draw.normal(6, 12, scale=2.0), x, "scores of pictures with black and white pixels")
     whole = torch.cat([torch.zeros(3, 4), torch.ones(3, 4)])
+    _same(candidate, torch.zeros(6, 4), whole, "scores of pictures of black or white pixels, logits 0")
     for sign in (1.0, -1.0):
         _same(candidate, sign * (2e4 * whole - 1e4), whole, "scores of pictures of black or white pixels, logits 10000")
     _same(candidate, 200 * draw.normal(5, 7), draw.pixels(5, 7), "scores for large logits")

@@ -18,7 +18,7 @@ from ..engine.score import Cause
 from ..engine.verdict import Broken, CallFailed
 
 CHECK = Check("attribute_scores(z, attributes)", "(A,) held-out ROC AUC of a linear probe for each attribute")
-_ASTRAY = 1 - 19 / (21 * 19)  # the score of `_one_astray`
+_ASTRAY = 1 - 3 / 20  # the score of `_three_astray`
 _CARD = "the card of attribute_scores: cross-validated scores of a linear probe, then their ROC AUC, column by column"
 
 
@@ -43,25 +43,26 @@ def _array(candidate: Candidate, draw: Draw) -> None:
 def _values(candidate: Candidate, draw: Draw) -> None:
     """Evenly spread codes, random folds: 15 probes, pooled or averaged, come within 0.02 of the exact scores in 20
     draws each (without any penalty: 0.04 for the rare attribute). 0.045 is allowed, false alarm below 1e-6; logistic
-    regression by stochastic gradient descent, whose folds differ, misses it in two of three draws, so five are made.
-    The AUC of right or wrong (predict), with both classes weighing the same, is 0.084 below, with a standard deviation
-    of 0.008. Then, six times, separated classes with one positive below all negatives: right
-    probes come within 0.01 of the exact score whatever the folds are, and 0.033 is allowed. A split that scores a
-    part of the pictures has or has not that one among them, and is off by more than 0.035 either way; five random
-    splits are right in four of ten draws, and in all six in one run of 200."""
+    regression by stochastic gradient descent, whose folds differ, misses it in two of three draws, so five are made;
+    it is never off by more than 0.17 in 360 draws, so beyond 0.3 no other is made. The AUC of right or wrong (predict),
+    with both classes weighing the same, is 0.084 below, with a standard deviation of 0.008. Then, five times, separated
+    classes with three of 20 positives below all negatives: right probes come within 0.01 of the exact score whatever
+    the folds are, and 0.033 is allowed. A split that scores a fifth or a half of the pictures is off by at least 0.05
+    however many of the three it has; five random splits are right in three of ten draws, and in all five in one run of
+    400."""
     for _ in range(5):
         _, came, want = _measured(candidate, draw, 2.0, 2.8)
         off = (came - want).abs()
-        if bool((off <= 0.045).all()):
+        if bool((off <= 0.045).all()) or not float(off.max()) <= 0.3:
             break
-    else:
+    if not bool((off <= 0.045).all()):
         worst = int(off.argmax())
         raise Broken(f"{float(want[worst]):.2f} for column {worst} of {_in_words(want)}", show(came[worst]))
-    scores = torch.tensor([_one(candidate, *_one_astray(draw), "a score of 0.95") for _ in range(6)])
+    scores = torch.tensor([_one(candidate, *_three_astray(draw), f"a score of {show(_ASTRAY)}") for _ in range(5)])
     farthest = float(scores[(scores - _ASTRAY).abs().argmax()])
     if abs(farthest - _ASTRAY) > 0.033:
         raise Broken(
-            f"{show(_ASTRAY)} where one of 21 positives lies below all negatives, and the others above",
+            f"{show(_ASTRAY)} where three of 20 positives lie below all negatives, and the others above",
             show(farthest),
             LEFT_OUT if _is_left_out(scores) else None,
         )
@@ -77,14 +78,14 @@ def _held_out(candidate: Candidate, draw: Draw) -> None:
     expected = "a score far below 1/2 where held-out codes lie opposite to what the others suggest"
     score = _one(candidate, z, column, expected)
     if score > 0.2:
-        others = torch.stack([column[draw.permutation(len(column))] for _ in range(3)], 1)
+        others = torch.stack([column[draw.permutation(len(column))] for _ in range(2)], 1)
         known = float(_scores(candidate, noise, others).mean())
         cause = TRAINING if known > 0.9 else FOLDED if _is_folded(candidate, draw, score) else None
         if cause is None:
             _noise(candidate, draw)
         raise Broken(
             expected,
-            f"{show(score)}, and {show(known)} on average for three columns of coin tosses",
+            f"{show(score)}, and {show(known)} on average for two columns of coin tosses",
             cause if _well_in_general(candidate, draw) else None,
         )
     if abs(_noise(candidate, draw) - score) < 1e-3:  # so does a constant
@@ -127,9 +128,12 @@ def _rare(candidate: Candidate, draw: Draw) -> None:
 def _constant(candidate: Candidate, draw: Draw) -> None:
     """Clearly separated codes: a correct function never fails. The columns come in an order of their own."""
     z, column = _separated(draw, 15, 15, 4.0)
-    order = draw.permutation(6)
-    columns = torch.stack([torch.zeros(30), column, torch.ones(30), 1 - column, torch.zeros(30), column], 1)[:, order]
-    words = ("nan", "near 1") * 3
+    first, *others = draw.permutation(3).tolist()  # nan first and a number last, as no sorting puts them
+    last = draw.integer(3, 4)
+    between = torch.tensor([*others, 7 - last])[draw.permutation(3)]
+    order = torch.tensor([first, *between, last])
+    columns = torch.stack([torch.zeros(30), torch.ones(30), torch.zeros(30), column, 1 - column], 1)[:, order]
+    words = ("nan", "nan", "nan", "near 1", "near 1")
     expected = f"({', '.join(words[i] for i in order)}): nan for a column of 0 or of 1, else one that a line separates"
     try:
         came = _scores(candidate, z, columns)
@@ -139,7 +143,7 @@ def _constant(candidate: Candidate, draw: Draw) -> None:
         raise Broken(expected, failed.message, CONSTANT_RAISES if _well_in_general(candidate, draw) else None) from None
     except Broken as broken:
         raise Broken(expected, broken.got, broken.cause or DROPPED) from None
-    constant = order % 2 == 0
+    constant = order < 3
     is_number = ~torch.isnan(came[constant])
     if bool(is_number.any()):
         raise Broken(expected, _in_words(came), CONSTANT_NUMBER if bool(is_number.all()) else ONE_CONSTANT)
@@ -219,16 +223,18 @@ def _separated(draw: Draw, positives: int, negatives: int, distance: float) -> t
     return codes[order][:, None], column[order]
 
 
-def _one_astray(draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes (40, 1) and a column (40,): the 20 highest pictures are positives, and so is the lowest."""
-    z, column = _separated(draw, 20, 20, 12.0)
-    column[z[:, 0].argmin()] = 1.0
-    return z, column
+def _three_astray(draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes (40, 1) and a column (40,): 17 positives above all negatives and three below. Positives and negatives take
+    turns, so that folds of as many pictures have as many of both, whatever the folds are."""
+    codes = torch.cat([_quantiles(17) + 12, _quantiles(3) - 6, _quantiles(20)])
+    turns = torch.stack([draw.permutation(20), 20 + draw.permutation(20)], 1)
+    order = turns.flip(draw.integer(0, 1)).flatten()
+    return codes[order][:, None], (order < 20).float()
 
 
 def _is_left_out(scores: torch.Tensor) -> bool:
-    """Some scores are 1, as without the one picture, and others too low."""
-    return float(scores.max()) > 0.999 and 0.5 < float(scores.min()) < 0.94
+    """Some scores are too high, as no line makes them while the three are scored, and others are not."""
+    return float(scores.max()) > _ASTRAY + 0.033 and 0.5 < float(scores.min()) < 0.94
 
 
 def _auc(distance: float) -> float:
@@ -314,18 +320,18 @@ def _is_folded(candidate: Candidate, draw: Draw, score: float) -> bool:
 
 
 def _noise(candidate: Candidate, draw: Draw) -> float:
-    """The lowest score of three columns of coin tosses. Of correct probes each scores 0.49 on average with a standard
-    deviation of 0.14 (4 probes, 20 draws each). Where all three are above 0.75, which happens less than once in 1000,
-    coins are tossed again: three times in a row is a false alarm below 1e-9. A selection of 5 of the 1000 dimensions by
-    all labels scores 0.95 with a standard deviation of 0.035."""
+    """The lowest score of two columns of coin tosses. Of correct probes each scores 0.49 on average with a standard
+    deviation of 0.14 (a ridge regression, 6000 draws). Where both are above 0.75, as happens once in 500, coins are
+    tossed again: three times in a row is a false alarm below 1e-7. A selection of 5 of the 500 dimensions by all labels
+    scores 0.93 with a standard deviation of 0.04."""
     means = []
     for _ in range(3):
-        columns = torch.stack([_coins(draw, 30) for _ in range(3)], 1)
-        means.append(float(_scores(candidate, draw.normal(30, 1000), columns).min()))
+        columns = torch.stack([_coins(draw, 30) for _ in range(2)], 1)
+        means.append(float(_scores(candidate, draw.normal(30, 500), columns).min()))
         if means[-1] <= 0.75:
             return means[-1]
     raise Broken(
-        "about 1/2 for three columns of coin tosses and codes that are noise",
+        "about 1/2 for two columns of coin tosses and codes that are noise",
         f"at least {show(means[0])}",
         SELECTED if max(means) <= 1 and _well_in_general(candidate, draw) else None,
     )
@@ -458,8 +464,9 @@ DROPPED = Cause(
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     """What turns a plain AUC into another number explains what other laws see as well, unless the probe is at fault."""
-    causes = {_explain_values(candidate, draw) for _ in range(3)}
-    number = causes.pop() if len(causes) == 1 else None
+    number = _explain_values(candidate, draw)
+    if number is not None and any(_explain_values(candidate, draw) != number for _ in range(2)):
+        number = None
     if number in (None, HARD, GINI, ACCURACY):
         try:
             _linear(candidate, draw)

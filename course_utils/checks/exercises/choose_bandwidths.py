@@ -144,16 +144,27 @@ def _typical(d: int, unit: float) -> float:
     return unit * (2 * d) ** 0.5
 
 
+def _squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(..., N, D), (..., M, D) -> (..., N, M)."""
+    return (a.square().sum(-1)[..., None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT).clamp_min(0)
+
+
 def _kernel(a: torch.Tensor, b: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
-    squared = (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T).clamp_min(0)
-    return torch.stack([torch.exp(-squared / (2 * s**2)) for s in widths]).sum(0)
+    squared = _squared(a, b)
+    total = torch.zeros_like(squared)
+    for s in widths:
+        total += torch.exp(squared / (-2 * s**2))
+    return total
 
 
 def _mmd(x: torch.Tensor, y: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
-    def within(z: torch.Tensor) -> torch.Tensor:
-        return (_kernel(z, z, widths).sum() - len(z) * len(widths)) / (len(z) * (len(z) - 1))
+    """(..., N, D), (..., N, D) -> (...)."""
+    n = x.shape[-2]
 
-    return within(x) + within(y) - 2 * _kernel(x, y, widths).mean()
+    def within(z: torch.Tensor) -> torch.Tensor:
+        return (_kernel(z, z, widths).sum((-1, -2)) - n * len(widths)) / (n * (n - 1))
+
+    return within(x) + within(y) - 2 * _kernel(x, y, widths).mean((-1, -2))
 
 
 def _power(
@@ -168,10 +179,12 @@ def _power(
 ) -> None:
     """Mean MMD² of bad codes, in standard deviations of that of matching ones (Gretton et al. 2012, section 6.1)."""
     widths = _widths(candidate, (unit * _normal(draw, 300, d)).float())
-    worse = [_mmd(unit * bad(_CODES, d), unit * _normal(draw, _CODES, d), widths) for _ in range(_TIMES)]
-    squares = [_pairs(unit * _normal(draw, _CODES, d), unit * _normal(draw, _CODES, d), widths) for _ in range(_TIMES)]
-    deviation = (2 * torch.stack(squares).mean() / (_CODES * (_CODES - 1))).sqrt()
-    power = float(torch.stack(worse).mean() / deviation.clamp_min(1e-300))
+    worse = [(unit * bad(_CODES, d), unit * _normal(draw, _CODES, d)) for _ in range(_TIMES)]
+    alike = [(unit * _normal(draw, _CODES, d), unit * _normal(draw, _CODES, d)) for _ in range(_TIMES)]
+    squares = _pairs(torch.stack([x for x, _ in alike]), torch.stack([y for _, y in alike]), widths)
+    deviation = (2 * squares.mean() / (_CODES * (_CODES - 1))).sqrt()
+    apart = _mmd(torch.stack([x for x, _ in worse]), torch.stack([y for _, y in worse]), widths)
+    power = float(apart.mean() / deviation.clamp_min(1e-300))
     if not power > asked:
         where = f"in {d} dimensions" + ("" if unit == 1 else f", in units of {unit:g}")
         raise Broken(
@@ -183,9 +196,19 @@ def _power(
 
 def _pairs(x: torch.Tensor, y: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
     """Mean square, over pairs, of what a pair of codes and a pair of prior draws add to MMD²."""
-    across = _kernel(x, y, widths)
-    h = _kernel(x, x, widths) + _kernel(y, y, widths) - across - across.T
-    return h.fill_diagonal_(0).square().sum() / (len(x) * (len(x) - 1))
+    across, n = _kernel(x, y, widths), x.shape[-2]
+    h = _kernel(x, x, widths) + _kernel(y, y, widths) - across - across.mT
+    h.diagonal(dim1=-1, dim2=-2).zero_()
+    return h.square().sum((-1, -2)) / (n * (n - 1))
+
+
+def _slopes(a: torch.Tensor, b: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
+    """What the kernels between a code and all of ``b`` add up to, differentiated by the code: (N, D), (M, D) -> (N, D).
+    By differences, so that a code and itself add 0 and not a rounding error."""
+    apart = b - a[:, None]
+    squared = apart.square().sum(2)
+    weights = torch.stack([torch.exp(-squared / (2 * s**2)) / s**2 for s in widths]).sum(0)
+    return (weights[..., None] * apart).sum(1)
 
 
 def _pull(draw: Draw, d: int, unit: float, widths: Sequence[float], radius: float) -> float:
@@ -196,10 +219,10 @@ def _pull(draw: Draw, d: int, unit: float, widths: Sequence[float], radius: floa
         outward = torch.linalg.qr(_normal(draw, d, 3))[0].T
         others, last = _normal(draw, _CODES - 3, d), _normal(draw, 3, d)
         others, last = others - others.mean(0), last - last @ outward.T @ outward
-        codes = torch.cat([radius * d**0.5 * outward, others]).mul(unit).requires_grad_()
+        codes = torch.cat([radius * d**0.5 * outward, others]).mul(unit)
         prior = unit * torch.cat([others, last])
-        slope = torch.autograd.grad(_mmd(codes, prior, widths), codes)[0][:3]
-        total += float((slope * outward).sum(1).mean())
+        slope = 2 * (_slopes(codes[:3], codes, widths) / (_CODES - 1) - _slopes(codes[:3], prior, widths) / _CODES)
+        total += float((slope * outward).sum(1).mean()) / _CODES
     return total / _TIMES
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -218,6 +218,10 @@ OWN_STEP = _wrong(
     "another_optimiser",
     "With plain descent your step is right, with momentum it is not: take optimizer.step().",
 )
+CLIPPED = _wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's.")
+WEIGHTS_CLIPPED = _wrong(
+    "weights_clipped", "You cut the critic's weights off at a largest number; its slope is the penalty's affair alone."
+)
 _NOT_MULTIPLIED = _wrong("coefficient_unused", "The penalty must be multiplied by the coefficient that you are given.")
 _MISTAKES: list[tuple[Cause, Callable[[Bench, float], None]]] = [
     (
@@ -263,7 +267,7 @@ _MISTAKES: list[tuple[Cause, Callable[[Bench, float], None]]] = [
         partial(_trusted, clear=False),
     ),
     (
-        _wrong("gradients_clipped", "You clip the gradients: the step is shorter than the optimiser's."),
+        CLIPPED,
         partial(_trusted, after=lambda b: nn.utils.clip_grad_norm_(b.critic.parameters(), 1.0)),
     ),
     (_wrong("several_steps", "You take more than one step."), partial(_trusted, steps=2)),
@@ -304,6 +308,30 @@ _RETURNS = (
 )
 
 
+def _clipped(starts: Sequence[Bench], benches: Sequence[Bench], coefficient: float) -> Cause | None:
+    """Weights that are the right ones, cut off at the largest; or steps that are the right ones, but shorter and of one
+    length, or cut off at one number."""
+    ends, lengths, most = [], [], []
+    for start, bench in zip(starts, benches, strict=True):
+        other, end = start.copy(), bench.values()
+        _trusted(other, coefficient)
+        limit = float(end.abs().max())
+        cut = other.values().clamp(-limit, limit)
+        ends.append(bool((cut != other.values()).any()) and float((end - cut).abs().max()) < 1e-3 * limit)
+        want, came = other.values() - start.values(), end - start.values()
+        short, top = float(came.norm()) < 0.9 * float(want.norm()), float(came.abs().max())
+        parallel = float(came @ want) > 0.9999 * float(came.norm() * want.norm()) > 0
+        lengths.append(float(came.norm()) if short and parallel else None)
+        most.append(top if short and float((came - want.clamp(-top, top)).norm()) < 1e-2 * float(came.norm()) else None)
+    if all(ends):
+        return WEIGHTS_CLIPPED
+    for numbers in (lengths, most):
+        known = [number for number in numbers if number is not None]
+        if len(known) == len(numbers) and max(known) - min(known) < 1e-2 * max(known):
+            return CLIPPED
+    return None
+
+
 @CHECK.diagnosis
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     """The mistaken step that moves the critic alike, with old gradients left behind; else the mistaken number."""
@@ -322,7 +350,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         return True
 
     if not moves(_trusted):
-        return sole(cause for cause, run in _MISTAKES if moves(run))
+        cause = sole(cause for cause, run in _MISTAKES if moves(run))
+        return cause or _clipped(starts, benches, coefficient)
     numbers = [float(value) for value in came if isinstance(value, (int, float))]
     if len(numbers) < len(came):
         return None

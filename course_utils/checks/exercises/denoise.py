@@ -33,7 +33,7 @@ def _values(candidate: Candidate, draw: Draw) -> None:
 @CHECK.law("ends at the projection where the noise explains the whole distance, never beyond it", weight=2)
 def _never_beyond(candidate: Candidate, draw: Draw) -> None:
     """Random inputs far from the edge, compared up to rounding: a correct function never fails."""
-    for pixels, std in ((6, 1.5), (30, 1.0), (200, 3.0)):
+    for pixels, std in ((6, 1.5), (30, 0.4), (200, 3.0)):  # once the pictures vary far more than the noise
         projected = draw.normal(4, pixels)
         noisy = projected + 0.4 * std * draw.normal(4, pixels).clamp(-1.5, 1.5)
         _same(candidate, noisy, projected, std, "pictures within the noise of their projections")
@@ -142,7 +142,13 @@ def _batch(y: torch.Tensor, p: torch.Tensor, std: float, *, mean: bool) -> torch
     return (1 - whole).clamp_min(0)
 
 
+def _of_variance(variance: torch.Tensor, std: float) -> torch.Tensor:
+    """The factor of a Wiener filter, with an axis to multiply by."""
+    return (1 - std**2 / variance.clamp_min(1e-12)).clamp_min(0)[:, None]
+
+
 _ONE_FACTOR = "One factor serves the whole batch; each picture has its own distance from its projection."
+_OF_PICTURE = "Your factor looks at how much the picture varies; how far it is from its projection is what counts."
 MISTAKES = table(
     _WHERE,
     _exact,
@@ -160,6 +166,17 @@ MISTAKES = table(
     ("one_factor", _ONE_FACTOR, lambda y, p, s: _with(_batch(y, p, s, mean=True), y, p)),
     ("one_factor", _ONE_FACTOR, lambda y, p, s: _with(_batch(y, p, s, mean=False), y, p)),
     ("one_factor", _ONE_FACTOR, lambda y, p, s: _with(_factor(y, p, s).mean(), y, p)),
+    ("one_factor", _ONE_FACTOR, lambda y, p, s: _with((1 - s**2 / (y - p).square().mean()).clamp_min(0), y, p)),
+    (
+        "variance_of_picture",
+        _OF_PICTURE,
+        lambda y, p, s: _with(_of_variance(y.flatten(1).var(1), s), y, p),
+    ),
+    (
+        "variance_of_picture",
+        _OF_PICTURE,
+        lambda y, p, s: _with(_of_variance(y.flatten(1).var(1, correction=0), s), y, p),
+    ),
     (
         "std_for_variance",
         "The variance of the noise is asked for, noise_std squared.",

@@ -22,7 +22,7 @@ CHECK = Check(
     "pictures shaped like x: known pixels as they are, hidden ones as the decoder shows them at the best code",
 )
 _WHERE = "the maths hint under the card of inpaint: distortion of the known pixels plus surprise, both summed"
-_STEPS, _LR = 160, 0.2
+_STEPS, _LR = 100, 0.25
 _CLOSE = 0.04  # of a pixel in [0, 1], which Adam leaves at most after these steps
 
 
@@ -57,8 +57,8 @@ def _pixels(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("finds the best code of a linear decoder, where it can be computed", weight=4, essential=True)
 def _best(candidate: Candidate, draw: Draw) -> None:
-    """Random inputs. Adam ends within 0.01 of the minimum of a convex function that the law finds by Newton's method;
-    0.04 are allowed: a correct function never fails."""
+    """Random inputs. Adam ends within 0.013 of the minimum of a convex function that the law finds by Newton's method
+    (600 draws each of two kinds); 0.04 are allowed: a correct function never fails."""
     world = _World(draw, 4, 3, 24)
     world.same(candidate, world.best(), "4 pictures, decoder linear")
 
@@ -89,12 +89,12 @@ def _climbs(candidate: Candidate, world: _World) -> bool:
 def _hidden(candidate: Candidate, draw: Draw) -> None:
     """Random inputs, the same sums: a correct function never fails."""
     world = _World(draw, 3, 3, 24)
-    first, again = (plain64(world.call(candidate, 20)) for _ in range(2))
+    first, again = (plain64(world.call(candidate, 10)) for _ in range(2))
     if not float((again - first).abs().max()) <= 1e-3:
         raise Broken("the same answer for the same arguments", "another one", START)
     known = world.x * world.mask
     world.x = known + (1 - world.mask) * draw.uniform(*world.x.shape)
-    second = plain64(world.call(candidate, 20))
+    second = plain64(world.call(candidate, 10))
     apart = float(((first - second).abs() * (1 - plain64(world.mask))).max())
     if not apart <= 1e-3:
         raise Broken("the same answer for other numbers behind the mask", f"{show(apart)} apart", LOOKS_BEHIND)
@@ -116,7 +116,7 @@ def _alone(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("starts from the codes given and takes num_steps steps of the size lr", weight=2)
 def _steps(candidate: Candidate, draw: Draw) -> None:
-    """Adam moves no number of a code by more than lr in a step but for a factor below 1.2 at first, and in 60 steps of
+    """Adam moves no number of a code by more than lr in a step but for a factor below 1.2 at first, and in 40 steps of
     0.03 codes that are not where they should be come further than in 4: a correct function never fails. Whether they
     come nearer to the best code is for other laws to say."""
     world = _World(draw, 3, 3, 24)
@@ -129,16 +129,16 @@ def _steps(candidate: Candidate, draw: Draw) -> None:
             world.same(candidate, start, what, num_steps, lr, tolerance=1e-3)
         except Broken as broken:
             raise Broken(broken.expected, broken.got, broken.cause or cause) from None
-    few, many = (plain64(world.call(candidate, num_steps, lr=0.03)) for num_steps in (4, 60))
+    few, many = (plain64(world.call(candidate, num_steps, lr=0.03)) for num_steps in (4, 40))
     apart = float((few - many).abs().max())
     if not apart > 1e-3:
-        raise Broken("other pictures after 60 steps of 0.03 than after 4", f"{show(apart)} apart", OTHER_STEPS)
+        raise Broken("other pictures after 40 steps of 0.03 than after 4", f"{show(apart)} apart", OTHER_STEPS)
 
 
 @CHECK.law("takes pictures of any shape, in single and double precision, and on your accelerator")
 def _anywhere(candidate: Candidate, draw: Draw) -> None:
     """The same sums but for rounding: a correct function never fails. What is right is for other laws to say."""
-    few = 20
+    few = 10
     world = _World(draw, 2, 2, 24, shape=(1, 4, 6), dtype=torch.float64)
     flat = plain64(world.flat().call(candidate, few)).reshape(world.x.shape)
     world.same(candidate, flat, "pictures (2, 1, 4, 6) in double precision, as of flat ones", few, tolerance=0.01)
@@ -193,7 +193,7 @@ START = Cause(
 )
 OTHER_STEPS = Cause(
     "other_number_of_steps",
-    "4 steps end where 60 do: take num_steps of them.",
+    "4 steps end where 40 do: take num_steps of them.",
     "the range of your loop",
     tentative=True,
 )
@@ -306,6 +306,11 @@ class _World:
         seen = {"mask": mask, "all": torch.ones_like(mask), "hidden": 1 - mask, "black": torch.ones_like(mask)}[known]
         target = x * mask if known == "black" else x
 
+        if not squared and not twice:
+            found = _by_newton(weight, bias, seen, target, centre, of_surprise * precision, plain64(self.z))
+            if found is not None:
+                return found
+
         def value(z: torch.Tensor) -> torch.Tensor:
             logits = z @ weight.T + bias
             cost = (
@@ -316,6 +321,29 @@ class _World:
             return (seen * cost).sum() + 0.5 * of_surprise * precision * (z - centre).square().sum()
 
         return _minimum(value, plain64(self.z))
+
+
+def _by_newton(
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    seen: torch.Tensor,
+    target: torch.Tensor,
+    centre: torch.Tensor,
+    precision: torch.Tensor,
+    z: torch.Tensor,
+) -> torch.Tensor | None:
+    """Where the nats of the seen pixels and the surprise are least, a convex function of each code; None where whole
+    steps do not arrive in time."""
+    for _ in range(30):
+        shown = torch.sigmoid(z @ weight.T + bias)
+        slope = (seen * (shown - target)) @ weight + precision * (z - centre)
+        if float(slope.abs().max()) < 1e-9:
+            return z
+        bend = torch.einsum("np,pd,pe->nde", seen * shown * (1 - shown), weight, weight)
+        bend = bend + precision * torch.eye(z.shape[1], dtype=z.dtype)
+        step = torch.linalg.solve(bend, slope)
+        z = z - step * (1.5 / step.norm(dim=1, keepdim=True)).clamp_max(1)
+    return None
 
 
 def _minimum(value: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor) -> torch.Tensor:
@@ -389,7 +417,7 @@ _PLACES = (
 def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
     """The one misconception whose minimum comes out, where the right one does not."""
     world = _World(draw, 3, 3, 24, precision=1.5)
-    came = plain64(world.call(candidate, 250))
+    came = plain64(world.call(candidate, 140))
     hidden = plain64(world.mask) == 0
 
     def near(want: torch.Tensor) -> float:

@@ -237,25 +237,26 @@ def _is_not_normalised(small: torch.Tensor) -> None:
 
 
 def _is_standard_normal(e: torch.Tensor) -> None:
-    n = e.numel()
-    shape = NOT_NORMAL if _is_only_misshapen(e) else None
-    clipped = CLIPPED if n > 50_000 and is_clipped(e) else shape  # fewer draws look clipped too easily
-    distance = kolmogorov_distance(e)
+    n, distance = e.numel(), kolmogorov_distance(e)
     if distance > distance_bound(n):
         most = f"largest difference of distribution functions at most {show(distance_bound(n))}"
-        raise Broken(f"noise distributed as N(0, 1): {most}", show(distance), clipped)
+        raise Broken(f"noise distributed as N(0, 1): {most}", show(distance), _clipped(e) or _misshapen(e))
     for limit in (2.03, 3.03, 3.53):  # not whole numbers, where noise might be clipped and rounded
         beyond = tail_probability(limit)
-        for share, came in (
-            (2 * beyond, int((e.abs() > limit).sum())),
-            (beyond, int((e > limit).sum())),
-            (beyond, int((e < -limit).sum())),
-        ):
+        above, below = int((e > limit).sum()), int((e < -limit).sum())
+        for share, came in ((2 * beyond, above + below), (beyond, above), (beyond, below)):
             low, high = count_bounds(share * n)
             if not low <= came <= high:
-                raise Broken(
-                    f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came), clipped if came < low else shape
-                )
+                cause = (_clipped(e) if came < low else None) or _misshapen(e)
+                raise Broken(f"about {share * n:.0f} of {n} draws beyond {limit:g}", str(came), cause)
+
+
+def _clipped(e: torch.Tensor) -> Cause | None:
+    return CLIPPED if e.numel() > 50_000 and is_clipped(e) else None  # fewer draws look clipped too easily
+
+
+def _misshapen(e: torch.Tensor) -> Cause | None:
+    return NOT_NORMAL if _is_only_misshapen(e) else None
 
 
 def _is_only_misshapen(e: torch.Tensor) -> bool:

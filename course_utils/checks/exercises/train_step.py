@@ -543,6 +543,8 @@ def _diagnose(candidate: Candidate, draw: Draw) -> Cause | None:
         came = _take(candidate, bench)
         value = float(came.detach()) if isinstance(came, torch.Tensor) and came.dim() == 0 else came
         for index, (_, run) in enumerate(_MISTAKES):
+            if not moves_alike[index]:  # out after the first bench
+                continue
             trial = start.copy()
             predicted = run(trial)
             moves_alike[index] &= _moved_alike(start.values(), bench, trial)

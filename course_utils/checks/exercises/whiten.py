@@ -143,6 +143,26 @@ MISTAKES: list[tuple[Cause, Whiten]] = causes(
         ("own_statistics", _FROM_CODES, lambda s, c: _exact(c, c)),
         ("own_statistics", _FROM_CODES, lambda s, c: _exact(s - s.mean(0), c - c.mean(0))),
         ("own_statistics", _FROM_CODES, lambda s, c: _exact(c - c.mean(0), c - s.mean(0))),
+        *(
+            (
+                "smallest_to_largest",
+                "You scale each dimension from its smallest value to its largest: that is no width, and correlations "
+                "between dimensions remain.",
+                lambda s, c, factor=factor: factor * (c - s.amin(0)) / (s.amax(0) - s.amin(0)) - (factor - 1),
+            )
+            for factor in (1, 2)
+        ),
+        *(
+            (
+                "ridge",
+                "You add a number to the diagonal of the covariance, so that narrow directions stay narrower than 1: "
+                "undo the covariance itself.",
+                lambda s, c, added=added: _undone(
+                    _covariance(s) + added * torch.eye(s.shape[1], dtype=s.dtype), c - s.mean(0)
+                ),
+            )
+            for added in (1.0, 0.1, 0.01)
+        ),
         (
             "one_scale",
             "You divide by one number; the widths differ from axis to axis.",

@@ -15,7 +15,7 @@ import torch
 from ..engine.causes import sole, table
 from ..engine.demand import plain64
 from ..engine.law import Draw
-from ..engine.randomness import kolmogorov_distance, normal_cdf
+from ..engine.randomness import distance_in_order, normal_cdf
 from ..engine.score import Cause
 
 _NOISE = "the line that makes eps: torch.randn_like"
@@ -144,17 +144,20 @@ def name_the_noise(sample: Callable[[torch.Tensor, torch.Tensor], object], draw:
     z = _draws(sample, mu, logvar)
     if z is None:
         return None
+    std, mean = z.std(0), z.mean(0)
     return sole(
         cause or family.cause
         for cause, model in _MODELS
-        if _explains(z, *model(plain64(mu), plain64(logvar)), family, plain64(mu))
+        if _explains(std, mean, *model(plain64(mu), plain64(logvar)), family, plain64(mu))
     )
 
 
-def _explains(z: torch.Tensor, centre: torch.Tensor, spread: torch.Tensor, noise: Noise, mu: torch.Tensor) -> bool:
-    right_std = (z.std(0) - spread * noise.std).abs() <= 0.07 * spread * noise.std + 1e-9
-    shift = (z.mean(0) - centre - spread * noise.mean).abs()
-    return bool(right_std.all()) and bool((shift <= 0.08 * z.std(0) + 0.01 * mu.abs()).all())
+def _explains(
+    std: torch.Tensor, mean: torch.Tensor, centre: torch.Tensor, spread: torch.Tensor, noise: Noise, mu: torch.Tensor
+) -> bool:
+    right_std = (std - spread * noise.std).abs() <= 0.07 * spread * noise.std + 1e-9
+    shift = (mean - centre - spread * noise.mean).abs()
+    return bool(right_std.all()) and bool((shift <= 0.08 * std + 0.01 * mu.abs()).all())
 
 
 def _draws(sample: Callable, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor | None:
@@ -171,5 +174,6 @@ def _family(z: torch.Tensor | None) -> Noise | None:
         return None
     if float((z.abs() - 1).abs().max()) < 1e-3:
         return _SIGNS
-    fits = [noise for noise in _FAMILIES if kolmogorov_distance(z.flatten(), noise.cdf) < 0.025]
+    ordered = z.flatten().sort().values
+    fits = [noise for noise in _FAMILIES if distance_in_order(ordered, noise.cdf) < 0.025]
     return fits[0] if len(fits) == 1 else None
