@@ -13,7 +13,7 @@ from course_utils.system.tree import Tree
 
 WARM_KERNEL = "course-warm"  # forked from a process that has imported everything, see sandbox/provisioner.py
 KERNELSPECS = Path(__file__).resolve().parent / "sandbox" / "jupyter"
-WORKERS = 2  # processes that run tests beside each other, each of which holds torch; `-n` changes it
+WORKERS = 3  # processes that run tests beside each other, on two processors: tests also wait; `-n` changes it
 THOROUGH = "COURSE_TEST_THOROUGH"  # set by --thorough: tests of generated cases try all of them, see tests/lanes.py
 QUICK = "not (bank or browser or grading or slow)"  # marks: tests/lanes.py
 
@@ -45,7 +45,7 @@ def run_tests(tree: Tree, arguments: list[str], *, quick: bool = False, thorough
 def pytest_command(tree: Tree, arguments: list[str], quick: bool = False) -> list[str]:
     """pytest on tests/ and, cell by cell, on solutions/; only the places named by ``arguments``, if any are.
 
-    Two processes share the work unless something is picked (a place or ``-k``): starting them takes longer than a
+    Three processes share the work unless something is picked (a place or ``-k``): starting them takes longer than a
     few tests do.
     """
     named = any(os.path.exists(tree.root / given.split("::")[0]) for given in arguments)

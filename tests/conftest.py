@@ -1,10 +1,11 @@
-"""Fixtures that all tests share, the marks of the slow ones, and who of two workers runs what."""
+"""Fixtures that all tests share, the marks of the slow ones, and which worker runs what."""
 
 from __future__ import annotations
 
 import functools
 import math
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from notebook_source import NotebookSource, read
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 THREADS: dict[str, int] = {}  # of torch, when it was first there
 DATA = os.environ.get("COURSE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background of a shell, which children inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Which tests are slow, in which way, and in what order two workers take them.
+"""Which tests are slow, in which way, and in what order the workers take them.
 
 `MARKS` is the one table: a test file, or one test of it, with its mark and the processor seconds that it takes. What is
 not listed is quick and runs in every lane. `course test --quick` leaves out whatever bears a mark. pyproject.toml
@@ -160,7 +160,7 @@ def group_of(node: str) -> str:
 
 
 def turn_of(node: str) -> float:
-    """Sort key of a test's group: the longest first, so that neither of two workers is left with one at the end."""
+    """Sort key of a test's group: the longest first, so that no worker is left with one at the end."""
     file = node.partition("::")[0]
     if file.endswith(".ipynb"):
         return -MARKS.get(file, Slow("", NOTEBOOK_SECONDS)).seconds

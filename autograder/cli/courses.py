@@ -154,7 +154,7 @@ def test(
 ) -> None:
     """Run all tests.
 
-    tests/, and cell by cell the executed notebooks in solutions/, by two processes. Further arguments go to pytest;
+    tests/, and cell by cell the executed notebooks in solutions/, by three processes. Further arguments go to pytest;
     what they pick (a file, or -k) is run by one process.
 
     Examples: course test --quick; course test tests/test_mmd.py -k tiles; course test --kill-matrix --only slerp
