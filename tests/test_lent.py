@@ -156,14 +156,17 @@ def test_nothing_is_lent_to_the_earlier_exercise_itself(session, asking):
     assert judged(session(ASKING[asking]), "interpolate").earned == 0
 
 
-def test_an_endless_loop_over_what_is_lent_is_too_slow_and_nothing_worse(session):
+@pytest.mark.parametrize(("seconds", "calls"), [(0.3, 10**9), (60.0, 50)], ids=["time", "calls"])
+def test_an_endless_loop_over_what_is_lent_is_too_slow_and_nothing_worse(session, seconds, calls):
     inside = session("def slerp(a, b, n):\n    while True:\n        interpolate(a, b, n)\n")
-    candidate = RemoteCandidate(inside, "slerp", limits={"call": 0.3, "check": 1.0, "after_a_timeout": 0.1})
+    candidate = RemoteCandidate(inside, "slerp", limits={"call": seconds, "check": 60.0, "after_a_timeout": 0.1})
+    candidate._allowance.calls = calls
     try:
         assert CHECKS["slerp"].judge(candidate, 4, seed=1).earned == 0
     finally:
         candidate.close()
     assert candidate.trouble and candidate.trouble[0] == "timed_out", candidate.trouble
+    assert "endless loop" in candidate.trouble[1], candidate.trouble
 
 
 WRONG = {

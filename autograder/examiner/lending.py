@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from .inside.lent import parts_of
-from .inside.protocol import Garbled, Packer, pack, unpack
+from .inside.protocol import Garbled, Late, Packer, pack, unpack
 
 _MOST_ARGUMENTS, _LONGEST_LIST = 16, 1024
 _SMALL = 1 << 22  # numbers in a step of a computation, at most, that nobody needs to measure first
@@ -44,11 +44,12 @@ class Lending:
         self._functions, self._modules, self._allowance = functions, modules, allowance
 
     def answer(self, asked: dict[str, Any], tensors: list[torch.Tensor]) -> tuple[dict[str, Any], bytes]:
-        """The reply to a request from inside; what the function raises is part of it. Raises Garbled."""
+        """The reply to a request from inside; what the function raises is part of it. Raises Garbled, and Late when
+        more was asked for than anybody needs: an endless loop, which on a busy machine has not used up its time."""
         started = time.process_time()
         self._allowance.calls -= 1
         if self._allowance.calls < 0 or self._allowance.seconds < 0:
-            raise Garbled("it asks for more than is lent")
+            raise Late
         packer = Packer()
         try:
             with torch.enable_grad():
