@@ -8,7 +8,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -19,6 +18,7 @@ from nbgrader.converters.base import BaseConverter
 from course_utils.cli.stills import leave_stills
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
+from course_utils.system.variables import environment
 
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import is_autograded
@@ -151,18 +151,3 @@ def output_texts(cell: NotebookNode) -> Iterator[str]:
         for kind, content in output.get("data", {}).items():
             if isinstance(content, str) and kind.startswith("text/"):
                 yield content
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Environment variables for the processes started inside the block."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value

@@ -30,7 +30,7 @@ MARKS = {
     "tests/test_checks_bad_input.py::test_html_of_a_right_answer_is_the_same_every_time": Slow("slow", 14),
     "tests/test_cluster.py": Slow("grading", 18),
     "tests/test_cockpit.py": Slow("browser", 4),
-    "tests/test_contracts.py": Slow("slow", 50),
+    "tests/test_contracts.py": Slow("slow", 17),
     "tests/test_database.py": Slow("grading", 19),
     "tests/test_demo.py": Slow("grading", 14),
     "tests/test_elsewhere.py::test_a_unit_runs_in_a_foreign_kernel": Slow("slow", 1),
@@ -42,7 +42,7 @@ MARKS = {
     "tests/test_from_colab.py": Slow("slow", 6),
     "tests/test_grading.py": Slow("grading", 36),
     "tests/test_guess_control.py": Slow("browser", 2),
-    "tests/test_honest_class.py": Slow("grading", 45),
+    "tests/test_honest_class.py": Slow("grading", 35),
     "tests/test_handin.py::test_every_key_may_be_missing_or_of_a_wrong_type_and_both_decide_alike": Slow("grading", 2),
     "tests/test_download.py::test_without_a_torchvision_that_fits_torch_everything_is_read_and_downloaded": Slow(
         "slow", 5
@@ -88,7 +88,7 @@ MARKS = {
     "tests/test_provisioner.py": Slow("grading", 20),
     "tests/test_publish.py": Slow("slow", 40),
     "tests/test_plain_tests.py": Slow("grading", 30),
-    "tests/test_quickstart.py": Slow("grading", 110),
+    "tests/test_quickstart.py": Slow("grading", 45),
     "tests/test_real_grading.py": Slow("grading", 20),  # for each unit
     "tests/test_reference_pages.py": Slow("slow", 8),
     "tests/test_replay.py::test_course_check_repeats_a_broken_law_of_grades_json": Slow("grading", 4),
@@ -108,7 +108,7 @@ MARKS = {
     "tests/test_text.py::test_a_diff_of_a_notebook_shows_the_edited_line_and_nothing_else": Slow("slow", 5),
     "tests/test_hostile_folder.py": Slow("grading", 14),
     "tests/test_points.py::test_release_refuses_and_leaves_the_old_release": Slow("grading", 2),
-    "tests/test_variants.py": Slow("grading", 120),
+    "tests/test_variants.py": Slow("grading", 40),
     "tests/test_whole_class.py": Slow("grading", 60),
     "tests/test_train_options.py::test_a_dask_scheduler_trains_the_same_models_also_with_several_threads": Slow(
         "slow", 6
@@ -123,11 +123,11 @@ MARKS = {
     "tests/test_train_disturbed.py": Slow("slow", 40),
     "solutions/02_variational_autoencoders/02_variational_autoencoders.ipynb": Slow("", 64),
     "tests/test_using.py": Slow("slow", 10),
-    "tests/test_train_command.py": Slow("", 65),
-    "tests/test_estimator.py": Slow("", 45),
+    "tests/test_train_command.py": Slow("", 15),
+    "tests/test_estimator.py": Slow("", 4),
     "tests/test_released.py": Slow("", 18),
     "tests/test_way_back.py": Slow("", 16),
-    "tests/test_replayed_answers.py": Slow("", 22),
+    "tests/test_replayed_answers.py": Slow("", 6),
     "tests/test_welcome.py": Slow("", 7),
     "tests/test_training.py": Slow("", 6),
     "tests/test_recorded_runs.py": Slow("", 6),

@@ -94,8 +94,13 @@ CLASS |= dict(list(MORE.items())[: lanes.amount(0, len(MORE))])
 
 
 def nbgrader(folder, *arguments: str) -> None:
+    run(folder, "-m", "nbgrader", *arguments)
+
+
+def run(folder, *arguments: str) -> None:
+    """Python, with what nbgrader starts by its name on the path."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # it starts `alembic` by its name
-    command = [sys.executable, "-m", "nbgrader", *arguments]
+    command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path})
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -128,7 +133,7 @@ def hand_in(root, released, student: str) -> None:
 def quickstart(tmp_path_factory):
     """nbgrader's example course with the cells that we add, released by nbgrader."""
     folder = tmp_path_factory.mktemp("nbgrader")
-    subprocess.run([sys.executable, "-c", QUICKSTART], cwd=folder, check=True, capture_output=True)
+    run(folder, "-c", QUICKSTART)
     course = folder / "course101"
     source = course / "source" / UNIT
     assert sorted(path.name for path in source.iterdir()) == ["jupyter.png", f"{FIRST}.ipynb", f"{SECOND}.ipynb"]

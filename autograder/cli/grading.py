@@ -13,11 +13,13 @@ from course_utils.system.errors import WrongUsage
 
 from .shared import (
     All,
+    Named,
     Units,
     chosen_units,
     graded_units,
     instructor_tree,
     print_exported,
+    require_named,
     require_platform,
     shown,
     use_database,
@@ -58,7 +60,7 @@ def collect(
 
 def grade(
     context: typer.Context,
-    units: Annotated[list[str] | None, typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
+    units: Named = None,
     all_units: All = False,
     student: Annotated[str | None, typer.Option(help="Only this student (folder name in submitted/).")] = None,
     marks_only: Annotated[
@@ -106,8 +108,7 @@ def grade(
     use_database(db)
     options = Options(jobs=jobs, cluster=cluster, force=force, unsafe=unsafe)
     options.workers()
-    if not units and not all_units:
-        raise WrongUsage("name a unit, or use --all. Example: course grade 02")
+    require_named(units, all_units, "grade")
     if require is not None:
         require_level(require)
     wanted = graded_units(tree, units, all_units)
@@ -178,7 +179,7 @@ def check(
 
 def feedback(
     context: typer.Context,
-    units: Annotated[list[str] | None, typer.Argument(help="Units, e.g. 02.", show_default=False)] = None,
+    units: Named = None,
     all_units: All = False,
     student: Annotated[str | None, typer.Option(help="Only this student.")] = None,
     with_mark_scheme: Annotated[bool, typer.Option("--with-mark-scheme", help="Leave the mark schemes in.")] = False,
@@ -198,8 +199,7 @@ def feedback(
 
     tree = instructor_tree(context)
     require_platform("--zip", packed)
-    if not units and not all_units:
-        raise WrongUsage("name a unit, or use --all. Example: course feedback 02")
+    require_named(units, all_units, "feedback")
     failed = 0
     for unit in graded_units(tree, units, all_units):
         troubles: dict[str, str] = {}

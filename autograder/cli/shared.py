@@ -28,6 +28,7 @@ Units = Annotated[
     list[str] | None,
     typer.Argument(help="Units, e.g. 01 02; none means all.", show_default=False, autocompletion=_complete_units),
 ]
+Named = Annotated[list[str] | None, typer.Argument(help="Units, e.g. 02.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All units.")]
 
 
@@ -73,8 +74,13 @@ def chosen_units(tree: Tree, given: list[str] | None, all_units: bool) -> list[s
     return list(dict.fromkeys(units))
 
 
+def require_named(given: list[str] | None, all_units: bool, command: str) -> None:
+    if not given and not all_units:
+        raise WrongUsage(f"name a unit, or use --all. Example: course {command} 02")
+
+
 def graded_units(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:
-    """As ``_units``; of all units those in which something is graded. One that is named must be graded."""
+    """As ``chosen_units``; of all units those in which something is graded. One that is named must be graded."""
     chosen = chosen_units(tree, given, all_units)
     for unit in chosen if given else ():
         require_graded(tree, unit)

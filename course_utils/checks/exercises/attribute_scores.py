@@ -53,9 +53,10 @@ def _values(candidate: Candidate, draw: Draw) -> None:
     for _ in range(5):
         _, came, want = _measured(candidate, draw, 2.0, 2.8)
         off = (came - want).abs()
-        if bool((off <= 0.045).all()) or float(off.max()) > 0.3:  # nan: a fold may have had no picture of a kind
+        right = bool((off <= 0.045).all())
+        if right or float(off.max()) > 0.3:  # nan: a fold may have had no picture of a kind
             break
-    if not bool((off <= 0.045).all()):
+    if not right:
         worst = int(off.argmax())
         raise Broken(f"{float(want[worst]):.2f} for column {worst} of {_in_words(want)}", show(came[worst]))
     scores = torch.tensor([_one(candidate, *_three_astray(draw), f"a score of {show(_ASTRAY)}") for _ in range(5)])

@@ -144,13 +144,9 @@ def _typical(d: int, unit: float) -> float:
     return unit * (2 * d) ** 0.5
 
 
-def _squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(..., N, D), (..., M, D) -> (..., N, M)."""
-    return (a.square().sum(-1)[..., None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT).clamp_min(0)
-
-
 def _kernel(a: torch.Tensor, b: torch.Tensor, widths: Sequence[float]) -> torch.Tensor:
-    squared = _squared(a, b)
+    """(..., N, D), (..., M, D) -> (..., N, M)."""
+    squared = (a.square().sum(-1)[..., None] + b.square().sum(-1)[..., None, :] - 2 * a @ b.mT).clamp_min(0)
     total = torch.zeros_like(squared)
     for s in widths:
         total += torch.exp(squared / (-2 * s**2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from course_utils.models import runs
 from course_utils.system import device
 from course_utils.system.errors import CourseError
 from course_utils.system.machine import num_cores
+from course_utils.system.variables import environment
 
 from . import command
 from .command import Request
@@ -131,28 +131,23 @@ def _one(request: Request, threads: int, place: str) -> Trained:
 
 
 @contextlib.contextmanager
-def _settings(threads: int, place: str) -> Iterator[None]:
-    """The process may be another's, too, or train another seed next: afterwards it is as it was."""
+def _threads(number: int) -> Iterator[None]:
+    """Of torch: the process may be another's, too, or train another seed next, and is afterwards as it was."""
     import torch
 
-    before = torch.get_num_threads(), os.environ.get("COURSE_RUNS")
-    torch.set_num_threads(threads)
-    os.environ["COURSE_RUNS"] = place
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(before[0])
-        if before[1] is None:
-            del os.environ["COURSE_RUNS"]
-        else:
-            os.environ["COURSE_RUNS"] = before[1]
+        torch.set_num_threads(before)
 
 
 def _one_alone(request: Request, threads: int, place: str) -> Trained:
     import json
 
     try:
-        with _settings(threads, place), contextlib.redirect_stdout(io.StringIO()):
+        with _threads(threads), environment(COURSE_RUNS=place), contextlib.redirect_stdout(io.StringIO()):
             folder = command.train(request)
         about = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         measures = {key: value for key, value in about["last_epoch"].items() if key.startswith("test_")}
