@@ -156,7 +156,9 @@ def _compare(candidate: Candidate, drawn: Drawn, what: str) -> None:
 
 
 def _is_right_nearby(candidate: Candidate, draw: Draw) -> bool:
-    return all(holds(_compare, candidate, _drawn(draw, k, 6, 3), "") for k in (1, 5))
+    """Single images too: in the average of several, a wrong one came out right by chance in 1 of 100 runs."""
+    sizes = ((1, 6), (5, 6), (20, 2), (1, 1), (2, 1), (3, 1), (5, 1), (9, 1), (14, 1), (30, 1))
+    return all(holds(_compare, candidate, _drawn(draw, k, n, 3), "") for k, n in sizes)
 
 
 _FORMULA = "the formula of the bound above the card: log of the mean over k of p(x | z) p(z) / q(z | x)"
