@@ -45,6 +45,13 @@ def test_every_dependency_is_pinned_at_a_version_it_allows():
         assert pin in requirement.specifier, f"{requirement.name}=={pin} is pinned, pyproject.toml asks for {line}"
 
 
+def test_to_read_a_notebook_no_grammar_is_compiled():
+    """jupyter-events asks for all formats of jsonschema, and from 4.25 on one of them is a grammar for lark."""
+    subprocess.run(
+        [sys.executable, "-P", "-c", "import sys, nbformat; sys.exit('lark' in sys.modules)"], check=True, cwd=ROOT
+    )
+
+
 # What is imported where it is there and done without where it is not.
 OPTIONAL = {"distributed", "wandb"}
 # Packages of the sandbox, which exist only inside it.

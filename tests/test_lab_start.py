@@ -16,11 +16,10 @@ from miniature import make_tree
 
 from autograder.kit import kit_files
 from autograder.release import release_units
-from course_utils.cli.app import put_off_grammar
 from course_utils.system.tree import Tree
 
 COSTLY = {
-    "rfc3987_syntax.syntax_helpers",
+    "lark",
     "nbgrader",
     "sqlalchemy",
     "torch",
@@ -31,8 +30,7 @@ COSTLY = {
 }
 UNTIL_IT_ANSWERS = """
 import sys, json
-from course_utils.cli.app import main, put_off_grammar
-put_off_grammar()
+from course_utils.cli.app import main
 from jupyter_server.serverapp import ServerApp
 ServerApp.start = lambda self: print("modules", json.dumps(sorted(sys.modules)))
 main(["lab", "--no-browser", "--port", "8999"])
@@ -79,20 +77,3 @@ def test_validate_answers_all_the_same(kit):
         assert told["success"] and "double" in str(told["value"]), told
         with pytest.raises(urllib.error.HTTPError, match="403"):
             ask("assignments/validate", path="../outside.ipynb")
-
-
-def test_the_grammar_that_is_put_off_still_decides():
-    script = (
-        "import sys; from course_utils.cli.app import put_off_grammar; put_off_grammar(); import jsonschema\n"
-        "slow = 'rfc3987_syntax.syntax_helpers'\n"
-        "print(slow in sys.modules)\n"
-        "checker = jsonschema.Draft202012Validator.FORMAT_CHECKER\n"
-        "print(checker.conforms('https://example.org/ä', 'iri'), checker.conforms('no address', 'iri'))\n"
-        "print(slow in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=os.environ, timeout=300)
-    assert done.stdout.split("\n")[:3] == ["False", "True False", "True"], done.stderr
-    before = sys.modules.get("rfc3987_syntax")
-    put_off_grammar()
-    if before is not None:
-        assert sys.modules["rfc3987_syntax"] is before, "what is imported already is left alone"

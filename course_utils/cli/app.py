@@ -8,7 +8,6 @@ cost time (torch, nbgrader) are imported inside the commands, so that ``course -
 from __future__ import annotations
 
 import errno
-import importlib.util
 import io
 import json
 import sys
@@ -361,25 +360,6 @@ def load_plugins() -> None:
         register(app)
 
 
-def put_off_grammar() -> None:
-    """Let the grammar of international web addresses be read when one is first checked, not at the start.
-
-    jsonschema, which reads notebooks and JupyterLab's settings, imports it for a check that they never ask for;
-    building its parser costs most of a second.
-    """
-    name = "rfc3987_syntax"
-    specification = importlib.util.find_spec(name)
-    if name in sys.modules or specification is None:
-        return
-    module: Any = importlib.util.module_from_spec(specification)  # not executed; its submodules can be imported
-
-    def is_valid_syntax(term: str, value: str) -> bool:
-        return importlib.import_module(f"{name}.syntax_helpers").is_valid_syntax(term, value)
-
-    module.is_valid_syntax = is_valid_syntax
-    sys.modules[name] = module
-
-
 def explain(error: BaseException) -> str:
     """One line that says what went wrong and what to do, whatever the error."""
     if isinstance(error, CourseError):
@@ -400,7 +380,6 @@ def explain(error: BaseException) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script ``course``."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    put_off_grammar()
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show must not end a command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

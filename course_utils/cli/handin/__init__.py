@@ -6,7 +6,6 @@ cells      what each cell is for, and whether a notebook is of a unit
 units      what the units of this course have in them
 """
 
-from . import quick_imports  # noqa: F401  before anything that imports nbformat
 from .border import composed, made_safe, readable_name, safe_text, safe_time, shown
 from .cells import exercise_name, graded_cells
 from .notebook import MAX_MEGABYTES, MOST_BYTES, parse_notebook, read_notebook
