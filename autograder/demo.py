@@ -50,9 +50,9 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
     if not units:
         raise CourseError(f"{tree.source} holds no units to demonstrate.")
     demo = prepare(tree, fresh)
-    progress(f"Releasing {len(demo.units())} units to {_shown(demo.folder('release'), tree)} ...")
+    progress(f"Releasing {len(demo.units())} units to {tree.shown(demo.folder('release'))} ...")
     release_units(demo, demo.units())
-    progress(f"Student kit: {_shown(build_kit(demo), tree)}")
+    progress(f"Student kit: {tree.shown(build_kit(demo))}")
     students = [hand_in_samples(demo, unit, notebook_path(tree.folder("solution"), unit)) for unit in units][-1]
     progress(f"Grading {' and '.join(units)}, {len(students)} students each:")
     for unit in units:
@@ -64,7 +64,7 @@ def run_demo(tree: Tree, fresh: bool = False, progress: Callable[[str], None] = 
         )
         mark_samples(demo, unit)
         feedback_unit(demo, unit)
-    progress(f"Grades: {_shown(demo.root / 'grades.csv', tree)}; feedback: {_shown(demo.root / 'feedback', tree)}")
+    progress(f"Grades: {tree.shown(demo.root / 'grades.csv')}; feedback: {tree.shown(demo.root / 'feedback')}")
     return write_report(demo, demo.root / "report.html", units, title="Sample class")
 
 
@@ -190,7 +190,3 @@ def add_figures(notebook: NotebookNode, solved: NotebookNode, most: int | None =
             continue
         cell.outputs = copy.deepcopy(outputs.get(cell.source, []))
         left -= any("<img" in output.get("data", {}).get("text/html", "") for output in cell.outputs)
-
-
-def _shown(path: Path, tree: Tree) -> str:
-    return str(path.relative_to(tree.root))

@@ -10,7 +10,7 @@ import typer
 from course_utils.system.errors import WrongUsage
 from course_utils.system.tree import Tree
 
-from .shared import All, Units, chosen_units, instructor_tree, shown, warn
+from .shared import All, Units, chosen_units, instructor_tree, warn
 
 
 def new_exercise(
@@ -32,7 +32,7 @@ def new_exercise(
 
     tree = instructor_tree(context)
     for path in write_skeletons(tree, tree.unit(unit), name, after):
-        print(shown(path, tree))
+        print(tree.shown(path))
 
 
 def new_course(
@@ -89,7 +89,7 @@ def new_unit(
 
     tree = instructor_tree(context)
     for path in write_unit(tree, name, exercise, with_check=check):
-        print(shown(path, tree))
+        print(tree.shown(path))
 
 
 def check_course(context: typer.Context, units: Units = None, all_units: All = False) -> None:
@@ -132,7 +132,7 @@ def term(
     if action != "new":
         raise WrongUsage(f"course term {action}: there is only `course term new`.")
     folder, moved = new_term(tree, to.expanduser() if to else None)
-    print(f"Moved to {shown(folder, tree)}: {', '.join(moved)}")
+    print(f"Moved to {tree.shown(folder)}: {', '.join(moved)}")
     print("Delete that folder when its retention time ends. Next: course release UNIT")
 
 

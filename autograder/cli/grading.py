@@ -21,7 +21,6 @@ from .shared import (
     print_exported,
     require_named,
     require_platform,
-    shown,
     use_database,
     warn,
 )
@@ -132,7 +131,7 @@ def grade(
             options=options,
         )
     print(
-        f"{shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows of this run, "
+        f"{tree.shown(tree.root / 'grades.csv')}: {len(rows)} rows of this run, "
         f"{sum(row.status == NEEDS_MARKING for row in rows)} to be marked by hand."
     )
     for row in rows:
@@ -252,7 +251,7 @@ def report(
         raise WrongUsage("--like goes with --csv canvas or --csv moodle.")
     chosen = chosen_units(tree, units, all_units)
     path = write_report(tree, tree.root / "report.html", chosen)
-    print(f"Report: {shown(path, tree)}")
+    print(f"Report: {tree.shown(path)}")
     if platform:
         print_exported(write_tables(tree, platform, chosen, like.expanduser() if like else None), platform, tree)
 
@@ -287,7 +286,7 @@ def withdraw(
     else:
         print(f"{name}: {exercise}: {withdraw_exercise(tree, name, exercise, FULL if full else NONE, why).reason}")
     rows = grade_unit(tree, name, run=False, debug=context.obj["debug"])
-    print(f"{shown(tree.root / 'grades.csv', tree)}: {len(rows)} rows written again.")
+    print(f"{tree.shown(tree.root / 'grades.csv')}: {len(rows)} rows written again.")
 
 
 def points(
@@ -308,5 +307,5 @@ def points(
     tree = instructor_tree(context)
     name = tree.unit(unit)
     path, places = set_points(tree, name, exercise, worth)
-    print(f"{shown(path, tree)}: {exercise} is worth {worth:g} points ({', '.join(places)}).")
+    print(f"{tree.shown(path)}: {exercise} is worth {worth:g} points ({', '.join(places)}).")
     print(f"Next: course release {name}; course grade {name}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import instructor_tree, shown, use_database
+from .shared import instructor_tree, use_database
 
 
 def mark(
@@ -54,4 +54,4 @@ def viva(
 
     tree = instructor_tree(context)
     written = write_viva(tree, tree.unit(unit), student, seed)
-    print(f"{len(written)} page{'s' if len(written) != 1 else ''} in {shown(written[0].parent, tree)}/")
+    print(f"{len(written)} page{'s' if len(written) != 1 else ''} in {tree.shown(written[0].parent)}/")

@@ -10,7 +10,7 @@ import typer
 
 from course_utils.system.errors import CourseError, WrongUsage
 
-from .shared import All, Units, chosen_units, instructor_tree, shown
+from .shared import All, Units, chosen_units, instructor_tree
 
 
 def release(
@@ -60,7 +60,7 @@ def release(
     for unit in chosen:
         if plain := plain_tests(read_sources(tree, unit)):
             print(f"{unit}: {', '.join(plain)} run beside the student's code: less protected than a check.")
-    kit = shown(build_kit(tree), tree)
+    kit = tree.shown(build_kit(tree))
     print(f"Student kit: {kit}, with what was released so far: {', '.join(released_units(tree))}")
     if repository:
         done = publish_kit(tree, repository, branch)
@@ -99,7 +99,7 @@ def solutions(
             path, seconds = solve_unit(
                 tree, unit, budget=budget, allow_fallback=allow_fallback, debug=context.obj["debug"], runs=Path(runs)
             )
-            print(f"{unit}: {shown(path, tree)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
+            print(f"{unit}: {tree.shown(path)}, {path.stat().st_size / 1e6:.2f} MB, {seconds:.0f} s")
 
 
 def text(
@@ -119,7 +119,7 @@ def text(
     tree = instructor_tree(context)
     unit = tree.unit(unit)
     if not apply:
-        print(shown(write_text(tree, unit), tree))
+        print(tree.shown(write_text(tree, unit)))
         return
     for change in apply_text(tree, unit) or ["nothing changed"]:
         print(f"{unit}: {change}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,7 +93,7 @@ def require_platform(option: str, platform: str | None) -> None:
 
 def print_exported(exported: Exported, platform: str, tree: Tree) -> None:
     for path in exported.files:
-        print(f"For {platform}: {shown(path, tree)}")
+        print(f"For {platform}: {tree.shown(path)}")
     for note in exported.notes:
         warn(f"note: {note}")
 
@@ -102,7 +101,3 @@ def print_exported(exported: Exported, platform: str, tree: Tree) -> None:
 def warn(text: str) -> None:
     """One line on standard error, whatever is in the names and reasons."""
     print(f"course: {' '.join(safe_text(text).split())}", file=sys.stderr)
-
-
-def shown(path: Path, tree: Tree) -> str:
-    return str(path.relative_to(tree.root)) if path.is_relative_to(tree.root) else str(path)

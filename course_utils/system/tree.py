@@ -67,6 +67,10 @@ class Tree:
         """Where a student's notebooks are: ``notebooks/`` in a kit, ``release/`` in a checkout."""
         return self.source if self.is_kit else self.folder("release")
 
+    def shown(self, path: Path) -> str:
+        """How a path is printed: from the course's folder on, where it lies in it."""
+        return str(path.relative_to(self.root) if path.is_relative_to(self.root) else path)
+
     def typed(self, command: str) -> str:
         """How a reader types one of our commands: with the script that starts the kit, where that is what there is."""
         script = "start.bat" if os.name == "nt" else "start.sh"
