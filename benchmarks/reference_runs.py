@@ -32,7 +32,7 @@ from course_utils.training.recipes import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))
 from animals_numbers import MODELS as ANIMALS
-from animals_numbers import run_animals
+from animals_numbers import ONE_ANIMAL, PART, run_animals, run_factors
 from beyond_numbers import Dictionary, Logistic, of_beyond
 from beyond_numbers import prepare as prepare_beyond
 from more_numbers import MORE, in_brief, of_codes
@@ -185,7 +185,15 @@ UNITS: dict[str, dict] = {
         "dataset": "toy_animals",
         "images": 4824,
         "models": ANIMALS,
-        "once": ("blind", "blind_hard", "mmd_vae", "vae"),  # with the first seed alone
+    },
+    "06_factors": {
+        "epochs": 20,
+        "batch_size": 60,
+        "lr": 1e-3,
+        "dataset": "toy_animals",
+        "images": PART,
+        "models": ONE_ANIMAL,
+        "seeds": (0, 1, 2, 3, 4),
     },
     "08_uses": {
         "epochs": 4,
@@ -229,9 +237,9 @@ def main() -> None:
     make(options.unit, fresh=options.fresh)
 
 
-def seeds_of(plan: dict, name: str) -> tuple[int, ...]:
-    """The seeds that a model of this plan is trained with."""
-    return SEEDS[:1] if name in plan.get("once", ()) else SEEDS
+def seeds_of(plan: dict) -> tuple[int, ...]:
+    """The seeds that the models of this plan are trained with."""
+    return plan.get("seeds", SEEDS)
 
 
 def make(unit: str, *, fresh: bool) -> None:
@@ -240,19 +248,25 @@ def make(unit: str, *, fresh: bool) -> None:
     reader = classifier.reader(data) if "dataset" not in plan else classifier.train(data, epochs=1)
     print(f"classifier: {reader.accuracy:.2%} of the test images", flush=True)
     kept = {} if fresh else _kept(unit, plan)
-    for seed in SEEDS:
+    for seed in seeds_of(plan):
         for name, recipe in plan["models"].items():
-            if (name, seed) not in kept and seed in seeds_of(plan, name):
+            if (name, seed) not in kept:
                 kept[name, seed] = {"model": name, "seed": seed} | _run(unit, recipe, seed, data, reader)
                 print(unit, name, seed, f"{kept[name, seed]['seconds']:.0f} s", flush=True)
                 _write(unit, plan, kept, reader)
     _write(unit, plan, kept, reader)
 
 
+def _lengths(plan: dict) -> dict:
+    return {key: plan[key] for key in ("epochs", "batch_size", "lr")}
+
+
 def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> dict[str, float]:
     plan = UNITS[unit]
     if unit == "06_awa2":
-        return run_animals(recipe, {key: plan[key] for key in ("epochs", "batch_size", "lr")}, seed, data, reader)
+        return run_animals(recipe, _lengths(plan), seed, data, reader)
+    if unit == "06_factors":
+        return run_factors(recipe, _lengths(plan), seed)
     part = brief = None
     if isinstance(recipe, Brief):
         brief, recipe = recipe, recipe.recipe
@@ -273,8 +287,7 @@ def _run(unit: str, recipe: Recipe | Part | Brief, seed: int, data, reader) -> d
             prepare_bugged(brief, images) if brief and brief.bugs else recipes.prepare(recipe, images)
         )
     began = time.process_time()  # of one thread, whatever else runs on the machine
-    settings = {key: plan[key] for key in ("epochs", "batch_size", "lr")}
-    run = training.fit(model, loss_function, images, **settings, seed=seed, critic=critic, progress=False)
+    run = training.fit(model, loss_function, images, **_lengths(plan), seed=seed, critic=critic, progress=False)
     if run.stopped:
         raise SystemExit(f"{recipe} with seed {seed}: training stopped ({run.stopped}).")
     seconds = time.process_time() - began
@@ -384,7 +397,7 @@ def _write(unit: str, plan: dict, kept: dict, reader) -> None:
         "made_with": {
             "dataset": plan.get("dataset", "MNIST"),
             "images": plan.get("images", 60000),
-            **{key: plan[key] for key in ("epochs", "batch_size", "lr")},
+            **_lengths(plan),
             "classifier_accuracy": round(reader.accuracy, 4),
             "torch": torch.__version__.split("+")[0],
             "python": platform.python_version(),

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,8 +32,11 @@ def kernel(name: str, cwd, **environment: str):
         yield manager, client
     finally:
         client.stop_channels()
+        sockets = Path(manager.ip).parents[1]
+        assert sockets.name.startswith("course-k-") and sockets.is_dir()
         manager.shutdown_kernel(now=True)
         assert not manager.is_alive(), "the kernel runs on after its shutdown"
+        assert not sockets.exists(), f"left behind: {sockets}"
 
 
 def run(client, code: str) -> tuple[str, list[dict]]:

@@ -44,7 +44,7 @@ def test_a_stored_table_is_what_the_script_would_make(unit, script):
     stored, plan = reference_runs.load(unit), script.UNITS[unit]
     assert stored.settings == {name: recipe.settings() for name, recipe in plan["models"].items()}
     assert {(row["model"], row["seed"]) for row in stored.rows} == {
-        (n, s) for n in plan["models"] for s in script.seeds_of(plan, n)
+        (n, s) for n in plan["models"] for s in script.seeds_of(plan)
     }
     assert all(stored.made_with[key] == plan[key] for key in ("epochs", "batch_size", "lr"))
     for row in stored.rows:

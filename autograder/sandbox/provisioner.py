@@ -42,6 +42,7 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     _sandbox: Sandbox | None = None
     _ended = False
+    _folder: Path | None = None
 
     @property
     def has_process(self) -> bool:
@@ -50,7 +51,8 @@ class SandboxProvisioner(KernelProvisionerBase):
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         manager = self._manager()
         if manager.transport != "ipc" or not os.path.isdir(os.path.dirname(manager.ip)):
-            manager.transport, manager.ip = "ipc", str(_socket_folder() / "k")
+            self._folder = _socket_folder()
+            manager.transport, manager.ip = "ipc", str(self._folder / "s" / "k")
         manager.write_connection_file()
         self.connection_info = manager.get_connection_info()
         command = manager.format_kernel_cmd(extra_arguments=kwargs.pop("extra_arguments", []))
@@ -112,8 +114,9 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     async def cleanup(self, restart: bool = False) -> None:
         self._leave()
-        if not restart and self.parent is not None and self.parent.transport == "ipc":
-            shutil.rmtree(os.path.dirname(self.parent.ip), ignore_errors=True)
+        if not restart and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
 
     def _manager(self) -> Any:
         """The kernel manager that started this."""
@@ -133,7 +136,7 @@ class InstructorProvisioner(SandboxProvisioner):
 
 
 def _socket_folder() -> Path:
-    """A folder whose name nobody guesses and in which any user may make sockets: a kernel has a user id of its own."""
+    """A folder whose name nobody guesses; in its ``s`` any user may make sockets: a kernel has a user id of its own."""
     above = tempfile.gettempdir()
     folder = Path(tempfile.mkdtemp(prefix="course-k-", dir=above if len(above) < _LONGEST_FOLDER - 30 else "/tmp"))
     if len(str(folder)) > _LONGEST_FOLDER:
@@ -143,7 +146,7 @@ def _socket_folder() -> Path:
     folder.chmod(0o711)
     (folder / "s").mkdir()
     (folder / "s").chmod(0o777)
-    return folder / "s"
+    return folder
 
 
 def _readable(environment: dict[str, str]) -> list[Path]:
