@@ -1,4 +1,6 @@
-"""Make the stored reference runs of a unit: every model with three seeds, at budget full (on MNIST; unit 06: toys).
+"""Make the stored reference runs of a unit: every model with three seeds, at budget full, on MNIST (unit 06: toys).
+
+``06_factors`` is the table of 6.8: one toy animal, five seeds.
 
     python benchmarks/reference_runs.py 03_interpolation          # what is missing, or was made with other settings
     python benchmarks/reference_runs.py 05_wasserstein --fresh    # all anew
