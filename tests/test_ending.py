@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 from miniature import CHECKOUT
 
@@ -72,3 +75,30 @@ def test_everything_that_a_sandbox_started_is_ended(student, rounds):
     except subprocess.TimeoutExpired:
         pytest.fail("it still waits for a process that it has not ended")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+STARTED_AND_KILLED = """
+import os, signal
+from autograder.sandbox.client import WarmProcess
+warm = WarmProcess(wait={wait})
+print(warm._folder, warm.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("wait", [True, False], ids=["it serves", "it imports"])
+def test_a_grader_that_is_killed_leaves_no_folder_and_no_process(wait):
+    """Nobody can end the warm process then: it sees that its standard input has closed."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED_AND_KILLED.format(wait=wait)],
+        cwd=CHECKOUT,
+        timeout=120,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == -9
+    folder, pid = done.stdout.split()
+    until = time.monotonic() + 60  # of a machine that is busy
+    while (Path(folder).exists() or psutil.pid_exists(int(pid))) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not Path(folder).exists() and not psutil.pid_exists(int(pid))

@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -218,5 +219,10 @@ def main(folder: str, *more: str) -> None:
     gc.freeze()
     gc.enable()
     warm = Warm(place, str(Path(folder) / "socket"), interpreter)
-    print(json.dumps({"level": best_level(place, warm.forget_server)}), flush=True)
-    warm.serve()
+    try:
+        print(json.dumps({"level": best_level(place, warm.forget_server)}), flush=True)
+    except BrokenPipeError:  # whoever started this is gone
+        pass
+    else:
+        warm.serve()
+    shutil.rmtree(folder, ignore_errors=True)  # who was killed cannot do it
