@@ -47,9 +47,10 @@ def _plain_step(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("clears gradients that an earlier step has left behind", weight=3)
 def _clears(candidate: Candidate, draw: Draw) -> None:
-    """Random inputs, exact comparison: a correct function never fails."""
-    _compare_step(candidate, partial(_bench, draw, "SGD"), "SGD with old gradients")
-    _compare_step(candidate, partial(_bench, draw, "SGD"), "three steps of SGD", steps=3)
+    """Random inputs, exact comparison: a correct function never fails. In bfloat16 one bench of 320 is more than 8 %
+    off, so three in a row in less than 1e-7; with weights half as wide again, three steps were off in 52 of 320."""
+    for what, steps in (("SGD with old gradients", 1), ("two steps of SGD", 2)):
+        _compare_step(candidate, partial(_bench, draw, "SGD", scale=0.4), what, steps=steps)
 
 
 @CHECK.law("works with the optimiser it is given: momentum, Adam", weight=2)
