@@ -130,9 +130,8 @@ def _on_segment(candidate: Candidate, draw: Draw) -> None:
 
 @CHECK.law("draws that point uniformly, anew for every pair and every call", weight=3)
 def _uniform(candidate: Candidate, draw: Draw) -> None:
-    """3000 points: Dvoretzky-Kiefer-Wolfowitz bound (distribution), Bernstein (spread), (1 - T/n)^n (ends),
-    Chernoff (coincidences), concentration of the cosine between calls (Hoeffding, as for sub-Gaussian numbers): false
-    alarm below 1e-8."""
+    """3000 points: Dvoretzky-Kiefer-Wolfowitz bound (distribution), Hoeffding as for sub-Gaussian numbers (mean, cosine
+    between calls), Bernstein (spread), (1 - T/n)^n (ends), Chernoff (coincidences): false alarm below 1e-8."""
     both = _places_of_calls(candidate, draw)
     if float((both[..., 0] - both[..., 1]).abs().max()) > _EXACT:
         raise Broken(
@@ -163,7 +162,7 @@ def _uniform(candidate: Candidate, draw: Draw) -> None:
             _if_number_is_right(AT_ENDS if at_ends else NOT_UNIFORM if inside else OUTSIDE, candidate, draw),
         )
     with blame(lambda: _if_number_is_right(NOT_UNIFORM, candidate, draw)):
-        _spread_and_ends(calls)
+        _moments_and_ends(calls)
     _coincidences(calls)
     unit = (calls - 0.5) / (calls - 0.5).norm(dim=1, keepdim=True)
     cosines = (unit @ unit.T).fill_diagonal_(0).abs()
@@ -246,9 +245,13 @@ def _places_of_calls(candidate: Candidate, draw: Draw) -> torch.Tensor:
     return torch.stack([_places(candidate, draw, 200) for _ in range(_CALLS)])
 
 
-def _spread_and_ends(calls: torch.Tensor) -> None:
-    """12 (u - 1/2)^2 lies in [0, 3] and has mean 1 and variance 4/5 for a uniform u."""
+def _moments_and_ends(calls: torch.Tensor) -> None:
+    """A uniform u is strictly sub-Gaussian: P(|mean - 1/2| > e) <= 2 exp(-6 n e^2). And 12 (u - 1/2)^2 lies in [0, 3]
+    and has mean 1 and variance 4/5."""
     n = calls.numel()
+    middle, off = float(calls.mean()), math.sqrt(T / (6 * n))
+    if not abs(middle - 0.5) <= off:
+        raise Broken(f"points half-way on average, from {show(0.5 - off)} to {show(0.5 + off)}", show(middle))
     spread = float(12 * (calls - 0.5).square().mean())
     off = T / 1.5 / n + math.sqrt((T / 1.5 / n) ** 2 + 1.6 * T / n)  # where n off^2 / 2 = T (4/5 + 2/3 off)
     if not abs(spread - 1) <= off + 0.01:
