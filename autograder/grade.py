@@ -160,6 +160,19 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines[0] else type(error).__name__
 
 
+def follow_dates(tree: Tree, unit: str) -> None:
+    """Let the penalties for lateness follow due dates and times that were changed since; nothing is graded again."""
+    course = NbGraderCourse(tree)
+    if not course.has_gradebook():
+        return
+    with course.gradebook() as gradebook:
+        for student in [entry.id for entry in gradebook.students]:
+            with one_students_trouble(gradebook, troubles := []):
+                update_unchanged(course, gradebook, unit, student)
+            if troubles:
+                raise CourseError(f"{student}, {unit}: the penalty for lateness cannot be told ({troubles[0]}).")
+
+
 class _Grading:
     """One run over the submissions of a unit."""
 

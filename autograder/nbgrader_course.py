@@ -52,6 +52,11 @@ class NbGraderCourse:
         """nbgrader's idea of the tree, with some of its settings replaced."""
         return CourseDirectory(parent=self.app, **overrides)
 
+    def has_gradebook(self) -> bool:
+        """Whether there is a gradebook already: opening one makes it."""
+        url = self.directory().db_url
+        return not url.startswith("sqlite:///") or os.path.exists(url.removeprefix("sqlite:///"))
+
     @contextmanager
     def gradebook(self) -> Iterator[Gradebook]:
         """The open gradebook of the tree."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import html
 import io
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -268,8 +267,7 @@ def _gradebook(tree: Tree, unit: str) -> tuple[dict, dict, dict[str, float]]:
 
     labels = labels_of(templates_of(tree, unit))
     course = NbGraderCourse(tree)
-    url = course.directory().db_url
-    if url.startswith("sqlite:///") and not os.path.exists(url.removeprefix("sqlite:///")):
+    if not course.has_gradebook():
         return {}, {}, {}
     marked, comments, penalties = {}, {}, {}
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -334,7 +336,7 @@ def test_a_mark_is_shown_as_what_it_is_after_another_hand_in(tree, capsys):
 
 
 @linux
-def test_a_penalty_follows_a_corrected_time_and_a_moved_due_date_both_ways(tree):
+def test_a_penalty_follows_a_corrected_time_and_a_moved_due_date_both_ways(tree, course):
     with open(tree.root / "nbgrader_config.py", "a") as config:
         config.write('\nc.LateSubmissionPlugin.penalty_method = "zero"\n')
     stamp = hand_in(tree.root, "ada", UNIT, RIGHT).parent / "timestamp.txt"
@@ -351,6 +353,22 @@ def test_a_penalty_follows_a_corrected_time_and_a_moved_due_date_both_ways(tree)
     steps = [(late, 2, 4), (early, 2, None), (late, 2, 4), (late, 9, None), (late, 2, 4), (None, 2, None)]
     assert [penalty(when, due) for when, due, _ in steps] == [wanted for *_, wanted in steps]
     assert penalty("the day before yesterday", 2) is None
+
+    def told() -> tuple[str, bool]:
+        """The points of Moodle's table and whether the page names a penalty, without grading again."""
+        assert course(tree, "report", "01", "--csv", "moodle")[0] == course(tree, "feedback", "01")[0] == 0
+        with (tree.root / f"grades-moodle-{UNIT}.csv").open(encoding="utf-8") as table:
+            points = next(csv.DictReader(table))["Grade"]
+        page = (tree.root / "feedback" / "ada" / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
+        return points, "handed in late: 4.0 points less" in page
+
+    hand_in(tree.root, "ada", UNIT, RIGHT | {"q_double": ""})
+    grade_unit(tree, UNIT)
+    for when, wanted in ((late, ("0", True)), (early, ("4", False)), (late, ("0", True))):
+        stamp.write_text(when)
+        assert told() == wanted
+    shutil.rmtree(tree.root / "submitted" / "ada")
+    assert told() == ("0", True), "moved away, it keeps its grades"
 
 
 FAULTS = {
