@@ -44,7 +44,7 @@ from .gradebook import (
     update_unchanged,
 )
 from .grades_file import CRASHED, GRADED, MARKED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
-from .nbgrader_course import NbGraderCourse
+from .nbgrader_course import LOCKED, NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell, plain, shorten
 from .release import register_unit
@@ -141,10 +141,7 @@ def one_students_trouble(gradebook: Gradebook, troubles: list[str]) -> Iterator[
         gradebook.db.rollback()
         if "locked" not in str(error):
             raise
-        raise CourseError(
-            "the gradebook is locked: another `course grade`, formgrader or a database browser is writing to it. "
-            "End that, or wait, and run this again: it goes on where it stopped."
-        ) from None
+        raise CourseError(LOCKED) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise

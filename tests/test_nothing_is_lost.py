@@ -274,6 +274,35 @@ def test_a_new_database_grades_everybody_and_what_was_moved_away_keeps_its_grade
 
 
 @linux
+@pytest.mark.parametrize("kind", ["locked", "of another program", "no database"])
+def test_a_gradebook_that_refuses_is_one_line_for_every_command(tree, course, kind):
+    hand_in(tree.root, "ada", UNIT, RIGHT)
+    assert course(tree, "grade", "01")[0] == 0
+    file = tree.root / "gradebook.db"
+    other = sqlite3.connect(file)
+    if kind == "locked":
+        other.execute("BEGIN EXCLUSIVE")
+    elif kind == "of another program":
+        file.unlink()
+        other = sqlite3.connect(file)
+        other.execute("CREATE TABLE student (title)")
+        other.commit()
+    else:
+        file.write_bytes(b"this is no database " * 500)
+    wanted = "formgrader or a database browser" if kind == "locked" else "Restore"
+    for words in (
+        ("grade", "01"),
+        ("feedback", "01"),
+        ("report", "01", "--csv", "moodle"),
+        ("withdraw", "01", "double", "--full", "--why", "x"),
+    ):
+        code, _, err = course(tree, *words)
+        assert code == 1 and wanted in err and "Traceback" not in err and "[SQL" not in err, (words, err)
+    other.close()
+    assert scores(read_grades(tree.root / "grades.csv"), "ada") == ALL
+
+
+@linux
 def test_a_locked_gradebook_is_one_line_and_loses_nothing(tree):
     hand_in(tree.root, "ada", UNIT, RIGHT)
     grade_unit(tree, UNIT)
