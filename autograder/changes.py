@@ -1,8 +1,7 @@
 """What an instructor changed while a term was running: each release's graded cells, and a log that the report shows.
 
-``.releases/<unit>.json`` holds the cells of every release that differs from the one before (``given``: the texts of
-those that nbgrader does not know, of the latest), ``.changes.json`` a line for each change: when (ISO 8601, UTC), unit,
-what, why.
+``.releases/<unit>.json`` holds the cells of every release that differs from the one before, ``.changes.json`` a line
+for each change: when (ISO 8601, UTC), unit, what, why.
 """
 
 from __future__ import annotations
@@ -41,19 +40,14 @@ def read_log(tree: Tree) -> list[dict[str, str]]:
 
 def keep_release(tree: Tree, unit: str) -> list[str]:
     """Keep the cells that have just been released, and log how they differ from the release before; returns that."""
-    templates = templates_of(tree, unit)
-    cells = {name: [asdict(cell) for cell in of.cells if cell.grade_id] for name, of in templates.items()}
-    given = [cell.source for of in templates.values() for cell in of.cells if not cell.grade_id]
+    cells = {name: [asdict(cell) for cell in of.cells] for name, of in templates_of(tree, unit).items()}
     before = read_releases(tree, unit)
-    last = before[-1] if before else {"cells": cells, "given": given}
-    changes = [*_differences(last["cells"], cells), *_other_texts(last.get("given", given), given)]
-    if not before or last["cells"] != cells:
-        before.append({"when": _now(), "cells": cells})
-    before = [{key: value for key, value in release.items() if key != "given"} for release in before]
-    before[-1]["given"] = given
+    if before and before[-1]["cells"] == cells:
+        return []
+    changes = list(_differences(before[-1]["cells"], cells)) if before else []
     path = tree.root / RELEASES / f"{unit}.json"
     path.parent.mkdir(exist_ok=True)
-    write_whole(path, json.dumps(before, indent=1, ensure_ascii=False) + "\n")
+    write_whole(path, json.dumps([*before, {"when": _now(), "cells": cells}], indent=1, ensure_ascii=False) + "\n")
     for change in changes:
         note(tree, unit, f"released again: {change}")
     return changes
@@ -79,7 +73,12 @@ def note_checks(tree: Tree, unit: str) -> None:
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """What is not as it was, a phrase for each cell and kind of change."""
     old, new = (
-        {(name, cell["grade_id"]): TemplateCell(**cell) for name, of in cells.items() for cell in of}
+        {
+            (name, cell["grade_id"]): TemplateCell(**cell)
+            for name, of in cells.items()
+            for cell in of
+            if cell["grade_id"]
+        }
         for cells in (before, now)
     )
     for key, cell in new.items():
@@ -95,6 +94,11 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
         elif not is_check(cell.source) and was.source != cell.source:
             yield f"the text of {cell.grade_id}"
     yield from (f"{grade_id} was taken out" for name, grade_id in old if (name, grade_id) not in new)
+    given = [
+        [cell["source"] for of in cells.values() for cell in of if not cell["grade_id"]] for cells in (before, now)
+    ]
+    if given[0]:  # releases of earlier versions kept graded cells alone
+        yield from _other_texts(*given)
 
 
 def _other_texts(before: list[str], now: list[str]) -> Iterator[str]:

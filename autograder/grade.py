@@ -164,7 +164,8 @@ def follow_dates(tree: Tree, unit: str) -> None:
         return
     with course.gradebook() as gradebook:
         for student in [entry.id for entry in gradebook.students]:
-            with one_students_trouble(gradebook, troubles := []):
+            troubles: list[str] = []
+            with one_students_trouble(gradebook, troubles):
                 update_unchanged(course, gradebook, unit, student)
             if troubles:
                 raise CourseError(f"{student}, {unit}: the penalty for lateness cannot be told ({troubles[0]}).")

@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 from miniature import DOUBLE, hand_in, make_tree, marks
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from autograder.changes import read_log
 from autograder.grade import grade_unit
@@ -164,6 +164,15 @@ def test_of_an_exercise_whose_text_was_corrected_the_repaired_test_counts(tree, 
         notebook = nbformat.read(tree.root / "autograded" / student / UNIT / f"{UNIT}.ipynb", as_version=4)
         (graded[student],) = [c.source for c in notebook.cells if c.metadata.get("nbgrader", {}).get("points") == 2][:1]
     assert "repaired" in graded["new"] and ("repaired" in graded["old"]) is (said == "Two times x.")
+
+
+def test_a_text_that_was_corrected_below_a_question_is_nobodys_answer(tree):
+    edit(tree, lambda notebook: notebook.cells.append(new_markdown_cell("The ende.", id="end")))
+    release_units(tree, [UNIT])
+    hand_in(tree.root, "old", UNIT, {"double": RIGHT})
+    edit(tree, lambda notebook: notebook.cells[-1].update(source="The end."))
+    release_units(tree, [UNIT])
+    assert rows(tree)["old", "q_double"] == (0, 3, "graded", "not answered")
 
 
 def test_what_has_grades_is_not_taken_out(tree):

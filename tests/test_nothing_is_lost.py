@@ -526,6 +526,34 @@ def raise_left_behind_the_return(notebook, fresh):
     cells_of(notebook)["double"].source += '\n    raise NotImplementedError("double: not written yet; replace")'
 
 
+def both_in_one_own_cell(notebook, fresh):
+    cells = cells_of(notebook)
+    notebook.cells.insert(0, own("code", cells["double"].source + "\n\n" + cells["triple"].source))
+    for name in ("double", "triple"):
+        cells[name].source = cells_of(fresh)[name].source
+
+
+def into_each_others_cells(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source, cells["triple"].source = cells["triple"].source, cells["double"].source
+
+
+def helper_in_the_test(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source = "def double(x):\n    return helper(x)"
+    cells["test_double"].source = "def helper(x):\n    return 2 * x\n\n" + cells["test_double"].source
+
+
+def stub_in_the_same_cell(notebook, fresh):
+    cells_of(notebook)["double"].source += "\n\n" + cells_of(fresh)["double"].source
+
+
+def magics_of_no_extension(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source = "%load_ext nb_black\n%nb_black\n" + cells["double"].source
+    cells["triple"].source = "%%a_clock_of_mine\n" + cells["triple"].source
+
+
 @linux
 def test_a_right_answer_counts_wherever_it_stands_and_no_stub_beats_it(tree):
     edits = [
@@ -541,6 +569,11 @@ def test_a_right_answer_counts_wherever_it_stands_and_no_stub_beats_it(tree):
         joined_into_the_exercise,
         joined_into_the_test_stub_left,
         split,
+        both_in_one_own_cell,
+        into_each_others_cells,
+        helper_in_the_test,
+        stub_in_the_same_cell,
+        magics_of_no_extension,
         raise_left_behind_the_return,
     ]
     for edit in edits:
@@ -590,6 +623,7 @@ BESIDE = {
     "inside": inside,
     "in the middle": inside_in_the_middle,
     "deleted": below_and_cell_deleted,
+    "above": lambda notebook: notebook.cells.insert(place(notebook, "rubric_double"), own("md", TEXT)),
 }
 NOT_AN_ANSWER = {
     "own experiment": below("code", "double(3)"),

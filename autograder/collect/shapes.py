@@ -191,9 +191,9 @@ def _ilias_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
     levels = zip(*(entry.path.parts[:-1] for entry in entries), strict=False)
     around = sum(1 for _ in itertools.takewhile(lambda parts: len(set(parts)) == 1, levels))
     for entry in entries:
-        matches = [(i, found) for i, part in enumerate(entry.path.parts[:-1]) if (found := _ILIAS.fullmatch(part))]
-        if matches:  # a folder around everything may have such a name, too
-            index, match = next((one for one in matches if one[0] >= around), matches[-1])
+        named = [(i, found) for i, part in enumerate(entry.path.parts[:-1]) if (found := _ILIAS.fullmatch(part))]
+        if named:  # a folder around everything may have such a name, too
+            index, match = next((one for one in named if one[0] >= around), named[-1])
             inner = PurePosixPath(*entry.path.parts[index + 1 :])
             late = _ILIAS_LATE.fullmatch(unicodedata.normalize("NFC", inner.name))
             inner = inner.with_name(late["file"]) if late else inner
