@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
@@ -214,6 +215,7 @@ def new_interpreter() -> Interpreter:
     config.HistoryManager.hist_file = ":memory:"
     HistoryManager.enabled = False  # type: ignore[assignment]  # a trait takes its plain value
     interpreter = Interpreter.instance(config=config)
+    atexit.unregister(interpreter.atexit_operations)  # it asks for the working folder, which may be gone by then
     try:
         interpreter.enable_matplotlib("inline")  # type: ignore[no-untyped-call]
     except ImportError:
