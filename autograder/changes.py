@@ -40,10 +40,7 @@ def read_log(tree: Tree) -> list[dict[str, str]]:
 
 def keep_release(tree: Tree, unit: str) -> list[str]:
     """Keep the cells that have just been released, and log how they differ from the release before; returns that."""
-    cells = {
-        name: [asdict(cell) for cell in template.cells if cell.grade_id]
-        for name, template in templates_of(tree, unit).items()
-    }
+    cells = {name: [asdict(cell) for cell in of.cells] for name, of in templates_of(tree, unit).items()}
     before = read_releases(tree, unit)
     if before and before[-1]["cells"] == cells:
         return []
@@ -76,7 +73,12 @@ def note_checks(tree: Tree, unit: str) -> None:
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """What is not as it was, a phrase for each cell and kind of change."""
     old, new = (
-        {(name, cell["grade_id"]): TemplateCell(**cell) for name, of in cells.items() for cell in of}
+        {
+            (name, cell["grade_id"]): TemplateCell(**cell)
+            for name, of in cells.items()
+            for cell in of
+            if cell["grade_id"]
+        }
         for cells in (before, now)
     )
     for key, cell in new.items():
@@ -92,6 +94,21 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
         elif not is_check(cell.source) and was.source != cell.source:
             yield f"the text of {cell.grade_id}"
     yield from (f"{grade_id} was taken out" for name, grade_id in old if (name, grade_id) not in new)
+    given = [
+        [cell["source"] for of in cells.values() for cell in of if not cell["grade_id"]] for cells in (before, now)
+    ]
+    if given[0]:  # releases of earlier versions kept graded cells alone
+        yield from _other_texts(*given)
+
+
+def _other_texts(before: list[str], now: list[str]) -> Iterator[str]:
+    """The cells without points that are not as they were, by their first words."""
+    changed = [text for text in now if text not in before]
+    gone = [text for text in before if text not in now]
+    for verb, texts in (("the text of", changed), ("taken out:", gone[len(changed) :])):
+        for text in texts:
+            words = " ".join(text.split())
+            yield f"{verb} the cell that begins with: {words[:60]}{'...' if len(words) > 60 else ''}"
 
 
 def _read(tree: Tree, name: str, otherwise: Any) -> Any:

@@ -18,7 +18,7 @@ from nbgrader.converters import Assign, Autograde, Feedback, GenerateAssignment,
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import default
 from nbgrader.validator import Validator
-from traitlets import import_item
+from traitlets import HasTraits, TraitError, TraitType, import_item
 from traitlets.config import Config, Configurable, LazyConfigValue
 
 from course_utils.system.errors import CourseError
@@ -28,6 +28,7 @@ from course_utils.system.tree import FOLDERS, MARKER, Tree
 from . import preprocessors as ours
 from .collect.names import safe_name
 
+Settings = dict[str, list[TraitType[Any, Any]]]  # of a class: of each setting what it may be
 STRUCTURE = str(Path("{nbgrader_step}", "{student_id}", "{assignment_id}"))
 TAKEN_NAMES = {"build", "data", "dist", "runs", "checks", "terms", "demo"}  # what else lies in a course's folder
 # What each list of steps must have, and why.
@@ -77,10 +78,10 @@ def check(config: Config, root: Path) -> None:
 
 
 def _faults(config: Config, root: Path) -> Iterator[str]:
-    classes = {name: set(known) for name, known in _known_settings().items()}
+    classes = {name: dict(known) for name, known in _known_settings().items()}
     for (section, name), needed in NEEDED.items():
         for step in steps(config, section, name):
-            classes.setdefault(step.__name__, set()).update(step.class_trait_names(config=True))
+            _learn(classes.setdefault(step.__name__, {}), step)
         yield from _missing(config, section, name, needed)
     yield from _folders(config, root)
     for section, *names in DELIMITERS:
@@ -138,8 +139,12 @@ def _whose(step: type) -> str:
     return " of autograder.preprocessors" if step is ours.SaveCells else ""
 
 
-def _unknown(section: str, given: Any, known: set[str]) -> Iterator[str]:
+def _unknown(section: str, given: Any, known: Settings) -> Iterator[str]:
     for name, value in given.items():
+        if name in known and not isinstance(value, LazyConfigValue):
+            reasons = [_why_not(trait, value) for trait in known[name]]
+            if all(reasons):
+                yield f"c.{section}.{name} is {value!r}: {reasons[0]}"
         if name in known or isinstance(value, Config):
             continue
         near = difflib.get_close_matches(name, known, n=1)
@@ -147,16 +152,32 @@ def _unknown(section: str, given: Any, known: set[str]) -> Iterator[str]:
         yield f"c.{section}.{name} is no setting.{hint}"
 
 
+def _why_not(trait: TraitType[Any, Any], value: Any) -> str:
+    """Why a setting cannot have a value; empty where it can."""
+    try:
+        trait._validate(HasTraits(), value)
+    except TraitError as error:
+        said = str(error)
+        return f"{said[said.find('expected') :] if 'expected' in said else said}"
+    return ""
+
+
+def _learn(settings: Settings, of: type[Configurable]) -> None:
+    for name, trait in of.class_traits(config=True).items():
+        if trait not in settings.setdefault(name, []):
+            settings[name].append(trait)
+
+
 @lru_cache(maxsize=1)
-def _known_settings() -> dict[str, set[str]]:
+def _known_settings() -> dict[str, Settings]:
     """The settings of each class of nbgrader and of this course, by its name, which several may share."""
     found: list[Any] = [*NbGrader().all_configurable_classes(), CourseDirectory, Validator, Assign, Autograde, Feedback]
     found += [GenerateAssignment, GenerateFeedback, GenerateSolution]
     for module in (nbgrader, ours, exchange, default, plugins):
         found += [each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Configurable)]
-    settings: dict[str, set[str]] = {}
+    settings: dict[str, Settings] = {}
     for each in (each for of in found for each in of.__mro__ if issubclass(each, Configurable)):
-        settings.setdefault(each.__name__, set()).update(each.class_trait_names(config=True))
+        _learn(settings.setdefault(each.__name__, {}), each)
     return settings
 
 

@@ -44,7 +44,7 @@ from .gradebook import (
     update_unchanged,
 )
 from .grades_file import CRASHED, GRADED, MARKED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
-from .nbgrader_course import NbGraderCourse
+from .nbgrader_course import LOCKED, NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell, plain, shorten
 from .release import register_unit
@@ -141,10 +141,7 @@ def one_students_trouble(gradebook: Gradebook, troubles: list[str]) -> Iterator[
         gradebook.db.rollback()
         if "locked" not in str(error):
             raise
-        raise CourseError(
-            "the gradebook is locked: another `course grade`, formgrader or a database browser is writing to it. "
-            "End that, or wait, and run this again: it goes on where it stopped."
-        ) from None
+        raise CourseError(LOCKED) from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
@@ -158,6 +155,20 @@ def _words(error: BaseException) -> str:
     """An error as a reason: its kind, and the first line of what it says."""
     lines = safe_text(str(error)).splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:200]}" if lines[0] else type(error).__name__
+
+
+def follow_dates(tree: Tree, unit: str) -> None:
+    """Let the penalties for lateness follow due dates and times that were changed since; nothing is graded again."""
+    course = NbGraderCourse(tree)
+    if not course.has_gradebook():
+        return
+    with course.gradebook() as gradebook:
+        for student in [entry.id for entry in gradebook.students]:
+            troubles: list[str] = []
+            with one_students_trouble(gradebook, troubles):
+                update_unchanged(course, gradebook, unit, student)
+            if troubles:
+                raise CourseError(f"{student}, {unit}: the penalty for lateness cannot be told ({troubles[0]}).")
 
 
 class _Grading:

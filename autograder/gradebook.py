@@ -120,7 +120,10 @@ def _set_penalty(
     course: NbGraderCourse, gradebook: Gradebook, unit: str, student: str, submission: SubmittedAssignment
 ) -> None:
     """What nbgrader's step does (`AssignLatePenalties`), in the open gradebook and in both directions."""
-    timestamp = read_timestamp(course.tree.folder("submitted") / student / unit)
+    folder = course.tree.folder("submitted") / student / unit
+    if not folder.is_dir():  # moved away: what was known when it was graded stays
+        return
+    timestamp = read_timestamp(folder)
     if submission.timestamp != timestamp:
         submission.timestamp = timestamp
     gradebook.db.flush()

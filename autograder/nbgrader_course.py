@@ -16,7 +16,7 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import NbGrader
 from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
-from sqlalchemy.exc import SAWarning
+from sqlalchemy.exc import DatabaseError, SAWarning
 from traitlets.config import Application, Config
 
 from course_utils.checks import CHECKS, own_sources
@@ -24,6 +24,10 @@ from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
 DATABASE = "COURSE_DB"  # environment variable: URL of the gradebook, instead of the configured one
+LOCKED = (
+    "the gradebook is locked: another `course grade`, formgrader or a database browser is writing to it. "
+    "End that, or wait, and run this again: it goes on where it stopped."
+)
 
 
 class NbGraderCourse:
@@ -52,12 +56,20 @@ class NbGraderCourse:
         """nbgrader's idea of the tree, with some of its settings replaced."""
         return CourseDirectory(parent=self.app, **overrides)
 
+    def has_gradebook(self) -> bool:
+        """Whether there is a gradebook already: opening one makes it."""
+        url = self.directory().db_url
+        return not url.startswith("sqlite:///") or os.path.exists(url.removeprefix("sqlite:///"))
+
     @contextmanager
     def gradebook(self) -> Iterator[Gradebook]:
         """The open gradebook of the tree."""
         directory = self.directory()
-        with Gradebook(directory.db_url, directory.course_id) as gradebook:
-            yield gradebook
+        try:
+            with Gradebook(directory.db_url, directory.course_id) as gradebook:
+                yield gradebook
+        except DatabaseError as error:
+            raise CourseError(_refusal(str(error.orig), directory.db_url)) from error
 
     def convert(
         self,
@@ -81,7 +93,10 @@ class NbGraderCourse:
         try:
             converter(coursedir=directory, parent=self.app, force=True, **(settings or {})).start()
         except (NbGraderException, SystemExit) as error:
-            raise CourseError(f"{unit}{f' of {student}' if student else ''}: {self._cause() or error}") from error
+            cause = self._cause() or str(error)
+            if cause.startswith("sqlalchemy.exc."):
+                raise CourseError(_refusal(cause, directory.db_url)) from error
+            raise CourseError(f"{unit}{f' of {student}' if student else ''}: {cause}") from error
 
     def _cause(self) -> str:
         """The last exception line of the log: nbgrader logs the traceback and raises something general."""
@@ -91,6 +106,19 @@ class NbGraderCourse:
             if line and not line[0].isspace() and ("Error: " in line or "Exception: " in line)
         ]
         return causes[-1] if causes else ""
+
+
+def _refusal(said: str, url: str) -> str:
+    """What it means that a database refused, and what to do."""
+    if "locked" in said:
+        return LOCKED
+    name = url.removeprefix("sqlite:///")
+    do = (
+        f"Restore {name} from your backup, or move it away and grade again: a new one is made, without marks by hand."
+        if name != url
+        else "Check the address, and that the database answers."
+    )
+    return f"the gradebook cannot be used ({' '.join(said.split())[:200]}). {do}"
 
 
 class _OwnNotebooks:

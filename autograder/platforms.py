@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import html
 import io
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -262,39 +261,34 @@ def _gradebook(tree: Tree, unit: str) -> tuple[dict, dict, dict[str, float]]:
     its penalties would be wrong.
     """
     from nbgrader.api import MissingEntry
-    from sqlalchemy.exc import SQLAlchemyError
 
     from .nbgrader_course import NbGraderCourse
 
     labels = labels_of(templates_of(tree, unit))
     course = NbGraderCourse(tree)
-    url = course.directory().db_url
-    if url.startswith("sqlite:///") and not os.path.exists(url.removeprefix("sqlite:///")):
+    if not course.has_gradebook():
         return {}, {}, {}
     marked, comments, penalties = {}, {}, {}
-    try:
-        with course.gradebook() as gradebook:
-            try:
-                submissions = gradebook.find_assignment(unit).submissions
-            except MissingEntry:
-                return {}, {}, {}
-            for submission in submissions:
-                student = submission.student_id
-                if submission.late_submission_penalty:
-                    penalties[student] = float(submission.late_submission_penalty)
-                for notebook in submission.notebooks:
+    with course.gradebook() as gradebook:
+        try:
+            submissions = gradebook.find_assignment(unit).submissions
+        except MissingEntry:
+            return {}, {}, {}
+        for submission in submissions:
+            student = submission.student_id
+            if submission.late_submission_penalty:
+                penalties[student] = float(submission.late_submission_penalty)
+            for notebook in submission.notebooks:
 
-                    def label(grade_id: str, of: str = notebook.name) -> str:
-                        return labels.get((of, grade_id), exercise_name(grade_id))
+                def label(grade_id: str, of: str = notebook.name) -> str:
+                    return labels.get((of, grade_id), exercise_name(grade_id))
 
-                    for grade in notebook.grades:
-                        if grade.manual_score is not None:
-                            marked[student, label(grade.name)] = float(grade.score)
-                    for comment in notebook.comments:
-                        if comment.comment:
-                            comments[student, label(comment.name)] = comment.comment
-    except SQLAlchemyError as error:
-        raise CourseError(f"the gradebook cannot be read ({type(error).__name__}): penalties are not known.") from error
+                for grade in notebook.grades:
+                    if grade.manual_score is not None:
+                        marked[student, label(grade.name)] = float(grade.score)
+                for comment in notebook.comments:
+                    if comment.comment:
+                        comments[student, label(comment.name)] = comment.comment
     return marked, comments, penalties
 
 

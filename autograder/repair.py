@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import re
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -27,6 +28,7 @@ from course_utils.cli.handin.cells import (
     identify,
     is_left_as_released,
     marks_for,
+    without_stubs,
 )
 from course_utils.cli.handin.notebook import drop_bad_metadata
 from course_utils.system.stubs import is_blank, missing_stub
@@ -67,6 +69,8 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     _forget_unknown(cells, found)
     beside = _answers_beside(cells, found, template)
     for grade_id, wanted in template.marked.items():
+        if grade_id in found and wanted.kind == TEST:
+            _keep_own_code(cells, found[grade_id], fitting.known[grade_id])
         if grade_id in found:
             _restore(found[grade_id], wanted, result, fitting.known[grade_id])
     _insert_missing(cells, found, template, result)
@@ -128,6 +132,8 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired, known: 
         if bare(cell.source) not in [bare(of.source) for of in known]:
             result.note(wanted.grade_id, "the text of the cell had been changed")
         cell.source = wanted.source  # a question with its mark scheme, for the marker; feedback leaves it out
+    if wanted.kind == SOLUTION:
+        cell.source = without_stubs(cell.source, wanted)
     tags = [tag for tag in cell.metadata.get("tags", []) if tag not in _NEVER_ON_GRADED]
     if wanted.kind == TEST:
         tags = [tag for tag in wanted.tags if tag not in _NEVER_ON_GRADED]
@@ -141,11 +147,26 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired, known: 
         cell.metadata.nbgrader["checksum"] = utils.compute_checksum(_stub(wanted))
 
 
+def _keep_own_code(cells: list[NotebookNode], test: NotebookNode, known: list[TemplateCell]) -> None:
+    """Functions, classes and imports that were written into a test's cell stay, in a cell of their own above it."""
+    try:
+        body = ast.parse(test.source).body
+        given = {ast.dump(node) for of in known for node in ast.parse(of.source).body}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    own = [node for node in body if isinstance(node, kinds) and ast.dump(node) not in given]
+    if own:
+        text = "\n\n".join(ast.unparse(node) for node in own)
+        cells.insert(next(i for i, cell in enumerate(cells) if cell is test), new_code_cell(text))
+
+
 def _answers_beside(
     cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template
 ) -> dict[str, list[NotebookNode | str]]:
-    """What was written into a question, and, for an answer that is blank, into own cells below its question."""
-    given = {bare(cell.source) for cell in template.cells if cell.kind == PROVIDED}
+    """What was written into a question, and, for an answer that is blank, into own cells beside it."""
+    releases = [template.cells, *template.earlier]
+    given = {bare(cell.source) for of in releases for cell in of if cell.kind == PROVIDED}
     marked = {id(cell): grade_id for grade_id, cell in found.items()}
     beside: dict[str, list[NotebookNode | str]] = {}
     question = ""
@@ -162,13 +183,17 @@ def _answers_beside(
         start = found.get(question, found.get(grade_id))
         if start is not None and (grade_id not in found or is_left_as_released(found[grade_id].source, wanted)):
             place = next(index for index, cell in enumerate(cells) if cell is start)
-            for cell in cells[place + 1 :]:
-                if marked.get(id(cell)) == grade_id:
-                    continue
-                if id(cell) in marked or bare(cell.source) in given or not _may_be_an_answer(cell):
-                    break
-                if not is_blank(cell.source):
-                    texts.append(cell)
+
+            def own_texts(among: list[NotebookNode], of: str = grade_id) -> list[NotebookNode]:
+                """The first of some cells that are the student's own words, however many there are."""
+                among = [cell for cell in among if marked.get(id(cell)) != of]
+                its = itertools.takewhile(
+                    lambda cell: id(cell) not in marked and bare(cell.source) not in given and _may_be_an_answer(cell),
+                    among,
+                )
+                return [cell for cell in its if not is_blank(cell.source)]
+
+            texts += own_texts(cells[place + 1 :]) or ([] if texts else own_texts(cells[:place][::-1])[::-1])
         if texts:
             beside[grade_id] = texts
         question = ""
@@ -222,7 +247,7 @@ def _bring_in(answer: NotebookNode, texts: list[NotebookNode | str], result: Rep
             parts.append(f"[Written into the question:]\n\n{text}")
             continue
         source = f"```\n{text.source}\n```" if text.cell_type == "code" else text.source
-        parts.append(f"[Written into another cell below the question:]\n\n{source}")
+        parts.append(f"[Written into another cell beside the question:]\n\n{source}")
         pictures = text.get("attachments")
         if answer.cell_type == "markdown" and isinstance(pictures, dict):
             answer["attachments"] = {**pictures, **answer.get("attachments", {})}

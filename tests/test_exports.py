@@ -270,6 +270,10 @@ def test_a_downloaded_zip_within_the_folder_given(place, tree, tmp_path):
         (["ada/x.ipynb", "group/bob/x.ipynb", "group/carl/x.ipynb"], ["ada", "bob", "carl"]),
         (["ada/work.ipynb", "ada/work-Copy1.ipynb"], ["ada"]),
         (["Ada.ipynb", "ada.ipynb"], ["Ada", "ada (2)"]),
+        (["export/01_double_ada.ipynb", "export/01_double_bob.ipynb"], ["01_double_ada", "01_double_bob"]),
+        (["ada/01_double.ipynb", "ada/01_double final (2).ipynb"], ["ada"]),
+        (["multi_feedback_u_9/S_Ada_a_1/x.ipynb", "multi_feedback_u_9/S_Bob_b_2/x.ipynb"], ["Ada S", "Bob S"]),
+        (["S_Ada_a_1/my_own_folder_1/x.ipynb", "S_Bob_b_2/my_own_folder_2/x.ipynb"], ["Ada S", "Bob S"]),
     ],
 )
 def test_folders_of_folders(place, tree, tmp_path, files, students):

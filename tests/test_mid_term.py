@@ -9,7 +9,7 @@ import sys
 import nbformat
 import pytest
 from miniature import DOUBLE, hand_in, make_tree, marks
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from autograder.changes import read_log
 from autograder.grade import grade_unit
@@ -76,6 +76,7 @@ def test_a_typo_points_and_an_added_exercise_are_nobodys_repair(tree):
         notebook.cells[6:6] = ADDED
 
     edit(tree, change)
+    edit(tree, lambda notebook: notebook.cells[0].update(source="# A tiny unit, mended"))
     release_units(tree, [UNIT])
     hand_in(tree.root, "dora", UNIT, {"double": RIGHT, "again": RIGHT.replace("double", "again")})
     now = rows(tree)
@@ -94,6 +95,7 @@ def test_a_typo_points_and_an_added_exercise_are_nobodys_repair(tree):
             "the text of rubric_double",
             "again was added",
             "test_again was added",
+            "the text of the cell that begins with: # A tiny unit, mended",
         )
     }
     assert "test_again was added" in page
@@ -134,6 +136,43 @@ def test_a_test_that_is_repaired_holds_for_what_was_handed_in_before(tree):
     edit(tree, lambda notebook: notebook.cells[3].update(source="assert double(2) == 4"))
     release_units(tree, [UNIT])
     assert rows(tree, student="fay")["fay", "double"] == (2, 2, "graded", "")
+
+
+@pytest.mark.parametrize(
+    ("stub", "said", "test", "right"),
+    [
+        ("Twice x.", "Two times x.", "", "def double(x):\n    return 2 * x"),
+        ("Twice x.", "Three times x.", "assert double(2) == 6", "def double(x):\n    return 3 * x"),
+        ("(x)", "(x, times=2)", "", "def double(x, times=2):\n    return times * x"),
+    ],
+    ids=["a typo", "another text with its test", "another signature"],
+)
+def test_of_an_exercise_whose_text_was_corrected_the_repaired_test_counts(tree, stub, said, test, right):
+    edit(tree, lambda notebook: notebook.cells[3].update(source="assert double(2) == 4"))
+    release_units(tree, [UNIT])
+    hand_in(tree.root, "old", UNIT, {"double": RIGHT})
+    edit(tree, lambda notebook: notebook.cells[2].update(source=notebook.cells[2].source.replace(stub, said)))
+    edit(tree, lambda notebook: test and notebook.cells[3].update(source=test))
+    release_units(tree, [UNIT])
+    edit(tree, lambda notebook: notebook.cells[3].update(source=(test or "assert double(2) == 4") + "  # repaired"))
+    release_units(tree, [UNIT])
+    hand_in(tree.root, "new", UNIT, {"double": right})
+    now = rows(tree)
+    assert now["old", "double"] == now["new", "double"] == (2, 2, "graded", "")
+    graded = {}
+    for student in ("old", "new"):
+        notebook = nbformat.read(tree.root / "autograded" / student / UNIT / f"{UNIT}.ipynb", as_version=4)
+        (graded[student],) = [c.source for c in notebook.cells if c.metadata.get("nbgrader", {}).get("points") == 2][:1]
+    assert "repaired" in graded["new"] and ("repaired" in graded["old"]) is (said == "Two times x.")
+
+
+def test_a_text_that_was_corrected_below_a_question_is_nobodys_answer(tree):
+    edit(tree, lambda notebook: notebook.cells.append(new_markdown_cell("The ende.", id="end")))
+    release_units(tree, [UNIT])
+    hand_in(tree.root, "old", UNIT, {"double": RIGHT})
+    edit(tree, lambda notebook: notebook.cells[-1].update(source="The end."))
+    release_units(tree, [UNIT])
+    assert rows(tree)["old", "q_double"] == (0, 3, "graded", "not answered")
 
 
 def test_what_has_grades_is_not_taken_out(tree):

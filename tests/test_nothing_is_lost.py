@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -272,6 +274,35 @@ def test_a_new_database_grades_everybody_and_what_was_moved_away_keeps_its_grade
 
 
 @linux
+@pytest.mark.parametrize("kind", ["locked", "of another program", "no database"])
+def test_a_gradebook_that_refuses_is_one_line_for_every_command(tree, course, kind):
+    hand_in(tree.root, "ada", UNIT, RIGHT)
+    assert course(tree, "grade", "01")[0] == 0
+    file = tree.root / "gradebook.db"
+    other = sqlite3.connect(file)
+    if kind == "locked":
+        other.execute("BEGIN EXCLUSIVE")
+    elif kind == "of another program":
+        file.unlink()
+        other = sqlite3.connect(file)
+        other.execute("CREATE TABLE student (title)")
+        other.commit()
+    else:
+        file.write_bytes(b"this is no database " * 500)
+    wanted = "formgrader or a database browser" if kind == "locked" else "Restore"
+    for words in (
+        ("grade", "01"),
+        ("feedback", "01"),
+        ("report", "01", "--csv", "moodle"),
+        ("withdraw", "01", "double", "--full", "--why", "x"),
+    ):
+        code, _, err = course(tree, *words)
+        assert code == 1 and wanted in err and "Traceback" not in err and "[SQL" not in err, (words, err)
+    other.close()
+    assert scores(read_grades(tree.root / "grades.csv"), "ada") == ALL
+
+
+@linux
 def test_a_locked_gradebook_is_one_line_and_loses_nothing(tree):
     hand_in(tree.root, "ada", UNIT, RIGHT)
     grade_unit(tree, UNIT)
@@ -334,7 +365,7 @@ def test_a_mark_is_shown_as_what_it_is_after_another_hand_in(tree, capsys):
 
 
 @linux
-def test_a_penalty_follows_a_corrected_time_and_a_moved_due_date_both_ways(tree):
+def test_a_penalty_follows_a_corrected_time_and_a_moved_due_date_both_ways(tree, course):
     with open(tree.root / "nbgrader_config.py", "a") as config:
         config.write('\nc.LateSubmissionPlugin.penalty_method = "zero"\n')
     stamp = hand_in(tree.root, "ada", UNIT, RIGHT).parent / "timestamp.txt"
@@ -351,6 +382,22 @@ def test_a_penalty_follows_a_corrected_time_and_a_moved_due_date_both_ways(tree)
     steps = [(late, 2, 4), (early, 2, None), (late, 2, 4), (late, 9, None), (late, 2, 4), (None, 2, None)]
     assert [penalty(when, due) for when, due, _ in steps] == [wanted for *_, wanted in steps]
     assert penalty("the day before yesterday", 2) is None
+
+    def told() -> tuple[str, bool]:
+        """The points of Moodle's table and whether the page names a penalty, without grading again."""
+        assert course(tree, "report", "01", "--csv", "moodle")[0] == course(tree, "feedback", "01")[0] == 0
+        with (tree.root / f"grades-moodle-{UNIT}.csv").open(encoding="utf-8") as table:
+            points = next(csv.DictReader(table))["Grade"]
+        page = (tree.root / "feedback" / "ada" / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
+        return points, "handed in late: 4.0 points less" in page
+
+    hand_in(tree.root, "ada", UNIT, RIGHT | {"q_double": ""})
+    grade_unit(tree, UNIT)
+    for when, wanted in ((late, ("0", True)), (early, ("4", False)), (late, ("0", True))):
+        stamp.write_text(when)
+        assert told() == wanted
+    shutil.rmtree(tree.root / "submitted" / "ada")
+    assert told() == ("0", True), "moved away, it keeps its grades"
 
 
 FAULTS = {
@@ -479,6 +526,34 @@ def raise_left_behind_the_return(notebook, fresh):
     cells_of(notebook)["double"].source += '\n    raise NotImplementedError("double: not written yet; replace")'
 
 
+def both_in_one_own_cell(notebook, fresh):
+    cells = cells_of(notebook)
+    notebook.cells.insert(0, own("code", cells["double"].source + "\n\n" + cells["triple"].source))
+    for name in ("double", "triple"):
+        cells[name].source = cells_of(fresh)[name].source
+
+
+def into_each_others_cells(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source, cells["triple"].source = cells["triple"].source, cells["double"].source
+
+
+def helper_in_the_test(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source = "def double(x):\n    return helper(x)"
+    cells["test_double"].source = "def helper(x):\n    return 2 * x\n\n" + cells["test_double"].source
+
+
+def stub_in_the_same_cell(notebook, fresh):
+    cells_of(notebook)["double"].source += "\n\n" + cells_of(fresh)["double"].source
+
+
+def magics_of_no_extension(notebook, fresh):
+    cells = cells_of(notebook)
+    cells["double"].source = "%load_ext nb_black\n%nb_black\n" + cells["double"].source
+    cells["triple"].source = "%%a_clock_of_mine\n" + cells["triple"].source
+
+
 @linux
 def test_a_right_answer_counts_wherever_it_stands_and_no_stub_beats_it(tree):
     edits = [
@@ -494,6 +569,11 @@ def test_a_right_answer_counts_wherever_it_stands_and_no_stub_beats_it(tree):
         joined_into_the_exercise,
         joined_into_the_test_stub_left,
         split,
+        both_in_one_own_cell,
+        into_each_others_cells,
+        helper_in_the_test,
+        stub_in_the_same_cell,
+        magics_of_no_extension,
         raise_left_behind_the_return,
     ]
     for edit in edits:
@@ -543,6 +623,7 @@ BESIDE = {
     "inside": inside,
     "in the middle": inside_in_the_middle,
     "deleted": below_and_cell_deleted,
+    "above": lambda notebook: notebook.cells.insert(place(notebook, "rubric_double"), own("md", TEXT)),
 }
 NOT_AN_ANSWER = {
     "own experiment": below("code", "double(3)"),

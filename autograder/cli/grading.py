@@ -194,6 +194,7 @@ def feedback(
     Examples: course feedback 02; course feedback 02 --zip moodle
     """
     from ..feedback import feedback_unit
+    from ..grade import follow_dates
     from ..platforms import pack_feedback
 
     tree = instructor_tree(context)
@@ -201,6 +202,7 @@ def feedback(
     require_named(units, all_units, "feedback")
     failed = 0
     for unit in graded_units(tree, units, all_units):
+        follow_dates(tree, unit)
         troubles: dict[str, str] = {}
         pages = feedback_unit(
             tree,
@@ -242,6 +244,7 @@ def report(
 
     Examples: course report; course report 02 --csv moodle; course report --csv canvas --like ~/Downloads/grades.csv
     """
+    from ..grade import follow_dates
     from ..platforms import write_tables
     from ..report import write_report
 
@@ -253,6 +256,8 @@ def report(
     path = write_report(tree, tree.root / "report.html", chosen)
     print(f"Report: {tree.shown(path)}")
     if platform:
+        for unit in chosen:
+            follow_dates(tree, unit)
         print_exported(write_tables(tree, platform, chosen, like.expanduser() if like else None), platform, tree)
 
 

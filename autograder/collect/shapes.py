@@ -188,15 +188,17 @@ def _canvas_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
 
 def _ilias_places(entries: list[Entry]) -> dict[PurePosixPath, Place]:
     places = {}
+    levels = zip(*(entry.path.parts[:-1] for entry in entries), strict=False)
+    around = sum(1 for _ in itertools.takewhile(lambda parts: len(set(parts)) == 1, levels))
     for entry in entries:
-        for index, part in enumerate(entry.path.parts[:-1]):
-            if match := _ILIAS.fullmatch(part):
-                inner = PurePosixPath(*entry.path.parts[index + 1 :])
-                late = _ILIAS_LATE.fullmatch(unicodedata.normalize("NFC", inner.name))
-                inner = inner.with_name(late["file"]) if late else inner
-                name = f"{match['first']} {match['last']}"
-                places[entry.path] = Place(ILIAS, name, match["id"], inner, late=bool(late))
-                break
+        named = [(i, found) for i, part in enumerate(entry.path.parts[:-1]) if (found := _ILIAS.fullmatch(part))]
+        if named:  # a folder around everything may have such a name, too
+            index, match = next((one for one in named if one[0] >= around), named[-1])
+            inner = PurePosixPath(*entry.path.parts[index + 1 :])
+            late = _ILIAS_LATE.fullmatch(unicodedata.normalize("NFC", inner.name))
+            inner = inner.with_name(late["file"]) if late else inner
+            name = f"{match['first']} {match['last']}"
+            places[entry.path] = Place(ILIAS, name, match["id"], inner, late=bool(late))
     # A student may give a file such a name: the platform did it only where all files have it.
     matches = {path: _ILIAS_TIME.fullmatch(place.file.name) for path, place in places.items()}
     stamped = {path: match for path, match in matches.items() if match}
@@ -482,13 +484,17 @@ def _student_folders(
     return descend(top) if top else set()
 
 
-_COPY = re.compile(r"[ _\-.(]*(copy|kopie|old|alt|backup|final|new|neu|v)?[ _\-.(]*\d*[ )]*", re.I)
+_COPY = re.compile(
+    r"([ _\-.()\d]|copy|kopie|old|alt|backup|final|new|neu|draft|entwurf|done|fertig|submit(ted)?|submission|abgabe|"
+    r"solutions?|l(ö|oe)sung|fixed|corrected|test|v(ersion)?)*",
+    re.I,
+)
 
 
 def _one_persons(stems: list[str], unit: str) -> bool:
     """Whether files in one folder look like one person's: copies of each other, or named after what they are."""
     return any(
-        stem.startswith(folded(unit))
+        (stem.startswith(folded(unit)) and _COPY.fullmatch(stem[len(folded(unit)) :]))
         or _NOT_A_PERSON.fullmatch(stem)
         or any(stem != other and stem.startswith(other) and _COPY.fullmatch(stem[len(other) :]) for other in stems)
         for stem in stems

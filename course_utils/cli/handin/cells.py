@@ -234,11 +234,13 @@ def identify(notebook: Any, template: Template, name: str) -> Identified:
     """
     cells = notebook.cells
     found, spare = _by_grade_id(cells, template)
+    _by_what_is_defined(found, template)
     _prefer_what_is_written(cells, found, spare, template)
     if not found and (elsewhere := _belongs_to(cells, template)):
         raise CourseError(f"{name} is not the notebook of {template.name}: it belongs to {elsewhere}.")
     superfluous = {id(cell) for grade_id in spare if template.marked[grade_id].kind == TEST for cell in spare[grade_id]}
     recognised = _recognise([cell for cell in cells if id(cell) not in superfluous], found, template)
+    _without_stubs_of_others(found, spare, template)
     if not found:
         raise CourseError(
             f"{name} is not the notebook of {template.name}: it has none of its exercises, tests and questions."
@@ -263,6 +265,29 @@ def _by_grade_id(cells: list[Cell], template: Template) -> tuple[dict[str, Cell]
     return found, spare
 
 
+def _by_what_is_defined(found: dict[str, Cell], template: Template) -> None:
+    """Exercises that were written into each other's cells change places."""
+    wanted = {name: of for name, of in template.marked.items() if of.kind == SOLUTION and of.defines and name in found}
+    foreign = {name: found[name] for name, of in wanted.items() if how_written(found[name].source, of) == NOTHING}
+    theirs = {
+        name: next((cell for cell in foreign.values() if how_written(cell.source, wanted[name]) == WRITTEN), None)
+        for name in foreign
+    }
+    if all(theirs.values()) and len({id(cell) for cell in theirs.values()}) == len(theirs):
+        found.update({name: cell for name, cell in theirs.items() if cell is not None})
+
+
+def _without_stubs_of_others(found: dict[str, Cell], spare: dict[str, list[Cell]], template: Template) -> None:
+    """Where an exercise is written in the cell of another one, its stub is left out: it would take its place."""
+    for grade_id, wanted in template.marked.items():
+        stub = found.get(grade_id)
+        if wanted.kind != SOLUTION or stub is None or how_written(stub.source, wanted) != STUB:
+            continue
+        taken = (found[other] for other, of in template.marked.items() if of.kind == SOLUTION and other in found)
+        if any(how_written(cell.source, wanted) == WRITTEN for cell in taken):
+            spare.setdefault(grade_id, []).append(found.pop(grade_id))
+
+
 def _says_something(cell: Cell, wanted: TemplateCell) -> int:
     if wanted.kind == ANSWER:
         return int(not is_left_as_released(cell.source, wanted))
@@ -278,21 +303,39 @@ def how_written(source: str, wanted: TemplateCell) -> int:
         return NOTHING
     if bare(source) == bare(wanted.stub):
         return STUB
-    lines = source.splitlines()
-    source = "\n".join("" if line.startswith(("%", "!")) else line for line in lines)  # IPython's own
     try:
-        body = ast.parse(source).body
+        return max((STUB if stub else WRITTEN for _, stub in _definitions(source, wanted)), default=NOTHING)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         names = "|".join(map(re.escape, wanted.defines))
         return BROKEN if names and re.search(rf"^\s*(def|class)\s+({names})\b", source, re.M) else NOTHING
-    found = NOTHING
+
+
+def _definitions(source: str, wanted: TemplateCell) -> list[tuple[ast.stmt, bool]]:
+    """The statements that define what an exercise asks for, and whether each is a stub. Raises SyntaxError."""
+    lines = source.splitlines()
+    body = ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in lines)).body  # IPython's own
+    found = []
     for node in body:
-        if not set(wanted.defines) & set(defined_names(ast.unparse(node))):
-            continue
-        stub = isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
-        stub |= isinstance(node, ast.ClassDef) and is_unwritten(source, wanted.grade_id)
-        found = max(found, STUB if stub else WRITTEN)
+        if set(wanted.defines) & set(defined_names(ast.unparse(node))):
+            stub = isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
+            stub |= isinstance(node, ast.ClassDef) and is_unwritten(source, wanted.grade_id)
+            found.append((node, stub))
     return found
+
+
+def without_stubs(source: str, wanted: TemplateCell) -> str:
+    """A cell without the stubs of functions that it also defines: the last definition is the one that counts."""
+    try:
+        found = _definitions(source, wanted)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+    written = {name for node, stub in found if not stub for name in defined_names(ast.unparse(node))}
+    lines = source.splitlines(keepends=True)
+    for node, stub in reversed(found):
+        if stub and isinstance(node, ast.FunctionDef) and node.name in written and node.end_lineno:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            lines[first - 1 : node.end_lineno] = []
+    return "".join(lines)
 
 
 def _says_nothing(statement: ast.stmt) -> bool:

@@ -19,6 +19,7 @@ from .border import made_safe
 MAX_MEGABYTES = 20
 MOST_BYTES = MAX_MEGABYTES * 1_000_000
 _DEEPEST = 60  # lists and records within each other; the deepest that a notebook needs are some outputs with about 20
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.S)
 
 
@@ -50,13 +51,16 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     if not data.strip():
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, because it is empty.")
     try:
-        content = made_safe(json.loads(_shallow(_decoded(data))))
+        text = _shallow(_decoded(data)).strip("\0 \t\r\n")
+        content = made_safe(json.loads(text, strict=False))  # with line ends and tabs within texts
     except (ValueError, RecursionError):
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, so it is damaged.") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbformat warns of what it mends: cells without an id, or with another's
-            notebook = nbformat.reads(json.dumps(_cleaned(content)), as_version=4)
+            cells = _cleaned(content)
+            notebook = nbformat.from_dict(cells) if cells else nbformat.reads(json.dumps(content), as_version=4)
+            _, notebook = nbformat.validator.normalize(notebook, strip_invalid_metadata=True)
             nbformat.validate(notebook)
     except Exception as error:
         detail = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
@@ -100,27 +104,83 @@ def drop_bad_metadata(cell: Any) -> None:
     marks, tags = metadata.get("nbgrader"), metadata.get("tags")
     if "nbgrader" in metadata and not (isinstance(marks, dict) and isinstance(marks.get("grade_id"), str)):
         del metadata["nbgrader"]
-    if "tags" in metadata and not (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags)):
-        del metadata["tags"]
+    if "tags" in metadata:
+        several = tags if isinstance(tags, list) else []
+        metadata["tags"] = [tag for tag in several if isinstance(tag, str) and re.fullmatch("[^,]+", tag)]
+        metadata["tags"] = list(dict.fromkeys(metadata["tags"]))
 
 
-def _cleaned(content: Any) -> Any:
-    """Cells whose damage can be mended without guessing: what other programs leave out or write in another way."""
+def _cleaned(content: Any) -> dict[str, Any] | None:
+    """What other programs leave out, add or write in another way is put as the format has it; no text is lost.
+
+    None for what has no cells, or another format.
+    """
     if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
-        return content
-    content.setdefault("metadata", {})
-    content.setdefault("nbformat", 4)
-    content.setdefault("nbformat_minor", 5)
-    for cell in content["cells"]:
-        if not isinstance(cell, dict):
-            continue
-        if not isinstance(cell.get("metadata"), dict):
-            cell["metadata"] = {}
-        drop_bad_metadata(cell)
-        if cell.get("cell_type") == "code":
-            cell.setdefault("outputs", [])
-            cell.setdefault("execution_count", None)
-        else:
-            cell.pop("outputs", None)
-            cell.pop("execution_count", None)
-    return content
+        return None
+    if (_count(content.get("nbformat")) or 4) > 4:  # a later format, which nobody knows yet
+        return None
+    cells = [_cell(cell, index) for index, cell in enumerate(content["cells"]) if isinstance(cell, dict | str)]
+    return {"metadata": _record(content.get("metadata")), "nbformat": 4, "nbformat_minor": 5, "cells": cells}
+
+
+def _cell(given: dict[str, Any] | str, index: int) -> dict[str, Any]:
+    """A cell with what its kind has, and nothing else; of a kind that there is not, as text."""
+    given = {"cell_type": "markdown", "source": given} if isinstance(given, str) else given
+    kind, source = given.get("cell_type"), _text(given.get("source", given.get("input")))
+    if kind == "heading":
+        kind, source = "markdown", f"# {source}"
+    number = given.get("id")
+    cell: dict[str, Any] = {
+        "id": number if isinstance(number, str) and _ID.fullmatch(number) else f"n{index}",
+        "cell_type": kind if kind in ("code", "markdown") else "raw",
+        "metadata": _record(given.get("metadata")),
+        "source": source,
+    }
+    drop_bad_metadata(cell)
+    if kind == "code":
+        outputs = given.get("outputs")
+        cell["outputs"] = [done for one in (outputs if isinstance(outputs, list) else []) if (done := _output(one))]
+        cell["execution_count"] = _count(given.get("execution_count"))
+    elif isinstance(given.get("attachments"), dict):
+        cell["attachments"] = {name: _bundle(of) for name, of in given["attachments"].items() if isinstance(of, dict)}
+    return cell
+
+
+def _output(given: Any) -> dict[str, Any] | None:
+    kind = given.get("output_type") if isinstance(given, dict) else None
+    if kind == "stream":
+        return {"output_type": kind, "name": str(given.get("name") or "stdout"), "text": _text(given.get("text"))}
+    if kind == "error":
+        lines = given.get("traceback")
+        lines = [_text(line) for line in lines] if isinstance(lines, list) else []
+        return {
+            "output_type": kind,
+            "ename": _text(given.get("ename")),
+            "evalue": _text(given.get("evalue")),
+            "traceback": lines,
+        }
+    if kind not in ("display_data", "execute_result", "update_display_data"):
+        return None
+    shown = {"data": _bundle(_record(given.get("data"))), "metadata": _record(given.get("metadata"))}
+    if kind == "execute_result":
+        return {"output_type": kind, "execution_count": _count(given.get("execution_count")), **shown}
+    return {"output_type": "display_data", **shown}
+
+
+def _bundle(given: dict[str, Any]) -> dict[str, Any]:
+    """Contents by their kind: of those of JSON anything, else text."""
+    return {kind: of if kind.endswith("json") else _text(of) for kind, of in given.items()}
+
+
+def _record(given: Any) -> dict[str, Any]:
+    return given if isinstance(given, dict) else {}
+
+
+def _count(given: Any) -> int | None:
+    return given if isinstance(given, int) and not isinstance(given, bool) and given >= 0 else None
+
+
+def _text(given: Any) -> str:
+    if isinstance(given, list):
+        return "".join(map(_text, given))
+    return "" if given is None else str(given)

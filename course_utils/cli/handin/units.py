@@ -15,7 +15,7 @@ from course_utils.system.tree import KIT_MARKER, MARKER, Tree, notebook_path
 
 from .cells import PROVIDED, Template, TemplateCell, graded_cells
 
-RELEASES = ".releases"  # of an instructor's tree: the graded cells of every release, to grade what follows an older one
+RELEASES = ".releases"  # of an instructor's tree: the cells of every release, to grade what follows an older one
 
 
 def read_source(tree: Tree, unit: str, notebook: str = "", as_it_is: bool = False) -> Any:
@@ -104,8 +104,7 @@ def template_of(tree: Tree, unit: str, notebook: str = "") -> Template:
             others[f"{unit}/{sibling}"] = list(graded_cells(read_source(tree, unit, sibling, as_it_is=True)))
     template = Template.of(unit, read_source(tree, unit, notebook), others, notebook, stubs_of(tree))
     cells = [*_around(tree, "header"), *template.cells, *_around(tree, "footer")]
-    present = [cell for cell in cells if cell.grade_id]
-    return replace(template, cells=cells, earlier=[of for of in earlier_cells(tree, unit, notebook) if of != present])
+    return replace(template, cells=cells, earlier=[of for of in earlier_cells(tree, unit, notebook) if of != cells])
 
 
 def earlier_cells(tree: Tree, unit: str, notebook: str) -> list[list[TemplateCell]]:
