@@ -18,12 +18,8 @@ import numpy as np
 THRESHOLD = 0.4  # cosine from which two answers count as alike
 SHORT = 3  # words up to which an answer is settled on the screen of short ones
 
-_NEGATION_WORDS = (
-    "not no never none neither nor without cannot nothing nobody hardly barely scarcely fails fail failed lacks lack "
-    "isnt arent wasnt werent doesnt dont didnt cant couldnt wont wouldnt hasnt havent hadnt false wrong impossible "
-    "unable useless"
-)
-_NEGATIONS = frozenset(_NEGATION_WORDS.split())
+_NOT_WORDS = "not cannot isnt arent wasnt werent doesnt dont didnt cant couldnt wont wouldnt hasnt havent hadnt"
+_NOT = frozenset(_NOT_WORDS.split())
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_NUMBERS.split())} | {
     "half": "0.5",
@@ -36,9 +32,9 @@ _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_NUMBERS.split(
     "third": "0.33",
 }
 _FILLER_WORDS = (
-    "the a an and or of to for from by with on at as is are was were be been being it its this that these those my our "
+    "the a an and of to for from by with on at as is are was were be been being it its this that these those my our "
     "his her their i we you they he she so thus hence therefore then also too just very really quite simply clearly "
-    "actually basically here there which who what when where while since if but about around roughly "
+    "actually basically here there which who what when where while since but about around roughly "
     "approximately has have had do does did will would shall should than into onto through between again still "
     "already because in can could may me us them itself themselves see seen shows show think believe say says "
     "answer question number value however moreover indeed notebook bit id"
@@ -70,6 +66,7 @@ larger bigger greater
 small little
 like resemble
 nearly almost
+hardly barely scarcely
 """
 _SIGNS = "<>=≈≤≥≠±+∝≪≫→←×·%"
 # Signs that are also punctuation count where they stand between two terms: a - b, mu*sigma, x^2.
@@ -140,7 +137,7 @@ def _content(text: str) -> tuple[str, ...]:
             if index and words[index - 1] in _BEFORE_NUMBERS:
                 found.append(words[index - 1])
             found.append(_NUMBER_WORDS.get(word) or _number(word))
-        elif word in _NEGATIONS:
+        elif word in _NOT:
             found.append("not")
         elif word not in _FILLERS:
             found.append(_SAID.get(word) or _SAID.get(_stem(word)) or _stem(word))
