@@ -155,7 +155,7 @@ def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_ther
         formgrader.locator(".modal-title", has_text="Success").wait_for(timeout=60_000)
         keep_screenshot(page, "instructor-feedback")
     made = (graded.root / "feedback" / STUDENT / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
-    assert "beta_zero</a>: 2.5 of 3.0 points" in made and "Say <em>why</em> it matters." in made
+    assert "beta_zero</a>: 2.5 of 3 points" in made and "Say <em>why</em> it matters." in made
     assert "to the top" in made, "this is nbgrader's page, not the course's own"
 
 
