@@ -125,15 +125,20 @@ def consensus(question: Question, truths: list[Answer]) -> Answer:
 
 def _rows(question: Number | Choice, guesses: list[Answer], truth: Answer) -> list[list[str | Cell]]:
     if isinstance(question, Number):
-        edge = (question.high - question.low) / _BINS
+        wide = (question.high - question.low) / _BINS
+        edge, bins = (1, round(question.high - question.low) + 1) if question.counts and wide < 2 else (wide, _BINS)
+        first = question.low - 0.5 * (edge == 1)
         names: dict[Answer, str] = {
-            i: f"{question.low + i * edge:g} to {question.low + (i + 1) * edge:g} {question.unit}" for i in range(_BINS)
+            i: question.words(question.low + i)
+            if edge == 1
+            else f"{first + i * edge:g} to {first + (i + 1) * edge:g} {question.unit}"
+            for i in range(bins)
         }
     else:
         names = {letter: question.words(letter) for letter in question.choices}
 
     def place(value: Answer) -> Answer:
-        return min(max(int((value - question.low) / edge), 0), _BINS - 1) if isinstance(question, Number) else value
+        return min(max(int((value - first) / edge), 0), bins - 1) if isinstance(question, Number) else value
 
     counts = Counter(map(place, guesses))
     most = max(counts.values(), default=1)

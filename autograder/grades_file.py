@@ -17,7 +17,7 @@ from course_utils.system.spreadsheet import rows_of
 from course_utils.system.whole_file import write_whole
 
 GRADED, NEEDS_MARKING, REPAIRED = "graded", "needs_marking", "repaired"
-TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"
+TROUBLE = TIMED_OUT, CRASHED, MISSING, UNREADABLE = "timed_out", "crashed", "missing", "unreadable"
 MARKED = "marked by hand"  # the reason of a score that a person gave
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

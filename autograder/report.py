@@ -18,7 +18,7 @@ from .beliefs import Shown, class_beliefs
 from .changes import read_log
 from .examiner.settings import RECORD
 from .gradebook import read_graded
-from .grades_file import CRASHED, MISSING, REPAIRED, TIMED_OUT, UNREADABLE, Grade, present_grades
+from .grades_file import MISSING, REPAIRED, TROUBLE, UNREADABLE, Grade, present_grades
 from .release import read_source
 from .safe_html import render_page
 from .similar import similar_pairs
@@ -145,7 +145,7 @@ def _trouble(grades: list[Grade]) -> Table:
     """One row for what befell a student in a unit, however many exercises it took."""
     found: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for grade in grades:
-        if grade.status in (TIMED_OUT, CRASHED, UNREADABLE, MISSING):
+        if grade.status in TROUBLE:
             found[grade.student, grade.unit, grade.status, grade.reason].append(grade.exercise)
     rows: list[list[str | Cell]] = [
         [student, unit, exercises[0] if len(exercises) == 1 else f"{len(exercises)} exercises", status, reason]

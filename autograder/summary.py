@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from .grades_file import NEEDS_MARKING, Grade, number
+from .grades_file import MARKED, NEEDS_MARKING, TROUBLE, Grade, number
 
 _BAR_EM = 8  # width of a bar that stands for all points
 
@@ -92,16 +92,18 @@ def _exercises(grades: list[Grade]) -> Table:
 
 
 def _failures(grades: list[Grade], explained: Set[Place]) -> Table:
-    """Every other reason for lost points, most frequent first."""
-    reasons = Counter(
-        (grade.exercise, grade.reason)
-        for grade in grades
-        if grade.reason
-        and (grade.unit, grade.student, grade.exercise) not in explained
-        and (grade.score is None or grade.score < grade.max_score)
-    )
+    """Every other reason for lost points, most frequent first, a row for each; whose notebook could not be graded
+    stands with the students in trouble."""
+    who: dict[str, set[str]] = defaultdict(set)
+    where: dict[str, set[str]] = defaultdict(set)
+    for grade in grades:
+        lost = grade.score is None or grade.score < grade.max_score
+        elsewhere = grade.status in TROUBLE or (grade.unit, grade.student, grade.exercise) in explained
+        if lost and grade.reason not in ("", MARKED) and not elsewhere:
+            who[grade.reason].add(grade.student)
+            where[grade.reason].add(grade.exercise)
     rows = [
-        [str(count), exercise, reason]
-        for (exercise, reason), count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        [str(len(who[reason])), ", ".join(sorted(where[reason])), reason]
+        for reason in sorted(who, key=lambda reason: (-len(who[reason]), reason))
     ]
-    return Table("Other reasons for lost points", ["students", "exercise", "reason"], rows)
+    return Table("Other reasons for lost points", ["students", "exercises", "reason"], rows)

@@ -1,7 +1,8 @@
 """Written answers over the course's own outputs (solutions/), with labels: where each number stands, or nowhere.
 
 By hand: the model answers of the units, each number labelled with the sections in whose outputs it stands (an empty set:
-in none). By construction: a number of a table in a sentence about its row and column, as shown or rounded to three
+in none), and answers as students type them, each number with the cells of unit 02 in whose outputs it stands. By
+construction: a number of a table in a sentence about its row and column, as shown or rounded to three
 digits, and the same number altered so that no output shows it.
 """
 
@@ -41,6 +42,50 @@ BY_HAND = {
     },
     "08_uses/q_odd": {"70 %": ""},
 }  # fmt: skip
+WRITTEN = (
+    ("At beta = 0.784 the rate is 28 nats and at beta = 7.84 only 4.29 nats.", {"28": "5dd152c1 a5563aeb", "4.29": "5dd152c1 a5563aeb f72148d1"}),
+    ("The Fréchet distance falls from 166 at beta = 0 to 61.6 at beta = 1, then climbs to 302.", {"166": "09421015 1d40973e 5dd152c1", "61.6": "5dd152c1", "302": "09421015 5dd152c1"}),
+    ("With two latent dimensions -ELBO is 156, with fifty 108.", {"156": "1a23a563 8f9a2f0c 9acccdcc latent-dims", "108": "87e2d327 8f9a2f0c"}),
+    ("My mean sigma is 0.274 at beta 0.784 but 0.853 at 7.84.", {"0.274": "a5563aeb", "0.853": "a5563aeb"}),
+    ("The gap with 10,000 codes is still 0.691 nats.", {"0.691": "f125e2cf"}),
+    ("Of the classifier's readings, 55 % are right with 2 dimensions and 97.2 % with 50.", {"55 %": "8f9a2f0c", "97.2 %": "8f9a2f0c"}),
+    ("My reconstruction error was 91.37 nats, which is too much.", {"91.37": ""}),
+    ("Half of the codes, 87.6 %, lie within radius 3; after rescaling it is 99.6%.", {"87.6 %": "1a23a563", "99.6%": "1a23a563"}),
+    ("Die Rate fällt von 5,752 auf 5,495 Nats, die Distortion bleibt 150,065.", {"5,752": "1a23a563", "5,495": "1a23a563", "150,065": "1a23a563"}),
+    ("The rate at beta=0 (448 nats) is sixteen times the 28.0 nats of beta=0.784.", {"448": "5dd152c1 a5563aeb", "28.0": "5dd152c1 a5563aeb"}),
+    ("The score function estimator has a spread of 18.5, i.e. 4.6 times the 4.01 of the trick.", {"18.5": "574cbd16", "4.6": "", "4.01": "574cbd16"}),
+    ("It costs 45.5 nats on average to be exact; a 1 only costs 25.6.", {"45.5": "92a7e832", "25.6": "92a7e832"}),
+    ("The mixture of 10 reaches 23.3 instead of 61.7, and own codes 11.3.", {"23.3": "1d40973e", "61.7": "1d40973e", "11.3": "1d40973e"}),
+    ("Variance of reconstructions goes to 4.91e-13, i.e. all are one picture.", {"4.91e-13": "a5563aeb"}),
+    ("The rate is 3.1e-07 at beta 7840.", {"3.1e-07": "5dd152c1 a5563aeb"}),
+    ("In the table in 2.4 distortion rises from 69.4 to 206 nats.", {"69.4": "5dd152c1 a5563aeb", "206": "5dd152c1 a5563aeb"}),
+    ("I expected around 40 nats for the rate at 7.84.", {"40": ""}),
+    ("73% of the places agree on the even grid, but only 50% on the quantiles.", {"73%": "27244de7", "50%": "27244de7"}),
+    ("The three seeds lie between 60.41 and 61.54, mine is 61.6.", {"60.41": "1d40973e 5dd152c1", "61.54": "1d40973e 5dd152c1", "61.6": "5dd152c1"}),
+    ("The bound drops by 4.9±0.4 nats from K = 1 to K = 50.", {"4.9": "c70a68ae", "0.4": "c70a68ae"}),
+    ("-log p(x) = 2.631 while −ELBO is 4.74 at beta=0.01.", {"2.631": "a6400e98", "4.74": "a6400e98"}),
+    ("The 5 is the hardest: 0 % read at two dimensions, 122 nats above the floor.", {"0 %": "8f9a2f0c", "122": "8f9a2f0c"}),
+    ("7 out of 10 students would say the rate is 34.9 nats; it's about 25.", {"34.9": "", "25": "5dd152c1 c587eb11"}),
+    ("diversity drops from 2.3 to 0.005", {"2.3": "5dd152c1", "0.005": "5dd152c1"}),
+    ("On 10,000 test images the read share is 0.972.", {"0.972": "8f9a2f0c"}),
+    ("The loss was 108.5 after 57 s.", {"108.5": "0429a33f", "57": "0429a33f"}),
+    ("I read 23.4, 21.3 and 16.2 as eigenvalues; at beta = 30 one dimension (32.3) survives.", {"23.4": "f72148d1", "21.3": "f72148d1", "16.2": "f72148d1", "32.3": "f72148d1"}),
+    ("Between 0.784 and 1 the price is .97.", {".97": "5dd152c1"}),
+    ("Rate $R = 28.0$ and $D=79.5$ nats.", {"28.0": "5dd152c1 a5563aeb", "79.5": "5dd152c1 a5563aeb"}),
+    ("The rate (**28.0**) vs. `448`.", {"28.0": "5dd152c1 a5563aeb", "448": "5dd152c1 a5563aeb"}),
+    ("The variance goes to 4.91·10^-13 and the rate to $3.1\\times 10^{-7}$.", {"4.91·10^-13": "a5563aeb", "3.1\\times 10^{-7}": "5dd152c1 a5563aeb"}),
+    ("Rate/distortion is 28.0/79.5 nats.", {"28.0": "5dd152c1 a5563aeb", "79.5": "5dd152c1 a5563aeb"}),
+    ("It needs 448nats and 69.4nats remain.", {"448": "5dd152c1 a5563aeb", "69.4": "5dd152c1 a5563aeb"}),
+    ("97.2 percent are read with 50 latents (81.5 nats distortion).", {"97.2 percent": "8f9a2f0c", "81.5": "5dd152c1 8f9a2f0c"}),
+    ("Length of codes ~22.8 versus 4.47 for N(0,I).", {"22.8": "a5563aeb", "4.47": "a5563aeb"}),
+    ("The numbers in 2.4 say so: my rate of 25.7 nats is wrong.", {"25.7": ""}),
+    ("Rescaled: second moments 0.99, 1.01 and 99,6 % within radius 3.", {"0.99": "1a23a563", "1.01": "1a23a563", "99,6 %": "1a23a563"}),
+    ("Fréchet: 166 (AE) > 61.7 (VAE) > 51.4 (one Gaussian).", {"166": "09421015 1d40973e 5dd152c1", "61.7": "1d40973e", "51.4": "1d40973e"}),
+    ("- rate: 4.29\n- distortion: 143\n- active units: 10", {"4.29": "5dd152c1 a5563aeb f72148d1", "143": "5dd152c1 a5563aeb"}),
+    ("| beta | rate |\n|---|---|\n| 0.784 | 28.0 |\n| 7.84 | 4.29 |", {"28.0": "5dd152c1 a5563aeb", "4.29": "5dd152c1 a5563aeb f72148d1"}),
+    ("The KL is −0.693 nats off.", {"−0.693": "f125e2cf"}),
+    ("A baseline cuts 18.5 to 12.8, i.e. by 31 %.", {"18.5": "574cbd16", "12.8": "574cbd16", "31 %": ""}),
+)  # fmt: skip
 CONSTRUCTED = (
     "01_autoencoders",
     "02_variational_autoencoders",
@@ -94,6 +139,18 @@ def by_hand() -> Count:
             sections = {section.replace("_", " ") for section in sections.split()}
             top = named.places[0].section if named and named.status == FOUND else None
             _enter(count, top, sections, f"{place} {number}: {top}, wanted {sorted(sections)}")
+    return count
+
+
+def written() -> Count:
+    count, solved = Count(), _read("solutions", "02_variational_autoencoders")
+    outputs = outputs_of(solved)
+    for answer, labels in WRITTEN:
+        found = {each.text: each for each in evidence(answer, outputs)}
+        for number, cells in labels.items():
+            named = found.get(number)
+            top = solved["cells"][named.places[0].cell]["id"] if named and named.status == FOUND else None
+            _enter(count, top, set(cells.split()), f"{answer} {number}: {top}, wanted {cells}")
     return count
 
 

@@ -132,6 +132,26 @@ def wait_until(page, true: str, seconds: float = 60) -> None:
         page.wait_for_timeout(50)
 
 
+def hides_the_picture(page) -> list[str]:
+    """Controls of the first cockpit that, scrolled into sight, put its picture out of sight."""
+    found = []
+    controls = page.locator(".cockpit").first.locator(".cockpit-columns :is(input, select, button), .cockpit-map")
+    for control in (each for each in controls.all() if each.is_visible()):
+        control.scroll_into_view_if_needed()
+        control.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if not page.evaluate(_PICTURE_IS_SEEN):
+            found.append(control.evaluate("(each) => each.outerHTML.slice(0, 100)"))
+    return found
+
+
+# The corners of the picture, a little inside, are what is on top there.
+_PICTURE_IS_SEEN = """() => {
+    const picture = document.querySelector(".cockpit-large"), box = picture.getBoundingClientRect();
+    return [[box.left, box.top], [box.right, box.bottom]].every(([x, y], i) =>
+        document.elementFromPoint(x + (i ? -3 : 3), y + (i ? -3 : 3)) === picture);
+}"""
+
+
 def serious_faults(page) -> list[str]:
     """What axe-core finds in the page that keeps people out."""
     from axe_playwright_python.sync_playwright import Axe

@@ -155,3 +155,13 @@ def test_sample_students_guess_differently_and_the_same_every_time():
 
     first = guessed("ada")
     assert first == guessed("ada") != guessed("ben") and None not in [guess for guess, _ in first.values()]
+
+
+def test_what_is_counted_has_a_row_for_each_whole_number():
+    table = class_belief("02", Number("How many live?", 0, 6, "dimensions"), [(3.0, 3.0), (2.0, 3.0), (6.0, 3.0)])
+    names = [getattr(name, "text", name) for name, _ in table.rows]
+    assert names == ["0 dimensions", "1 dimensions", "2 dimensions", "3 dimensions (measured)"] + [
+        f"{n} dimensions" for n in (4, 5, 6)
+    ]
+    assert [count.text for _, count in table.rows] == ["0", "0", "1", "1", "0", "0", "1"]
+    assert Number("How many live?", 0, 6).step == 1 and Number("What distance?", 0, 6).step == 0.1

@@ -10,6 +10,7 @@ import pytest
 from lab_in_chromium import (
     chromium_without_errors,
     find_chromium,
+    hides_the_picture,
     keep_screenshot,
     lab,
     open_notebook,
@@ -195,6 +196,12 @@ def test_the_cockpit_follows_the_pointer_and_a_notebook_opened_again_shows_its_s
     page.keyboard.press("ArrowRight")
     page.wait_for_function(IS_ANOTHER_PICTURE, arg=dragged)
     page.wait_for_function("document.querySelector('.cockpit-large').getAttribute('aria-label').includes('by 0.784')")
+
+    page.set_viewport_size({"width": 1024, "height": 600})
+    assert hides_the_picture(page) == []
+    keep_screenshot(page, "cockpit-in-lab-1024")
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    page.locator(".cockpit-right .cockpit-range input").first.focus()
 
     save(page)  # the focus is in the cockpit
     page.locator(".cockpit").wait_for()  # still alive

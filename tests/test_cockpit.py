@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults, wait_until
+from lab_in_chromium import chromium, find_chromium, hides_the_picture, keep_screenshot, serious_faults, wait_until
 from PIL import Image
 from torch import nn
 
@@ -302,11 +302,20 @@ def test_a_title_is_text_and_the_page_stays_small(page, place):
 
 
 def test_no_serious_accessibility_fault_at_any_width(page):
-    for width in (1000, 390):
+    for width, colours in itertools.product((1400, 1024, 390), ("light", "dark")):
         page.set_viewport_size({"width": width, "height": 1200})
+        page.emulate_media(color_scheme=colours)
         faults = serious_faults(page)
         assert not faults, faults
         wide = page.evaluate("document.documentElement.scrollWidth")
-        keep_screenshot(page, f"cockpit-{width}", full_page=True)
+        keep_screenshot(page, f"cockpit-{colours}-{width}", full_page=True)
         assert wide <= width, f"the page is {wide} pixels wide in a window of {width}"
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1000, "height": 1200})
+
+
+@pytest.mark.parametrize(("width", "height"), [(1024, 768), (700, 500), (390, 844)])  # 700: 1400 at 200 %
+def test_the_picture_stays_in_sight_at_every_control_beside_it(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    assert hides_the_picture(page) == []
     page.set_viewport_size({"width": 1000, "height": 1200})

@@ -14,6 +14,7 @@ from autograder.collect import collect, read_roster, safe_name
 from autograder.grades_file import Grade
 from autograder.report import report_page
 from autograder.similar import similar_pairs
+from autograder.summary import summarise
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
@@ -138,6 +139,16 @@ def test_a_reason_that_is_a_misconception_is_listed_once_and_what_is_not_written
     page = report_page(grades, notebooks, {}, "Class")
     assert "reason of eve" not in page and "reason of bob" in page and "reason of zoe" in page
     assert page.count("you &lt;b&gt;sum") == 1
+
+
+def test_other_reasons_have_a_row_each_and_leave_out_whose_notebook_could_not_be_graded():
+    grades = [
+        Grade(name, "02_u", each, 0.0, 4, "graded", "not written yet") for name in "ab" for each in ("kl", "loss")
+    ]
+    grades += [Grade("c", "02_u", each, 0.0, 4, "unreadable", "damaged") for each in ("kl", "loss")]
+    grades += [Grade("d", "02_u", "q_why", 1.0, 4, "graded", "marked by hand")]
+    *_, reasons = summarise(grades).tables
+    assert reasons.rows == [["2", "kl, loss", "not written yet"]]
 
 
 def test_likeness_sees_through_names_and_comments_and_not_into_what_was_given():

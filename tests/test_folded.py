@@ -31,8 +31,6 @@ def test_an_open_cell_is_short_and_a_folded_one_says_what_it_does(cells):
     lengths = []
     for cell in cells:
         lines = cell.source.splitlines()
-        if "raise NotImplementedError" in cell.source:
-            continue  # the student's to write
         if cell.metadata.get("jupyter", {}).get("source_hidden"):
             assert lines[0].startswith("# ") and len(lines[0]) <= WIDEST, f"{cell.id}: {lines[0]}"
             lengths.append(0)

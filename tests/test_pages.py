@@ -27,6 +27,7 @@ from autograder.batch import Options
 from autograder.demo import add_figures, fill_in, sample_class
 from autograder.feedback import feedback_unit
 from autograder.grade import grade_unit
+from autograder.marking.viva import write_viva
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import read_source
 from autograder.report import write_report
@@ -155,7 +156,7 @@ def test_an_instructor_marks_an_answer_in_formgrader_and_makes_the_feedback_ther
         formgrader.locator(".modal-title", has_text="Success").wait_for(timeout=60_000)
         keep_screenshot(page, "instructor-feedback")
     made = (graded.root / "feedback" / STUDENT / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
-    assert "beta_zero</a>: 2.5 of 3.0 points" in made and "Say <em>why</em> it matters." in made
+    assert "beta_zero</a>: 2.5 of 3 points" in made and "Say <em>why</em> it matters." in made
     assert "to the top" in made, "this is nbgrader's page, not the course's own"
 
 
@@ -189,6 +190,21 @@ def test_a_page_reads_well_on_a_desk_and_on_a_phone(pages, name):
             page.locator("details.notebook > summary").click()
             keep_screenshot(page, "feedback-dark-390-unfolded", full_page=True)
             assert not (faults := serious_faults(page)), faults
+
+
+def test_the_oral_questions_of_a_student_are_one_printed_page(graded):
+    (place,) = write_viva(graded, UNIT, seed=7)
+    with chromium_without_errors() as page:
+        page.goto(place.as_uri())
+        assert page.locator(".oral").count() == 5
+        assert page.locator(".expected").first.evaluate("each => getComputedStyle(each).borderLeftWidth") == "4px"
+        for width, colours in ((1024, "light"), (390, "dark")):
+            page.set_viewport_size({"width": width, "height": 1000})
+            page.emulate_media(color_scheme=colours)
+            keep_screenshot(page, f"viva-{colours}-{width}", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert not (faults := serious_faults(page)), faults
+        assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4"))) == 1
 
 
 def test_every_figure_and_formula_is_on_the_feedback_page(pages, graded):

@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from autograder.safe_html import markdown_to_html
 from autograder.sanitise import safe_html, safe_markdown, sanitise
+from course_utils.plots.figures import table_markup
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -45,6 +46,19 @@ def output_of(kind: str, text: str) -> NotebookNode:
     cell = new_code_cell("", outputs=[new_output("display_data", {kind: text})])
     sanitise(cell)
     return cell.outputs[0].data
+
+
+def test_words_of_a_table_stand_left_numbers_right_and_unbroken_and_so_they_do_after_grading():
+    table = table_markup(
+        ["model", "rate", "read"], [["vae, a < b", "5.16e-05", "73 %"], ["ae", "–", "4"]], "One <seed>."
+    )
+    kept = str(output_of("text/html", table)["text/html"])
+    for markup in (table, kept):
+        assert re.search(r'<th[^>]* style="text-align: ?left;?"[^>]*>model<', markup)
+        assert re.search(r'<td style="text-align: ?left;?">vae, a &lt; b<', markup)
+        assert re.search(r'<td style="white-space: ?nowrap;?">5.16e-05<', markup)
+        assert "<td>73 %<" in markup and ">rate<" in markup and "<figcaption><em>One &lt;seed&gt;.<" in markup
+        assert markup.count("text-align") == 3
 
 
 def test_a_figure_of_the_course_survives_as_it_was(monkeypatch):

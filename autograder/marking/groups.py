@@ -1,95 +1,54 @@
 """Answers that say the same in nearly the same words.
 
 Likeness is the cosine of TF-IDF vectors of character n-grams (scikit-learn). It is blind to what turns a statement into
-its opposite, so two answers are only ever alike when they also agree, in order, on every number, every negation with
-what it negates, and every word of a list of opposites (rise and fall, prior and posterior); and when few other words
-are in one of them alone. A group is complete: every two of its answers are alike.
+its opposite, so two answers are only ever alike when they also say the same words in the same order: every number, sign
+and negation, and every other word but for small ones, typing errors and a few synonyms. A word more or another word may
+always turn the meaning ("seldom", "anything but"), and no list holds all that do. A group is complete: every two of its
+answers are alike.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from difflib import SequenceMatcher, get_close_matches
+import unicodedata
 from functools import lru_cache
 
 import numpy as np
 
 THRESHOLD = 0.4  # cosine from which two answers count as alike
-MOST_OTHER_WORDS = 0.34  # of the content words of the shorter answer, in one of the two alone
 SHORT = 3  # words up to which an answer is settled on the screen of short ones
 
-_NEGATION_WORDS = (
-    "not no never none neither nor without cannot nothing nobody hardly barely scarcely fails fail failed lacks lack "
-    "isnt arent wasnt werent doesnt dont didnt cant couldnt wont wouldnt hasnt havent hadnt false wrong impossible "
-    "unable useless"
-)
-_NEGATIONS = frozenset(_NEGATION_WORDS.split())
+_NOT_WORDS = "not cannot isnt arent wasnt werent doesnt dont didnt cant couldnt wont wouldnt hasnt havent hadnt"
+_NOT = frozenset(_NOT_WORDS.split())
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(number) for number, word in enumerate(_NUMBERS.split())} | {
     "half": "0.5",
     "twice": "2",
     "double": "2",
+    "both": "2",
     "once": "1",
     "single": "1",
     "quarter": "0.25",
     "third": "0.33",
 }
-# Each line: the sides of one opposition, "/" between them. Words of one side stand for each other.
-_OPPOSITES = """
-more higher larger greater bigger longer wider increase increases increased grow grows grew rise rises rising rose up \
-above / less lower smaller fewer shorter narrower decrease decreases decreased shrink shrinks fall falls fell falling \
-drop drops dropped reduces reduced reduce down below under
-better improve improves improved best / worse worst worsen worsens
-encoder / decoder
-prior / posterior / aggregate
-mean means / variance spread sigma deviation
-distortion / rate
-reconstruction reconstructions / sample samples
-train training trained / test held
-always all every each / some sometimes few partly / only
-before / after
-autoencoder autoencoders ae / vae vaes
-first / second / third / last
-same equal unchanged alike stay stays remain remains / different differ differs changed change changes
-true right correct / untrue incorrect
-near close nearer closer / far farther apart
-inside within in / outside
-left / right-hand
-wide broad / narrow
-many most / rarely rare
-start begin early / end late finally
-cause causes / despite although though
-discrete / continuous
-dependent correlated correlation / independent uncorrelated
-mmd / kl / wasserstein frechet
-maximise maximises maximum / minimise minimises minimum
-sharp sharper / blurred blurry blur
-deterministic / probabilistic stochastic
-row rows / column columns
-can could / must / might may
-"""
-_SIDES = {
-    word: f"{line}.{side}"
-    for line, sides in enumerate(_OPPOSITES.replace("\\\n", " ").strip().splitlines())
-    for side, words in enumerate(sides.split(" / "))
-    for word in words.split()
-}
-_LETTERS = {"".join(sorted(word)): word for word in _SIDES if len(word) > 4}
 _FILLER_WORDS = (
-    "the a an and or of to for from by with on at as is are was were be been being it its this that these those my our "
+    "the a an and of to for from by with on at as is are was were be been being it its this that these those my our "
     "his her their i we you they he she so thus hence therefore then also too just very really quite simply clearly "
-    "actually basically here there which who what when where while since if but about around roughly nearly almost "
-    "approximately has have had do does did will would shall should than into onto over through between again still "
+    "actually basically here there which who what when where while since but about around roughly "
+    "approximately has have had do does did will would shall should than into onto through between again still "
     "already because in can could may me us them itself themselves see seen shows show think believe say says "
-    "answer question number value however moreover indeed notebook bit id both"
+    "answer question number value however moreover indeed notebook bit id"
 )
 _FILLERS = frozenset(_FILLER_WORDS.split())
 _AFTER_SOMEBODY = frozenset(["should", "would", "can", "could", "must", "may", "might", "has", "sees", "gets"])
-_NEGATED_STEMS = "able affect chang equal stable usual correlat finite valid likely trained"  # unable, inequal
-_NEGATED = frozenset(_NEGATED_STEMS.split())
+_BEFORE_NUMBERS = frozenset(["by", "to"])  # falls by 3 nats, falls to 3 nats
 _SYNONYMS = """
 undo cancel reverse revert
+stay remain
+fall fell drop dropped
+rise rose
+grow grew
+shrink shrank shrunk
 bad poor
 picture image
 converge finish
@@ -97,58 +56,53 @@ land end
 predict prediction expect expectation
 capacity power
 clear readable
-sigma deviation
+blurry blurred blur
+autoencoder ae
+all every each
 mend repair fix
 nearest closest
 large big
+larger bigger greater
 small little
 like resemble
+nearly almost
+hardly barely scarcely
 """
-_TOKEN = re.compile(r"[-−]?\d+(?:[.,]\d+)*(?:\s?%)?|[^\W\d_]+(?:['’][^\W\d_]+)?|[<>=≈≤≥+]")
-_NUMERIC = re.compile(r"[-−]?\d")
+_SIGNS = "<>=≈≤≥≠±+∝≪≫→←×·%"
+# Signs that are also punctuation count where they stand between two terms: a - b, mu*sigma, x^2.
+_TOKEN = re.compile(
+    rf"(?:(?<![\w)])-)?(?:\d+(?:[.,]\d+)*|(?<!\w)\.\d+)(?:e[-+]?\d+)?|[^\W\d_]+(?:'[^\W\d_]+)?|[{_SIGNS}]"
+    r"|(?<=[\w)\]] )[-*/](?= [\w(\[])|(?<=[\w)\]])[*/^](?=[-\w(\[])"
+)
+_NUMERIC = re.compile(r"-?\.?\d")
+_MEANT = {
+    "−": "-",
+    "\u2019": "'",
+    "!=": "≠",
+    "per cent": "%",
+    "percent": "%",
+    "a few": "several",
+    "a little": "slightly",
+}
+_GREEK = {"α": "alpha", "β": "beta", "ε": "epsilon", "λ": "lambda", "μ": "mu", "µ": "mu", "σ": "sigma"}
 
 
 def words_of(text: str) -> list[str]:
-    """The words, numbers and signs of comparison of an answer, in small letters."""
-    found = _TOKEN.findall(text.lower().replace("−", "-").replace("\u2019", "'"))
-    words = [token.replace("'", "") for token in found]
-    return [_spelled(word) for word in words]
+    """The words, numbers and signs of an answer, in small letters."""
+    plain = text.lower()
+    for written, meant in _MEANT.items():
+        plain = plain.replace(written, meant)
+    plain = "".join(map(_letter, plain))
+    return [token.replace("'", "") for token in _TOKEN.findall(plain)]
 
 
-@lru_cache(maxsize=50_000)
-def _spelled(word: str) -> str:
-    """A word of the opposites with a letter too few, too many or out of place, as it is meant."""
-    if len(word) < 5 or word in _SIDES:
-        return word
-    if (exchanged := _LETTERS.get("".join(sorted(word)), "")) and exchanged[0] == word[0]:
-        return exchanged
-    if len(word) < 7:
-        return word
-    near = [known for known in get_close_matches(word, _SIDES, cutoff=0.85) if known[0] == word[0]]
-    same = [
-        known for known in near if sorted(known) == sorted(word) or SequenceMatcher(None, word, known).ratio() > 0.9
-    ]
-    return same[0] if same and abs(len(same[0]) - len(word)) <= 1 else word
-
-
-@lru_cache(maxsize=20_000)
-def meaning(text: str) -> tuple[str, ...]:
-    """What two answers must share, in order, to be alike: numbers, negations with what they negate, sides of
-    oppositions."""
-    words, found = words_of(text), []
-    for index, word in enumerate(words):
-        if _NUMERIC.match(word):
-            found.append(_number(word))
-        elif word in _NUMBER_WORDS and not (word == "one" and _is_somebody(words, index)):
-            found.append(_NUMBER_WORDS[word])
-        elif word in "<>=≈≤≥":
-            found.append(word)
-        if word in _NEGATIONS or (word.startswith(("un", "in", "non")) and _stem(word[2:]) in _NEGATED):
-            following = (each for each in words[index + 1 :] if each not in _FILLERS and each not in _NEGATIONS)
-            found.append("not " + _same_word(next(following, "")))
-        if word in _SIDES:
-            found.append(f"side {_SIDES[word]}")
-    return tuple(found)
+def _letter(letter: str) -> str:
+    """A letter as it is compared: Greek ones by their names, a power or fraction that is one letter as a number."""
+    if letter in _GREEK:
+        return f" {_GREEK[letter]} "
+    if letter.isascii() or (value := unicodedata.numeric(letter, None)) is None:
+        return letter
+    return f" ^ {value:g} " if unicodedata.normalize("NFKC", letter).isdigit() else f" {value:g} "
 
 
 def _is_somebody(words: list[str], index: int) -> bool:
@@ -158,11 +112,9 @@ def _is_somebody(words: list[str], index: int) -> bool:
 
 
 def _number(word: str) -> str:
-    percent = word.endswith("%")
-    plain = word.rstrip("%").strip()
-    plain = plain.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", plain) else plain.replace(",", ".")
+    plain = word.replace(",", "") if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", word) else word.replace(",", ".")
     try:
-        return f"{float(plain):.12g}{'%' if percent else ''}"
+        return f"{float(plain):.12g}"
     except ValueError:
         return word
 
@@ -171,57 +123,42 @@ def _stem(word: str) -> str:
     return re.sub(r"(ations?|ings?|ies|es|ed|ly|s|e)$", "", word) if len(word) > 3 else word
 
 
-def _same_word(word: str) -> str:
-    return _SIDES.get(word, _stem(word))
-
-
 _SAID = {_stem(word): line.split()[0] for line in _SYNONYMS.strip().splitlines() for word in line.split()}
 
 
 @lru_cache(maxsize=20_000)
 def _content(text: str) -> tuple[str, ...]:
     """The words that carry the meaning, in order, by their stems; words of one line of ``_SYNONYMS`` are one."""
-    found = []
-    for word in words_of(text):
-        if word in _NEGATIONS:
+    words, found = words_of(text), []
+    for index, word in enumerate(words):
+        if _NUMERIC.match(word) or word in _NUMBER_WORDS:
+            if word == "one" and _is_somebody(words, index):
+                continue
+            if index and words[index - 1] in _BEFORE_NUMBERS:
+                found.append(words[index - 1])
+            found.append(_NUMBER_WORDS.get(word) or _number(word))
+        elif word in _NOT:
             found.append("not")
-        elif word in _SIDES:
-            found.append(f"side {_SIDES[word]}")
-        elif _NUMERIC.match(word):
-            found.append(_number(word))
-        elif word not in _FILLERS and word not in "<>=≈≤≥+":
+        elif word not in _FILLERS:
             found.append(_SAID.get(word) or _SAID.get(_stem(word)) or _stem(word))
     return tuple(found)
 
 
 def may_be_alike(first: str, second: str) -> bool:
-    """Whether nothing that turns a meaning is in one of two answers alone.
-
-    The words that both have stand in the same order, and one of the two may have a few more. A word in the place of
-    another one is never alike, unless it is mistyped or one of the synonyms: no list holds all opposites.
-    """
-    if meaning(first) != meaning(second):
-        return False
-    one, two = list(_content(first)), list(_content(second))
-    for word in [*(Counter(one) - Counter(two))]:
-        typo = next((other for other in (Counter(two) - Counter(one)) if _is_typo(word, other)), None)
-        if typo is not None:
-            two = [word if other == typo else other for other in two]
-    left, right = Counter(one) - Counter(two), Counter(two) - Counter(one)
-    if left and right:
-        return False
-    shorter, longer = (one, two) if not left else (two, one)
-    rest = iter(longer)
-    in_order = all(word in rest for word in shorter)
-    return in_order and len(longer) - len(shorter) <= MOST_OTHER_WORDS * len(shorter)
+    """Whether two answers say the same words in the same order, but for small words, typing errors and synonyms."""
+    one, two = _content(first), _content(second)
+    return len(one) == len(two) and all(a == b or _is_typo(a, b) for a, b in zip(one, two, strict=True))
 
 
 def _is_typo(first: str, second: str) -> bool:
-    if min(len(first), len(second)) < 5 or first in _SIDES or second in _SIDES:
+    """Whether two words differ in a letter too many or in two neighbours exchanged; a letter in the place of another
+    one makes another word too often (prevent, present)."""
+    short, long = sorted((first, second), key=len)
+    if len(short) < 5 or first[0] != second[0] or not (first + second).isalpha():
         return False
-    if first[0] == second[0] and sorted(first) == sorted(second):
-        return True
-    return first[0] == second[0] and SequenceMatcher(None, first, second).ratio() >= 0.84
+    if len(short) == len(long):
+        return any(short[:i] + short[i + 1] + short[i] + short[i + 2 :] == long for i in range(1, len(short) - 1))
+    return any(long[:i] + long[i + 1 :] == short for i in range(1, len(long)))
 
 
 def likeness(texts: list[str]) -> np.ndarray:
@@ -233,15 +170,10 @@ def likeness(texts: list[str]) -> np.ndarray:
         return np.eye(len(texts))
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True).fit_transform(plain)
     cosines = np.asarray((vectors @ vectors.T).todense())
-    meanings: dict[tuple[str, ...], list[int]] = {}
-    for index, text in enumerate(texts):
-        meanings.setdefault(meaning(text), []).append(index)
     alike = np.eye(len(texts))
-    for members in meanings.values():
-        for place, one in enumerate(members):
-            for two in members[place + 1 :]:
-                if cosines[one, two] > 0.3 and may_be_alike(texts[one], texts[two]):
-                    alike[one, two] = alike[two, one] = min(1.0, float(cosines[one, two]))
+    for one, two in zip(*np.nonzero(np.triu(cosines > 0.3, 1)), strict=True):
+        if may_be_alike(texts[one], texts[two]):
+            alike[one, two] = alike[two, one] = min(1.0, float(cosines[one, two]))
     return alike
 
 

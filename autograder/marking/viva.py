@@ -189,7 +189,21 @@ def _code_of(notebook: NotebookNode, name: str) -> str:
     found = next(
         (c.source for c in notebook.cells if kind_of(c) == SOLUTION and marks_of(c).get("grade_id") == name), ""
     )
-    return as_text(found[:3000]) if found else ""
+    return as_text(_without_words(found)[:3000]) if found else ""
+
+
+def _without_words(source: str) -> str:
+    """Code without its docstrings, which the course wrote, and without the marks of a solution."""
+    lines = source.splitlines()
+    try:
+        parsed = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and len(node.body) > 1:
+            for line in range(node.body[0].lineno - 1, node.body[0].end_lineno or 0):
+                lines[line] = "###"
+    return "\n".join(line for line in lines if not line.strip().startswith("###"))
 
 
 def _guesses(notebook: NotebookNode, source: NotebookNode, wrong: bool) -> Iterator[Oral]:
@@ -256,15 +270,18 @@ def _comparisons(notebook: NotebookNode) -> Iterator[Oral]:
             continue
         for output in cell.get("outputs", []):
             columns: dict[str, list[tuple[float, str, str]]] = {}
-            for text, row, column in table_cells(output):
+            cells = table_cells(output)
+            first = next((column for _, row, column in cells if not row), "")
+            for text, row, column in cells:
                 if row and column and re.fullmatch(r"[-−]?\d+(?:\.\d+)?(?:\s?%)?", text):
                     value = float(text.rstrip(" %").replace("−", "-"))
-                    columns.setdefault(column, []).append((value, row, text))
+                    named = f"{first} {row}" if re.match(r"[-−\d]", row) else row
+                    columns.setdefault(column, []).append((value, named.strip(), text))
             for column, values in columns.items():
                 if re.search(r"epoch|second|seed|minute", column, re.I):  # settings, and what a machine took
                     continue
                 low, high = min(values), max(values)
-                if len(values) < 2 or low[0] == high[0]:
+                if low[0] == high[0] or len({row for _, row, _ in values}) < len(values):  # two columns of a name
                     continue
                 yield Oral(
                     "numbers of the notebook",
@@ -301,7 +318,7 @@ def _code(notebook: NotebookNode) -> Iterator[Oral]:
                     f"In your {name} stands \u201c{line}\u201d. What would change, in numbers and in a training, "
                     f"if {found[0]}?",
                     expected,
-                    as_text(cell.source[:3000]),
+                    as_text(_without_words(cell.source)[:3000]),
                 )
 
 

@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +74,31 @@ def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> None:
     heads, caption = list(rows[0]), _with_note(caption)
     cells = [[_cell(row[head]) for head in heads] for row in rows]
     plain = "\n".join("\t".join(line) for line in [heads, *cells])
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in cells)
-    head = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in heads)
-    title = f"<caption style='caption-side:bottom;text-align:left'>{html.escape(caption)}</caption>" if caption else ""
-    notebook.show_html(f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", plain=plain)
+    notebook.show_html(table_markup(heads, cells, caption), plain=plain)
+
+
+def table_markup(heads: Sequence[str], cells: Sequence[Sequence[str]], caption: str) -> str:
+    """HTML of a table with its caption, as a figure has one. Notebooks put every cell to the right: columns of words
+    go to the left. A number is not broken at its minus."""
+    words = ["" if all(map(_NUMBER.match, column)) else "text-align:left" for column in zip(*cells, strict=True)]
+    head = "".join(_part('th scope="col"', text, style) for text, style in zip(heads, words, strict=True))
+    rows = [
+        [_part("td", text, style or _unbroken(text)) for text, style in zip(line, words, strict=True)] for line in cells
+    ]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    if not caption:
+        return table
+    return f'<figure style="margin:0.5em 0">{table}<figcaption><em>{html.escape(caption)}</em></figcaption></figure>'
+
+
+def _part(tag: str, text: str, style: str) -> str:
+    opened = f'{tag} style="{style}"' if style else tag
+    return f"<{opened}>{html.escape(text)}</{tag.split()[0]}>"
+
+
+def _unbroken(text: str) -> str:
+    return "white-space:nowrap" if "-" in text and " " not in text else ""
 
 
 def to_numpy(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
@@ -138,6 +160,10 @@ def blank(ax) -> None:
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+# A cell that is or begins with a number, or is empty; longer ones are sentences.
+_NUMBER = re.compile(r"(?=.{0,24}$)(?:[-−+±(]?\d|–$|$|nan|inf)")
 
 
 def _cell(value: object) -> str:

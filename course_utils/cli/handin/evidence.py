@@ -11,23 +11,36 @@ Both sides use this: `course submit` before handing in, marking afterwards.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from typing import Any
 
-_DIGITS = r"\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?(?:e[+-]?\d+)?"
-_NUMBER = re.compile(rf"(?<![\w.,^_/])(?P<sign>[-−–+±]?)(?P<digits>{_DIGITS})(?![\w^]|[.,]\d)(?P<percent>\s?%)?")
+_THOUSANDS = r"\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?"
+_DIGITS = rf"{_THOUSANDS}|\d+(?:[.,]\d+)?(?:e[+-]?\d+)?|\.\d+"
+_TIMES_TEN = r"\s?(?:[·×x*]|\\cdot|\\times)\s?10\s?(?:\^\s?\{?(?P<power>[-−]?\d+)\}?|(?P<raised>⁻?[⁰¹²³⁴-⁹]+))"
+_UNITS = r"nats?|bits?|s|sec|seconds|min|minutes|px|x"
+_NUMBER = re.compile(
+    rf"(?<![\w.,^_])(?P<sign>[-−–+±]?)(?P<digits>{_DIGITS})(?:{_TIMES_TEN})?"
+    rf"(?=(?:{_UNITS})\b|[^\w^]|$)(?![.,]\d)(?P<percent>\s?(?:%|per ?cent\b))?"
+)
+_RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹−", "-0123456789-")
 _SETTING = re.compile(
-    r"\b(beta|β|K|D|d|s|N|n|k|t|L|seeds?|epochs?|weights?|question|exercise|figure|fig|step|unit|cell|section|batch|"
-    r"dimensions?|bandwidth|latents?|radius|lr|MNIST|log|exp)\s*(?:of|=|:|is|number|no\.)?\s*\(?\s*$",
+    r"\b(beta|β|L|t|weights?|question|exercise|figure|fig|unit|cell|section|bandwidth|radius|lr)"
+    + r"\s*(?:of|=|:|is|number|no\.)?\s*\(?\s*$",
+    re.I,
+)
+_WHOLE_SETTING = re.compile(
+    r"\b(K|D|d|s|N|n|k|seeds?|epochs?|step|batch|dimensions?|latents?|MNIST|log|exp)"
+    + r"\s*(?:of|=|:|is|number|no\.)?\s*\(?\s*$",
     re.I,
 )
 _COUNTED = re.compile(
-    r"\s*-?\s*(?:\w+\s+)?(dimension|latent|seed|epoch|image|pair|code|pixel|unit|class|bandwidth|neighbo|draw|training|"
+    r" *-? *(?:\w+ +)?(dimension|latent|seed|epoch|image|pair|code|pixel|unit|class|bandwidth|neighbo|draw|training|"
     r"model|sentence|times\b|student|direction|test |weights|layers?\b|kernels?\b|minutes? of|points?\b|D\b|of 10)",
     re.I,
 )
-_MEASURED = re.compile(r"\s*(nats?\b|bits?\b|s\b|seconds?\b|%|percent)", re.I)
+_MEASURED = re.compile(r"\s*(?:(nat|bit|second|minute)s?\b|(s)\b|%|per ?cent)", re.I)
+_IN_SECTION = re.compile(r"\b(in|see|under)\s*$", re.I)
 _FIGURE = re.compile(
     r"\b(mosaics?|figures?|plots?|curves?|strips?|maps?|histograms?|panels?|tables?|staircase|scatter|pictures?)\b",
     re.I,
@@ -97,6 +110,7 @@ class Outputs:
 
     numbers: list[_Shown] = field(default_factory=list)
     figures: list[tuple[Place, frozenset[str]]] = field(default_factory=list)
+    sections: set[str] = field(default_factory=set)
 
 
 def outputs_of(notebook: Any) -> Outputs:
@@ -107,6 +121,7 @@ def outputs_of(notebook: Any) -> Outputs:
         if cell.get("cell_type") == "markdown":
             headings = re.findall(r"^#{1,4}\s+(.+)$", source, re.M)
             section = _section(headings[-1]) if headings else section
+            found.sections |= set(re.findall(r"\d+\.\d+", " ".join(map(_section, headings))))
         if (cell.get("metadata", {}).get("nbgrader") or {}).get("grade"):
             continue
         for number, output in enumerate(cell.get("outputs") or []):
@@ -119,15 +134,20 @@ def evidence(answer: str, outputs: Outputs, question: str = "") -> list[Named]:
 
     ``question``: its text; numbers that stand in it have the status ``given``.
     """
+    answer = re.sub("[\u00a0\u2009\u202f]", " ", answer)
     given = {round(value.value, 9) for _, _, value in _numbers(question)}
     named = []
     for start, text, value in _numbers(answer):
-        if _is_setting(answer, start, text, value):
+        if _is_setting(answer, start, text, value, outputs.sections):
             continue
-        places = _places(value, outputs, _around(answer, start, len(text)))
         if round(value.value, 9) in given:
             named.append(Named(text, start, GIVEN))
-        elif places or value.digits >= 2 or value.decimals:
+            continue
+        around = _around(answer, start, len(text))
+        shown = any(_same(each, other.value) for each in _readings(text, value) for other in outputs.numbers)
+        places = next(filter(None, (_places(each, outputs, around) for each in _readings(text, value))), ())
+        surprising = not shown and text not in outputs.sections and (value.digits >= 2 or value.decimals)
+        if places or surprising:
             named.append(Named(text, start, FOUND if places else NOWHERE, places))
     for match in _FIGURE.finditer(answer):
         words = _around(answer, match.start(), len(match[0]), 5)
@@ -163,29 +183,43 @@ def _numbers(text: str) -> list[tuple[int, str, _Value]]:
     for match in _NUMBER.finditer(text):
         digits, sign = match["digits"], match["sign"]
         before = text[: match.start()]
+        if before.endswith("/") and not re.search("[.,]", digits):
+            continue  # the 784 of 1/784
         is_range = sign in "-−–" and bool(re.search(r"[\d)%]\s?$", before))
-        if re.fullmatch(r"\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?", digits):
-            plain = re.sub("[, ]", "", digits)
-        else:
-            plain = digits.replace(",", ".")
-        mantissa, _, exponent = plain.partition("e")
-        value = float(plain)
-        decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
-        significant = len(mantissa.replace(".", "").lstrip("0")) or 1
+        plain = re.sub("[, ]", "", digits) if re.fullmatch(_THOUSANDS, digits) else digits.replace(",", ".")
+        power = int((match["power"] or match["raised"] or "0").translate(_RAISED))
+        value = _value(f"{plain}e{power}" if power else plain, bool(match["percent"]))
         if sign and sign in "-−–" and not is_range:
-            value = -value
+            value = replace(value, value=-value.value)
         start = match.start("digits") if is_range or sign in "+±" else match.start()
-        found.append((start, text[start : match.end()], _Value(value, decimals, significant, bool(match["percent"]))))
+        found.append((start, text[start : match.end()], value))
     return found
 
 
-def _is_setting(text: str, start: int, shown: str, value: _Value) -> bool:
+def _value(plain: str, percent: bool) -> _Value:
+    mantissa, _, exponent = plain.partition("e")
+    decimals = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    return _Value(float(plain), decimals, len(mantissa.replace(".", "").lstrip("0")) or 1, percent)
+
+
+def _readings(text: str, value: _Value) -> list[_Value]:
+    """What a number may be: 5,752 is thousands for most, and less than six for those whose decimal point is a comma."""
+    match = re.fullmatch(r"([-−–]?)(\d{1,3}),(\d{3})", text.strip())
+    if not match:
+        return [value]
+    other = _value(f"{match[2]}.{match[3]}", percent=False)
+    return [value, replace(other, value=-other.value) if match[1] else other]
+
+
+def _is_setting(text: str, start: int, shown: str, value: _Value, sections: set[str]) -> bool:
     before, after = text[:start], text[start + len(shown) :]
     if _MEASURED.match(after) or value.percent:
         return False
-    if _SETTING.search(before):
-        return True
     whole = value.decimals <= 0
+    if _SETTING.search(before) or (whole and _WHOLE_SETTING.search(before)):
+        return True
+    if shown in sections and _IN_SECTION.search(before):
+        return True
     if whole and (_LIST_MARK.search(before) and re.match(r"\s?[.):]", after)):
         return True
     if whole and _COUNTED.match(after):
@@ -200,10 +234,13 @@ def _places(value: _Value, outputs: Outputs, around: frozenset[str]) -> tuple[Pl
             continue
         common = len(around & shown.words)
         exact = shown.value.decimals == value.decimals
-        if value.digits >= _SHORTEST_SURE or common >= (1 if value.decimals > 0 else 2):
-            hits.append((shown.is_setting, -common, not exact, shown.place.kind == TEXT, shown.place.cell, shown.place))
+        likely = value.decimals > 0 or (value.percent and shown.value.percent)
+        if value.digits >= _SHORTEST_SURE or common >= (1 if likely else 2):
+            unlike = value.percent and not shown.value.percent
+            key = (shown.is_setting, unlike, -common, not exact, shown.place.kind == TEXT, shown.place.cell)
+            hits.append((key, shown.place))
     places: dict[tuple[int, int], Place] = {}
-    for *_, place in sorted(hits, key=lambda hit: hit[:5]):
+    for _, place in sorted(hits, key=lambda hit: hit[0]):
         places.setdefault((place.cell, place.output), place)
     return tuple(places.values())
 
@@ -226,13 +263,14 @@ def _same(said: _Value, shown: _Value) -> bool:
 def _around(text: str, start: int, length: int, words: int = 12) -> frozenset[str]:
     before = _WORD.findall(text[:start])[-words:]
     after = _WORD.findall(text[start + length :])[: words // 2]
-    return _stems([*before, *after])
+    unit = _MEASURED.match(text, start + length)
+    return _stems([*before, *after, *(["second"] if unit and unit[2] else [])])
 
 
 def _stems(words: list[str]) -> frozenset[str]:
     kept = (word.lower().strip("-_") for word in words)
     return frozenset(
-        re.sub(r"(ies|es|s|ed|ing|ly)$", "", word)[:9] for word in kept if word not in _COMMON and len(word) > 1
+        re.sub(r"(ings?|ies|es|s|ed|ly)$", "", word)[:9] for word in kept if word not in _COMMON and len(word) > 1
     )
 
 

@@ -80,8 +80,14 @@ class Number:
 
     @property
     def step(self) -> float:
-        """A power of ten, so that the range has 20 to 200 steps."""
-        return 10.0 ** math.floor(math.log10((self.high - self.low) / 20))
+        """A power of ten, so that the range has 20 to 200 steps; 1 at least where things are counted."""
+        step = 10.0 ** math.floor(math.log10((self.high - self.low) / 20))
+        return max(step, 1.0) if self.counts else step
+
+    @property
+    def counts(self) -> bool:
+        """Whether the question asks how many there are, so that the answer is a whole number."""
+        return "how many" in self.text.lower()
 
     @property
     def hint(self) -> str:
