@@ -311,6 +311,14 @@ FORGED = [
         beta="import os\nfor fd in range(3, 40):\n    try:\n        os.write(fd, b'\\0' * 500)\n"
         "    except OSError: pass\n" + STUB,
     ),
+    Attack("counts_to_infinity", status="crashed", beta="type(get_ipython()).execution_count = float('inf')\n" + STUB),
+    Attack("counts_below_zero", status="crashed", beta="get_ipython().execution_count = -5\n" + STUB),
+    Attack(
+        "an_impossible_shape",
+        status="crashed",
+        beta="from grading_agent.protocol import Packer\nkind = {{'kind': 'bool', 'shape': [0, 1 << 39, 1 << 39], "
+        "'bytes': 0}}\nPacker.finish = lambda self: ([kind], b'')\n" + STUB,
+    ),
     Attack("closes_the_line", status="crashed", beta="import os\nos.closerange(3, 100)\n" + STUB),
     Attack(
         "patches_the_serialiser",

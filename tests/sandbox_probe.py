@@ -7,6 +7,7 @@ sandboxes at once.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -46,9 +47,9 @@ def python(step) -> str:
     return "ok"
 
 
-def control(command, argument):
+def control(command, argument, path=OF_PYTHON):
     def step():
-        with open(OF_PYTHON, "rb") as file:
+        with open(path, "rb") as file:
             fcntl.fcntl(file, command, argument)
 
     return python(step)
@@ -60,6 +61,16 @@ def flag(command):
             fcntl.ioctl(file, command, b"\0" * 32)
 
     return python(step)
+
+
+def write_own(name: str, text: str, process: int | str = "self"):
+    """Write to a file of a process in /proc."""
+    with open(f"/proc/{process}/{name}", "w") as file:
+        file.write(text)
+
+
+def clock_of(process: int) -> str:
+    return python(lambda: time.clock_gettime((~process << 3) | 2))
 
 
 def socket_of(family):
@@ -102,6 +113,25 @@ ATTEMPTS = {
     "inotify": lambda: call((294, 26), 0),
     "a flag of a file": lambda: flag(0x40086602),
     "a flag of a file, the newer call": lambda: flag(0x401C5820),
+    "how long a file will be kept": lambda: control(1036, bytes([3, *bytes(7)])),
+    "how long a device will be kept": lambda: control(1036, bytes([3, *bytes(7)]), "/dev/null"),
+    "a delegation on a file": lambda: control(1040, bytes(8)),
+    "where a file lies on its disk": lambda: flag(0xC020660B),
+    "where a file lies, kept in memory": lambda: flag(0x6612),
+    "what the kernel keeps about a file": lambda: flag(0x40046629),
+    "a share of what may wait to be read": lambda: call((206, 0), 1000, ctypes.byref(ctypes.c_ulong(0))),
+    "how long another process has computed": lambda: clock_of(PARENT),
+    "how long its own parent has computed": lambda: clock_of(os.getppid()),
+    "an alarm when another process has computed": lambda: call(
+        (222, 107), (~PARENT << 3) | 2, None, ctypes.byref(ctypes.c_int(0))
+    ),
+    "what another process has locked": lambda: call(
+        (274, 100), PARENT, ctypes.byref(ctypes.c_void_p(0)), ctypes.byref(ctypes.c_size_t(0))
+    ),
+    "how much of a disk's share a user has": lambda: call((443, 443), 0, 0, 0, None),
+    "the kernel's mark for who is ended first": lambda: python(lambda: write_own("oom_score_adj", "0")),
+    "the same, of another process": lambda: python(lambda: write_own("oom_score_adj", "0", os.getppid())),
+    "a wish to run before others": lambda: python(lambda: write_own("autogroup", "-5")),
     "a socket of the virtual machine's host": lambda: socket_of(40),
     "a Bluetooth socket": lambda: socket_of(31),
     "a key of the kernel's": lambda: call((248, 217), b"user", b"name", b"word", 4, -3),
@@ -150,6 +180,13 @@ ATTEMPTS = {
 }
 
 
+AMONG_OTHERS = {  # what the first level shows of nothing but its own
+    "how much is free on a disk": lambda: python(lambda: os.statvfs("/usr")),
+    "how much is free where its own files lie": lambda: python(lambda: os.statvfs(".")),
+    "the same, of an open file": lambda: python(lambda: os.fstatvfs(os.open(".", os.O_RDONLY))),
+}
+
+
 def abstract() -> str:
     """Connect to a name that the process outside listens on."""
 
@@ -161,7 +198,8 @@ def abstract() -> str:
 
 
 def attempts() -> dict[str, str]:
-    return {what: attempt() for what, attempt in ATTEMPTS.items()}
+    tried = ATTEMPTS | (AMONG_OTHERS if sys.argv[1] == "landlock" else {})
+    return {what: attempt() for what, attempt in tried.items()}
 
 
 def holds_a_lock(seconds: float) -> dict[str, str]:
@@ -208,6 +246,28 @@ def shared_map() -> dict[str, str]:
     for start in range(0, len(kept), 1 << 20):
         kept[start : start + (1 << 20)] = b"x" * (1 << 20)
     time.sleep(5)
+    return {"held": "600 MB"}
+
+
+def in_sockets(hidden: bool = False) -> dict[str, str]:
+    """Send 600 MB and more to oneself by sockets that nobody reads, from several processes. `hidden`: nobody may look
+    what they have open."""
+    for _ in range(12):
+        if not os.fork():
+            if hidden:
+                libc.prctl(4, 0, 0, 0, 0)
+            kept = []
+            for _ in range(220):
+                kept += socket.socketpair()
+                for one in kept[-2:]:
+                    one.setblocking(False)
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                    with contextlib.suppress(BlockingIOError):
+                        while True:
+                            one.send(b"x" * 65536)
+            time.sleep(20)
+            os._exit(0)
+    time.sleep(20)
     return {"held": "600 MB"}
 
 
@@ -269,6 +329,8 @@ def main() -> None:
         found["holds"] = result(*first)
         small = Limits(memory_mb=400)
         found["shared map"] = result(*run(place, level, shared_map, small))
+        found["sockets"] = result(*run(place, level, in_sockets, small))
+        found["hidden sockets"] = result(*run(place, level, lambda: in_sockets(hidden=True), small))
         found["forks"] = result(*run(place, level, forks, Limits(memory_mb=1000)))
         found["honest"] = result(*run(place, level, honest))
         found["deep"] = result(*run(place, level, deep))

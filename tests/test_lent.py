@@ -172,6 +172,9 @@ def test_an_endless_loop_over_what_is_lent_is_too_slow_and_nothing_worse(session
 WRONG = {
     "too_much": ("interpolate(torch.zeros(4), torch.ones(4), 10**9)", "ValueError"),
     "too_many_points": ("interpolate(torch.zeros(1, 1), torch.ones(1, 1), 1 << 40)", "ValueError"),
+    "too_much_by_a_tensor": ("interpolate(torch.zeros(4), torch.ones(4), torch.tensor(10**8))", "ValueError"),
+    "tensors_for_all": ("interpolate(torch.tensor(1 << 30), torch.tensor(1), torch.tensor(1 << 30))", "ValueError"),
+    "a_tensor_of_one": ("interpolate(torch.zeros(4), torch.ones(4), torch.tensor([10**8]))", "TypeError"),
     "one_argument": ("interpolate(torch.zeros(4))", "TypeError"),
     "a_text": ("interpolate('a', 'b', 3)", "AttributeError"),
     "a_set": ("interpolate({1}, torch.ones(4), 3)", "TypeError"),

@@ -241,6 +241,73 @@ def test_who_tells_no_lie_is_heard(exercise, monkeypatch):
     assert examine(exercise, random.Random(1), 0.0, monkeypatch, [], seconds=10) > 10
 
 
+def _in_answers(key, change):
+    """A lie wherever an answer has `key`."""
+    return lambda header, body: change(header, body) if header.get(key) not in (None, []) else (header, body)
+
+
+def _says(key, value):
+    return _in_answers(key, lambda header, body: ({**header, key: value}, body))
+
+
+def _table(**entry):
+    """Tensors that are described otherwise, each by as many bytes as before."""
+    return lambda header, body: ({**header, "tensors": [{**one, **entry} for one in header["tensors"]]}, body)
+
+
+def _no_numbers(*shape):
+    entry = {"kind": "bool", "shape": list(shape), "bytes": 0, "requires_grad": False, "leaf": True, "grad": None}
+    return lambda header, body: ({**header, "tensors": [entry]}, b"")
+
+
+def _deep(levels, value="x"):
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def _flat(header, body):
+    flat = [{**one, "shape": [1, *one["shape"]]} for one in header["tensors"]]
+    return {**header, "tensors": flat}, body
+
+
+FAR = 1 << 39
+LIES = {
+    "a count of infinity": _says("count", float("inf")),
+    "a count below zero": _says("count", -5),
+    "a count of many digits": _says("count", 10**400),
+    "a count that is a word": _says("count", "5"),
+    "no numbers, beyond counting": _in_answers("value", _no_numbers(0, FAR, FAR)),
+    "no numbers, in another order": _in_answers("value", _no_numbers(FAR, 0, FAR, FAR)),
+    "beyond counting, beside a printed text": _in_answers("outputs", _no_numbers(FAR, FAR, FAR, 0)),
+    "beyond counting, asked for a name": _in_answers("there", _no_numbers(0, FAR, FAR)),
+    "gradients beyond counting": _in_answers("grads", _no_numbers(0, FAR, FAR)),
+    "gradients of another kind": _in_answers("grads", _table(kind="int32")),
+    "gradients of another shape": _in_answers("grads", _flat),
+    "gradients by names": _in_answers("grads", lambda header, body: ({**header, "grads": ["x"] * 9}, body)),
+    "results of another kind": _in_answers("value", _table(kind="int32")),
+    "results of another shape": _in_answers("value", _flat),
+    "parameters that are none": _in_answers("value", _says("value", ["v", None])),
+    "many more parameters": _in_answers(
+        "value", lambda header, body: ({**header, "value": ["list", [["v", 1]] * 1200]}, body)
+    ),
+    "a text in brackets": _says("outputs", [{"output_type": "stream", "name": "x", "text": _deep(900)}]),
+    "a picture in brackets": _says("outputs", [{"output_type": "display_data", "data": {"image/png": _deep(900)}}]),
+    "a traceback of numbers": _says("outputs", [{"output_type": "error", "ename": 1, "evalue": [], "traceback": [0]}]),
+    "a reason without words": _says("printed", _deep(900)),
+}
+
+
+@pytest.mark.parametrize("exercise", ["slerp", "vae_loss", "build_autoencoder"])
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_of_this_kind_in_every_answer_costs_its_own_exercise_alone(lie, exercise, monkeypatch):
+    send = Channel.send
+    monkeypatch.setattr(
+        Lying, "send", lambda self, header, body=b"", seconds=None: send(self, *LIES[lie](header, body))
+    )
+    examine(exercise, random.Random(1), 0.0, monkeypatch, [], seconds=10)
+
+
 def test_calls_end_with_the_time_of_the_submission(monkeypatch):
     """Whoever answers each call just before it is late has no more time than the submission has."""
     monkeypatch.setattr(wire, "Sandbox", lambda *_: Sandbox(random.Random(1), 0.0, solutions()))

@@ -17,6 +17,11 @@ REFUSED |= {"ESRCH", "ENOTSUP"}  # no such process, as far as can be seen; not o
 NOBODY_THERE = {
     "a name in the abstract space, connected": "ECONNREFUSED",
     "waiting at an address in a file": "EAGAIN",
+    "how long another process has computed": "EINVAL",
+    "how long its own parent has computed": "EINVAL",
+    "an alarm when another process has computed": "EINVAL",
+    "the same, of another process": "ENOENT",
+    "a wish to run before others": "ENOENT",
     "how many processes have been started": "ENOENT",
     "how much memory is free": "ENOENT",
 }
@@ -60,6 +65,11 @@ def test_threads_and_processes_of_one_sandbox_still_wait_for_each_other(found):
 
 def test_shared_memory_is_counted(found):
     assert found["shared map"] == {"status": 137}
+
+
+@pytest.mark.parametrize("where", ["sockets", "hidden sockets"])
+def test_what_the_kernel_keeps_for_a_submission_is_counted(found, where):
+    assert found[where] == {"status": 137}
 
 
 def test_what_loader_processes_share_counts_once(found):

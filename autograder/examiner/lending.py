@@ -169,6 +169,13 @@ class _Measured(TorchDispatchMode):
         return result
 
 
+def _is_whole_number(value: Any) -> bool:
+    """A tensor that torch takes where a number is asked for, such as how many steps there are."""
+    return (
+        isinstance(value, torch.Tensor) and value.dim() == 0 and not (value.is_floating_point() or value.is_complex())
+    )
+
+
 def _afford(function: Callable[..., Any], arguments: Sequence[Any], named: dict[str, Any]) -> None:
     """Raises ValueError when a call would take too much memory or time: tried first without numbers where it might."""
     plain = [*arguments, *named.values()]
@@ -176,17 +183,18 @@ def _afford(function: Callable[..., Any], arguments: Sequence[Any], named: dict[
     factors = [max((t.numel() for t in tensors if isinstance(t, torch.Tensor)), default=1)]
     factors.append(max((len(t) for t in tensors if isinstance(t, torch.Tensor) and t.dim()), default=1))
     factors += [len(a) for a in plain if isinstance(a, (tuple, list, dict))]
-    factors += [abs(a) for a in plain if type(a) is int]
-    if any(isinstance(a, (tuple, list, dict)) and len(tree_leaves(a)) > _LONGEST_LIST for a in plain):
+    whole = [abs(int(a)) for a in plain if type(a) is int or _is_whole_number(a)]
+    too_long = any(isinstance(a, (tuple, list, dict)) and len(tree_leaves(a)) > _LONGEST_LIST for a in plain)
+    if too_long or max(whole, default=0) > _MOST_NUMBERS:
         raise ValueError("the arguments are too large for a check")
-    if math.prod(max(1, factor) for factor in factors) <= _SMALL:
+    if math.prod(max(1, factor) for factor in factors + whole) <= _SMALL:
         return
 
     def empty(value: Any) -> Any:
         if isinstance(value, _Module):
             return value.made([empty(part) for part in value.parts])
         if isinstance(value, torch.Tensor):
-            return torch.empty_like(value, device="meta")
+            return value if _is_whole_number(value) else torch.empty_like(value, device="meta")
         return type(value)(map(empty, value)) if isinstance(value, (tuple, list)) else value
 
     with _Measured():

@@ -101,7 +101,7 @@ class Session:
         return self._checked(
             lambda: {
                 "outputs": [_output(item) for item in answer["outputs"]],
-                "count": int(answer["count"]),
+                "count": _count(answer["count"]),
                 "failed": bool(answer["failed"]),
             },
         )
@@ -114,7 +114,7 @@ class Session:
     def _checked(self, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return read()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             self._end(
                 "crashed", f"the notebook's Python process gave an answer that cannot be one ({type(error).__name__})"
             )
@@ -136,6 +136,13 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _count(value: Any) -> int:
+    """An execution count that a notebook can hold. Raises for anything else."""
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise ValueError(value)
+    return value
 
 
 def _output(item: dict[str, Any]) -> dict[str, Any]:

@@ -87,17 +87,18 @@ def _first_process(inside: Callable[[], None], place: Place, limits: Limits, own
     from . import linux, view
 
     linux.die_with_parent()
-    settings = view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
+    proc = view.build(place.stage, place.mountpoint, limits.files_mb, place.shared, place.readable)
     if own_user is not None:
         os.setgroups([])
         os.setresgid(own_user, own_user, own_user)
         os.setresuid(own_user, own_user, own_user)
         linux.set_dumpable(True)  # or its own id maps would not be its own
         linux.unshare(linux.CLONE_NEWUSER)
-        linux.map_ids(_INSIDE_ID, own_user, own_user)
-    if settings is not None:
-        _try(lambda: linux.forbid_user_namespaces(settings))
-        os.close(settings)
+        linux.map_ids(_INSIDE_ID, own_user, own_user, proc)
+    if proc is not None:
+        _try(lambda: linux.forbid_user_namespaces(proc))
+        _try(lambda: linux.be_ended_first(proc))
+        os.close(proc)
     linux.set_dumpable(False)
     linux.die_with_parent()  # again: the kernel forgets it when the user changes
     child = os.fork()
@@ -115,7 +116,6 @@ def _become_student(inside: Callable[[], None], limits: Limits, kernel: bool) ->
     status = 1
     try:
         os.setsid()
-        _try(lambda: Path("/proc/self/oom_score_adj").write_text("1000"))
         apply(limits)
         linux.drop_privileges()
         if seccomp.supported():

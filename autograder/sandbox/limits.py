@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ _MOST_FILES = 20_000
 _DEEPEST = 64  # folders in folders
 _WATCH_SECONDS = 0.2
 _WORTH_A_LOOK = 512  # megabytes
+_MEGABYTES_OF_A_SOCKET = 0.25  # that are sent and not read; the kernel's usual limit, which nobody inside can raise
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def watch(child: int, limits: Limits, folder: str | None = None) -> int:
         if news is not None and news.si_signo == signal.SIGTERM:
             return -signal.SIGTERM
         own = descendants()
-        if _megabytes_of(own) > limits.memory_mb:
+        if _megabytes_of(own) + _megabytes_in_sockets(own, limits) > limits.memory_mb:
             return OUT_OF_MEMORY
         if folder and (len(own) > limits.processes or _megabytes_below(folder) > limits.files_mb):
             return TOO_MUCH
@@ -143,6 +145,26 @@ def _proportional(pid: int, resident: float) -> float:
         return 0.0  # it has just ended
     except OSError:
         return resident
+
+
+def _megabytes_in_sockets(processes: list[int], limits: Limits) -> float:
+    """What the kernel may keep for their sockets, at most: it is no process's memory. A process that hides what it has
+    open may have as many as it can."""
+    sockets: set[str] = set()
+    hidden = 0
+    for pid in processes:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+        except OSError:
+            hidden += limits.open_files
+            continue
+        for name in names:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if (opened := os.readlink(f"/proc/{pid}/fd/{name}")).startswith("socket:"):
+                    sockets.add(opened)
+    return (len(sockets) + hidden) * _MEGABYTES_OF_A_SOCKET
 
 
 def _megabytes_below(folder: str) -> float:

@@ -125,22 +125,30 @@ def _prctl(option: int, value: int) -> None:
     )
 
 
-def map_ids(inside: int, outside_user: int, outside_group: int) -> None:
-    """In a new user namespace: `inside` is the one user and group there is, and stands for the outer ones."""
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{inside} {outside_user} 1")
-    _write("/proc/self/gid_map", f"{inside} {outside_group} 1")
+def map_ids(inside: int, outside_user: int, outside_group: int, proc: int | None = None) -> None:
+    """In a new user namespace: `inside` is the one user and group there is, and stands for the outer ones.
+
+    `proc`, here and below: an open /proc that can be written, where the one in sight cannot.
+    """
+    _write("self/setgroups", "deny", proc)
+    _write("self/uid_map", f"{inside} {outside_user} 1", proc)
+    _write("self/gid_map", f"{inside} {outside_group} 1", proc)
 
 
-def forbid_user_namespaces(settings: int) -> None:
-    """No process of this user namespace can make another one (and be root in it). `settings`: /proc/sys/user."""
-    file = os.open("max_user_namespaces", os.O_WRONLY | os.O_CLOEXEC, dir_fd=settings)
+def forbid_user_namespaces(proc: int) -> None:
+    """No process of this user namespace can make another one (and be root in it)."""
+    _write("sys/user/max_user_namespaces", "0", proc)
+
+
+def be_ended_first(proc: int | None = None) -> None:
+    """When memory is short, the kernel ends this process before others."""
+    _write("self/oom_score_adj", "1000", proc)
+
+
+def _write(name: str, text: str, proc: int | None) -> None:
+    place = name if proc is not None else f"/proc/{name}"
+    file = os.open(place, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
     try:
-        os.write(file, b"0")
+        os.write(file, text.encode())
     finally:
         os.close(file)
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)

@@ -28,6 +28,9 @@ CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on a
     "chmod": (90, None),
     "chown": (92, None),
     "chroot": (161, 51),
+    "clock_getres": (229, 114),
+    "clock_gettime": (228, 113),
+    "clock_nanosleep": (230, 115),
     "clone": (56, 220),
     "clone3": (435, 435),
     "connect": (42, 203),
@@ -47,6 +50,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on a
     "fsetxattr": (190, 7),
     "fsmount": (432, 432),
     "fsopen": (430, 430),
+    "fstatfs": (138, 44),
     "futex": (202, 98),
     "futex_requeue": (456, 456),
     "futex_wait": (455, 455),
@@ -60,6 +64,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on a
     "inotify_add_watch": (254, 27),
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),
+    "io_setup": (206, 0),
     "io_uring_setup": (425, 425),
     "ioctl": (16, 29),
     "ioprio_get": (252, 31),
@@ -101,6 +106,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on a
     "process_vm_writev": (311, 271),
     "ptrace": (101, 117),
     "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
     "readahead": (187, 213),
     "reboot": (169, 142),
     "removexattr": (197, 14),
@@ -128,6 +134,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on a
     "setpgid": (109, 154),
     "setpriority": (141, 140),
     "setsid": (112, 157),
+    "setsockopt": (54, 208),
     "settimeofday": (164, 170),
     "setxattr": (188, 5),
     "setxattrat": (463, 463),
@@ -135,14 +142,17 @@ CALLS: dict[str, tuple[int | None, int | None]] = {  # number on x86_64 and on a
     "shmctl": (31, 195),
     "shmget": (29, 194),
     "socket": (41, 198),
+    "statfs": (137, 43),
     "swapon": (167, 224),
     "sysinfo": (99, 179),
     "syslog": (103, 116),
     "tgkill": (234, 131),
+    "timer_create": (222, 107),
     "tkill": (200, 130),
     "umount2": (166, 39),
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
+    "ustat": (136, None),
     "utime": (132, None),
     "utimensat": (280, 88),
     "utimes": (235, None),
@@ -164,6 +174,7 @@ _FORBIDDEN = (
     "perf_event_open",
     "userfaultfd",
     "io_uring_setup",
+    "io_setup",  # the kernel counts for all how much is waiting to be read
     "init_module",
     "finit_module",
     "delete_module",
@@ -183,6 +194,7 @@ _FORBIDDEN = (
     "reboot",
     "acct",
     "quotactl",
+    "quotactl_fd",
     "settimeofday",
     "syslog",
     "personality",
@@ -233,6 +245,9 @@ _FORBIDDEN_AMONG_OTHERS = (
     "setxattrat",
     "removexattrat",
     "file_setattr",
+    "statfs",  # how much is free on a disk that several write
+    "fstatfs",
+    "ustat",
     "connect",
     "sendmsg",
     "sendmmsg",
@@ -250,6 +265,8 @@ _ASKED_OF_ITSELF = {
     "ioprio_get": 1,
     "pidfd_open": 0,
 }
+# By a clock's number, below zero, one reads how long another process has computed.
+_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep", "timer_create")
 _PRETENDED = ("setpgid", "setsid")  # does nothing, without an error: a session is ended whole
 # Allowed for the calling thread alone: the first argument is 0.
 _OF_ITSELF = (
@@ -271,8 +288,10 @@ _OUT_OF_CACHE = ("fadvise64", "readahead")  # advice; not taken
 _FUTEXES = ("futex_waitv", "futex_wake", "futex_wait", "futex_requeue")
 _LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW
 _LEASES = (1024, 1026)  # F_SETLEASE, F_NOTIFY
+_ON_INODES = 1035  # from here on: hints how long a file will be kept, which all can read; delegations
 _OWNERS = (8, 15)  # F_SETOWN, F_SETOWN_EX
-_FLAGS_OF_FILES = (0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x401C5820)  # FS_IOC_SETFLAGS and its like
+_TERMINALS, _SOCKETS = 0x5400, 0x8900  # requests to these; none to files and disks, such as flags of an inode
+_BUFFERS = (7, 8)  # SO_SNDBUF, SO_RCVBUF: how much a socket may hold (see limits.py)
 _PRIVATE, _COMMAND = 128, 127  # FUTEX_PRIVATE_FLAG, and what remains of the operation without the clock
 _WAITS, _WAKES = (0, 9), (1, 3, 4, 5, 10)
 _COLD, _PAGEOUT = 20, 21
@@ -343,12 +362,14 @@ def _program(more: list[bytes]) -> bytes:
     code += _no_shared_futex()  # first, for it is asked most often
     code += _each(_refuse, _FORBIDDEN)
     code += _answer("flock", 0) + _where("fcntl", _LOCKS, 0) + _where("fcntl", _LEASES)
-    code += _where("ioctl", _FLAGS_OF_FILES)
+    code += _from_on("fcntl", _ON_INODES) + _only_requests("ioctl", (_TERMINALS, _SOCKETS))
+    code += _where("setsockopt", _BUFFERS, 0, argument=2)
     code += _each(lambda name: _answer(name, errno.ENOSYS), _FUTEXES)
     # Which pages of a file are in memory is a word, too, where one can ask without reading them, or put them out.
     code += _each(lambda name: _answer(name, 0), _OUT_OF_CACHE)
     code += _unless("preadv2", 5, 0, errno.EOPNOTSUPP) + _where("madvise", (_COLD, _PAGEOUT), argument=2)
     code += _answer("memfd_create", errno.ENOSYS)  # memory that no process maps is counted by nobody
+    code += _each(_no_clock_of_others, _CLOCKS)
     code += more
     code += _answer("clone3", errno.ENOSYS)  # its flags lie in memory; libc falls back to clone
     code += [
@@ -407,6 +428,41 @@ def _where(call: str, values: tuple[int, ...], error: int = errno.EPERM, argumen
         _step(_EQUAL, _number(call), 0, 2 + len(tried)),
         _step(_LOAD, _argument(argument)),
         *tried,
+        _step(_LOAD, 0),
+    ]
+
+
+def _from_on(call: str, least: int) -> list[bytes]:
+    """Refuse a call whose second argument, an int, is so large or larger."""
+    return [
+        _step(_EQUAL, _number(call), 0, 4),
+        _step(_LOAD, _argument(1)),
+        _step(_AT_LEAST, least, 0, 1),
+        _step(_RETURN, _ERRNO | errno.EPERM),
+        _step(_LOAD, 0),
+    ]
+
+
+def _only_requests(call: str, kinds: tuple[int, int]) -> list[bytes]:
+    """Refuse a call unless its second argument, an int, is of one of two kinds: all of it but the last byte."""
+    return [
+        _step(_EQUAL, _number(call), 0, 6),
+        _step(_LOAD, _argument(1)),
+        _step(_AND, 0xFFFFFF00),
+        _step(_EQUAL, kinds[0], 2, 0),
+        _step(_EQUAL, kinds[1], 1, 0),
+        _step(_RETURN, _ERRNO | errno.EPERM),
+        _step(_LOAD, 0),
+    ]
+
+
+def _no_clock_of_others(call: str) -> list[bytes]:
+    """The clock of a process by its number, even its own, is one that the kernel does not have."""
+    return [
+        _step(_EQUAL, _number(call), 0, 4),
+        _step(_LOAD, _argument(0)),
+        _step(_ANY_BIT, 0x80000000, 0, 1),
+        _step(_RETURN, _ERRNO | errno.EINVAL),
         _step(_LOAD, 0),
     ]
 

@@ -25,7 +25,7 @@ def readable_places(stage: Path) -> list[str]:
 
 def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], readable: list[str]) -> int | None:
     """Replace what this process sees. Needs a mount namespace of its own and the right to mount in it. Gives an open
-    /proc/sys/user, which is out of sight from now on; None where there is no /proc.
+    /proc that can be written, which is out of sight from now on; None where there is no /proc.
 
     Everything written goes to memory, at most `files_mb` of it, and vanishes with the namespace; only what is written
     to the folders in `shared` stays; those in `readable` are shown as well. `mountpoint` is an empty folder.
@@ -56,23 +56,24 @@ def build(stage: Path, mountpoint: Path, files_mb: int, shared: list[str], reada
         os.makedirs(root + folder, exist_ok=True)
         linux.mount(folder, root + folder, flags=linux.MS_BIND)
     _write_users(root)
-    settings = _show_processes(root + "/proc", whole=bool(shared))
+    proc = _show_processes(root + "/proc", whole=bool(shared))
     linux.pivot_into(root)
     os.chdir(HOME)
-    return settings
+    return proc
 
 
 def _show_processes(proc: str, whole: bool) -> int | None:
     """The sandbox's own processes, and (but for a `whole` /proc) nothing that the kernel counts for all: how many
-    processes there are and how much memory is free is a word from one sandbox to another."""
+    processes there are and how much memory is free is a word from one sandbox to another. Nothing can be written
+    there, such as whom the kernel should end first when memory is short."""
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     try:
         linux.mount("proc", proc, "proc", flags)
-        settings = os.open(f"{proc}/sys/user", os.O_PATH | os.O_CLOEXEC)
+        to_write = os.open(proc, os.O_PATH | os.O_CLOEXEC)
         if not whole:
             linux.unmount(proc)
-            linux.mount("proc", proc, "proc", flags, "subset=pid")
-        return settings
+            linux.mount("proc", proc, "proc", flags | linux.MS_RDONLY, "subset=pid")
+        return to_write
     except PermissionError:  # in a container that hides parts of its own /proc; nothing here depends on it
         return None
 

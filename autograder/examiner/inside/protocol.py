@@ -180,7 +180,10 @@ def unpack_tensors(table: Any, body: bytes) -> list[torch.Tensor]:
         if length:
             values.append(torch.frombuffer(bytearray(body[start : start + length]), dtype=dtype).reshape(shape))
         else:
-            values.append(torch.empty(shape, dtype=dtype))
+            try:
+                values.append(torch.empty(shape, dtype=dtype))
+            except RuntimeError:  # no numbers, and sides whose product nobody can count
+                raise Garbled("a tensor of an impossible shape") from None
         start += length
     if start != len(body):
         raise Garbled("bytes that belong to no tensor")
