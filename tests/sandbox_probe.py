@@ -293,6 +293,26 @@ def deep() -> dict[str, str]:
     return {"folders": "1500"}
 
 
+WAYS_TO_HIDE = {  # where files lie that a look at them may miss
+    "deep": lambda: [(os.mkdir("d" * 200), os.chdir("d" * 200)) for _ in range(30)],
+    "unreadable": lambda: (os.mkdir("d", 0o300), os.chdir("d")),
+    "unreadable in unreadable": lambda: (os.umask(0o477), os.mkdir("d"), os.chdir("d"), os.mkdir("e"), os.chdir("e")),
+    "many folders": lambda: [os.mkdir(str(number)) for number in range(100)] and os.chdir("99"),
+}
+
+
+def too_many_files(way) -> dict[str, str]:
+    """40 MB in small files where 10 are allowed."""
+    WAYS_TO_HIDE[way]()
+    try:
+        for number in range(40):
+            Path(f"{number}.bin").write_bytes(os.urandom(1 << 20))
+    except OSError as error:
+        return {"came": errno.errorcode[error.errno]}
+    time.sleep(3)
+    return {"came": "ok"}
+
+
 def run(place: Place, level: str, work, limits: Limits | None = None):
     """Start `work` in a sandbox; gives its process and where it will write."""
     reads, writes = os.pipe()
@@ -333,6 +353,10 @@ def main() -> None:
         found["hidden sockets"] = result(*run(place, level, lambda: in_sockets(hidden=True), small))
         found["forks"] = result(*run(place, level, forks, Limits(memory_mb=1000)))
         found["honest"] = result(*run(place, level, honest))
+        few = Limits(files_mb=10)
+        found["files"] = {
+            way: result(*run(place, level, lambda way=way: too_many_files(way), few)) for way in WAYS_TO_HIDE
+        }
         found["deep"] = result(*run(place, level, deep))
         found["left"] = sorted(path.name for path in (Path(folder) / "root").iterdir())
     print(json.dumps(found))

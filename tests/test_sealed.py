@@ -72,6 +72,11 @@ def test_what_the_kernel_keeps_for_a_submission_is_counted(found, where):
     assert found[where] == {"status": 137}
 
 
+def test_files_are_counted_wherever_they_lie(found):
+    for way, came in found["files"].items():
+        assert came in ({"status": 138}, {"status": 0, "came": "ENOSPC"}), way
+
+
 def test_what_loader_processes_share_counts_once(found):
     assert found["forks"] == {"status": 0, "forks": "0"}
 

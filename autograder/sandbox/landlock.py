@@ -68,7 +68,15 @@ def run(inside: Callable[[], None], place: Place, limits: Limits, own_user: int 
     finally:
         if child:
             end_session(child)
-        subprocess.run(["rm", "-rf", "--", home], stderr=subprocess.DEVNULL)  # however deep its folders are
+        _remove(home)
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder, however deep it is, also where its owner may not read it."""
+    for command in (["rm", "-rf"], ["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        done = subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL)
+        if command[0] == "rm" and done.returncode == 0:
+            break
 
 
 def _is_open_to_all(place: Place) -> bool:

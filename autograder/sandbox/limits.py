@@ -168,15 +168,19 @@ def _megabytes_in_sockets(processes: list[int], limits: Limits) -> float:
 
 
 def _megabytes_below(folder: str) -> float:
-    """What the files below `folder` take; infinite when there are too many to count, or too deep to be reached."""
+    """What the files below `folder` take; infinite when there are too many to count, or where they cannot be counted: too
+    deep to be reached, below a path too long to be named, in a folder that its owner may not read."""
     blocks, count = 0, 0
-    for path, folders, names in os.walk(folder):
+    unseen: list[OSError] = []
+    for path, folders, names in os.walk(folder, onerror=unseen.append):
         count += len(folders) + len(names)
         if count > _MOST_FILES or path.count(os.sep) - folder.count(os.sep) > _DEEPEST:
             return float("inf")
         for name in names:
             try:
                 blocks += os.lstat(os.path.join(path, name)).st_blocks
-            except OSError:
-                continue
+            except OSError as error:
+                unseen.append(error)
+    if any(not isinstance(error, (FileNotFoundError, NotADirectoryError)) for error in unseen):  # not just removed
+        return float("inf")
     return blocks * 512 / MEGABYTE
