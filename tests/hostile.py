@@ -77,6 +77,12 @@ def _link(target: str):
     return make
 
 
+def _place(notebook, grade_id: str) -> int:
+    return next(
+        i for i, cell in enumerate(notebook.cells) if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id
+    )
+
+
 def _notebook_link(folder: Path):
     own = next(folder.glob("*.ipynb"))
     own.unlink()
@@ -371,6 +377,59 @@ BROWSER = [
         ),
     ),
 ]
+HONEST = [
+    # honest, and once robbed; what a sandbox must let pass
+    Attack(
+        "loads_with_eight_processes",
+        beta="import torch\nset_ = torch.utils.data.TensorDataset(torch.arange(32.0))\nfor batch in "
+        "torch.utils.data.DataLoader(set_, 4, num_workers=8): pass\n" + BETA,
+        scores=(4.0, 4.0),
+    ),
+    Attack(
+        "loads_with_processes_that_stay",
+        beta="import torch\nset_ = torch.utils.data.TensorDataset(torch.arange(32.0))\nloader = "
+        "torch.utils.data.DataLoader(set_, 4, num_workers=2, persistent_workers=True)\n"
+        "assert len(list(loader)) == len(list(loader)) == 8\n" + BETA,
+        scores=(4.0, 4.0),
+    ),
+    Attack(
+        "starts_a_program",
+        beta="import subprocess\nassert subprocess.run(['echo', 'x'], capture_output=True).stdout == b'x\\n'\n" + BETA,
+        scores=(4.0, 4.0),
+    ),
+    Attack("prints_a_bar_in_one_piece", beta="print('\u2588' * 1_000_000)\n" + BETA, scores=(4.0, 4.0)),
+    Attack(
+        "prints_a_bar_that_grows",
+        beta="for n in range(1000): print('\\r' + '\u2588' * n, end='')\n" + BETA,
+        scores=(4.0, 4.0),
+    ),
+    Attack(
+        "prints_a_bar_with_tqdm",
+        beta="import sys\nfrom tqdm import tqdm\nfor n in tqdm(range(2000), mininterval=0, miniters=1, file=sys.stdout, "
+        "ncols=400): pass\n" + BETA,
+        scores=(4.0, 4.0),
+    ),
+    Attack(
+        "writes_its_own_module",
+        beta="%%writefile helper.py\n" + BETA,
+        change=lambda nb: nb.cells.insert(
+            _place(nb, "elbo_beta") + 1, nbformat.v4.new_code_cell("from helper import elbo_beta")
+        ),
+        scores=(4.0, 4.0),
+    ),
+    Attack(
+        "writes_a_module_in_a_folder",
+        beta="import pathlib\nplace = pathlib.Path('tools/deep')\nplace.mkdir(parents=True)\n"
+        f"(place / 'own.py').write_text({BETA!r})\nfrom tools.deep.own import elbo_beta\n",
+        scores=(4.0, 4.0),
+    ),
+    Attack(
+        "brings_its_own_module",
+        beta="from helper import elbo_beta\n",
+        files=lambda folder: (folder / "helper.py").write_text(BETA),
+        scores=(4.0, 4.0),
+    ),
+]
 BROKEN = [
     # broken files
     Attack("not_json", raw=b'{"cells": [', scores=(0.0, 0.0), status="unreadable"),
@@ -385,6 +444,6 @@ BROKEN = [
     ),
 ]
 
-ATTACKS = [*FILES, *MACHINE, *ENDLESS, *SUICIDE, *VERDICT, *FORGED, *BROWSER, *BROKEN]
+ATTACKS = [*FILES, *MACHINE, *ENDLESS, *SUICIDE, *VERDICT, *FORGED, *BROWSER, *HONEST, *BROKEN]
 # What the level of isolation has to stop; the rest is the same at every level.
-HARMFUL = [*FILES, *MACHINE, ENDLESS[2], *SUICIDE]
+HARMFUL = [*FILES, *MACHINE, ENDLESS[2], *SUICIDE, *HONEST]

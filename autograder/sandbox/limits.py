@@ -158,7 +158,7 @@ def _megabytes_in_sockets(processes: list[int], limits: Limits) -> float:
         except (FileNotFoundError, ProcessLookupError):  # it has just ended
             continue
         except OSError:
-            hidden += limits.open_files
+            hidden += limits.open_files if _resident(pid) else 0  # one that is ending has no memory any more
             continue
         for name in names:
             with contextlib.suppress(OSError):  # closed meanwhile
@@ -168,7 +168,7 @@ def _megabytes_in_sockets(processes: list[int], limits: Limits) -> float:
 
 
 def _megabytes_below(folder: str) -> float:
-    """What the files below `folder` take; infinite when there are too many to count, or where they cannot be counted: too
+    """What the files below `folder` take; infinite when there are too many, or where they cannot be counted: too
     deep to be reached, below a path too long to be named, in a folder that its owner may not read."""
     blocks, count = 0, 0
     unseen: list[OSError] = []

@@ -11,8 +11,10 @@ A client connects, sends one line of JSON with one file descriptor, the sandbox'
 from __future__ import annotations
 
 import array
+import functools
 import gc
 import importlib
+import inspect
 import json
 import os
 import selectors
@@ -132,6 +134,8 @@ class Warm:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if request["level"] == NAMESPACES:
             os.environ.update(HOME=os.getcwd(), TMPDIR="/tmp")
+        if request["level"] == LANDLOCK:
+            load_without_processes()
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(os.environ["TMPDIR"], "torchinductor")
         entry, _, function = request["entry"].partition(":")
         getattr(importlib.import_module(entry), function)(connection, self._interpreter)
@@ -185,6 +189,25 @@ class Warm:
                 os.wait()
         except ChildProcessError:
             pass
+
+
+def load_without_processes() -> None:
+    """Where processes share no memory a DataLoader cannot have worker processes: it loads by itself, and says so."""
+    if (torch := sys.modules.get("torch")) is None:
+        return
+    loader = torch.utils.data.DataLoader
+    given, signature = loader.__init__, inspect.signature(loader.__init__)
+
+    @functools.wraps(given)
+    def made(*args: Any, **named: Any) -> None:
+        asked = signature.bind(*args, **named)
+        if asked.arguments.get("num_workers"):
+            print(f"DataLoader: num_workers={asked.arguments['num_workers']}, and 0 here.", file=sys.stderr)
+            for name in ("num_workers", "persistent_workers", "prefetch_factor", "timeout", "multiprocessing_context"):
+                asked.arguments.pop(name, None)
+        given(*asked.args, **asked.kwargs)
+
+    loader.__init__ = made
 
 
 def _interrupt(pid: int) -> None:

@@ -31,8 +31,10 @@ class Outputs:
         if self._left <= 0 or not text:
             return
         self._make_room()
-        kept = text[: self._left]
-        self._left -= len(kept)
+        text = text[: self._left + 1]
+        size = len(json.dumps(text))  # as it travels: a letter that is not ASCII takes six bytes
+        kept = text if size <= self._left else text[: self._left // 6]
+        self._left -= size
         if self._left <= 0:
             kept += _CUT
         if self.items and self.items[-1].get("name") == name:
