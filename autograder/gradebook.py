@@ -20,7 +20,7 @@ from .configuration import own_steps
 from .examiner.settings import RECORD
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import is_answer
-from .submissions import TIMESTAMP
+from .submissions import TIMESTAMP, read_plain
 from .template import TEST, Template
 from .withdraw import settle_withdrawn
 
@@ -142,7 +142,7 @@ def _set_penalty(
 def read_timestamp(folder: Path) -> Any:
     """The time in timestamp.txt, as nbgrader has it; None where there is none that can be read."""
     try:
-        return safe_time((folder / TIMESTAMP).read_bytes())
+        return safe_time(read_plain(folder / TIMESTAMP))
     except OSError:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -183,6 +184,13 @@ def _is_plain(path: Path, kind) -> bool:
         return kind(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def read_plain(path: Path) -> bytes:
+    """A regular file, up to a size. Raises OSError for what is none: a pipe or a device may never end."""
+    if not _is_plain(path, stat.S_ISREG):
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
+    return _read(path)
 
 
 def _read(path: Path) -> bytes:

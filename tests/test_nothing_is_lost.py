@@ -104,20 +104,51 @@ ODD = {
 }
 
 
+def pipe(path):
+    os.mkfifo(path)
+
+
+STAMPS = {  # what can lie there in place of the time of handing in
+    "words": lambda path: path.write_text("the day before yesterday"),
+    "a year beyond counting": lambda path: path.write_text("99999999999999999999-01-01 00:00:00 UTC"),
+    "an offset beyond a day": lambda path: path.write_text("2026-01-01 00:00:00 +99:99"),
+    "no UTF-8": lambda path: path.write_bytes(b"\xff\xfe\x00\xd8" * 9),
+    "half a character": lambda path: path.write_bytes(b"2026-01-01 \xed\xa0\xbd"),
+    "NULs": lambda path: path.write_bytes(bytes(5_000_000)),
+    "a pipe": pipe,
+    "a link to a pipe": lambda path: (pipe(path.with_name("p")), path.symlink_to("p")),
+    "a link to what never ends": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": lambda path: path.mkdir(),
+}
+NAMES = [
+    b"\xfc.txt",
+    b"\xff\xfe",
+    b"\xed\xa0\xbd.py",
+    b"a\nb\x1b[2J.csv",
+    "A\u030a.txt".encode(),
+    b"\xff.ipynb",
+    b"d\xff/x",
+]
+
+
 @linux
 def test_odd_texts_cost_neither_their_author_nor_anybody_else_anything(released):
     for number, edit in enumerate(ODD.values()):
         change(hand_in(released.root, f"odd {number}", UNIT, RIGHT), edit)
     hand_in(released.root, "zoe", UNIT, RIGHT)
     beside = hand_in(released.root, "file", UNIT, RIGHT).parent
-    (beside / os.fsdecode(b"\xfc.txt")).write_text("a name in latin-1")
+    (beside / os.fsdecode(b"d\xff")).mkdir()
+    for name in NAMES:
+        (beside / os.fsdecode(name)).write_text("a name that is not UTF-8, or odd")
+    for name, make in STAMPS.items():
+        make(hand_in(released.root, f"time {name}", UNIT, RIGHT).parent / "timestamp.txt")
     rows = grade_unit(released, UNIT)
-    wrong = {name: scores(rows, f"odd {number}") for number, name in enumerate(ODD)} | {
-        name: scores(rows, name) for name in ("zoe", "file")
-    }
+    others = ["zoe", "file", *(f"time {name}" for name in STAMPS)]
+    wrong = {name: scores(rows, f"odd {number}") for number, name in enumerate(ODD)}
+    wrong |= {name: scores(rows, name) for name in others}
     assert not {name: got for name, got in wrong.items() if got != ALL}
-    assert len(feedback_unit(released, UNIT)) == len(ODD) + 2
-    assert len(read_grades(released.root / "grades.csv")) == 3 * (len(ODD) + 2)
+    assert len(feedback_unit(released, UNIT)) == len(ODD) + len(others)
+    assert len(read_grades(released.root / "grades.csv")) == 3 * (len(ODD) + len(others))
 
 
 def test_what_is_too_deep_for_any_program_is_cut_and_the_rest_is_read():
