@@ -216,7 +216,7 @@ def test_feedback_shows_reasons_and_not_the_mark_scheme(graded):
     tree, _ = graded
     pages = {page.parts[-3]: page.read_text(encoding="utf-8") for page in feedback_unit(tree, UNIT)}
     assert "you added where the text multiplies" in pages["cleo"]
-    assert "q_double</a>: not marked yet, at most 3.0 points" in pages["cleo"]
+    assert "q_double</a>: not marked yet, at most 3 points" in pages["cleo"]
     assert "What does doubling do?" in pages["cleo"] and "One point for each" not in pages["cleo"]
     assert "does not contain valid JSON" in pages["damaged"]
     assert "absent" not in pages
