@@ -111,3 +111,6 @@ c.Validator.Execute.skip_cells_with_tag = "experiment"
 
 # The history of a kernel stays in memory, and its log (a warning about TCP on the loopback) out of the way.
 c.Execute.extra_arguments = ["--HistoryManager.hist_file=:memory:", "--log-level=ERROR"]
+
+# Waits for a cell with a client that no lost wake-up holds up.
+c.AsyncKernelManager.client_class = "course_utils.cli.kernel_client.KernelClient"
