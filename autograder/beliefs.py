@@ -126,11 +126,12 @@ def consensus(question: Question, truths: list[Answer]) -> Answer:
 def _rows(question: Number | Choice, guesses: list[Answer], truth: Answer) -> list[list[str | Cell]]:
     if isinstance(question, Number):
         wide = (question.high - question.low) / _BINS
-        edge, bins = (1, round(question.high - question.low) + 1) if question.counts and wide < 2 else (wide, _BINS)
-        first = question.low - 0.5 * (edge == 1)
+        each = question.counts and wide < 2  # a row for each whole number
+        edge, bins = (1, round(question.high - question.low) + 1) if each else (wide, _BINS)
+        first = question.low - 0.5 if each else question.low
         names: dict[Answer, str] = {
             i: question.words(question.low + i)
-            if edge == 1
+            if each
             else f"{first + i * edge:g} to {first + (i + 1) * edge:g} {question.unit}"
             for i in range(bins)
         }

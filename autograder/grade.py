@@ -44,7 +44,7 @@ from .gradebook import (
     update_unchanged,
 )
 from .grades_file import CRASHED, GRADED, MARKED, MISSING, NEEDS_MARKING, UNREADABLE, Grade, replace_unit
-from .nbgrader_course import LOCKED, NbGraderCourse
+from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
 from .reasons import explain_cell, plain, shorten
 from .release import register_unit
@@ -137,11 +137,9 @@ def one_students_trouble(gradebook: Gradebook, troubles: list[str]) -> Iterator[
     """
     try:
         yield
-    except OperationalError as error:
-        gradebook.db.rollback()
-        if "locked" not in str(error):
-            raise
-        raise CourseError(LOCKED) from None
+    except OperationalError:
+        gradebook.db.rollback()  # the open gradebook says what it is, see nbgrader_course.py
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise

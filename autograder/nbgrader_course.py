@@ -24,7 +24,7 @@ from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
 DATABASE = "COURSE_DB"  # environment variable: URL of the gradebook, instead of the configured one
-LOCKED = (
+_LOCKED = (
     "the gradebook is locked: another `course grade`, formgrader or a database browser is writing to it. "
     "End that, or wait, and run this again: it goes on where it stopped."
 )
@@ -111,7 +111,7 @@ class NbGraderCourse:
 def _refusal(said: str, url: str) -> str:
     """What it means that a database refused, and what to do."""
     if "locked" in said:
-        return LOCKED
+        return _LOCKED
     name = url.removeprefix("sqlite:///")
     do = (
         f"Restore {name} from your backup, or move it away and grade again: a new one is made, without marks by hand."

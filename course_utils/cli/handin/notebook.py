@@ -58,8 +58,8 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbformat warns of what it mends: cells without an id, or with another's
-            cells = _cleaned(content)
-            notebook = nbformat.from_dict(cells) if cells else nbformat.reads(json.dumps(content), as_version=4)
+            cleaned = _cleaned(content)
+            notebook = nbformat.from_dict(cleaned) if cleaned else nbformat.reads(json.dumps(content), as_version=4)
             _, notebook = nbformat.validator.normalize(notebook, strip_invalid_metadata=True)
             nbformat.validate(notebook)
     except Exception as error:
