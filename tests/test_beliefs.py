@@ -165,3 +165,9 @@ def test_what_is_counted_has_a_row_for_each_whole_number():
     ]
     assert [count.text for _, count in table.rows] == ["0", "0", "1", "1", "0", "0", "1"]
     assert Number("How many live?", 0, 6).step == 1 and Number("What distance?", 0, 6).step == 0.1
+
+
+def test_what_is_measured_has_ranges_also_where_they_are_one_wide():
+    table = class_belief("02", Number("What distance?", 0, 10, "nats"), [(3.4, 3.6), (9.9, 3.6)])
+    names = [getattr(name, "text", name) for name, _ in table.rows]
+    assert names[:4] == ["0 to 1 nats", "1 to 2 nats", "2 to 3 nats", "3 to 4 nats (measured)"] and len(names) == 10
