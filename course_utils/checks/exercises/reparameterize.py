@@ -252,18 +252,27 @@ def _is_standard_normal(e: torch.Tensor) -> None:
 
 
 def _clipped(e: torch.Tensor) -> Cause | None:
-    return CLIPPED if e.numel() > 50_000 and is_clipped(e) else None  # fewer draws look clipped too easily
+    # fewer draws look clipped too easily
+    return CLIPPED if e.numel() > 50_000 and is_clipped(e) and _are_separate(e) else None
 
 
 def _misshapen(e: torch.Tensor) -> Cause | None:
-    return NOT_NORMAL if _is_only_misshapen(e) else None
+    """Fewer than 10,000 draws do not tell another shape from a clipped one, whose mean square is near enough to 1."""
+    if e.numel() <= 10_000 or is_clipped(e) or not _are_separate(e):
+        return None
+    (low, high), centre = mean_square_bounds(e.numel()), abs(float(e.mean()))
+    return NOT_NORMAL if centre <= mean_bound(e.numel()) and low <= float(e.square().mean()) <= high else None
 
 
-def _is_only_misshapen(e: torch.Tensor) -> bool:
-    """Centred, of the right size, and hardly a number twice: what is wrong about it is its shape."""
-    n, (low, high) = e.numel(), mean_square_bounds(e.numel())
-    right = abs(float(e.mean())) <= mean_bound(n) and low <= float(e.square().mean()) <= high
-    return right and len(e.unique()) > 0.5 * n
+def _are_separate(e: torch.Tensor) -> bool:
+    """As many draws as there are numbers: draws that are shared have another distribution by chance alone."""
+    if len(e.unique()) <= 0.5 * e.numel():
+        return False
+    for rows in (e, e.T):
+        common = float(rows.mean(0).square().mean()) * len(rows)
+        if common > mean_square_bounds(rows.shape[1])[1] * float(e.square().mean()):
+            return False
+    return True
 
 
 def _frozen_cause(candidate: Candidate) -> Cause:
