@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from course_utils.system.errors import CourseError, WrongUsage
 
-from .examiner.job import examine
 from .sandbox.client import begin_own, own_address, use_short_folder
 
 _ATTEMPTS = 2
@@ -98,6 +97,8 @@ def _alone(new_executor: Callable[[], Executor], make: Make, address: str | None
 
 def _round(executor: Executor, makers: dict[Key, Make], address: str | None) -> Iterator[tuple[Key, Any]]:
     """One attempt at every job: results, or the exceptions in their place. Few jobs are made before they are needed."""
+    from .examiner.job import examine  # here, so that `begin` has nothing to wait for
+
     left = list(makers.items())
     running: dict[Future[Any], Key] = {}
     while left or running:

@@ -292,21 +292,3 @@ def _installed_cells(*ids: str) -> list[NotebookNode]:
     first = installed.units()[0]
     cells = nbformat.read(notebook_path(installed.source, first, installed.notebook(first)), as_version=4).cells
     return [cell for cell in cells if cell.get("id") in ids]
-
-
-def refuse_foreign(tree: Tree) -> None:
-    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same. Who has asked
-    for that code, with PYTHONPATH, means it."""
-    import course_utils
-
-    package, own = Path(course_utils.__file__).resolve().parent, (tree.root / "course_utils").resolve()
-    asked = [Path(place).resolve() for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
-    if own.is_dir() and own != package and package.parent not in asked and _code(own) != _code(package):
-        raise WrongUsage(
-            f"{tree.root} has a course_utils of its own, which differs from that of {package.parent}, whose `course` "
-            f"this is. Run {tree.root / 'course'} instead."
-        )
-
-
-def _code(package: Path) -> dict[str, bytes]:
-    return {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}

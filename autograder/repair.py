@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 import itertools
 import re
 from dataclasses import dataclass, field
@@ -16,8 +17,6 @@ from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
-from nbgrader import utils
-from nbgrader.nbgraderformat import SCHEMA_VERSION as _SCHEMA
 
 from course_utils.cli.handin.cells import (
     STUB,
@@ -37,6 +36,7 @@ from .older_release import fit
 from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_SCHEMA = 3  # nbgrader's SCHEMA_VERSION
 _LONGEST_COMPARED = 20_000  # characters; a question that is longer is taken whole
 _NEVER_ON_GRADED = (*NOT_RUN, "skip-execution")
 
@@ -144,7 +144,7 @@ def _restore(cell: NotebookNode, wanted: TemplateCell, result: Repaired, known: 
     cell.metadata = NotebookNode({"tags": tags} if tags else {})
     cell.metadata["nbgrader"] = NotebookNode(_marks(wanted))
     if wanted.kind == ANSWER:
-        cell.metadata.nbgrader["checksum"] = utils.compute_checksum(_stub(wanted))
+        cell.metadata.nbgrader["checksum"] = answer_checksum(_stub(wanted))
 
 
 def _keep_own_code(cells: list[NotebookNode], test: NotebookNode, known: list[TemplateCell]) -> None:
@@ -273,6 +273,15 @@ def _marks(wanted: TemplateCell) -> dict[str, Any]:
     }
 
 
+def answer_checksum(answer: NotebookNode) -> str:
+    """nbgrader's checksum of the cell of a written answer, by which it knows a blank one. The formula is that of
+    `nbgrader.utils.compute_checksum`, which every grading would wait half a second to import."""
+    marks = answer.metadata["nbgrader"]
+    grade, solution, locked = True, True, False
+    parts = [answer.source, answer.cell_type, grade, solution, locked, marks["grade_id"], float(marks["points"])]
+    return hashlib.md5("".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()
+
+
 def _stub(wanted: TemplateCell) -> NotebookNode:
     """What stands where nothing was handed in."""
     source = wanted.source
@@ -293,7 +302,7 @@ def _insert_missing(
         if grade_id not in found:
             found[grade_id] = _stub(wanted)
             if wanted.kind == ANSWER:
-                found[grade_id].metadata.nbgrader["checksum"] = utils.compute_checksum(_stub(wanted))
+                found[grade_id].metadata.nbgrader["checksum"] = answer_checksum(_stub(wanted))
             position = 0 if wanted.kind == PROVIDED else len(cells)
             if last is not None:
                 position = next(i for i, cell in enumerate(cells) if cell is last) + 1

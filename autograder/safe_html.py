@@ -12,11 +12,11 @@ import re
 import secrets
 from functools import cache
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import nbgrader
 import nh3  # maintained, with a parser of HTML5 as browsers have it; bleach, which nbconvert's own step uses, has ended
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -64,7 +64,11 @@ _ANY_PLACE = re.compile("\ue000[0-9a-f-]*\ue001")
 _TAG_LIKE = re.compile(r"<[A-Za-z/!?]")
 
 TEMPLATES = Path(__file__).parent / "templates"
-FORMGRADER = Path(nbgrader.__file__).parent / "server_extensions" / "formgrader" / "templates"
+_NBGRADER = find_spec(
+    "nbgrader"
+)  # found, not imported: that takes half a second, and a worker needs nothing else of it
+assert _NBGRADER is not None and _NBGRADER.origin is not None
+FORMGRADER = Path(_NBGRADER.origin).parent / "server_extensions" / "formgrader" / "templates"
 LONGEST_MARKDOWN = 20_000  # characters of a text that is read as Markdown; a longer one is shown as it was written
 MOST_FORMULAS = 200  # drawn in one text
 

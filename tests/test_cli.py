@@ -10,7 +10,7 @@ import zipfile
 
 import nbformat
 import pytest
-from miniature import hand_in, make_tree
+from miniature import CHECKOUT, hand_in, make_tree
 
 from autograder import grade
 from autograder.batch import Failed
@@ -157,6 +157,19 @@ def test_help_needs_neither_torch_nor_nbgrader():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout
     assert out.splitlines()[-1] == "[]", f"`course --help` imported {out.splitlines()[-1]}"
+
+
+def test_workers_begin_before_nbgrader_is_imported_and_import_none_of_it():
+    code = (
+        "import sys; from pathlib import Path; from types import SimpleNamespace; from autograder.cli.shared import instructor_tree\n"
+        "import autograder.batch; instructor_tree(SimpleNamespace(obj={'root': Path(sys.argv[1])}))\n"
+        "print([m for m in ('torch', 'nbgrader') if m in sys.modules])\n"
+        "import autograder.examiner.preload; print('nbgrader' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, str(CHECKOUT)], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.splitlines() == ["[]", "False"]
 
 
 def test_doctor_reports_every_part(course):

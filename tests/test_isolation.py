@@ -36,6 +36,27 @@ def test_without_isolation_nothing_is_graded_unless_told_to(monkeypatch):
         assert warm.level == "none"
 
 
+def test_one_warm_process_serves_although_somebody_adds_to_path(monkeypatch):
+    class Started:
+        address = "here"
+
+        def __init__(self, *_, **__):
+            begun.append(self)
+
+        def serves(self):
+            return True
+
+        def close(self):
+            pass
+
+    begun = []
+    monkeypatch.setattr(client, "WarmProcess", Started)
+    monkeypatch.setattr(client, "_own", {})
+    client.begin_own()
+    monkeypatch.setenv("PATH", "/somewhere/bin", prepend=os.pathsep)
+    assert client.own_address() == "here" and len(begun) == 1
+
+
 def test_a_level_that_is_required_is_had_or_nothing_is_graded(monkeypatch):
     monkeypatch.setattr(client, "probe", lambda: "landlock")
     client.require_level("landlock")

@@ -9,9 +9,12 @@ import nbformat
 import pytest
 from hostile import BETA, KL
 from hostile_class import UNIT, source
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
+from nbgrader.nbgraderformat import SCHEMA_VERSION
+from nbgrader.utils import compute_checksum
 
-from autograder.repair import repair
+from autograder.repair import _SCHEMA, answer_checksum, repair
 from autograder.submissions import Submission, find_submission
 from autograder.template import Template
 from course_utils.cli.handin import parse_notebook
@@ -31,6 +34,15 @@ def handed_in():
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "q_it":
             cell.source = "My own answer."
     return notebook
+
+
+@pytest.mark.parametrize("kind", ["markdown", "code", "raw"])
+@pytest.mark.parametrize("points", [1, 2.5, 0])
+def test_the_checksum_of_an_answer_is_nbgraders(kind, points):
+    marks = {"grade_id": "q_it", "grade": True, "solution": True, "locked": False, "task": False, "points": points}
+    cell = NotebookNode(cell_type=kind, source="Größer als √2?", metadata=NotebookNode(nbgrader=NotebookNode(marks)))
+    assert answer_checksum(cell) == compute_checksum(cell)
+    assert _SCHEMA == SCHEMA_VERSION
 
 
 def cell_of(notebook, grade_id):

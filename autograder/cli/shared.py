@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,8 +37,6 @@ def use_database(url: str | None) -> None:
     """Make the gradebook at `url` the one that this command uses."""
     if url is None:
         return
-    import os
-
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -55,13 +55,29 @@ def use_database(url: str | None) -> None:
 
 
 def instructor_tree(context: typer.Context) -> Tree:
-    from ..own_course import refuse_foreign
-
     tree = chosen_tree(context.obj["root"])
-    refuse_foreign(tree)
+    _refuse_foreign(tree)
     if tree.is_kit:
         raise WrongUsage("this is a student kit; grading and releasing need the instructor's checkout.")
     return tree
+
+
+def _refuse_foreign(tree: Tree) -> None:
+    """Raise WrongUsage where a checkout is worked on by the code of another one, which is not the same. Who has asked
+    for that code, with PYTHONPATH, means it."""
+    import course_utils
+
+    package, own = Path(course_utils.__file__).resolve().parent, (tree.root / "course_utils").resolve()
+    asked = [Path(place).resolve() for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    if own.is_dir() and own != package and package.parent not in asked and _code(own) != _code(package):
+        raise WrongUsage(
+            f"{tree.root} has a course_utils of its own, which differs from that of {package.parent}, whose `course` "
+            f"this is. Run {tree.root / 'course'} instead."
+        )
+
+
+def _code(package: Path) -> dict[str, bytes]:
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*.py")}
 
 
 def chosen_units(tree: Tree, given: list[str] | None, all_units: bool) -> list[str]:

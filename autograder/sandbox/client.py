@@ -198,7 +198,9 @@ def begin_own(unsafe: bool = False) -> None:
 
 
 def _own_process(unsafe: bool, kernels: bool, whole_course: bool) -> WarmProcess:
-    known = (unsafe, kernels, whole_course, *(os.environ.get(name, "") for name in _PASSED_ON))
+    # Not PATH: who adds to it (nbgrader's own commands are found so) would begin a second one, and wait for that.
+    said = (os.environ.get(name, "") for name in _PASSED_ON if name != "PATH")
+    known = (unsafe, kernels, whole_course, *said)
     with _lock:
         if known in _own and not _own[known].serves():
             _own.pop(known).close()

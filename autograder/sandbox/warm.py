@@ -238,7 +238,6 @@ def main(folder: str, *more: str) -> None:
         from .linux import adopt_orphans
 
         adopt_orphans()  # a sandbox is two processes; the second outlives the first a little, and no init may be there
-    gc.collect()
     gc.freeze()
     gc.enable()
     warm = Warm(place, str(Path(folder) / "socket"), interpreter)
