@@ -27,6 +27,7 @@ from course_utils.cli.handin.cells import (
     identify,
     is_left_as_released,
     marks_for,
+    without_marked_parts,
     without_stubs,
 )
 from course_utils.cli.handin.notebook import drop_bad_metadata
@@ -226,9 +227,7 @@ def _may_be_an_answer(cell: NotebookNode) -> bool:
 
 def _added(text: str, released: str) -> str:
     """The words of a question as handed in that are not the question's own."""
-    for what in ("MARK SCHEME", "HIDDEN TESTS"):
-        released = re.sub(rf"### BEGIN {what}.*?### END {what}", "", released, flags=re.S)
-        text = re.sub(rf"### BEGIN {what}.*?### END {what}", "", text, flags=re.S)
+    released, text = without_marked_parts(released), without_marked_parts(text)
     if bare(text) == bare(released):
         return ""
     if len(text) > _LONGEST_COMPARED:

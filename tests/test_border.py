@@ -11,6 +11,7 @@ import pytest
 from acting import BUNDLES, TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from miniature import source_notebook
 from nbconvert.filters import markdown2html
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_source import CHECKOUT, read
@@ -18,8 +19,12 @@ from test_sanitise import Parts
 
 from autograder import formulas
 from autograder.feedback_page import FeedbackExporter
+from autograder.repair import repair
 from autograder.safe_html import LONGEST_MARKDOWN, TAGS, clean, is_safe_link, markdown_to_html
 from autograder.sanitise import MOST_OUTPUTS, MOST_TEXT, Budget, cut, safe_html, safe_markdown, sanitise
+from autograder.template import Template
+from course_utils.cli.handin import parse_notebook
+from course_utils.system.errors import CourseError
 
 # Texts of pieces that mean something to a parser; seeded, so that no run differs from another.
 PIECES = [
@@ -191,6 +196,38 @@ def test_the_longest_text_that_is_rendered_takes_little_time(piece):
     started = time.process_time()
     markdown_to_html(safe_markdown(text))
     assert time.process_time() - started < 30
+
+
+LONG = (
+    "### BEGIN MARK SCHEME\n",
+    "### BEGIN HIDDEN TESTS\n",
+    "### END MARK SCHEME\n",
+    "1;",
+    "f = 0\n",
+    "#[",
+    "# '\n",
+    "def f(): pass\n",
+)
+
+
+@pytest.mark.parametrize("piece", LONG)
+@pytest.mark.parametrize("grade_id", ["double", "test_double", "q_double"])
+def test_a_cell_that_is_long_in_an_odd_way_is_understood_in_little_time(piece, grade_id):
+    unit = source_notebook()
+    template = Template.of("01_double", unit)
+    cell = next(cell for cell in unit.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == grade_id)
+    cell.source += "\n" + piece * 25_000
+    started = time.process_time()
+    repair(unit, template)
+    assert time.process_time() - started < 20  # seconds; 41 where each mark is looked for to the end
+
+
+@pytest.mark.parametrize("piece", ['\\"', "\\\\", "a", "[", '","', "\\u00"])
+def test_a_file_whose_text_is_never_closed_is_refused_in_little_time(piece):
+    started = time.process_time()
+    with pytest.raises(CourseError, match="damaged"):
+        parse_notebook(b'{"cells": ["' + piece.encode() * 500_000, "ada.ipynb")
+    assert time.process_time() - started < 20  # seconds; hours where the time grows with the square of the length
 
 
 def test_what_is_cut_from_an_output_is_said():

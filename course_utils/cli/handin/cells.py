@@ -196,23 +196,35 @@ def defined_names(source: str) -> list[str]:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    names: list[str] = []
-    for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.append(node.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names += [(alias.asname or alias.name).split(".")[0] for alias in node.names]
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names += [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
-    return names
+    return [name for node in body for name in _names_of(node)]
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    """The names that one statement binds."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [node.name]
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    return []
+
+
+def without_marked_parts(source: str) -> str:
+    """A text without its mark scheme and hidden tests. Each place is looked at once, however many marks there are."""
+    for what in ("MARK SCHEME", "HIDDEN TESTS"):
+        begin, end, at, kept = f"### BEGIN {what}", f"### END {what}", 0, []
+        while (start := source.find(begin, at)) >= 0 and (stop := source.find(end, start)) >= 0:
+            kept.append(source[at:start])
+            at = stop + len(end)
+        source = "".join([*kept, source[at:]])
+    return source
 
 
 def bare(source: str) -> str:
-    """The text of a cell as students see it: without mark scheme, hidden tests and spaces."""
-    for what in ("MARK SCHEME", "HIDDEN TESTS"):
-        source = re.sub(rf"### BEGIN {what}.*?### END {what}", "", source, flags=re.S)
-    return "".join(source.split())
+    """The text of a cell as students get it, without spaces."""
+    return "".join(without_marked_parts(source).split())
 
 
 @dataclass
@@ -316,7 +328,7 @@ def _definitions(source: str, wanted: TemplateCell) -> list[tuple[ast.stmt, bool
     body = ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in lines)).body  # IPython's own
     found = []
     for node in body:
-        if set(wanted.defines) & set(defined_names(ast.unparse(node))):
+        if not set(wanted.defines).isdisjoint(_names_of(node)):
             stub = isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
             stub |= isinstance(node, ast.ClassDef) and is_unwritten(source, wanted.grade_id)
             found.append((node, stub))
@@ -329,7 +341,7 @@ def without_stubs(source: str, wanted: TemplateCell) -> str:
         found = _definitions(source, wanted)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return source
-    written = {name for node, stub in found if not stub for name in defined_names(ast.unparse(node))}
+    written = {name for node, stub in found if not stub for name in _names_of(node)}
     lines = source.splitlines(keepends=True)
     for node, stub in reversed(found):
         if stub and isinstance(node, ast.FunctionDef) and node.name in written and node.end_lineno:

@@ -20,7 +20,7 @@ MAX_MEGABYTES = 20
 MOST_BYTES = MAX_MEGABYTES * 1_000_000
 _DEEPEST = 60  # lists and records within each other; the deepest that a notebook needs are some outputs with about 20
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.S)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)|[\[\]{}]', re.S)  # a text that nobody closes ends with the file
 
 
 def read_notebook(path: Path) -> Any:
