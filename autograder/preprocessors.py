@@ -39,6 +39,7 @@ from .prepare import record_repairs
 from .repair import repair
 from .sandbox.limits import Limits
 from .submissions import other_files
+from .template import TASK, TEST, kind_of
 from .withdraw import limit_points, read_withdrawn, settle_withdrawn
 
 Step = tuple[NotebookNode, dict[str, Any]]
@@ -282,14 +283,27 @@ class SettleGrades(NbGraderPreprocessor):
         gradebook.db.commit()
 
 
+def _marks_around(*steps: NbGraderPreprocessor) -> set[str]:
+    """The words around what these steps take out."""
+    values = [pair for step in steps for pair in step.trait_values().items()]
+    return {value for name, value in values if name.endswith("_delimeter") and value}
+
+
 class GetMarks(GetGrades):
     """Points and comments from the gradebook; None for the points of an answer that nobody has marked yet.
 
     ``marked_before`` is set where the mark is older than the text. What is graded has the usual marks around hidden
-    tests, whichever the course's own are: these tests go here.
+    tests, whichever the course's own are: these tests go here. Marks that a student wrote are words like others: an
+    invisible letter within them keeps this page's steps from taking them for the course's.
     """
 
     def preprocess(self, nb: NotebookNode, resources: ResourcesDict) -> tuple[NotebookNode, ResourcesDict]:
+        marks = _marks_around(ClearHiddenTests(parent=self), ClearHiddenTests())
+        marks |= _marks_around(ClearMarkScheme(parent=self), ClearMarkScheme())
+        for cell in nb.cells:
+            if kind_of(cell) not in (TEST, TASK):
+                for mark in marks:
+                    cell.source = cell.source.replace(mark, f"{mark[0]}\u2060{mark[1:]}")
         return super().preprocess(*ClearHiddenTests().preprocess(nb, resources))
 
     def _get_score(self, cell: NotebookNode, resources: ResourcesDict) -> None:

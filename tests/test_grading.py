@@ -30,6 +30,11 @@ def double(x):
     return 2 * x
 """
 RIGHT = {"double": DOUBLE, "triple": TRIPLE, "q_double": "Zero stays zero."}
+MARKS = {  # of a course's own tests and mark schemes, which a page leaves out
+    "double": f"{DOUBLE}\n### BEGIN HIDDEN TESTS\n### BEGIN HIDDEN TESTS\nmine = 1",
+    "triple": f"### END MARK SCHEME\n{TRIPLE}\n### BEGIN HIDDEN TESTS\nours = 2\n### END HIDDEN TESTS",
+    "q_double": "Zero stays.\n### BEGIN MARK SCHEME\n- as I see it",
+}
 UNIT = "01_double"
 
 # What each student hands in, and the score of (double, triple, q_double); None is not known.
@@ -47,6 +52,7 @@ CLASS = {
     "edited_test": ({"test_double": "2", "test_triple": "raise SystemExit"}, (0, 0, 0)),
     "=cmd|' calc'!A0": (RIGHT, (2, 2, None)),
     "brackets [1]": (RIGHT, (2, 2, None)),
+    "marks": (MARKS, (2, 2, None)),
 }
 BROKEN = {
     "damaged": ('{"cells": [', "does not contain valid JSON"),
@@ -219,6 +225,8 @@ def test_feedback_shows_reasons_and_not_the_mark_scheme(graded):
     assert "q_double</a>: not marked yet, at most 3 points" in pages["cleo"]
     assert "What does doubling do?" in pages["cleo"] and "One point for each" not in pages["cleo"]
     assert "does not contain valid JSON" in pages["damaged"]
+    assert all(words in pages["marks"] for words in ("mine", "ours", "as I see it"))
+    assert "One point for each" not in pages["marks"]
     assert "absent" not in pages
     feedback_unit(tree, UNIT, student="cleo", with_mark_scheme=True)
     assert "One point for each" in (tree.root / "feedback" / "cleo" / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 
 import alike_bank
 import evidence_bank
@@ -510,6 +511,13 @@ def test_answers_of_every_kind_are_shown_and_do_nothing(source, there, gone):
 def test_differences_mark_what_came_and_strike_what_has_gone():
     page = differences("The rate <b>falls</b> now", "The rate <b>rises</b> now")
     assert "<mark>" in page and "<del>" in page and "<b>" not in page
+
+
+@pytest.mark.parametrize("piece", ["a ", "[a\n", "def ", "1 %", "in and "])
+def test_differences_of_texts_that_say_one_thing_over_and_over_take_little_time(piece):
+    started = time.process_time()
+    differences((piece * 80_000)[:80_000], (piece * 80_000)[:80_000][::-1])
+    assert time.process_time() - started < 20  # seconds; minutes where each word is tried at the place of each other
 
 
 # Oral questions

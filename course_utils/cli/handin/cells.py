@@ -319,7 +319,7 @@ def how_written(source: str, wanted: TemplateCell) -> int:
         return max((STUB if stub else WRITTEN for _, stub in _definitions(source, wanted)), default=NOTHING)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         names = "|".join(map(re.escape, wanted.defines))
-        return BROKEN if names and re.search(rf"^\s*(def|class)\s+({names})\b", source, re.M) else NOTHING
+        return BROKEN if names and re.search(rf"^[ \t]*(def|class)\s+({names})\b", source, re.M) else NOTHING
 
 
 def _definitions(source: str, wanted: TemplateCell) -> list[tuple[ast.stmt, bool]]:
