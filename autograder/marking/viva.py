@@ -29,7 +29,7 @@ from ..gradebook import read_graded
 from ..nbgrader_course import NbGraderCourse
 from ..reasons import plain, score_of
 from ..release import read_source
-from ..safe_html import as_text, render_page
+from ..safe_html import as_text, as_written, render_page
 from .shown import output_html
 
 MOST = 5
@@ -242,8 +242,9 @@ def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
         asked = cell.source if kind_of(cell) == TASK else asked
         if kind_of(cell) != ANSWER or cell.cell_type != "markdown" or is_blank(cell.source):
             continue
-        for named in evidence(cell.source[:20_000], outputs, asked):
-            before = " ".join(cell.source[max(0, named.start - 60) : named.start].split())
+        text = cell.source if (written := as_written(cell.source)) is None else written
+        for named in evidence(text[:20_000], outputs, asked):
+            before = " ".join(text[max(0, named.start - 60) : named.start].split())
             quoted = f"You write \u201c\u2026 {before} {named.text}\u201d."
             if named.status == NOWHERE:
                 yield Oral(

@@ -398,6 +398,7 @@ async function showEvidence() {
   }
   const none = !found.named.some((each) => each.places.length || each.status === "nowhere");
   $("evidence").replaceChildren(element("h3", "Evidence"), none ? element("p", "No number of this notebook is named.") : list);
+  if (found.most) $("evidence").append(element("p", `Only the first ${found.most} numbers of this answer are looked for.`));
   const checks = element("ul");
   for (const each of found.checks) checks.append(element("li", `${each.exercise}: ${each.points} ${each.words}`));
   const guesses = element("ul");
@@ -642,6 +643,12 @@ async function regroup(step) {
   await load(page.data.unit, page.data.question, current() && current().token);
   say(`alike from ${page.threshold}: ${page.queue.length} decisions`);
 }
+async function wholeAnswer() {
+  const { unit, question } = page.data;
+  const answer = current();
+  const whole = await ask("answer", { unit, question, token: answer.token });
+  if (answer === current()) $("answer").innerHTML = whole.html;
+}
 const reload = () => load(page.data.unit, page.data.question, current() && current().token);
 const DO = {
   n: () => goTo(page.at + 1), ArrowRight: () => goTo(page.at + 1), p: () => goTo(page.at - 1), ArrowLeft: () => goTo(page.at - 1),
@@ -655,7 +662,7 @@ const DO = {
   w: shortOnes, i: editItems, d: statistics, "?": help, help,
   y: () => { page.sample = !page.sample; load(page.data.unit, page.data.question); },
   h: () => { page.names = !page.names; reload(); },
-  o: async () => { const { unit, question } = page.data; $("answer").innerHTML = (await ask("answer", { unit, question, token: current().token })).html; },
+  o: wholeAnswer,
   a: () => { $("asked").open = !$("asked").open; }, q: () => $("question").focus(),
   close: () => $("dialog").close(),
 };
