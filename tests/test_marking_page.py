@@ -193,6 +193,27 @@ def test_evidence_is_one_key_away_and_the_page_is_accessible_in_both_colours(ser
                 page.keyboard.press("Escape")
 
 
+def test_what_is_chosen_is_seen_without_colours_and_a_name_turns_nothing_around_it(served):
+    _, address, token = served
+    with chromium_without_errors() as page:
+        page.emulate_media(forced_colors="active")
+        opened(page, address, token)
+        chosen, other = "#items [data-item='1']", "#items [data-item='2']"
+        look = """(at) => { const each = document.querySelector(at), worth = each.querySelector(".worth");
+            return [getComputedStyle(each).borderTopWidth, getComputedStyle(worth, "::after").content]; }"""
+        if page.get_attribute(chosen, "aria-pressed") != "true":
+            page.keyboard.press("1")
+        if page.get_attribute(other, "aria-pressed") != "false":
+            page.keyboard.press("2")
+        assert page.evaluate(look, chosen) == ["3px", '" ✓"'] and page.evaluate(look, other) == ["1px", "none"]
+        page.keyboard.press("h")
+        wait_until(page, "document.getElementById('whose').textContent.startsWith('\\u2068student')")
+        assert page.evaluate("leader().name + '\u2069'") in whose(page)
+        page.keyboard.press("u")  # also after the names have come
+        saved(page)
+        page.keyboard.press("h")
+
+
 def test_a_reload_undo_and_a_second_window_lose_nothing(served):
     tree, address, token = served
     with chromium_without_errors("status of 409") as page:

@@ -119,7 +119,8 @@ def write_viva(tree: Tree, unit: str, student: str | None = None, seed: int = 0)
         path = tree.root / "viva" / unit / f"{name}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         found = [oral for notebook, source in pairs for oral in orals(notebook, source, f"{seed} {unit} {name}")]
-        page = render_page("viva.html.j2", title=f"{name}: {unit}", seed=seed, orals=found[:MOST])
+        title = f"\u2068{name}\u2069: {unit}"  # a name from right to left turns nothing around it
+        page = render_page("viva.html.j2", title=title, seed=seed, orals=found[:MOST])
         write_whole(path, page)
         pages.append(path)
     if not pages:
