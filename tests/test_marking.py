@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from autograder.feedback import feedback_unit
 from autograder.grades_file import read_grades
-from autograder.marking import opening
+from autograder.marking import opening, viva
 from autograder.marking.agreement import agreement, drift
 from autograder.marking.answers import is_marked_twice
 from autograder.marking.desk import Changed, Desk, Marker
@@ -564,6 +564,21 @@ def test_differences_mark_what_came_and_strike_what_has_gone():
 
 
 # Oral questions
+
+
+@pytest.mark.parametrize(
+    ("before", "quoted"),
+    [
+        ("It is ", "It is "),
+        (
+            "as whoever reads a table with care and patience will have noticed: (",
+            "\u2026 a table with care and patience will have noticed: (",
+        ),
+        ("", ""),
+    ],
+)
+def test_a_number_is_quoted_with_whole_words_before_it(before, quoted):
+    assert viva._leading_to(before) == quoted
 
 
 def test_oral_questions_come_from_ones_own_notebook_and_from_nothing_else(tmp_path):

@@ -237,6 +237,14 @@ def _why(notebook: NotebookNode, question: str) -> str:
     return ""
 
 
+def _leading_to(text: str) -> str:
+    """The last words of a text that leads to something, with a mark where more stands before them."""
+    words = text.split()
+    last = words[-10:]
+    between = " " if text[-1:].isspace() else ""
+    return ("\u2026 " if len(words) > len(last) else "") + " ".join(last) + between
+
+
 def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
     asked = ""
     for cell in notebook.cells:
@@ -245,8 +253,7 @@ def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
             continue
         text = cell.source if (written := as_written(cell.source)) is None else written
         for named in evidence(text[:20_000], outputs, asked):
-            before = " ".join(text[max(0, named.start - 60) : named.start].split())
-            quoted = f"You write \u201c\u2026 {before} {named.text}\u201d."
+            quoted = f"You write \u201c{_leading_to(text[: named.start])}{named.text}\u201d."
             if named.status == NOWHERE:
                 yield Oral(
                     "a number of the answer",
