@@ -71,6 +71,10 @@ assert _NBGRADER is not None and _NBGRADER.origin is not None
 FORMGRADER = Path(_NBGRADER.origin).parent / "server_extensions" / "formgrader" / "templates"
 LONGEST_MARKDOWN = 20_000  # characters of a text that is read as Markdown; a longer one is shown as it was written
 MOST_FORMULAS = 200  # drawn in one text
+# Of a text that is shown as it was written: a paragraph that is longer keeps a browser busy, one of 120,000 words from
+# right to left for most of a minute. Cut where a line ends, else where a word does.
+_PIECES = re.compile(r"[\s\S]{0,3999}(?:\n|\Z)|[\s\S]{1,3999}\s|[\s\S]{1,4000}")
+_AS_WRITTEN = re.compile(r'<pre style="white-space:pre-wrap">([^<]*)</pre>')
 
 
 def is_picture(kind: str, data: object) -> bool:
@@ -142,6 +146,22 @@ def as_text(text: str) -> str:
     return f'<pre style="white-space:pre-wrap">{html.escape(text)}</pre>'
 
 
+def as_written(source: str) -> str | None:
+    """The text of which `as_text` made this cell; None for a cell that it did not make."""
+    found = _AS_WRITTEN.fullmatch(source)
+    return html.unescape(found[1]) if found else None
+
+
+def in_pieces(text: str) -> str:
+    """`as_text` for a page: a long text in blocks, each of which a browser lays out by itself. Their text together is
+    the text."""
+    pieces = [piece for piece in _PIECES.findall(text) if piece]
+    if len(pieces) < 2:
+        return as_text(text)
+    blocks = "".join(f'<span style="display:block">{html.escape(piece)}</span>' for piece in pieces)
+    return f'<pre style="white-space:pre-wrap">{blocks}</pre>'
+
+
 class _Renderer(IPythonRenderer):
     """nbconvert's own, with formulas kept apart; a picture that is not attached is left out."""
 
@@ -181,8 +201,8 @@ class _Renderer(IPythonRenderer):
 
 def markdown_to_html(text: str, attachments: dict[str, dict[str, str]] | None = None) -> str:
     """Markdown as clean HTML with its formulas drawn. What is too long to be read as Markdown is shown as text."""
-    if len(text) > LONGEST_MARKDOWN and not text.startswith(as_text("")[:4]):
-        return as_text(text)
+    if len(text) > LONGEST_MARKDOWN:
+        return in_pieces(text if (written := as_written(text)) is None else written)
     renderer = _Renderer(attachments or {})
     return renderer.with_formulas(clean(MarkdownWithMath(renderer=renderer).render(_ANY_PLACE.sub("", text))))
 

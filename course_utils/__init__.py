@@ -7,8 +7,13 @@ rooms and which may import which.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from types import ModuleType
+
+# Threads that wait for each other sleep, in this process and in kernels that it starts. Those that keep busy instead
+# make a small training on a busy machine with two cores many times slower. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 HOMES = {
     "aggregate": "metrics",

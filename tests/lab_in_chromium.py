@@ -164,6 +164,28 @@ def serious_faults(page) -> list[str]:
     ]
 
 
+def unseen_in_forced_colours(page, selector: str, *properties: str) -> list[str]:
+    """Elements whose colour, by one of these CSS properties, is not that of text where the reader's own colours, here
+    light on dark, take the place of a page's: SVG keeps what a page gives it."""
+    page.emulate_media(forced_colors="active", color_scheme="dark")
+    try:
+        return page.evaluate(_UNSEEN, [selector, properties])
+    finally:
+        page.emulate_media(forced_colors="none", color_scheme="light")
+
+
+_UNSEEN = """([selector, properties]) => {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = "CanvasText";
+    const text = getComputedStyle(probe).color, found = [];
+    probe.remove();
+    for (const each of document.querySelectorAll(selector))
+        for (const property of properties)
+            if (getComputedStyle(each)[property] !== text) found.push(`${each.outerHTML.slice(0, 80)}: ${property}`);
+    return found;
+}"""
+
+
 def nbgraders_menu(page) -> set[str]:
     """What JupyterLab's menu Nbgrader offers."""
     page.locator(".lm-MenuBar-itemLabel", has_text="Nbgrader").click()

@@ -20,7 +20,7 @@ from test_sanitise import Parts
 from autograder import formulas
 from autograder.feedback_page import FeedbackExporter
 from autograder.repair import repair
-from autograder.safe_html import LONGEST_MARKDOWN, TAGS, clean, is_safe_link, markdown_to_html
+from autograder.safe_html import LONGEST_MARKDOWN, TAGS, clean, in_pieces, is_safe_link, markdown_to_html
 from autograder.sanitise import MOST_OUTPUTS, MOST_TEXT, Budget, cut, safe_html, safe_markdown, sanitise
 from autograder.template import Template
 from course_utils.cli.handin import parse_notebook
@@ -228,6 +228,16 @@ def test_a_file_whose_text_is_never_closed_is_refused_in_little_time(piece):
     with pytest.raises(CourseError, match="damaged"):
         parse_notebook(b'{"cells": ["' + piece.encode() * 500_000, "ada.ipynb")
     assert time.process_time() - started < 20  # seconds; hours where the time grows with the square of the length
+
+
+@pytest.mark.parametrize("text", ["x" * 50_000, "word " * 9_000, "a line\n" * 9_000, "\n" * 9_000, "", "short\n"])
+def test_a_long_text_is_shown_in_pieces_that_are_the_text_together(text):
+    shown = in_pieces(text)
+    assert html.unescape(re.sub(r"<[^>]*>", "", shown)) == text
+    blocks = re.findall(r">([^<]*)<", shown)
+    assert max(map(len, blocks)) <= 4000
+    if "\n" in text and len(text) > 4000:
+        assert all(block.endswith("\n") for block in blocks if block)
 
 
 def test_what_is_cut_from_an_output_is_said():

@@ -261,6 +261,27 @@ def saved_guesses(page, path: Path) -> list[dict]:
     return [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
 
 
+def test_a_restart_in_the_middle_of_a_training_ends_its_view_and_a_notebook_saved_meanwhile_says_so(
+    students_lab, kit, page
+):
+    path = small_notebook(kit, "restarted", LONG_TRAINING)
+    open_notebook(page, *students_lab, f"notebooks/{UNIT}/restarted.ipynb")
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
+    page.keyboard.press("Control+Enter")
+    button = page.get_by_role("button", name="Interrupt", exact=True)
+    button.wait_for(timeout=90_000)
+    save(page)
+    button.wait_for()  # still alive
+    (output,) = (each for each in nbformat.read(path, as_version=4).cells[0].outputs if each.output_type != "stream")
+    assert set(output.data) == {"text/html", "text/plain"} and "was under way" in output.data["text/plain"]
+    page.keyboard.press("Escape")
+    for key in "00":
+        page.keyboard.press(key)
+    page.locator(".jp-Dialog button", has_text="Restart").click()
+    page.get_by_text("The kernel was restarted while this ran.").wait_for(timeout=60_000)
+    assert not button.is_visible() and not page.locator(".jp-Notebook progress").is_visible()
+
+
 def test_a_press_of_the_button_ends_a_training_and_leaves_one_still_picture(students_lab, kit, page):
     path = small_notebook(kit, "training", LONG_TRAINING, AFTERWARDS)
     open_notebook(page, *students_lab, f"notebooks/{UNIT}/training.ipynb")

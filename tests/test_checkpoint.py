@@ -35,7 +35,7 @@ def train(path, kind: str = "vae", epochs: int = 3, interrupt_at: int | None = N
     def interrupted(model: nn.Module, x: torch.Tensor) -> dict:
         nonlocal made
         made += model.training
-        if made == interrupt_at:
+        if model.training and made == interrupt_at:
             raise KeyboardInterrupt
         return loss_function(model, x)
 

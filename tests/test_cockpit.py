@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lab_in_chromium import chromium, find_chromium, hides_the_picture, keep_screenshot, serious_faults, wait_until
+from lab_in_chromium import (
+    chromium,
+    find_chromium,
+    hides_the_picture,
+    keep_screenshot,
+    serious_faults,
+    unseen_in_forced_colours,
+    wait_until,
+)
 from PIL import Image
 from torch import nn
 
@@ -299,6 +307,11 @@ def test_every_model_shows_its_own_code_of_an_image_and_a_place_that_was_moved_t
 def test_a_title_is_text_and_the_page_stays_small(page, place):
     assert page.get_by_role("heading", level=1).inner_text() == TITLE
     assert place.stat().st_size < 5_000_000
+
+
+def test_the_chart_of_a_path_is_seen_in_colours_of_the_reader_s_own(page):
+    assert unseen_in_forced_colours(page, ".cockpit-chart text", "fill") == []
+    assert unseen_in_forced_colours(page, ".cockpit-mark", "stroke") == []
 
 
 def test_no_serious_accessibility_fault_at_any_width(page):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -96,3 +99,12 @@ def test_random_state_is_kept_even_when_the_work_inside_fails():
 def test_the_cpu_is_described_with_its_threads(monkeypatch, threads, expected):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert device.describe(torch.device("cpu")) == expected
+
+
+@pytest.mark.parametrize("given", [None, "active"])
+def test_threads_that_wait_sleep_unless_somebody_chose_otherwise(given):
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    ask = "import course_utils, os, sys; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    found = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == (given or "passive")

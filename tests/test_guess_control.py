@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults
+from lab_in_chromium import chromium, find_chromium, keep_screenshot, serious_faults, unseen_in_forced_colours
 
 from course_utils.plots.guessing.questions import Choice, Curve, Number
 from course_utils.plots.guessing.widget import FOLDER, about
@@ -94,6 +94,11 @@ def test_a_curve_is_drawn_with_one_stroke_of_the_pointer_slow_or_fast(page, step
     page.mouse.up()
     buttons(page)[2].click()
     assert page.evaluate("window.sent[0]") == pytest.approx([0.2, 0.16, 0.12, 0.08, 0.04], abs=0.011)
+
+
+def test_a_guess_is_seen_in_colours_of_the_reader_s_own(page):
+    assert unseen_in_forced_colours(page, ".guess text, .guess circle", "fill") == []
+    assert unseen_in_forced_colours(page, ".guess-line", "stroke") == []
 
 
 def test_no_serious_accessibility_fault_at_any_width(page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
 import re
@@ -13,11 +14,11 @@ import nbformat
 import numpy as np
 import pytest
 from marked_class import SCHEME, TABLE, UNIT, enter, make_class, write_rows
-from nbformat.v4 import new_code_cell, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from autograder.feedback import feedback_unit
 from autograder.grades_file import read_grades
-from autograder.marking import opening
+from autograder.marking import opening, viva
 from autograder.marking.agreement import agreement, drift
 from autograder.marking.answers import is_marked_twice
 from autograder.marking.desk import Changed, Desk, Marker
@@ -28,8 +29,19 @@ from autograder.marking.shown import answer_html, differences
 from autograder.marking.viva import orals, write_viva
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import read_source, register_unit
+from autograder.safe_html import as_text, as_written
 from autograder.sample_written import said, written_class
-from course_utils.cli.handin.evidence import FOUND, GIVEN, NOWHERE, evidence, in_words, outputs_of
+from autograder.sanitise import sanitise
+from course_utils.cli.handin.evidence import (
+    FOUND,
+    GIVEN,
+    MOST_NUMBERS,
+    NOWHERE,
+    evidence,
+    in_words,
+    names_too_many,
+    outputs_of,
+)
 from course_utils.cli.submit import named_numbers
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
@@ -418,6 +430,44 @@ def test_evidence_checks_and_the_output_behind_a_number(desk):
     assert "117.2" in desk.output(UNIT, Q, answer["token"], place["cell"], place["output"])
 
 
+def test_an_answer_of_very_many_numbers_is_looked_through_in_no_time():
+    """It was looked through from its beginning for each number, while every mark of every marker waited."""
+    answer = " ".join(f"It is {place / 7:.3f} here." for place in range(20_000))
+    start = time.process_time()
+    named = evidence(answer, _outputs(), "Why 0.143?")
+    assert len(named) == MOST_NUMBERS and named[0].text == "0.000" and named[1].status == GIVEN
+    assert time.process_time() - start < 5
+    assert names_too_many(answer) and not names_too_many("It is 1.5 " * MOST_NUMBERS)
+
+
+def test_an_answer_that_grading_keeps_as_text_is_read_as_it_was_written(tmp_path):
+    """With 120,000 words, and with what cannot be rendered: neither its marks nor its signs are escaped twice."""
+    long, odd = 'It\'s "3 < 5" & 117.2.\n' * 1500, "It's ![x](attachment:gone.png) & <b"
+    stored = new_markdown_cell(long)
+    sanitise(stored)
+    assert stored.source.startswith("<pre") and as_written(stored.source) == long and as_written(long) is None
+    tree = make_class(tmp_path / "course", [stored.source, as_text(odd), stored.source + " "])
+    desk = Desk(tree)
+    answers = by_name(shown(desk))
+    assert answers["student000"]["words"] == 9000 and "&amp;amp;" not in answers["student000"]["html"]
+    assert "<pre" in answers["student001"]["html"] and "attachment:gone.png" in answers["student001"]["html"]
+    assert "&amp;amp;" not in answers["student001"]["html"]
+    token = answers["student000"]["token"]
+    whole = re.sub("<[^>]*>", "", desk.answer(UNIT, Q, token))
+    assert html.unescape(whole) == long
+    assert desk.evidence(UNIT, Q, token)["most"] == MOST_NUMBERS
+    desk.close()
+
+
+def test_long_answers_that_begin_alike_are_no_group(tmp_path):
+    """Of a long answer only its beginning was compared."""
+    begins = "The codes of all images lie near the origin. " * 500
+    tree = make_class(tmp_path / "course", [begins + "They do.", begins + "They do not: 5 of 9 lie far out."])
+    desk = Desk(tree)
+    assert len({answer["group"] for answer in shown(desk)["answers"]}) == 2
+    desk.close()
+
+
 def test_the_command_says_what_waits_and_opens_the_page(tree, desk, tmp_path, monkeypatch, capsys):
     opened = []
     monkeypatch.setattr(opening, "serve", lambda of, options: opened.append((of, options)) or 0)
@@ -521,6 +571,21 @@ def test_differences_of_texts_that_say_one_thing_over_and_over_take_little_time(
 
 
 # Oral questions
+
+
+@pytest.mark.parametrize(
+    ("before", "quoted"),
+    [
+        ("It is ", "It is "),
+        (
+            "as whoever reads a table with care and patience will have noticed: (",
+            "\u2026 a table with care and patience will have noticed: (",
+        ),
+        ("", ""),
+    ],
+)
+def test_a_number_is_quoted_with_whole_words_before_it(before, quoted):
+    assert viva._leading_to(before) == quoted
 
 
 def test_oral_questions_come_from_ones_own_notebook_and_from_nothing_else(tmp_path):

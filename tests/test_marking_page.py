@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import replace
 
 import nbformat
@@ -33,6 +34,7 @@ HOSTILE = (
     "הקודים אינם כמו המקדים, ולכן 23.4 כאן",
     "$$\\frac{a}{b}$$ and $\\beta = 4$ give 54.63 and 99.9",
     "word " * 50_000,
+    "הקודים אינם 23.4 כמו " * 30_000,
 )
 
 
@@ -117,8 +119,6 @@ def test_200_answers_by_keyboard_alone(served):
 
 def wait_until_rows(tree) -> None:
     """grades.csv has the marks soon after the last one, without a command."""
-    import time
-
     deadline = time.monotonic() + 30
     wanted = {name: entry.manual_score for name, entry in held(tree).items()}
     while time.monotonic() < deadline:
@@ -134,7 +134,7 @@ def test_what_students_wrote_only_shows(served):
     _, address, token = served
     with chromium() as page:
         opened(page, address, token)
-        for words in ("It falls to 117", "הקודים", "54.63", "50,000 words"):
+        for words in ("It falls to 117", "הקודים", "54.63", "120,000 words", "50,000 words"):
             place = page.evaluate("(words) => page.queue.findIndex((g) => g[0].html.includes(words))", words)
             assert place >= 0, words
             page.evaluate("(place) => goTo(place)", place)
@@ -142,6 +142,27 @@ def test_what_students_wrote_only_shows(served):
         page.keyboard.press("o")
         wait_until(page, "document.getElementById('answer').textContent.length > 240000")
         assert page.evaluate("document.querySelectorAll('#answer script, #answer [onerror]').length") == 0
+
+
+def test_the_longest_answers_hold_up_no_key_and_stay_with_their_student(served):
+    """One paragraph of 120,000 words from right to left kept the browser for 40 s when it was laid out as one."""
+    _, address, token = served
+    with chromium_without_errors() as page:
+        opened(page, address, token)
+        page.evaluate("goTo(page.queue.findIndex((g) => g[0].html.includes('120,000 words')))")
+        start = time.monotonic()
+        page.keyboard.press("o")
+        wait_until(page, "document.getElementById('answer').textContent.length > 600000")
+        page.keyboard.press("e")
+        page.wait_for_selector("#evidence h3")
+        assert "Only the first 300 numbers" in page.inner_text("#evidence")
+        page.keyboard.press("n")
+        page.keyboard.press("p")
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        assert time.monotonic() - start < 15
+        page.evaluate("void DO.o(), goTo(page.at + 1)")  # and on before it has come
+        page.evaluate("ask('units')")  # answered after it
+        assert page.evaluate("document.getElementById('answer').textContent.length") < 100_000
 
 
 def test_evidence_is_one_key_away_and_the_page_is_accessible_in_both_colours(served):
@@ -170,6 +191,27 @@ def test_evidence_is_one_key_away_and_the_page_is_accessible_in_both_colours(ser
                 assert not serious_faults(page)
                 keep_screenshot(page, f"marking-{colours}-{'keys' if key == '?' else key}")
                 page.keyboard.press("Escape")
+
+
+def test_what_is_chosen_is_seen_without_colours_and_a_name_turns_nothing_around_it(served):
+    _, address, token = served
+    with chromium_without_errors() as page:
+        page.emulate_media(forced_colors="active")
+        opened(page, address, token)
+        chosen, other = "#items [data-item='1']", "#items [data-item='2']"
+        look = """(at) => { const each = document.querySelector(at), worth = each.querySelector(".worth");
+            return [getComputedStyle(each).borderTopWidth, getComputedStyle(worth, "::after").content]; }"""
+        if page.get_attribute(chosen, "aria-pressed") != "true":
+            page.keyboard.press("1")
+        if page.get_attribute(other, "aria-pressed") != "false":
+            page.keyboard.press("2")
+        assert page.evaluate(look, chosen) == ["3px", '" ✓"'] and page.evaluate(look, other) == ["1px", "none"]
+        page.keyboard.press("h")
+        wait_until(page, "document.getElementById('whose').textContent.startsWith('\\u2068student')")
+        assert page.evaluate("leader().name + '\u2069'") in whose(page)
+        page.keyboard.press("u")  # also after the names have come
+        saved(page)
+        page.keyboard.press("h")
 
 
 def test_a_reload_undo_and_a_second_window_lose_nothing(served):

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab_in_chromium import (
+    chromium,
     chromium_without_errors,
     find_chromium,
     keep_screenshot,
@@ -218,3 +219,20 @@ def test_every_figure_and_formula_is_on_the_feedback_page(pages, graded):
         assert page.locator("img").count() >= submitted.count("<img") + 2 and not page.evaluate(BROKEN_PICTURES, "")
         assert page.locator("td", has_text="0.0625").is_visible()
         assert page.locator("math").count() > 50 and page.locator("code", has_text="$").count() == 0
+
+
+def test_a_name_without_end_makes_no_page_wider_than_the_screen(tmp_path):
+    from marked_class import UNIT as WRITTEN
+    from marked_class import enter, make_class, write_rows
+
+    tree = make_class(tmp_path / "course", ["It is 117.2."])
+    with NbGraderCourse(tree).gradebook() as gradebook:
+        enter(tree, gradebook, "X" * 150, "It is 23.4.")
+    write_rows(tree)
+    made = [write_report(tree, tmp_path / "report.html"), *write_viva(tree, WRITTEN), *feedback_unit(tree, WRITTEN)]
+    with chromium() as page:
+        for path in made:
+            page.goto(path.as_uri())
+            for width in (1400, 390):
+                page.set_viewport_size({"width": width, "height": 900})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path.name[:20]} at {width}"

@@ -251,11 +251,24 @@ def test_an_interrupt_while_testing_records_the_epoch_once():
             seen.append(x)
         return squared_error(model, x)
 
-    seen = []
-    run = fit(loss_function=interrupted_test, epochs=4, test_images=toy_images(20))
+    seen, made = [], []
+    with pytest.raises(KeyboardInterrupt):  # it is measured once more, and that is interrupted, too
+        fit(loss_function=interrupted_test, epochs=4, test_images=toy_images(20), on_epoch=made.append)
+    (run,) = made
     assert run.curve("epoch") == [1, 2]
     test_loss = run.curve("test_loss")
     assert math.isfinite(test_loss[0]) and math.isnan(test_loss[1]), "no test number, but still a curve to draw"
+
+
+@pytest.mark.parametrize("step", [3, 8, 12])
+def test_a_model_that_was_interrupted_in_an_epoch_has_test_numbers_as_it_is(step):
+    """What a notebook shows of a finished run, it shows of this one: it was a KeyError."""
+    stops, held_out = AtStep(step + 1, interrupt), toy_images(20)
+    loss = lambda model, x: (stops if torch.is_grad_enabled() else squared_error)(model, x)  # noqa: E731
+    run = fit(loss_function=loss, epochs=4, test_images=held_out)
+    assert run.stopped == "interrupted" and len(run.history) == math.ceil(step / 8)
+    expected = training.evaluate(run.model, squared_error, held_out)["loss"]
+    assert run.history[-1]["test_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("step", [1, 4, 12])

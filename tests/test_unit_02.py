@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.offsetbox import AnnotationBbox
+from matplotlib.text import Text
 from torch.distributions import Normal, kl_divergence
 
+from course_utils import plots
 from course_utils.metrics import reference_runs
+from course_utils.plots import vae_figures
 
 UNIT = "02_variational_autoencoders"
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
@@ -265,3 +270,20 @@ def test_students_write_at_least_25_lines(notebook):
         if line.strip()
     ]
     assert len(lines) >= 25
+
+
+def test_pictures_pinned_to_points_that_lie_together_do_not_cover_each_other(monkeypatch):
+    """At budget quick, beta = 7.84 lies beside 7840: its label was hidden."""
+    drawn = []
+    monkeypatch.setattr(vae_figures, "show", lambda figure, *_: drawn.append(figure))
+    points = {0.3: (24.7, 151), 1.0: (12.6, 159), 7.84: (1.35, 198), 7840.0: (0.0, 215), 30.0: (0.01, 214)}
+    plots.rate_distortion(points, "", thumbnails={beta: torch.zeros(8, 28, 28) for beta in points})
+    (figure,) = drawn
+    figure.draw_without_rendering()
+    pins = [each for each in figure.axes[0].artists if isinstance(each, AnnotationBbox)]
+    labels = [each for each in figure.axes[0].texts if each.get_text().startswith("beta")]
+    places = [pin.offsetbox.get_window_extent() for pin in pins] + [Text.get_window_extent(label) for label in labels]
+    assert len(places) == 10
+    for one, other in itertools.combinations(places, 2):
+        assert not one.overlaps(other)
+    assert all(figure.bbox.fully_containsx(place.x1) for place in places)

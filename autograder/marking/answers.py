@@ -21,6 +21,7 @@ from course_utils.system.whole_file import write_whole
 from ..class_seeds import class_seed
 from ..examiner.settings import RECORD
 from ..gradebook import graded_path
+from ..safe_html import as_written
 from .log import Question
 from .scheme import Scheme, read_scheme, replace_scheme
 
@@ -29,11 +30,14 @@ TWICE = 10  # one answer in so many is marked by two
 
 @dataclass(frozen=True)
 class Answer:
-    """What a student wrote: text, pictures attached to it, and the text that was marked where it is another one."""
+    """What a student wrote: text, pictures attached to it, and the text that was marked where it is another one.
+
+    ``verbatim``: code, and text that grading found to be nothing that can be rendered.
+    """
 
     source: str
     attachments: dict[str, Any] = field(default_factory=dict)
-    code: bool = False
+    verbatim: bool = False
     marked_text: str | None = None
 
 
@@ -99,11 +103,13 @@ def _answers_in(content: Any) -> dict[str, Answer]:
         marks = cell.get("metadata", {}).get("nbgrader") or {}
         if marks.get("grade") and marks.get("solution"):
             source = cell.get("source", "")
+            source = "".join(source) if isinstance(source, list) else str(source)
+            written, marked = as_written(source), cell["metadata"].get(RECORD, {}).get("marked")
             found[str(marks.get("grade_id"))] = Answer(
-                "".join(source) if isinstance(source, list) else str(source),
+                source if written is None else written,
                 cell.get("attachments", {}),
-                cell.get("cell_type") == "code",
-                cell["metadata"].get(RECORD, {}).get("marked"),
+                cell.get("cell_type") == "code" or written is not None,
+                marked if marked is None or (before := as_written(marked)) is None else before,
             )
     return found
 

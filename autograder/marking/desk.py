@@ -14,7 +14,7 @@ from nbgrader.api import Gradebook
 from sqlalchemy.engine import make_url
 
 from course_utils.cli.handin.cells import labels_of
-from course_utils.cli.handin.evidence import evidence, outputs_of
+from course_utils.cli.handin.evidence import MOST_NUMBERS, evidence, names_too_many, outputs_of
 from course_utils.cli.handin.units import templates_of
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.stubs import is_blank
@@ -34,7 +34,7 @@ from .answers import (
     read_question,
     write_scheme,
 )
-from .groups import THRESHOLD, group, is_short
+from .groups import LONGEST, THRESHOLD, group, is_short
 from .log import ITEMS, MARK, SECOND, SPLIT, UNDO, Conflict, Entry, MarkLog, Question, State, digest
 from .rescoring import likest, stale_marks, successors, with_items
 from .scheme import Item, items_from
@@ -219,9 +219,11 @@ class Desk:
     ) -> dict[str, int]:
         """The group of each answer; who was taken out of a group stays alone as long as the text stays."""
         long = [name for name in order if not is_blank(held[name].source) and not is_short(held[name].source)]
-        alone = [name for name in long if split.get(name) == digest(held[name].source)]
+        alone = [
+            name for name in long if len(held[name].source) > LONGEST or split.get(name) == digest(held[name].source)
+        ]
         together = [name for name in long if name not in set(alone)]
-        texts = [held[name].source[:20_000] for name in together]
+        texts = [held[name].source for name in together]
         key = (digest("\n".join(texts)), threshold)
         if key not in self._groups:
             self._groups[key] = group(texts, threshold)
@@ -236,7 +238,7 @@ class Desk:
         with self._log() as log:
             question = self._find(log, unit, key)
             answer = self._answers.of(question, self._student(log, question, token))
-        return answer_html(answer.source, answer.attachments, answer.code, whole=True) if answer else ""
+        return answer_html(answer.source, answer.attachments, answer.verbatim, whole=True) if answer else ""
 
     def _student(self, log: MarkLog, question: Question, token: str) -> str:
         for name in log.entries(question):
@@ -283,7 +285,7 @@ class Desk:
                 except Conflict as conflict:
                     shown = {"token": token, "digest": now, **mark_view(conflict.entry)}
                     if answer is not None:
-                        shown["html"] = answer_html(answer.source, answer.attachments, answer.code)
+                        shown["html"] = answer_html(answer.source, answer.attachments, answer.verbatim)
                     conflicts.append(shown)
                 else:
                     done[student] = entry
@@ -340,9 +342,10 @@ class Desk:
         answer = self._answers.of(question, student)
         text, _ = read_question(self.tree, question)
         source = read_source(self.tree, unit, question.notebook)
-        named = evidence(answer.source[:50_000] if answer else "", outputs_of(notebook), text)
+        named = evidence(answer.source if answer else "", outputs_of(notebook), text)
         return {
             "token": token,
+            "most": MOST_NUMBERS if answer and names_too_many(answer.source) else None,
             "named": evidence_shown(named),
             "checks": checks_shown(notebook),
             "guesses": guesses_shown(notebook, questions_of(source)),

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 THRESHOLD = 0.4  # cosine from which two answers count as alike
+LONGEST = 20_000  # characters of an answer that can be alike another, or short
 SHORT = 3  # words up to which an answer is settled on the screen of short ones
 
 _NOT_WORDS = "not cannot isnt arent wasnt werent doesnt dont didnt cant couldnt wont wouldnt hasnt havent hadnt"
@@ -194,4 +195,4 @@ def group(texts: list[str], threshold: float = THRESHOLD) -> list[int]:
 
 def is_short(text: str) -> bool:
     """Whether an answer has at most a few words: too little to read, and settled with the others like it."""
-    return len(words_of(text)) <= SHORT
+    return len(text) <= LONGEST and len(words_of(text)) <= SHORT

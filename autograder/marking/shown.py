@@ -14,7 +14,7 @@ from course_utils.system.stubs import is_blank
 
 from ..beliefs import beliefs_in
 from ..reasons import explain_score, plain, score_of
-from ..safe_html import as_text, clean, is_picture, markdown_to_html
+from ..safe_html import clean, in_pieces, is_picture, markdown_to_html
 from ..template import TEST, kind_of
 
 LONGEST_SHOWN = 20_000  # characters of an answer that are sent with the others; the rest is asked for
@@ -23,8 +23,11 @@ _DATA = r"data:[^)\s\"']*"
 _MOST_COMPARED = 1500  # words of a text whose changes are marked
 
 
-def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bool = False, whole: bool = False) -> str:
-    """An answer as HTML. One that is too long is cut unless the ``whole`` of it is asked for."""
+def answer_html(
+    source: str, attachments: dict[str, Any] | None = None, verbatim: bool = False, whole: bool = False
+) -> str:
+    """An answer as HTML, ``verbatim`` as it was written. One that is too long is cut unless the ``whole`` of it is
+    asked for."""
     if is_blank(source):
         return "<p><em>nothing was written</em></p>"
     if len(source) > LONGEST_SHOWN and not whole:
@@ -33,14 +36,14 @@ def answer_html(source: str, attachments: dict[str, Any] | None = None, code: bo
             f"these are the first {LONGEST_SHOWN:,} characters" if len(text) > LONGEST_SHOWN else "without its pictures"
         )
         words = f"{len(text.split()):,} words; {cut}. Press o for all."
-        return f"<p><em>{words}</em></p>{as_text(text[:LONGEST_SHOWN])}"
-    if code:
-        return as_text(source)
+        return f"<p><em>{words}</em></p>{in_pieces(text[:LONGEST_SHOWN])}"
+    if verbatim:
+        return in_pieces(source)
     shown = markdown_to_html(source, attachments)
     if len(shown) > LARGEST_SHOWN and not whole:
         size = f"{len(shown) / 1e6:.1f} MB with its pictures; this is its text. Press o for all."
-        return f"<p><em>{size}</em></p>{as_text(re.sub(_DATA, '', source)[:LONGEST_SHOWN])}"
-    return shown if re.sub(r"<(?!img|math)[^>]*>", "", shown).strip() else as_text(source)
+        return f"<p><em>{size}</em></p>{in_pieces(re.sub(_DATA, '', source)[:LONGEST_SHOWN])}"
+    return shown if re.sub(r"<(?!img|math)[^>]*>", "", shown).strip() else in_pieces(source)
 
 
 def differences(before: str, after: str) -> str:
@@ -68,7 +71,7 @@ def output_html(output: Any) -> str:
             alt = html.escape("".join(data.get("text/plain", "figure"))[:500], quote=True)
             return f'<img alt="{alt}" src="data:{kind};base64,{picture}">'
     text = "".join(output.get("text", "") or data.get("text/plain", "") or output.get("evalue", ""))
-    return as_text(text[:LONGEST_SHOWN])
+    return in_pieces(text[:LONGEST_SHOWN])
 
 
 def evidence_shown(named: list[Named]) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def answer_view(
     shown = {
         "token": token,
         "group": of,
-        "html": answer_html(answer.source, answer.attachments, answer.code),
+        "html": answer_html(answer.source, answer.attachments, answer.verbatim),
         "words": len(answer.source.split()),
         "blank": is_blank(answer.source),
         "short": is_short(answer.source),

@@ -29,7 +29,7 @@ from ..gradebook import read_graded
 from ..nbgrader_course import NbGraderCourse
 from ..reasons import plain, score_of
 from ..release import read_source
-from ..safe_html import as_text, render_page
+from ..safe_html import as_text, as_written, render_page
 from .shown import output_html
 
 MOST = 5
@@ -119,7 +119,8 @@ def write_viva(tree: Tree, unit: str, student: str | None = None, seed: int = 0)
         path = tree.root / "viva" / unit / f"{name}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         found = [oral for notebook, source in pairs for oral in orals(notebook, source, f"{seed} {unit} {name}")]
-        page = render_page("viva.html.j2", title=f"{name}: {unit}", seed=seed, orals=found[:MOST])
+        title = f"\u2068{name}\u2069: {unit}"  # a name from right to left turns nothing around it
+        page = render_page("viva.html.j2", title=title, seed=seed, orals=found[:MOST])
         write_whole(path, page)
         pages.append(path)
     if not pages:
@@ -236,15 +237,23 @@ def _why(notebook: NotebookNode, question: str) -> str:
     return ""
 
 
+def _leading_to(text: str) -> str:
+    """The last words of a text that leads to something, with a mark where more stands before them."""
+    words = text.split()
+    last = words[-10:]
+    between = " " if text[-1:].isspace() else ""
+    return ("\u2026 " if len(words) > len(last) else "") + " ".join(last) + between
+
+
 def _named_numbers(notebook: NotebookNode, outputs: Outputs) -> Iterator[Oral]:
     asked = ""
     for cell in notebook.cells:
         asked = cell.source if kind_of(cell) == TASK else asked
         if kind_of(cell) != ANSWER or cell.cell_type != "markdown" or is_blank(cell.source):
             continue
-        for named in evidence(cell.source[:20_000], outputs, asked):
-            before = " ".join(cell.source[max(0, named.start - 60) : named.start].split())
-            quoted = f"You write \u201c\u2026 {before} {named.text}\u201d."
+        text = cell.source if (written := as_written(cell.source)) is None else written
+        for named in evidence(text[:20_000], outputs, asked):
+            quoted = f"You write \u201c{_leading_to(text[: named.start])}{named.text}\u201d."
             if named.status == NOWHERE:
                 yield Oral(
                     "a number of the answer",

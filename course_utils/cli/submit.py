@@ -163,7 +163,7 @@ def named_numbers(notebook: Any) -> list[str]:
             question = cell.source
         if kind_of(cell) == ANSWER and cell.cell_type == "markdown" and not is_blank(cell.source):
             outputs = outputs_of(notebook) if outputs is None else outputs
-            found = in_words(evidence(cell.source[:50_000], outputs, question))
+            found = in_words(evidence(cell.source, outputs, question))
             lines += [f"{marks_of(cell).get('grade_id')}: {words}." for words in found[:12]]
             lines += (
                 [f"{marks_of(cell).get('grade_id')}: and {len(found) - 12} more numbers."] if len(found) > 12 else []

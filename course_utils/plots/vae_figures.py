@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from .figures import ACCENT, INK, OTHER, PALETTE, STYLE, WIDTH, figure, show, to
 from .pictures import mosaic
 
 PALE = "#88ccee"
+_PIN_SIZE = (126, 84)  # of eight pictures pinned to a point with their label, in points
 
 
 @rc_context(STYLE)
@@ -142,23 +145,36 @@ def rate_distortion(
         ax.axhline(level[0], color=INK, lw=1, ls=(0, (4, 3)), label=level[1])
     ax.plot([], [], color=ACCENT, lw=2.4, alpha=0.7, label="slope −beta")
     ax.set(xlabel="rate [nats]", ylabel="distortion [nats]", ylim=(bottom, top))
-    for beta, images in (thumbnails or {}).items():
-        rate, distortion = points[beta]
+    if thumbnails:
+        ax.set(xlim=(-1.5, rates.max() * 1.28), ylim=(bottom, top + 70))
+        _pin(fig, ax, points, thumbnails)
+    ax.legend(loc="lower left" if not thumbnails else "upper right")
+    show(fig, alt, caption)
+
+
+def _pin(
+    fig: Figure, ax: Axes, points: Mapping[float, tuple[float, float]], thumbnails: Mapping[float, Tensor]
+) -> None:
+    """Pictures up and to the right of their points, further right where another one is already."""
+    fig.draw_without_rendering()  # the axes get their place
+    taken: list[np.ndarray] = []  # centres, in points
+    for beta in sorted(thumbnails, key=lambda each: points[each]):
+        at, offset = ax.transData.transform(points[beta]) * 72 / fig.dpi, np.array([84.0, 66.0])
+        while any((np.abs(at + offset - other) < _PIN_SIZE).all() for other in taken):
+            offset[0] += _PIN_SIZE[0] / 4
+        taken.append(at + offset)
         box = AnnotationBbox(
-            OffsetImage(mosaic(images, 4), cmap="gray", zoom=1.0),
-            (rate, distortion),
-            xybox=(84, 66),
+            OffsetImage(mosaic(thumbnails[beta], 4), cmap="gray", zoom=1.0),
+            points[beta],
+            xybox=tuple(offset),
             boxcoords="offset points",
             frameon=True,
             pad=0.15,
             arrowprops={"arrowstyle": "-", "color": INK},
         )
         ax.add_artist(box)
-        ax.annotate(f"beta {beta:g}", (rate, distortion), textcoords="offset points", xytext=(84, 100), ha="center")
-    if thumbnails:
-        ax.set(xlim=(-1.5, rates.max() * 1.28), ylim=(bottom, top + 70))
-    ax.legend(loc="lower left" if not thumbnails else "upper right")
-    show(fig, alt, caption)
+        label = (offset[0], offset[1] + 34)
+        ax.annotate(f"beta {beta:g}", points[beta], textcoords="offset points", xytext=label, ha="center")
 
 
 @rc_context(STYLE)

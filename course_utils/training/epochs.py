@@ -135,9 +135,7 @@ def _train(run: Run, loop: Loop, how: How, test_images: Tensor | None, view: Vie
             record = _record(epoch, totals, done, began)
             for part, held_out in (("test", test_images), ("validation", how.validation_images)):
                 if held_out is not None:
-                    with device_module.random_state_kept():
-                        found = measuring.evaluated(model, loop.loss_function, held_out, 1000)
-                    record.update({f"{part}_{key}": value for key, value in found.items()})
+                    record |= _measured(part, loop, held_out)
             run.history.append(record)
             if how.best_epoch(run.history) == epoch:
                 loop.best = {key: value.clone() for key, value in model.state_dict().items()}
@@ -156,6 +154,18 @@ def _train(run: Run, loop: Loop, how: How, test_images: Tensor | None, view: Vie
     if run.stopped and done:
         run._partial = 1
         run.history.append(_record(epoch, totals, done, began))
+        if run.stopped == "interrupted" and test_images is not None:
+            try:  # of the model as it is: what shows a finished run shows this one, too
+                run.history[-1] |= _measured("test", loop, test_images)
+            except KeyboardInterrupt:  # nobody wants to wait for that
+                run.interrupted_again, _interrupts[0] = True, time.monotonic()
+
+
+def _measured(part: str, loop: Loop, images: Tensor) -> dict[str, float]:
+    """What the loss function returns on held-out images, each number under the name of this ``part``."""
+    with device_module.random_state_kept():
+        found = measuring.evaluated(loop.model, loop.loss_function, images, 1000)
+    return {f"{part}_{key}": value for key, value in found.items()}
 
 
 def _record(epoch: int, totals: Mapping[str, Tensor | float], steps: int, began: float) -> dict[str, float]:

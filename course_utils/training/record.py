@@ -31,7 +31,8 @@ class Run:
 
     ``history`` has one record per epoch: ``epoch``, ``seconds`` since the start, and the mean over the epoch of every
     number that the loss function returned; with a ``test_`` before the name, the same on the test images. If training
-    stopped within an epoch, the last record averages over the steps made, and has no test numbers.
+    was stopped within an epoch, the last record averages over the steps made; its test numbers are those of the model
+    as it is, and missing where the loss was not finite or another interrupt came.
     """
 
     model: nn.Module

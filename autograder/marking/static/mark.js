@@ -94,7 +94,7 @@ function take(op, answer) {
     const { there, wanted } = inTheWay[0];
     page.conflicts = inTheWay.map((each) => ({ token: each.there.token, state: each.wanted }));
     const what = inTheWay.length > 1 ? `These ${inTheWay.length} answers were` : "This answer was";
-    const who = there.by ? `by ${there.by}` : "in formgrader, or by grading again,";
+    const who = there.by ? `by ${isolated(there.by)}` : "in formgrader, or by grading again,";
     notice(`${what} changed ${who} meanwhile: ${points(there.state.score)} now. Your ${points(wanted.score)} are not saved.`,
            [["Take mine", takeMine], ["Keep what is there", closeNotice]]);
     const place = page.queue.findIndex((members) => members.some((each) => each.token === there.token));
@@ -145,6 +145,7 @@ function nextUndecided(from) {
 async function load(unit, question, token = null) {
   const options = { unit, question, names: page.names ? 1 : 0, sample: page.sample ? 1 : 0 };
   if (page.threshold !== null) options.threshold = page.threshold;
+  const again = page.data && page.data.unit === unit && page.data.question === question;
   try {
     page.data = await ask("question", options);
   } catch (error) {
@@ -154,7 +155,7 @@ async function load(unit, question, token = null) {
   }
   page.threshold = page.data.threshold;
   page.evidence.clear();
-  page.undo = [];
+  if (!again) page.undo = [];
   $("asked-text").innerHTML = page.data.html || "<em>The question stands in no cell of its own.</em>";
   $("note").innerHTML = page.data.scheme.note_html;
   line();
@@ -224,8 +225,8 @@ function full() {
   give(page.data.points, items);
 }
 function undo() {
-  const before = page.undo.pop();
-  if (!before) { say("nothing to undo in this window"); return; }
+  const before = (page.undo.pop() || []).filter(({ token }) => find(token)); // a sample does not hold all
+  if (!before.length) { say("nothing to undo in this window"); return; }
   const place = page.queue.findIndex((members) => members.some((each) => each.token === before[0].token));
   if (place >= 0) { page.at = place; page.member = 0; }
   for (const { token, state } of before) decide([find(token)], () => state, "undo", false);
@@ -254,6 +255,8 @@ function element(tag, text = "", className = "") {
   if (className) made.className = className;
   return made;
 }
+// A name in a sentence: one from right to left turns nothing around it.
+const isolated = (name) => `\u2068${name}\u2069`;
 const worth = (number) => `${number > 0 ? "+" : ""}${+number.toFixed(2)}`;
 function showItems() {
   $("items").replaceChildren(...page.data.scheme.items.map((item, index) => {
@@ -293,7 +296,7 @@ function show(same = false) {
   const data = page.data;
   const mine = data.answers.filter((each) => each.own || each.second);
   const done = mine.filter((each) => settled(each)).length;
-  $("progress").textContent = `${done} of ${mine.length} settled` + (of > 1 ? ` · share ${data.share + 1} of ${of} (${marker})` : "") +
+  $("progress").textContent = `${done} of ${mine.length} settled` + (of > 1 ? ` · share ${data.share + 1} of ${of} (${isolated(marker)})` : "") +
                               (page.sample ? " · sample, marked once more" : "");
   $("bar").value = mine.length ? done / mine.length : 0;
   if (!answer) {
@@ -303,7 +306,7 @@ function show(same = false) {
     return;
   }
   const members = group();
-  const whose = page.names && answer.name ? answer.name : `Answer ${page.at + 1} of ${page.queue.length}`;
+  const whose = page.names && answer.name ? isolated(answer.name) : `Answer ${page.at + 1} of ${page.queue.length}`;
   $("whose").textContent = whose + (members.length > 1 ? ` · ${members.length} alike` : "") +
     ` · ${answer.words} words` + (answer.second ? " · second mark, blind" : "");
   if (!same || $("answer").dataset.token !== answer.token || $("answer").dataset.digest !== answer.digest) {
@@ -334,7 +337,7 @@ function showMembers(members) {
     text.dir = "auto";
     text.innerHTML = answer.against || "<em>the same text</em>";
     const mark = element("small", settled(answer) ? points(answer.state.score ?? answer.auto) : "no mark yet");
-    if (page.names && answer.name) mark.prepend(`${answer.name}: `);
+    if (page.names && answer.name) mark.prepend(`${isolated(answer.name)}: `);
     entry.append(mark, text);
     return entry;
   }));
@@ -343,7 +346,7 @@ function showMark(answer) {
   const state = answer.state;
   $("score").textContent = state.score === null
     ? (answer.auto !== null && answer.auto !== undefined ? `${points(answer.auto)}, by itself` : `not marked yet, at most ${page.data.points}`)
-    : `${+state.score.toFixed(2)} of ${points(page.data.points)}` + (answer.by && answer.by !== marker ? ` · by ${answer.by}` : "");
+    : `${+state.score.toFixed(2)} of ${points(page.data.points)}` + (answer.by && answer.by !== marker ? ` · by ${isolated(answer.by)}` : "");
   for (const button of $("items").querySelectorAll("button")) {
     const item = page.data.scheme.items[button.dataset.item - 1];
     const given = state.items.find((each) => each.text === item.text && each.points === item.points);
@@ -398,6 +401,7 @@ async function showEvidence() {
   }
   const none = !found.named.some((each) => each.places.length || each.status === "nowhere");
   $("evidence").replaceChildren(element("h3", "Evidence"), none ? element("p", "No number of this notebook is named.") : list);
+  if (found.most) $("evidence").append(element("p", `Only the first ${found.most} numbers of this answer are looked for.`));
   const checks = element("ul");
   for (const each of found.checks) checks.append(element("li", `${each.exercise}: ${each.points} ${each.words}`));
   const guesses = element("ul");
@@ -502,7 +506,7 @@ async function statistics() {
     })));
   }
   for (const each of found.drift) {
-    parts.push(table(`${each.marker}: ${each.words}`, ["marks", "mean", ""], each.blocks.map((block, index) => {
+    parts.push(table(`${isolated(each.marker)}: ${each.words}`, ["marks", "mean", ""], each.blocks.map((block, index) => {
       const bar = element("span", "", "meter");
       bar.style.width = `${12 * block.mean / Math.max(found.points, 1e-9)}em`;
       return [`${20 * index + 1} to ${20 * index + block.marks}`, block.mean.toFixed(2), bar];
@@ -642,6 +646,12 @@ async function regroup(step) {
   await load(page.data.unit, page.data.question, current() && current().token);
   say(`alike from ${page.threshold}: ${page.queue.length} decisions`);
 }
+async function wholeAnswer() {
+  const { unit, question } = page.data;
+  const answer = current();
+  const whole = await ask("answer", { unit, question, token: answer.token });
+  if (answer === current()) $("answer").innerHTML = whole.html;
+}
 const reload = () => load(page.data.unit, page.data.question, current() && current().token);
 const DO = {
   n: () => goTo(page.at + 1), ArrowRight: () => goTo(page.at + 1), p: () => goTo(page.at - 1), ArrowLeft: () => goTo(page.at - 1),
@@ -655,7 +665,7 @@ const DO = {
   w: shortOnes, i: editItems, d: statistics, "?": help, help,
   y: () => { page.sample = !page.sample; load(page.data.unit, page.data.question); },
   h: () => { page.names = !page.names; reload(); },
-  o: async () => { const { unit, question } = page.data; $("answer").innerHTML = (await ask("answer", { unit, question, token: current().token })).html; },
+  o: wholeAnswer,
   a: () => { $("asked").open = !$("asked").open; }, q: () => $("question").focus(),
   close: () => $("dialog").close(),
 };

@@ -11,8 +11,10 @@ Both sides use this: `course submit` before handing in, marking afterwards.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
+from itertools import islice
 from typing import Any
 
 _THOUSANDS = r"\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?"
@@ -55,6 +57,8 @@ _COMMON_WORDS = (
     "number numbers value values row column table figure mean means shows show notebook course"
 )
 _COMMON = frozenset(_COMMON_WORDS.split())
+MOST_NUMBERS = 300  # of one answer that are looked for, the first; as many figures
+_BESIDE = 400  # characters around a number in which the words that belong to it stand
 _SHORTEST_SURE = 3  # digits that a number needs to be taken for itself
 TABLE, FIGURE, TEXT = "table", "figure", "text"
 FOUND, NOWHERE, GIVEN = "found", "nowhere", "given"
@@ -130,14 +134,15 @@ def outputs_of(notebook: Any) -> Outputs:
 
 
 def evidence(answer: str, outputs: Outputs, question: str = "") -> list[Named]:
-    """The numbers and figures that an answer names, in its order; settings and counts are left out.
+    """The numbers and figures that an answer names, in its order; settings and counts are left out. Of an answer
+    that `names_too_many`, the first are looked for.
 
     ``question``: its text; numbers that stand in it have the status ``given``.
     """
     answer = re.sub("[\u00a0\u2009\u202f]", " ", answer)
     given = {round(value.value, 9) for _, _, value in _numbers(question)}
     named = []
-    for start, text, value in _numbers(answer):
+    for start, text, value in islice(_numbers(answer), MOST_NUMBERS):
         if _is_setting(answer, start, text, value, outputs.sections):
             continue
         if round(value.value, 9) in given:
@@ -149,7 +154,7 @@ def evidence(answer: str, outputs: Outputs, question: str = "") -> list[Named]:
         surprising = not shown and text not in outputs.sections and (value.digits >= 2 or value.decimals)
         if places or surprising:
             named.append(Named(text, start, FOUND if places else NOWHERE, places))
-    for match in _FIGURE.finditer(answer):
+    for match in islice(_FIGURE.finditer(answer), MOST_NUMBERS):
         words = _around(answer, match.start(), len(match[0]), 5)
         kind = TABLE if match[0].lower().startswith(("table", "staircase")) else FIGURE
         scored = [(len(words & of), place) for place, of in outputs.figures if place.kind == kind]
@@ -157,6 +162,11 @@ def evidence(answer: str, outputs: Outputs, question: str = "") -> list[Named]:
         if best[1] is not None and best[0] >= 3 and sum(score == best[0] for score, _ in scored) == 1:
             named.append(Named(match[0], match.start(), FOUND, (best[1],)))
     return sorted(named, key=lambda each: each.start)
+
+
+def names_too_many(answer: str) -> bool:
+    """Whether an answer holds more than `MOST_NUMBERS` numbers."""
+    return len(list(islice(_NUMBER.finditer(answer), MOST_NUMBERS + 1))) > MOST_NUMBERS
 
 
 def table_cells(output: Any) -> list[tuple[str, str, str]]:
@@ -178,11 +188,10 @@ def in_words(named: list[Named]) -> list[str]:
     ]
 
 
-def _numbers(text: str) -> list[tuple[int, str, _Value]]:
-    found = []
+def _numbers(text: str) -> Iterator[tuple[int, str, _Value]]:
     for match in _NUMBER.finditer(text):
         digits, sign = match["digits"], match["sign"]
-        before = text[: match.start()]
+        before = text[max(0, match.start() - 3) : match.start()]
         if before.endswith("/") and not re.search("[.,]", digits):
             continue  # the 784 of 1/784
         is_range = sign in "-−–" and bool(re.search(r"[\d)%]\s?$", before))
@@ -192,8 +201,7 @@ def _numbers(text: str) -> list[tuple[int, str, _Value]]:
         if sign and sign in "-−–" and not is_range:
             value = replace(value, value=-value.value)
         start = match.start("digits") if is_range or sign in "+±" else match.start()
-        found.append((start, text[start : match.end()], value))
-    return found
+        yield start, text[start : match.end()], value
 
 
 def _value(plain: str, percent: bool) -> _Value:
@@ -212,7 +220,8 @@ def _readings(text: str, value: _Value) -> list[_Value]:
 
 
 def _is_setting(text: str, start: int, shown: str, value: _Value, sections: set[str]) -> bool:
-    before, after = text[:start], text[start + len(shown) :]
+    end = start + len(shown)
+    before, after = text[max(0, start - _BESIDE) : start], text[end : end + _BESIDE]
     if _MEASURED.match(after) or value.percent:
         return False
     whole = value.decimals <= 0
@@ -261,8 +270,9 @@ def _same(said: _Value, shown: _Value) -> bool:
 
 
 def _around(text: str, start: int, length: int, words: int = 12) -> frozenset[str]:
-    before = _WORD.findall(text[:start])[-words:]
-    after = _WORD.findall(text[start + length :])[: words // 2]
+    end = start + length
+    before = _WORD.findall(text[max(0, start - _BESIDE) : start])[-words:]
+    after = _WORD.findall(text[end : end + _BESIDE])[: words // 2]
     unit = _MEASURED.match(text, start + length)
     return _stems([*before, *after, *(["second"] if unit and unit[2] else [])])
 

@@ -23,6 +23,10 @@ from .. import live
 SHARE = 0.02  # of the time goes into pictures; what is left of 5 % is for the line and the last picture
 FIRST_SECONDS = 0.1  # that a picture is expected to take before one was drawn
 NUM_IMAGES = 10
+_SAVED = (
+    "This training was under way when the notebook was saved. Run the cell again: what was trained by then is kept."
+)
+SAVED_MEANWHILE = {"text/plain": _SAVED, "text/html": f"<p>{_SAVED}</p>"}  # what a saved notebook has of it
 MATCHED = ("rate", "mmd", "gap")  # a loss with one of these pulls the codes towards the prior: samples have a meaning
 
 
@@ -55,7 +59,7 @@ class NotebookView(live.View):
         self._widget = LiveWidget(kernel=Path(get_connection_file()).stem.removeprefix("kernel-"))
         bundle: Any = self._widget._repr_mimebundle_()
         bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-        self._handle = display(bundle | {"text/plain": "Training."}, raw=True, display_id=True)
+        self._handle = display(bundle | SAVED_MEANWHILE, raw=True, display_id=True)
 
     def show(self, epoch: int, done: int, means: Mapping[str, float]) -> None:
         """The line, and a picture if there is time for one."""

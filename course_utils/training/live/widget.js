@@ -24,7 +24,12 @@ function render({ model, el }) {
   const [button, bar, line, image] = ["button", "progress", "span", "img"].map((name) => el.querySelector(name));
 
   const interrupt = interrupter(model.get("kernel"));
-  button.hidden = interrupt === null;
+  function showControls(shown) { // Jupyter's style of a button outweighs its being hidden
+    for (const [control, yes] of [[button, shown && interrupt !== null], [bar, shown]]) {
+      control.hidden = !yes;
+      control.style.display = yes ? "" : "none";
+    }
+  }
   button.addEventListener("click", async () => {
     button.disabled = true;
     button.textContent = "Interrupting …";
@@ -35,6 +40,7 @@ function render({ model, el }) {
   function showNumbers() {
     const { line: text = "", made = 0, alt = "" } = model.get("about");
     [line.textContent, bar.value, image.alt] = [text, made, alt];
+    showControls(true);
   }
   function showPicture() {
     const picture = model.get("picture");
@@ -42,11 +48,19 @@ function render({ model, el }) {
     image.hidden = picture.byteLength === 0;
     if (!image.hidden) image.src = URL.createObjectURL(new Blob([picture], { type: "image/png" }));
   }
+  // A kernel that restarts, or dies, says nothing any more.
+  function showEnd() { // called on the view
+    if (this?.model?.comm_live !== false) return;
+    showControls(false);
+    line.textContent = "The kernel was restarted while this ran. Run the cells above, then this one: whole epochs are kept under a name.";
+  }
+  model.on("comm_live_update", showEnd);
   model.on("change:about", showNumbers);
   model.on("change:picture", showPicture);
   showNumbers();
   showPicture();
   return () => {
+    model.off("comm_live_update", showEnd);
     model.off("change:about", showNumbers);
     model.off("change:picture", showPicture);
     URL.revokeObjectURL(image.src);
