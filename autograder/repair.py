@@ -34,6 +34,7 @@ from course_utils.cli.handin.notebook import drop_bad_metadata
 from course_utils.system.stubs import is_blank, missing_stub
 
 from .older_release import fit
+from .run_order import bring_up
 from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -77,6 +78,9 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     _tests_after_solutions(cells, found, template, result)
     for grade_id, texts in beside.items():
         _bring_in(found[grade_id], texts, result, template.marked[grade_id])
+    for brought in bring_up(cells, template):
+        names = ", ".join(brought.names)
+        result.note(brought.test, f"{names} stood below the test, or in a cell that is not run, and was run before it")
     return result
 
 

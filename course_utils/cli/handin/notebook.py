@@ -70,6 +70,11 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     return notebook
 
 
+def names_file(notebook: Any, name: str) -> bool:
+    """Whether the code of a notebook names a file, as ``%run name`` does."""
+    return any(cell.cell_type == "code" and name in cell.source for cell in notebook.cells)
+
+
 def _decoded(data: bytes) -> str:
     """The text of a file that should be UTF-8: as editors save it otherwise, and with odd bytes shown as such."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -1,0 +1,75 @@
+"""Which names a notebook's cells make and which they need, told from their text: nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import symtable
+from dataclasses import dataclass
+from functools import lru_cache
+
+_NO_PYTHON = r"bash|sh|script|system|sx|cmd|writefile|file|html|svg|latex|markdown|javascript|js|perl|ruby|python2|!"
+_CELL_MAGIC = re.compile(r"\s*%%(\w+|!)[^\n]*")
+_STATEMENT = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\b(?:[ \t]+-\S+)*[ \t]+(?=[A-Za-z_(\[])", re.M)
+_UNSEEN = re.compile(
+    r"import\s+\*|^\s*%(run|pylab|store|load)\b|^\s*%%capture\s+\w|\b(exec|globals|locals|vars|run_line_magic)\(", re.M
+)
+ALWAYS = frozenset(dir(builtins)) | frozenset(  # what IPython puts there, too
+    ("get_ipython", "display", "In", "Out", "exit", "quit", "_", "__", "___", "__name__", "__file__", "__IPYTHON__")
+)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of one cell: the names that it makes at its top level, those that it needs from elsewhere, and whether it may
+    make others that its text does not show (``from x import *``, ``%run``)."""
+
+    made: frozenset[str] = frozenset()
+    needed: frozenset[str] = frozenset()
+    unseen: bool = False
+
+
+def python_in(source: str) -> str:
+    """The Python of a cell, with IPython's own lines as calls, and without the magics around it.
+
+    Raises SyntaxError and its kin where that cannot be told.
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    magic = _CELL_MAGIC.match(source)
+    if magic is not None:
+        source = "" if re.fullmatch(_NO_PYTHON, magic[1], re.I) else source[magic.end() :]
+    return TransformerManager().transform_cell(_STATEMENT.sub(r"\1", source))
+
+
+def tree_of(source: str) -> ast.Module | None:
+    """A cell's Python; None where it is none."""
+    try:
+        return ast.parse(python_in(source))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+@lru_cache(maxsize=1024)
+def names_of(source: str) -> Names | None:
+    """What a code cell makes and needs; None where it is no Python."""
+    made: set[str] = set()
+    needed: set[str] = set()
+    try:
+        _collect(symtable.symtable(python_in(source), "<cell>", "exec"), made, needed)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return Names(frozenset(made), frozenset(needed - made - ALWAYS), bool(_UNSEEN.search(source)))
+
+
+def _collect(table: symtable.SymbolTable, made: set[str], needed: set[str]) -> None:
+    top = table.get_type() == "module"
+    for symbol in table.get_symbols():
+        binds = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+        if binds and (top or symbol.is_declared_global()):
+            made.add(symbol.get_name())
+        if symbol.is_referenced() and (top or symbol.is_global()):
+            needed.add(symbol.get_name())
+    for inner in table.get_children():
+        _collect(inner, made, needed)
