@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import os
 import re
 import sys
@@ -27,7 +25,7 @@ from .handin import (
 )
 from .handin.cells import ANSWER, SOLUTION, TASK, TEST, Template, bare, identify, kind_of, marks_for, marks_of
 from .handin.evidence import evidence, in_words, outputs_of
-from .handin.names import Names, names_of, tree_of
+from .handin.names import Names, missing_modules, names_of
 
 _MOST_OF_A_FILE, _MOST_FILES = 2_000_000, 150  # of what the code names beside the notebook
 
@@ -252,30 +250,10 @@ def missing_for_code(notebook: Any, folder: Path) -> list[str]:
             for name in sorted((names_of(cell.source) or Names()).needed - made)
         }
         told += [f"{where} uses {name}, which no cell of the notebook makes any more." for name, where in gone.items()]
-    modules = {name for cell in cells for name in _imports(cell.source)}
-    told += [
-        f"the code imports {name}, which is not beside the notebook as {name}.py and not installed."
-        for name in sorted(modules)
-        if not (folder / f"{name}.py").exists() and not (folder / name).is_dir() and _is_not_installed(name)
+    modules = missing_modules([cell.source for cell in cells], folder)
+    return told + [
+        f"the code imports {name}; there is no {name}.py beside the notebook and no such package." for name in modules
     ]
-    return told
-
-
-def _imports(source: str) -> set[str]:
-    """The packages that a cell needs; not where it says itself what to do without."""
-    tree = tree_of(source)
-    if tree is None or "ImportError" in source or "ModuleNotFoundError" in source or "except:" in source:
-        return set()
-    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    found |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    return {name.split(".")[0] for name in found}
-
-
-def _is_not_installed(name: str) -> bool:
-    try:
-        return name not in sys.modules and importlib.util.find_spec(name) is None
-    except (ImportError, ValueError):
-        return False
 
 
 def pack(notebooks: dict[str, Path], files: dict[str, Path], unit: str, folder: Path) -> Path:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib.util
 import re
 import symtable
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 _NO_PYTHON = r"bash|sh|script|system|sx|cmd|writefile|file|html|svg|latex|markdown|javascript|js|perl|ruby|python2|!"
 _CELL_MAGIC = re.compile(r"\s*%%(\w+|!)[^\n]*")
@@ -73,3 +76,36 @@ def _collect(table: symtable.SymbolTable, made: set[str], needed: set[str]) -> N
             needed.add(symbol.get_name())
     for inner in table.get_children():
         _collect(inner, made, needed)
+
+
+def missing_modules(sources: list[str], folder: Path) -> list[str]:
+    """The packages that code cells import and that are neither installed nor in ``folder``; not within a ``try``,
+    or where the code writes the module."""
+    named = {name for source in sources for name in _imported(source)}
+    text = "\n".join(sources)
+    return [
+        name
+        for name in sorted(named)
+        if not ((folder / f"{name}.py").exists() or (folder / name).is_dir() or f"{name}.py" in text or _is_known(name))
+    ]
+
+
+def _imported(source: str) -> set[str]:
+    found: set[str] = set()
+    waiting: list[ast.AST] = [tree] if (tree := tree_of(source)) is not None else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+        elif not (isinstance(node, ast.Try) and node.handlers):  # there is something to do without
+            waiting += ast.iter_child_nodes(node)
+    return {name.split(".")[0] for name in found}
+
+
+def _is_known(name: str) -> bool:
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return True
