@@ -221,6 +221,10 @@ FAULTS = {
         lambda cells: cells["test_add_up"].update(source="assert True"),
         "gives all 2 points to who has written nothing",
     ),
+    "a cell that fails": (
+        lambda cells: cells["add_up"].update(source=cells["add_up"].source + "\n\nadd_up(1 / 0)"),
+        "add_up ends with ZeroDivisionError: division by zero",
+    ),
     "points that disagree": (
         lambda cells: cells["test_add_up"].metadata.nbgrader.update(points=5),
         "the points of test_add_up disagree",

@@ -218,7 +218,7 @@ def own_files(tree: Tree, unit: str, notebooks: dict[str, Path]) -> dict[str, Pa
     found: dict[str, Path] = {}
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and name != "runs")
-        for path in (Path(place) / name for name in sorted(names)):
+        for path in (Path(place) / name for name in sorted(names) if not name.startswith(".")):
             inside = path.relative_to(folder)
             top = inside.parts[0]
             module = path.suffix == ".py" and (top == path.name or bool(re.search(rf"\b{re.escape(top)}\b", code)))
