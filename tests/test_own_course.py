@@ -330,7 +330,7 @@ def test_a_unit_that_is_not_due_holds_back_its_answers(own):
     new_unit(own, "11_more", "add_more")
     broken_more = own.source / "11_more" / "11_more.ipynb"
     notebook = nbformat.read(broken_more, as_version=4)
-    notebook.cells[2].source = "def add_up(x):\n    return x.sum()"
+    notebook.cells[2].source = "import torch\n\n\ndef add_up(x):\n    return x.sum()"
     nbformat.write(notebook, broken_more)
     (own.root / "course.toml").write_text("[calendar.10_sums]\ndue = 2999-01-01")
     with pytest.raises(CourseError, match="it gives the answer of add_up, an exercise of 10_sums, which is due 2999"):

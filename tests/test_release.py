@@ -120,6 +120,16 @@ def test_the_picture_of_a_model_answer_does_not_go_out(released):
     assert find_leaks(source, notebook) == ["q_double still has the picture a.png of what is taken out of its text"]
 
 
+def test_what_nbgrader_says_on_several_lines_is_said(own):
+    def change(notebook):
+        scheme = notebook.cells[7]
+        scheme.source = scheme.source.replace("### END", "![a](attachment:a.png)\n### END")
+
+    edit(own.root, "notebooks", change)
+    with pytest.raises(CourseError, match="RuntimeError: Encountered an attachment in a marking scheme"):
+        release_units(own, ["01_double"])
+
+
 def test_points_of_a_units_own_check_that_disagree_are_refused(own):
     edit(own.root, "notebooks", lambda nb: nb.cells[3].metadata.nbgrader.update(points=5))
     with pytest.raises(CourseError, match=r"points of test_double disagree \(.*cell: 5; points= in it: 2\)"):
