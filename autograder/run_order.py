@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell
 from course_utils.cli.handin.cells import bare, exercise_name, is_left_as_released, marks_of, says_nothing
 from course_utils.cli.handin.names import Names, names_of, tree_of
 
+from .examiner.settings import RECORD
 from .template import PROVIDED, SOLUTION, TEST, Template, is_check, is_not_run, kind_of
 
 _UNDEFINED = re.compile(r"name '(\w+)' is not defined")
@@ -142,7 +143,11 @@ def _is_literal(node: ast.stmt) -> bool:
 def explain_missing(cells: list[NotebookNode], place: int) -> str:
     """Why a name or module is not to be had for want of which the test at ``place`` failed, told from the whole
     notebook; empty where it failed otherwise."""
-    error = _error_of(cells[place])
+    laws = cells[place].metadata.get(RECORD, {}).get("laws", [])
+    broken = [str(law["got"]) for law in laws if not law["passed"]]
+    error = _error_of(cells[place]) or next(
+        (got for got in broken if _UNDEFINED.search(got) or _NO_MODULE.search(got)), ""
+    )
     exercise = exercise_name(str(marks_of(cells[place]).get("grade_id")))
     own = next((cell for cell in cells if marks_of(cell).get("grade_id") == exercise), None)
     if error.startswith("NameError") and own is not None:

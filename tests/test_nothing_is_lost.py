@@ -17,13 +17,14 @@ import pytest
 from miniature import CHECKOUT, hand_in, make_tree
 
 from autograder import gradebook
+from autograder.examiner.settings import RECORD
 from autograder.feedback import feedback_unit
 from autograder.grade import CHANGED, changed_texts, grade_unit
 from autograder.grades_file import Grade, read_grades, replace_unit, write_grades
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.preprocessors import SettleGrades
 from autograder.release import release_units
-from autograder.run_order import bring_up
+from autograder.run_order import bring_up, explain_missing
 from course_utils.cli.handin import parse_notebook, template_of
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
@@ -704,6 +705,22 @@ def test_what_an_exercise_needs_counts_below_its_test_and_what_is_missing_is_exp
         assert scores(rows.values(), f"{number}")["triple"] == 2
         page = (tree.root / "feedback" / f"{number}" / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
         assert reason.split("'")[0] in page
+
+
+def test_a_name_that_laws_missed_is_explained_too():
+    test = nbformat.v4.new_code_cell(
+        "check.f(f, points=1)", metadata={"nbgrader": {"grade": True, "grade_id": "test_f"}}
+    )
+    failed = own("code", "from mine import g")
+    failed.outputs = [nbformat.v4.new_output("error", ename="ModuleNotFoundError", evalue="No module named 'mine'")]
+    laws = [{"passed": True, "got": ""}, {"passed": False, "got": "NameError: name 'g' is not defined in f, line 2"}]
+    test.metadata[RECORD] = {"laws": laws}
+    exercise = own("code", "def f(x):\n    return g(x)")
+    said = explain_missing([failed, exercise, test], 2)
+    assert said.startswith("the cell that begins with 'from mine import g' failed: ModuleNotFoundError")
+    assert said.endswith("mine.py was not handed in beside the notebook")
+    laws[1]["got"] = "3, which is not 2"
+    assert explain_missing([failed, exercise, test], 2) == ""
 
 
 def test_a_healthy_notebook_is_left_as_it_is():
