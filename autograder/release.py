@@ -44,7 +44,7 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
     for fault in unknown_units(tree):
         raise CourseError(f"{fault}. Correct it.")
     for unit in units:
-        _refuse_ungradable(tree, unit)
+        _refuse_ungradable(tree, unit, modules=True)
     for unit in [] if early else units:
         if not_yet(tree, [unit]):
             day = tree.about.calendar[unit].release
@@ -189,9 +189,11 @@ def find_early_answers(tree: Tree, unit: str) -> list[str]:
     ]
 
 
-def _refuse_ungradable(tree: Tree, unit: str) -> None:
+def _refuse_ungradable(tree: Tree, unit: str, modules: bool = False) -> None:
+    """``modules``: also where a package cannot be had; at grading that is undecided, and stops nobody."""
     folder = tree.source / unit
-    _refuse(unit, find_ungradable(unit, read_sources(tree, unit), folder) + find_large_files(folder))
+    faults = find_ungradable(unit, read_sources(tree, unit), folder if modules else None)
+    _refuse(unit, faults + find_large_files(folder))
 
 
 def _refuse(unit: str, faults: list[str], mend: str = "") -> None:

@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from course_utils.cli.handin.cells import bare, exercise_name, is_left_as_released, marks_of, says_nothing
-from course_utils.cli.handin.names import Names, names_of, tree_of
+from course_utils.cli.handin.names import NO_PYTHON, Names, names_of, tree_of
 
 from .examiner.settings import RECORD
 from .template import PROVIDED, SOLUTION, TEST, Template, is_check, is_not_run, kind_of
@@ -96,15 +96,19 @@ def _definitions_of(
             if name in of.made:
                 chosen[number] = node
                 names |= {name}
-                waiting |= of.needed - made - names - {name for node in chosen.values() for name in _made_by(node)}
+                waiting |= of.needed - made - names
                 break
     if not names & missing:
         return None
     return names, "\n\n".join(ast.unparse(chosen[number]) for number in sorted(chosen))
 
 
-def _made_by(node: ast.stmt) -> frozenset[str]:
-    return (names_of(ast.unparse(node)) or Names()).made
+def _names_in(node: ast.stmt) -> Names | None:
+    """What a statement makes and needs; None where it cannot be written out again, as it is too deep."""
+    try:
+        return names_of(ast.unparse(node))
+    except NO_PYTHON:
+        return None
 
 
 def _statements(cells: list[NotebookNode], place: int, template: Template) -> Iterator[tuple[ast.stmt, Names]]:
@@ -121,7 +125,7 @@ def _statements(cells: list[NotebookNode], place: int, template: Template) -> It
             continue
         body = tree_of(cell.source)
         for node in body.body if body else []:
-            of = names_of(ast.unparse(node))
+            of = _names_in(node)
             if of is None or not isinstance(node, (*_DEFINITIONS, ast.Assign, ast.AnnAssign)):
                 continue
             if isinstance(node, ast.FunctionDef) and all(map(says_nothing, node.body)):

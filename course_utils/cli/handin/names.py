@@ -8,6 +8,7 @@ import importlib.util
 import re
 import symtable
 import sys
+import tokenize
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +17,18 @@ _NO_PYTHON = r"bash|sh|script|system|sx|cmd|writefile|file|html|svg|latex|markdo
 _CELL_MAGIC = re.compile(r"\s*%%(\w+|!)[^\n]*")
 _STATEMENT = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\b(?:[ \t]+-\S+)*[ \t]+(?=[A-Za-z_(\[])", re.M)
 _UNSEEN = re.compile(
-    r"import\s+\*|^\s*%(run|pylab|store|load)\b|^\s*%%capture\s+\w|\b(exec|globals|locals|vars|run_line_magic)\(", re.M
+    r"import[ \t]+\*|^[ \t]*%(run|pylab|store|load)\b|^[ \t]*%%capture[ \t]+\w|"
+    r"\b(exec|globals|locals|vars|run_line_magic)\(",
+    re.M,
 )
 ALWAYS = frozenset(dir(builtins)) | frozenset(  # what IPython puts there, too
     ("get_ipython", "display", "In", "Out", "exit", "quit", "_", "__", "___", "__name__", "__file__", "__IPYTHON__")
 )
+
+
+NO_PYTHON = (SyntaxError, ValueError, RuntimeError, MemoryError, tokenize.TokenError)  # how it shows
+_OF_IPYTHON = re.compile(r"^[ \t]*[%!?]|[?][ \t]*$|=[ \t]*[%!]", re.M)
+_MOST_WORK = 200_000  # IPython's own lines times characters of a cell: each is looked for from the start
 
 
 @dataclass(frozen=True)
@@ -36,13 +44,15 @@ class Names:
 def python_in(source: str) -> str:
     """The Python of a cell, with IPython's own lines as calls, and without the magics around it.
 
-    Raises SyntaxError and its kin where that cannot be told.
+    Raises one of NO_PYTHON where that cannot be told.
     """
     from IPython.core.inputtransformer2 import TransformerManager
 
     magic = _CELL_MAGIC.match(source)
     if magic is not None:
         source = "" if re.fullmatch(_NO_PYTHON, magic[1], re.I) else source[magic.end() :]
+    if len(_OF_IPYTHON.findall(source)) * len(source) > _MOST_WORK:
+        return source
     return TransformerManager().transform_cell(_STATEMENT.sub(r"\1", source))
 
 
@@ -50,7 +60,7 @@ def tree_of(source: str) -> ast.Module | None:
     """A cell's Python; None where it is none."""
     try:
         return ast.parse(python_in(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except NO_PYTHON:
         return None
 
 
@@ -61,7 +71,7 @@ def names_of(source: str) -> Names | None:
     needed: set[str] = set()
     try:
         _collect(symtable.symtable(python_in(source), "<cell>", "exec"), made, needed)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except NO_PYTHON:
         return None
     return Names(frozenset(made), frozenset(needed - made - ALWAYS), bool(_UNSEEN.search(source)))
 

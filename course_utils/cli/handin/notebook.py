@@ -68,8 +68,8 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     version = content.get("nbformat") if isinstance(content, dict) else None
     if isinstance(version, int) and version > 4 and not _has_cells_of_4(content):
         raise CourseError(
-            f"{name} says that it is of notebook format {version}, and its cells are not where formats up to 4 have "
-            "them. Save it as a notebook of format 4 (.ipynb) and hand that in."
+            f"{name} is not a valid Jupyter notebook of a known format: it says that it is of format {version}, and "
+            "its cells are not where formats up to 4 have them. Save it as a notebook of format 4 and hand that in."
         )
     try:
         with warnings.catch_warnings():
@@ -156,8 +156,13 @@ def _cleaned(content: Any) -> dict[str, Any] | None:
 def _has_cells_of_4(content: dict[str, Any]) -> bool:
     """Whether a notebook of a format that nobody knows yet has its texts where they are looked for."""
     cells = content.get("cells")
-    return isinstance(cells, list) and all(
-        isinstance(cell, dict) and "cell_type" in cell and isinstance(cell.get("source"), str | list) for cell in cells
+    return (
+        bool(cells)
+        and isinstance(cells, list)
+        and all(
+            isinstance(cell, dict) and "cell_type" in cell and isinstance(cell.get("source"), str | list)
+            for cell in cells
+        )
     )
 
 
