@@ -23,16 +23,18 @@ from .kit import own_data
 from .nbgrader_course import NbGraderCourse
 from .own_course import settle_references
 from .preprocessors import ExecuteSubmission, RequireVerdict, is_autograded
-from .reasons import explain_cell
+from .reasons import explain_cell, explain_error
 from .release import build, read_sources, unknown_units
 from .submissions import given_files
+from .template import is_not_run
 
 SOLVED, UNTOUCHED = "solved", "untouched"
 
 
 def check_course(tree: Tree, units: list[str], progress: Callable[[str], None] = lambda line: None) -> list[str]:
     """What is wrong with a course, a line each: the release gate, exercises whose own solution does not get all points,
-    tests that give all points to nothing, and course.toml. An empty list means that it can be taught."""
+    cells that end with an error, tests that give all points to nothing, and course.toml. An empty list means that it
+    can be taught."""
     course = NbGraderCourse(tree)
     faults = _of_settings(tree)
     jobs: dict[tuple[str, str, str], bytes] = {}
@@ -82,7 +84,11 @@ def _of_result(course: NbGraderCourse, result: bytes | Failed, who: str) -> list
         return [content["reason"]]
     notebook, _ = RequireVerdict(parent=course.app).preprocess(nbformat.reads(content["notebook"], as_version=4), {})
     found = []
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells, start=1):
+        if who == SOLVED and _ends_with_an_error(cell):
+            grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
+            error = next(output for output in cell.outputs if output.output_type == "error")
+            found.append(f"cell {number}{f', {grade_id}' if grade_id else ''} ends with {explain_error(error)}")
         if not is_autograded(cell):
             continue
         grade_id, most = cell.metadata.nbgrader.grade_id, float(cell.metadata.nbgrader.points)
@@ -93,6 +99,14 @@ def _of_result(course: NbGraderCourse, result: bytes | Failed, who: str) -> list
         if who == UNTOUCHED and score >= most > 0:
             found.append(f"{grade_id} gives all {most:g} points to who has written nothing")
     return found
+
+
+def _ends_with_an_error(cell: NotebookNode) -> bool:
+    """Whether a cell that is run and is no test failed, and is not tagged as one that should."""
+    if cell.cell_type != "code" or is_not_run(cell) or is_autograded(cell):
+        return False
+    tagged = "raises-exception" in cell.metadata.get("tags", [])
+    return not tagged and any(output.output_type == "error" for output in cell.outputs)
 
 
 def _of_settings(tree: Tree) -> list[str]:

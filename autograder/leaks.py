@@ -27,6 +27,7 @@ def find_leaks(source: NotebookNode, release: NotebookNode, stubs: Stubs = Stubs
         *_solutions(source, release),
         *_confidential_regions(source, release, stubs),
         *_stubs(source, release, stubs),
+        *_pictures(source, release),
         *_lost(source, release),
     ]
 
@@ -35,6 +36,11 @@ def region_lines(source: str, marks: tuple[str, str]) -> list[list[str]]:
     """The telling lines of each region between the two marks, stripped; comments and short lines left out."""
     regions = re.findall(rf"{marks[0]}[^\n]*\n(.*?)(?:[^\n]*{marks[1]}|\Z)", source, flags=re.DOTALL)
     return [[line for line in map(str.strip, region.splitlines()) if _tells(line)] for region in regions]
+
+
+def _words(line: str) -> str:
+    """A line without what makes it a comment, a quotation or an item of a list."""
+    return line.strip().lstrip("#>*-` \t").rstrip("` \t")
 
 
 def _tells(line: str) -> bool:
@@ -60,14 +66,15 @@ def _solutions(source: NotebookNode, release: NotebookNode) -> list[str]:
     """Lines of solutions in the release. A line that provided cells use as well gives nothing away by itself, but a
     whole solution does."""
     provided = {
-        line.strip()
+        _words(line)
         for cell in source.cells
         for line in re.sub(r"(?s)BEGIN SOLUTION.*?END SOLUTION", "", cell.source).splitlines()
     }
-    released = {line.strip() for cell in release.cells for line in cell.source.splitlines()}
+    released = {_words(line) for cell in release.cells for line in cell.source.splitlines()}
     found = []
     for cell in source.cells:
         for region in region_lines(cell.source, SOLUTION):
+            region = list(map(_words, region))
             telling = [line for line in region if line not in provided and line in released]
             if telling:
                 found.append(f"the release contains a line of the solution of {_name(cell)}: {telling[0]}")
@@ -92,6 +99,19 @@ def _confidential_regions(source: NotebookNode, release: NotebookNode, stubs: St
             answer = [line.strip() for line in cell.source.splitlines() if line not in stays]
             lines = [line for line in answer if _tells(line) and line in text]
             found += [f"the release contains the model answer of {_name(cell)}: {line}" for line in lines]
+    return found
+
+
+def _pictures(source: NotebookNode, release: NotebookNode) -> list[str]:
+    """Pictures of what is taken out of a text, which would go out all the same."""
+    released = {cell.get("id"): cell for cell in release.cells}
+    found = []
+    for cell in source.cells:
+        left = released.get(cell.get("id"), {})
+        for picture in left.get("attachments", {}):
+            shown = f"attachment:{picture}"
+            if shown in cell.source and shown not in left.source:
+                found.append(f"{_name(cell)} still has the picture {picture} of what is taken out of its text")
     return found
 
 

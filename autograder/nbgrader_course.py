@@ -100,11 +100,11 @@ class NbGraderCourse:
 
     def _cause(self) -> str:
         """The last exception line of the log: nbgrader logs the traceback and raises something general."""
-        causes = [
-            line.strip()
-            for line in self._log.getvalue().splitlines()
-            if line and not line[0].isspace() and ("Error: " in line or "Exception: " in line)
-        ]
+        lines, causes = self._log.getvalue().splitlines(), []
+        for at, line in enumerate(lines):
+            if line and not line[0].isspace() and ("Error: " in line or "Exception: " in line):
+                more = [] if line.partition(": ")[2].strip() else [each.strip() for each in lines[at + 1 : at + 5]]
+                causes.append(" ".join([line.strip(), *filter(None, more)]))
         return causes[-1] if causes else ""
 
 

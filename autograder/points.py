@@ -20,7 +20,7 @@ from nbgrader import utils
 
 from course_utils.checks import CHECKS
 from course_utils.cli.handin import read_source, templates_of
-from course_utils.cli.handin.cells import labels_of
+from course_utils.cli.handin.cells import is_check, labels_of
 from course_utils.system.errors import WrongUsage
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
@@ -38,6 +38,7 @@ def find_point_faults(source: NotebookNode) -> list[str]:
     for cell in _test_cells(source):
         found_call = _check_call(cell.source)
         if found_call is None:
+            found += _own_check_faults(cell)
             continue
         exercise, call = found_call
         grade_id, points = cell.metadata.nbgrader["grade_id"], float(cell.metadata.nbgrader["points"])
@@ -54,6 +55,19 @@ def find_point_faults(source: NotebookNode) -> list[str]:
             told = "; ".join(f"{place}: {'none' if value is None else f'{value:g}'}" for place, value in places.items())
             found.append(f"the points of {grade_id} disagree ({told})")
     return found
+
+
+def _own_check_faults(cell: NotebookNode) -> list[str]:
+    """Of a unit's own ``check(...)``: its ``points=``, where it is a number, is what the cell is worth."""
+    tree = python_of(cell.source) if is_check(cell.source) else ast.Module([], [])
+    call = tree.body[-1].value if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    if not isinstance(call, ast.Call) or not any(keyword.arg == "points" for keyword in call.keywords):
+        return []
+    said, points = _points_of(call), float(cell.metadata.nbgrader["points"])
+    if said is None or said == points:
+        return []
+    grade_id = cell.metadata.nbgrader["grade_id"]
+    return [f"the points of {grade_id} disagree (nbgrader's points of the cell: {points:g}; points= in it: {said:g})"]
 
 
 def find_check_faults(source: NotebookNode) -> list[str]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+import nbformat
 from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
@@ -38,7 +39,7 @@ from .plain_tests import is_plain, settle
 from .prepare import record_repairs
 from .repair import repair
 from .sandbox.limits import Limits
-from .submissions import other_files
+from .submissions import notebooks_run_by, other_files
 from .template import TASK, TEST, kind_of
 from .withdraw import limit_points, read_withdrawn, settle_withdrawn
 
@@ -203,6 +204,9 @@ class ExecuteSubmission(NbGraderPreprocessor):
         seed = class_seed(Path(course.root), place["assignment"])
         beside = Path(course.format_path(course.autograded_directory, place["student"], place["assignment"]))
         files, _ = other_files(beside)
+        handed_in = Path(course.format_path(course.submitted_directory, place["student"], place["assignment"]))
+        siblings = Tree(Path(course.root)).notebooks(place["assignment"])
+        files |= notebooks_run_by(nbformat.writes(nb).encode(), handed_in / f"{place['notebook']}.ipynb", siblings)
         nb.metadata[RECORD] = {
             "level": examine_notebook(nb, template, own_address(self.unsafe), self.settings(seed), files),
             "repairs": [],

@@ -35,6 +35,8 @@ def explain_cell(
         return GRADED, ADDED
     status, reason = _explain(cell, score, max_score, exercise)
     status = record.get("status", status)
+    if record.get("missing"):
+        reason = shorten(f"{reason}; {plain(record['missing'])}")
     if record.get("repaired"):
         note = f"repaired: {'; '.join(record['repaired'])}"
         return REPAIRED if status == GRADED else status, f"{reason} ({note})" if reason else note

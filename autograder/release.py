@@ -43,6 +43,8 @@ def release_units(tree: Tree, units: list[str], debug: bool = False, early: bool
     NbGraderCourse(tree)  # refuses settings that cannot be obeyed, and has the course's own checks
     for fault in unknown_units(tree):
         raise CourseError(f"{fault}. Correct it.")
+    for unit in units:
+        _refuse_ungradable(tree, unit, modules=True)
     for unit in [] if early else units:
         if not_yet(tree, [unit]):
             day = tree.about.calendar[unit].release
@@ -139,7 +141,7 @@ def build(tree: Tree, units: list[str], record: bool = True, debug: bool = False
         built = Path(folder) / "release"
         settings = {} if record else {"no_database": True, "preprocessors": steps_without_gradebook(course)}
         for unit in units:
-            _refuse(unit, find_ungradable(unit, read_sources(tree, unit)) + find_large_files(tree.source / unit))
+            _refuse_ungradable(tree, unit)
             course.convert(GenerateAssignment, unit, settings=settings, release_directory=str(built))
             check_release(tree, unit, built)
         yield built
@@ -185,6 +187,13 @@ def find_early_answers(tree: Tree, unit: str) -> list[str]:
         for cell in template.cells
         if cell.kind == SOLUTION and given & {cell.grade_id, *cell.defines}
     ]
+
+
+def _refuse_ungradable(tree: Tree, unit: str, modules: bool = False) -> None:
+    """``modules``: also where a package cannot be had; at grading that is undecided, and stops nobody."""
+    folder = tree.source / unit
+    faults = find_ungradable(unit, read_sources(tree, unit), folder if modules else None)
+    _refuse(unit, faults + find_large_files(folder))
 
 
 def _refuse(unit: str, faults: list[str], mend: str = "") -> None:

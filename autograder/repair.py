@@ -34,12 +34,14 @@ from course_utils.cli.handin.notebook import drop_bad_metadata
 from course_utils.system.stubs import is_blank, missing_stub
 
 from .older_release import fit
+from .run_order import bring_up
 from .template import ANSWER, NOT_RUN, PROVIDED, SOLUTION, TASK, TEST, Template, TemplateCell
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _SCHEMA = 3  # nbgrader's SCHEMA_VERSION
 _LONGEST_COMPARED = 20_000  # characters; a question that is longer is taken whole
 _NEVER_ON_GRADED = (*NOT_RUN, "skip-execution")
+Text = tuple[str, NotebookNode | str]  # where something was written, and what
 
 
 @dataclass
@@ -68,7 +70,8 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     found = identified.found
     _settle_who_is_who(cells, identified, template, result)
     _forget_unknown(cells, found)
-    beside = _answers_beside(cells, found, template)
+    gone = {grade_id for grade_id in template.marked if grade_id not in found} - result.added
+    beside = _answers_beside(cells, found, template, gone)
     for grade_id, wanted in template.marked.items():
         if grade_id in found and wanted.kind == TEST:
             _keep_own_code(cells, found[grade_id], fitting.known[grade_id])
@@ -78,6 +81,9 @@ def repair(notebook: NotebookNode, template: Template, name: str = "the notebook
     _tests_after_solutions(cells, found, template, result)
     for grade_id, texts in beside.items():
         _bring_in(found[grade_id], texts, result, template.marked[grade_id])
+    for brought in bring_up(cells, template):
+        names = ", ".join(brought.names)
+        result.note(brought.test, f"{names} stood below the test, or in a cell that is not run, and was run before it")
     return result
 
 
@@ -163,14 +169,20 @@ def _keep_own_code(cells: list[NotebookNode], test: NotebookNode, known: list[Te
 
 
 def _answers_beside(
-    cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template
-) -> dict[str, list[NotebookNode | str]]:
-    """What was written into a question, and, for an answer that is blank, into own cells beside it."""
+    cells: list[NotebookNode], found: dict[str, NotebookNode], template: Template, gone: set[str]
+) -> dict[str, list[Text]]:
+    """What was written into a question, and, for an answer that is blank, into own cells beside it; where the cell of
+    an answer is ``gone`` and nothing stands beside it, what else was written anywhere: the marker will see what it is.
+    """
     releases = [template.cells, *template.earlier]
     given = {bare(cell.source) for of in releases for cell in of if cell.kind == PROVIDED}
     marked = {id(cell): grade_id for grade_id, cell in found.items()}
-    beside: dict[str, list[NotebookNode | str]] = {}
+    beside: dict[str, list[Text]] = {}
     question = ""
+
+    def is_own(cell: NotebookNode) -> bool:
+        return id(cell) not in marked and bare(cell.source) not in given
+
     for grade_id, wanted in template.marked.items():
         if wanted.kind == TASK:
             question = grade_id
@@ -178,9 +190,9 @@ def _answers_beside(
             question = ""
         if wanted.kind != ANSWER:
             continue
-        texts: list[NotebookNode | str] = []
+        texts: list[Text] = []
         if question in found and (more := _added(found[question].source, template.marked[question].source)):
-            texts.append(more)
+            texts.append(("Written into the question", more))
         start = found.get(question, found.get(grade_id))
         if start is not None and (grade_id not in found or is_left_as_released(found[grade_id].source, wanted)):
             place = next(index for index, cell in enumerate(cells) if cell is start)
@@ -188,17 +200,23 @@ def _answers_beside(
             def own_texts(among: list[NotebookNode], of: str = grade_id) -> list[NotebookNode]:
                 """The first of some cells that are the student's own words, however many there are."""
                 among = [cell for cell in among if marked.get(id(cell)) != of]
-                its = itertools.takewhile(
-                    lambda cell: id(cell) not in marked and bare(cell.source) not in given and _may_be_an_answer(cell),
-                    among,
-                )
-                return [cell for cell in its if not is_blank(cell.source)]
+                its = itertools.takewhile(is_own, among)
+                return [cell for cell in its if not is_blank(cell.source) and _may_be_an_answer(cell)]
 
-            texts += own_texts(cells[place + 1 :]) or ([] if texts else own_texts(cells[:place][::-1])[::-1])
+            near = own_texts(cells[place + 1 :]) or ([] if texts else own_texts(cells[:place][::-1])[::-1])
+            texts += [("Written into another cell beside the question", cell) for cell in near]
         if texts:
             beside[grade_id] = texts
         question = ""
-    return beside
+    used = {id(text) for texts in beside.values() for _, text in texts}
+    free = [at for at, cell in enumerate(cells) if is_own(cell) and id(cell) not in used and _may_be_an_answer(cell)]
+    elsewhere: list[Text] = [
+        (f"Written in cell {at + 1}; the cell of this answer is no longer in the notebook", cells[at])
+        for at in free
+        if not is_blank(cells[at].source) and re.search(r"\w{3}", cells[at].source)
+    ]
+    unanswered = [name for name in gone if template.marked[name].kind == ANSWER and name not in beside]
+    return beside | dict.fromkeys(unanswered if elsewhere else [], elsewhere)
 
 
 def _may_be_an_answer(cell: NotebookNode) -> bool:
@@ -211,18 +229,19 @@ def _may_be_an_answer(cell: NotebookNode) -> bool:
         body = ast.parse(cell.source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return not cell.source.lstrip().startswith(("%", "!"))
-    return all(
-        isinstance(node, ast.Expr)
-        and (
-            isinstance(node.value, ast.Constant)
-            or (
-                isinstance(node.value, ast.Call)
-                and ast.unparse(node.value.func) == "print"
-                and all(isinstance(value, ast.Constant) for value in node.value.args)
-            )
-        )
-        for node in body
-    )
+    said = [part for node in body for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return all(map(_says_words, body)) and bool(said or not body)
+
+
+def _says_words(statement: ast.stmt) -> bool:
+    """A text by itself, printed, or kept under a name."""
+    if isinstance(statement, ast.Assign):
+        text = statement.value.value if isinstance(statement.value, ast.Constant) else None
+        return isinstance(text, str) and len(text.split()) > 2
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(value, ast.Call) and ast.unparse(value.func) in ("print", "display"):
+        return all(isinstance(given, ast.Constant | ast.Name) for given in value.args)
+    return isinstance(value, ast.Constant)
 
 
 def _added(text: str, released: str) -> str:
@@ -238,15 +257,15 @@ def _added(text: str, released: str) -> str:
     return more.strip() if re.search(r"\w", more) else ""
 
 
-def _bring_in(answer: NotebookNode, texts: list[NotebookNode | str], result: Repaired, wanted: TemplateCell) -> None:
+def _bring_in(answer: NotebookNode, texts: list[Text], result: Repaired, wanted: TemplateCell) -> None:
     """Put what stands beside an answer into it, so that it reaches the marker; where it stood it stays, too."""
     parts = [] if is_left_as_released(answer.source, wanted) else [answer.source]
-    for text in texts:
+    for where, text in texts:
         if isinstance(text, str):
-            parts.append(f"[Written into the question:]\n\n{text}")
+            parts.append(f"[{where}:]\n\n{text}")
             continue
         source = f"```\n{text.source}\n```" if text.cell_type == "code" else text.source
-        parts.append(f"[Written into another cell beside the question:]\n\n{source}")
+        parts.append(f"[{where}:]\n\n{source}")
         pictures = text.get("attachments")
         if answer.cell_type == "markdown" and isinstance(pictures, dict):
             answer["attachments"] = {**pictures, **answer.get("attachments", {})}

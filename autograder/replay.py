@@ -12,7 +12,7 @@ from course_utils.system.tree import Tree
 from .class_seeds import read_seeds
 from .nbgrader_course import NbGraderCourse
 from .preprocessors import ExecuteSubmission
-from .submissions import other_files
+from .submissions import notebooks_run_by, other_files
 
 
 def replay(
@@ -42,7 +42,9 @@ def replay(
     template = template_of(tree, unit)
     executor = ExecuteSubmission(parent=NbGraderCourse(tree).app)
     notebook = repair(parse_notebook(data, file.name), template, file.name).notebook
-    files = other_files(file.parent)[0] if file.parent.name == unit else {}
+    files = {}
+    if file.parent.name == unit:
+        files = other_files(file.parent)[0] | notebooks_run_by(data, file, tree.notebooks(unit))
     exam = Exam(
         notebook,
         template,

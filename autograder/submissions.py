@@ -10,7 +10,15 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_utils.cli.handin import MAX_MEGABYTES, MOST_BYTES, read_notebook, readable_name, template_of
+from course_utils.cli.handin import (
+    MAX_MEGABYTES,
+    MOST_BYTES,
+    names_file,
+    parse_notebook,
+    read_notebook,
+    readable_name,
+    template_of,
+)
 from course_utils.cli.handin.cells import identify
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
@@ -65,8 +73,25 @@ def find_submission(tree: Tree, unit: str, student: str, notebook: str = "") -> 
     except OSError as error:
         return UNREADABLE, f"{readable_name(path.name)} cannot be read ({error.strerror})"
     files, left_out = other_files(folder)
-    files |= given_files(tree, unit)
+    files |= notebooks_run_by(data, path, tree.notebooks(unit)) | given_files(tree, unit)
     return Submission(readable_name(path.name), data, files, ([notes] if notes else []) + left_out)
+
+
+def notebooks_run_by(data: bytes, path: Path, siblings: list[str]) -> dict[str, bytes]:
+    """The notebooks beside one that its code names, such as in ``%run other.ipynb``, by name; ``siblings`` are the
+    unit's own."""
+    there = [other for other in sorted(path.parent.glob("*.ipynb")) if other != path and other.stem not in siblings]
+    if not there:
+        return {}
+    try:
+        notebook = parse_notebook(data, path.name)
+    except CourseError:
+        return {}
+    return {
+        other.name: read_plain(other)
+        for other in there
+        if names_file(notebook, other.name) and _is_plain(other, stat.S_ISREG) and other.stat().st_size <= MOST_BYTES
+    }
 
 
 def given_files(tree: Tree, unit: str) -> dict[str, bytes]:

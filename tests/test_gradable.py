@@ -55,6 +55,9 @@ GOOD = {
     "text by hand": new_markdown_cell("Because.", metadata=marks("why", grade=True, solution=True, points=1)),
     "task": new_markdown_cell("Do it.", metadata=marks("task-1", task=True, locked=True, points=4)),
     "read-only": new_markdown_cell("Read this.", metadata=marks("given", locked=True)),
+    "an error on purpose": new_code_cell("1 +", metadata={"tags": ["raises-exception"]}),
+    "a name that may be missing": new_code_cell("try:\n    unicode\nexcept NameError:\n    pass"),
+    "words that are no mark": new_markdown_cell("Begin\n\nEnd of the solution\n\nBegin the solution here."),
     "names from elsewhere": new_code_cell("from numpy import *"),
 }
 
@@ -123,8 +126,62 @@ BAD = {
         new_markdown_cell("### BEGIN MARK SCHEME\n1\n### END MARK SCHEME"),
         "would be published",
     ),
+    "a mark in small letters": (
+        new_code_cell("### begin solution\nx = 1\n### END SOLUTION"),
+        "write '### BEGIN SOLUTION'",
+    ),
+    "a mark that is misspelt": (
+        test_cell("assert square(2)\n### BEGIN HIDEN TESTS\nassert square(3)\n### END HIDDEN TESTS"),
+        "write '### BEGIN HIDDEN TESTS'",
+    ),
+    "a mark with a hyphen in a text": (new_markdown_cell("## Begin-Mark-Scheme"), "write '### BEGIN MARK SCHEME'"),
+    "a test that is a solution too": (test_cell("assert square(2) == 4", solution=True), "a stub"),
+    "a check that is a solution too": (
+        test_cell("from course_utils import check\n\ncheck.slerp(square, points=2)", solution=True),
+        "a stub",
+    ),
+    "no Python in a cell of the course": (new_code_cell("def f(:\n    pass"), "no Python"),
+    "a name in a cell of the course": (new_code_cell("print(squared)"), "no cell defines squared"),
+    "a name in a solution": (
+        new_code_cell("def cube(x):\n    return pow3(x)", metadata=marks("cube", solution=True)),
+        "no cell defines pow3",
+    ),
+    "a check without its exercise": (
+        test_cell("from course_utils import check\n\ncheck.slerp(cube, points=2)"),
+        "no cell defines cube",
+    ),
+    "an answer that cannot be written into": (
+        new_markdown_cell("x", metadata=marks("q", grade=True, solution=True, points=1) | {"editable": False}),
+        "could not write into it",
+    ),
+    "an answer without points": (new_markdown_cell("x", metadata=marks("q", solution=True)), "has no points"),
+    "metadata that are none": (new_markdown_cell("x", metadata={"nbgrader": None}), "are None"),
+    "a flag in words": (test_cell("assert square(2)", grade="yes"), "'yes', expected true or false"),
+    "an id that is a number": (test_cell("assert square(2)", 7), "grade_id is 7"),
     "the same id twice": (test_cell("assert square(2) == 4", "square"), "cells 1, 2 have the same id 'square'"),
 }
+
+
+def test_what_a_test_needs_is_made_above_it_in_a_cell_that_is_run():
+    cube = new_code_cell("def cube(x):\n    return FACTOR * x", metadata=marks("cube", solution=True))
+    test, made = test_cell("assert cube(2) == 8", "test_cube"), new_code_cell("FACTOR = 4")
+    assert faults(made, cube, test) == []
+    assert "needs FACTOR, made only below it" in faults(cube, test, made)[0]
+    assert "needs cube, made only below it" in faults(made, test, cube)[0]
+    made.metadata["tags"] = ["experiment"]
+    assert "needs FACTOR, made only in cells that are not run at grading" in faults(made, cube, test)[0]
+
+
+def test_a_package_that_nobody_has_is_named(tmp_path):
+    code = new_code_cell("import json\nimport own_helper\ntry:\n    import cupy\nexcept ImportError:\n    pass")
+    sources = {"01_a": new_notebook(cells=[code])}
+    assert "imports own_helper; there is no own_helper.py" in find_ungradable("01_a", sources, tmp_path)[0]
+    (tmp_path / "own_helper.py").touch()
+    assert find_ungradable("01_a", sources, tmp_path) == []
+
+
+def test_a_unit_without_cells_is_named():
+    assert find_ungradable("01_a", {"01_a": new_notebook()}) == ["it has no cells"]
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zipfile
 from collections.abc import Callable
 
 import nbformat
@@ -137,6 +138,12 @@ def of_another_unit(notebook: dict) -> None:
         cell["source"] = "".join(cell["source"]).replace("double", "twofold").replace("triple", "threefold")
 
 
+def of_the_future(notebook: dict) -> None:
+    notebook["nbformat"] = 5
+    for cell in notebook["cells"]:
+        cell["text"] = cell.pop("source")
+
+
 # What other programs and students do to notebooks; True: it is graded.
 KNOWN = {
     "nothing": (lambda notebook: None, True),
@@ -153,7 +160,10 @@ KNOWN = {
     "another unit's": (of_another_unit, False),
     "no cells": (put(PLACES["cells"], []), False),
     "only text": (lambda notebook: notebook.update(cells=notebook["cells"][:1]), False),
-    "of the future": (put(PLACES["nbformat"], 99), False),
+    "of the future": (put(PLACES["nbformat"], 99), True),
+    "of the future, with texts elsewhere": (of_the_future, False),
+    "a minor version of the future": (put(PLACES["nbformat_minor"], 99), True),
+    "a version in words": (put(PLACES["nbformat"], "4"), True),
     "cells that are no list": (put(PLACES["cells"], {}), False),
 }
 BYTES = {
@@ -221,6 +231,79 @@ def test_every_key_may_be_missing_or_of_a_wrong_type_and_both_decide_alike(cours
             apart.append(f"{name}: submit: {handed_in or 'taken'}; grading: {problem or 'taken'}")
     assert not apart, "\n".join(apart)
     assert len(DAMAGE) - 10 < taken < len(DAMAGE), f"taken: {taken} of {len(DAMAGE)}"  # refused: without cells
+
+
+def as_version_3(released: str) -> dict:
+    """As programs of 2014 wrote it."""
+    content = json.loads(nbformat.writes(nbformat.convert(nbformat.reads(released, as_version=4), 3), version=3))
+    for cell in content["worksheets"][0]["cells"]:
+        cell["outputs"] = [
+            {"output_type": "pyout", "prompt_number": 1, "text": ["1"], "png": "AAAA", "metadata": {}},
+            {"output_type": "stream", "stream": "stderr", "text": "a"},
+            {"output_type": "pyerr", "ename": "E", "evalue": "e", "traceback": []},
+        ]
+    return content
+
+
+def as_version_2(released: str) -> dict:
+    content = as_version_3(released) | {"nbformat": 2, "nbformat_minor": 0}
+    for cell in content["worksheets"][0]["cells"]:
+        del cell["metadata"]
+    return content
+
+
+def in_two_sheets(released: str) -> dict:
+    content = as_version_3(released)
+    cells = content["worksheets"][0]["cells"]
+    return content | {"worksheets": [{"cells": cells[:4], "metadata": {}}, {"cells": cells[4:]}, None]}
+
+
+OLDER = {
+    "3": as_version_3,
+    "2": as_version_2,
+    "3, in two sheets": in_two_sheets,
+    "3, called 4": lambda released: as_version_3(released) | {"nbformat": 4, "nbformat_minor": 5},
+}
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_a_notebook_of_an_older_version_is_read_whole(course, kit, released, tmp_path, version):
+    content = OLDER[version](released)
+    data = json.dumps(content).encode()
+    assert decide(course, kit, data, tmp_path) == ("", "")
+    cells = [(cell.cell_type, cell.source) for cell in parse_notebook(data, "x").cells]
+    wanted = [(cell.cell_type, cell.source) for cell in nbformat.reads(released, as_version=4).cells]
+    assert [source.lstrip("# ") for _, source in cells] == [source.lstrip("# ") for _, source in wanted]
+    outputs = next(cell for cell in parse_notebook(data, "x").cells if cell.cell_type == "code").outputs
+    assert outputs[0].data == {"text/plain": "1", "image/png": "AAAA"} and outputs[1].name == "stderr"
+    assert [output.output_type for output in outputs] == ["execute_result", "stream", "error"]
+
+
+def test_what_the_code_needs_is_handed_in_and_what_it_cannot_have_is_said(kit, released, tmp_path, capsys):
+    """Modules, packages, notebooks that are run, small files that are read; nothing else that lies there."""
+    here = kit.student_notebooks / UNIT
+    beside = {"my_helper.py", "tools/more.py", "other.ipynb", "own.csv"}
+    for name in [*beside, "notes.ipynb", "unused.csv", ".hidden.py", "elsewhere/x.py"]:
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text("1")
+    notebook = nbformat.reads(released, as_version=4)
+    notebook.cells[2].source = "def double(x):\n    return gone_helper(x)"
+    code = "%run other.ipynb\nimport tools.more, json, not_there\nopen('own.csv')\n"
+    code += "try:\n    import nor_here\nexcept ImportError:\n    pass"
+    notebook.cells.append(nbformat.v4.new_code_cell(code))
+    mine = here / "mine.ipynb"
+    nbformat.write(notebook, mine)
+    with zipfile.ZipFile(submit_unit(kit, UNIT, mine, tmp_path)) as packed:
+        assert {name.removeprefix(f"{UNIT}/") for name in packed.namelist()} == beside | {f"{UNIT}.ipynb"}
+    said = capsys.readouterr()
+    assert "imports not_there; there is no not_there.py beside the notebook" in said.err
+    assert "nor_here" not in said.err and "json" not in said.err and "my_helper.py" in said.out
+    assert "gone_helper" not in said.err, "what a notebook that is run may make is not told"
+    assert "tools" not in said.err
+    del notebook.cells[-1]
+    nbformat.write(notebook, mine)
+    submit_unit(kit, UNIT, mine, tmp_path)
+    assert "double uses gone_helper, which no cell of the notebook makes any more." in capsys.readouterr().err
 
 
 def test_what_disks_and_editors_leave_in_a_notebook_is_read(course, kit, released, tmp_path):

@@ -14,16 +14,18 @@ import time
 
 import nbformat
 import pytest
-from miniature import hand_in, make_tree
+from miniature import CHECKOUT, hand_in, make_tree
 
 from autograder import gradebook
+from autograder.examiner.settings import RECORD
 from autograder.feedback import feedback_unit
 from autograder.grade import CHANGED, changed_texts, grade_unit
 from autograder.grades_file import Grade, read_grades, replace_unit, write_grades
 from autograder.nbgrader_course import NbGraderCourse
 from autograder.preprocessors import SettleGrades
 from autograder.release import release_units
-from course_utils.cli.handin import parse_notebook
+from autograder.run_order import bring_up, explain_missing
+from course_utils.cli.handin import parse_notebook, template_of
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree
 
@@ -617,6 +619,140 @@ def test_a_right_answer_counts_wherever_it_stands_and_no_stub_beats_it(tree):
     assert got == {edit.__name__: ALL for edit in edits}, [row for row in rows if row.score == 0]
 
 
+HELPER = "def helper(x):\n    return 2 * x"
+
+
+def helper_at_the_end(notebook, fresh):
+    notebook.cells.append(own("code", HELPER))
+
+
+def helper_in_the_other_exercise(notebook, fresh):
+    cells_of(notebook)["triple"].source = HELPER + "\n\ndef triple(x):\n    return helper(x) + x"
+
+
+def helper_in_an_experiment(notebook, fresh):
+    cells_of(notebook)["double"].source = "def double(x):\n    return helper(x) + ZERO"
+    experiment = own("code", f"ZERO = 0\n\n{HELPER}\n\nhelper(ZERO)")
+    experiment.metadata["tags"] = ["experiment"]
+    notebook.cells.insert(1, experiment)
+
+
+def constants_and_imports_below(notebook, fresh):
+    cells_of(notebook)["double"].source = "FACTOR = TWO\n\n\ndef double(x):\n    return int(math.sqrt(FACTOR**2)) * x"
+    notebook.cells += [own("code", "import math"), own("code", "ONE = 1\nTWO = ONE + 1")]
+
+
+def a_chain_below(notebook, fresh):
+    notebook.cells += [
+        own("code", "def helper(x):\n    return other(x)"),
+        own("code", "def other(x):\n    return x + x"),
+    ]
+
+
+BELOW = [
+    helper_at_the_end,
+    helper_in_the_other_exercise,
+    helper_in_an_experiment,
+    constants_and_imports_below,
+    a_chain_below,
+]
+
+
+def failing_above(notebook, fresh):
+    notebook.cells.insert(1, own("code", "%run no_such.ipynb"))
+
+
+def module_missing(notebook, fresh):
+    notebook.cells.insert(1, own("code", "from my_helpers import helper"))
+
+
+def costly_in_an_experiment(notebook, fresh):
+    experiment = own("code", "helper = max([abs], key=id)")
+    experiment.metadata["tags"] = ["experiment"]
+    notebook.cells.insert(1, experiment)
+
+
+def stub_below(notebook, fresh):
+    notebook.cells.append(own("code", "def helper(x):\n    pass"))
+
+
+MISSING = {
+    lambda notebook, fresh: None: "no cell of the notebook makes helper",
+    failing_above: "the cell that begins with '%run no_such.ipynb' failed: ",
+    module_missing: "my_helpers.py was not handed in beside the notebook",
+    costly_in_an_experiment: "only an experiment makes helper",
+    stub_below: "helper is made only below the test",
+}
+
+
+@linux
+def test_what_an_exercise_needs_counts_below_its_test_and_what_is_missing_is_explained(tree, course):
+    for number, edit in enumerate([*BELOW, *MISSING]):
+        path = hand_in(tree.root, f"{number}", UNIT, RIGHT | {"double": "def double(x):\n    return helper(x)"})
+        notebook = nbformat.read(path, as_version=4)
+        edit(notebook, None)
+        nbformat.write(notebook, path)
+    rows = {(row.student, row.exercise): row for row in grade_unit(tree, UNIT)}
+    for number, edit in enumerate(BELOW):
+        row = rows[f"{number}", "double"]
+        assert row.score == 2 and row.status == "repaired", (edit, row)
+        assert "stood below the test, or in a cell that is not run" in row.reason
+        assert rows[f"{number}", "triple"].score == 2
+    assert course(tree, "feedback", "01")[0] == 0
+    for number, (edit, reason) in enumerate(MISSING.items(), start=len(BELOW)):
+        row = rows[f"{number}", "double"]
+        assert row.score == 0 and row.status == "graded" and reason in row.reason, (edit, row)
+        assert scores(rows.values(), f"{number}")["triple"] == 2
+        page = (tree.root / "feedback" / f"{number}" / UNIT / f"{UNIT}.html").read_text(encoding="utf-8")
+        assert reason.split("'")[0] in page
+
+
+def test_a_name_that_laws_missed_is_explained_too():
+    test = nbformat.v4.new_code_cell(
+        "check.f(f, points=1)", metadata={"nbgrader": {"grade": True, "grade_id": "test_f"}}
+    )
+    failed = own("code", "from mine import g")
+    failed.outputs = [nbformat.v4.new_output("error", ename="ModuleNotFoundError", evalue="No module named 'mine'")]
+    laws = [{"passed": True, "got": ""}, {"passed": False, "got": "NameError: name 'g' is not defined in f, line 2"}]
+    test.metadata[RECORD] = {"laws": laws}
+    exercise = own("code", "def f(x):\n    return g(x)")
+    said = explain_missing([failed, exercise, test], 2)
+    assert said.startswith("the cell that begins with 'from mine import g' failed: ModuleNotFoundError")
+    assert said.endswith("mine.py was not handed in beside the notebook")
+    test.metadata[RECORD] = {"laws": [laws[0], laws[1] | {"got": "3, which is not 2"}]}
+    assert explain_missing([failed, exercise, test], 2) == ""
+
+
+def test_a_healthy_notebook_is_left_as_it_is():
+    """Of every unit, as released and as solved: what is made in order is not moved."""
+    for unit in Tree(CHECKOUT).units():
+        template = template_of(Tree(CHECKOUT), unit)
+        for folder in ("release", "notebooks"):
+            notebook = nbformat.read(CHECKOUT / folder / unit / f"{unit}.ipynb", as_version=4)
+            before = len(notebook.cells)
+            assert bring_up(notebook.cells, template) == [] and len(notebook.cells) == before
+
+
+@linux
+def test_a_notebook_that_is_run_by_one_counts_from_the_export_to_the_grade(tree, tmp_path, course):
+    """`%run other.ipynb`: it is collected with the notebook whose code names it, and one that is named nowhere is not."""
+    other = nbformat.v4.new_notebook(cells=[own("md", "# Mine"), own("code", HELPER)])
+    for number, name in enumerate(("mine.ipynb", "my own.ipynb")):
+        path = hand_in(
+            tree.root, "x", UNIT, RIGHT | {"double": f"%run '{name}'\n\ndef double(x):\n    return helper(x)"}
+        )
+        folder = tmp_path / "export" / f"Ada {number}_{number}5_assignsubmission_file_"
+        folder.mkdir(parents=True)
+        shutil.move(path, folder / f"{UNIT}.ipynb")
+        nbformat.write(other, folder / name)
+        nbformat.write(other, folder / "notes.ipynb")
+    shutil.rmtree(tree.root / "submitted")
+    code, _, said = course(tree, "collect", "01", str(tmp_path / "export"))
+    assert code == 0 and said.count("notes.ipynb: another notebook") == 2 and "mine.ipynb" not in said
+    rows = grade_unit(tree, UNIT)
+    assert scores(rows, "Ada 0") == scores(rows, "Ada 1") == ALL
+
+
 TEXT = "Zero stays zero: LOOK AT ME"
 
 
@@ -654,11 +790,27 @@ BESIDE = {
     "inside": inside,
     "in the middle": inside_in_the_middle,
     "deleted": below_and_cell_deleted,
+    "behind own code": lambda notebook: notebook.cells.extend([own("code", "double(3)"), own("md", TEXT)]),
+    "kept under a name": below("code", f'answer = "{TEXT}"\nprint(answer)'),
+    "deleted, at the top": lambda notebook: (
+        notebook.cells.insert(1, own("md", TEXT)),
+        notebook.cells.remove(cells_of(notebook)["q_double"]),
+    ),
+    "deleted, with the question": lambda notebook: (
+        [notebook.cells.remove(cells_of(notebook)[name]) for name in ("q_double", "rubric_double")],
+        notebook.cells.insert(3, own("md", f"My answer\n\n{TEXT}")),
+    ),
+    "deleted, in a heading": lambda notebook: (
+        notebook.cells[0].update(source=f"{notebook.cells[0].source}\n\n{TEXT}"),
+        notebook.cells.remove(cells_of(notebook)["q_double"]),
+    ),
     "above": lambda notebook: notebook.cells.insert(place(notebook, "rubric_double"), own("md", TEXT)),
 }
 NOT_AN_ANSWER = {
     "own experiment": below("code", "double(3)"),
     "nothing": below("md", " \n"),
+    "a number printed": below("code", "print(double)"),
+    "deleted and not answered": lambda notebook: notebook.cells.remove(cells_of(notebook)["q_double"]),
     "a line more": lambda notebook: cells_of(notebook)["rubric_double"].update(
         source="\n" + cells_of(notebook)["rubric_double"].source + "\n\n"
     ),
@@ -678,10 +830,12 @@ def test_a_written_answer_beside_its_cell_reaches_the_marker(tree):
     for name in BESIDE:
         assert rows[name].status == "needs_marking" and rows[name].score is None, rows[name]
     for name in NOT_AN_ANSWER:
-        assert (rows[name].score, rows[name].reason) == (0, "not answered"), rows[name]
+        assert rows[name].score == 0 and rows[name].reason.startswith("not answered"), rows[name]
     for name in [*BESIDE, "both"]:
         graded = nbformat.read(tree.root / "autograded" / name / UNIT / f"{UNIT}.ipynb", as_version=4)
-        assert "LOOK AT ME" in cells_of(graded)["q_double"].source, name
+        answer = cells_of(graded)["q_double"].source
+        assert "LOOK AT ME" in answer, name
+        assert ("the cell of this answer is no longer in the notebook" in answer) == name.startswith("deleted,"), name
     assert RIGHT["q_double"] in cells_of(graded)["q_double"].source
 
 

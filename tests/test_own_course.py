@@ -221,6 +221,10 @@ FAULTS = {
         lambda cells: cells["test_add_up"].update(source="assert True"),
         "gives all 2 points to who has written nothing",
     ),
+    "a cell that fails": (
+        lambda cells: cells["add_up"].update(source=cells["add_up"].source + "\n\nadd_up(1 / 0)"),
+        "add_up ends with ZeroDivisionError: division by zero",
+    ),
     "points that disagree": (
         lambda cells: cells["test_add_up"].metadata.nbgrader.update(points=5),
         "the points of test_add_up disagree",
@@ -326,7 +330,7 @@ def test_a_unit_that_is_not_due_holds_back_its_answers(own):
     new_unit(own, "11_more", "add_more")
     broken_more = own.source / "11_more" / "11_more.ipynb"
     notebook = nbformat.read(broken_more, as_version=4)
-    notebook.cells[2].source = "def add_up(x):\n    return x.sum()"
+    notebook.cells[2].source = "import torch\n\n\ndef add_up(x):\n    return x.sum()"
     nbformat.write(notebook, broken_more)
     (own.root / "course.toml").write_text("[calendar.10_sums]\ndue = 2999-01-01")
     with pytest.raises(CourseError, match="it gives the answer of add_up, an exercise of 10_sums, which is due 2999"):

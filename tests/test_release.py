@@ -86,6 +86,10 @@ CRITERION, ANSWER = (
 LEAKS = {
     "solution line": (lambda nb: nb.cells[0].update(source="Hint:\n\n    tripled_value = 3 * x"), "solution of triple"),
     "solution mark": (lambda nb: nb.cells[2].update(source="### BEGIN SOLUTION"), "BEGIN SOLUTION"),
+    "solution as a comment": (
+        lambda nb: nb.cells[6].update(source="# tripled_value = 3 * x\n# return tripled_value"),
+        "solution of triple",
+    ),
     "mark scheme": (lambda nb: nb.cells[0].update(source=CRITERION), "mark scheme"),
     "model answer": (lambda nb: nb.cells[0].update(source=ANSWER), "model answer"),
     "output": (lambda nb: nb.cells[6].update(outputs=[nbformat.v4.new_output("stream", text="4")]), "has outputs"),
@@ -104,6 +108,32 @@ def test_gate_names_each_kind_of_leak(released, kind):
     damage(notebook)
     leaks = find_leaks(read(released.root, "notebooks"), notebook)
     assert any(expected in leak for leak in leaks), f"expected a leak about {expected!r}, got {leaks}"
+
+
+def test_the_picture_of_a_model_answer_does_not_go_out(released):
+    source, notebook = read(released.root, "notebooks"), read(released.root, "release")
+    picture = {"a.png": {"image/png": "iVBORw0KGgo="}}
+    for cells in (source.cells, notebook.cells):
+        cells[8].attachments = picture
+        cells[0].update(source="# A tiny unit\n![a](attachment:a.png)", attachments=picture)
+    source.cells[8].source = "See ![a](attachment:a.png)"
+    assert find_leaks(source, notebook) == ["q_double still has the picture a.png of what is taken out of its text"]
+
+
+def test_what_nbgrader_says_on_several_lines_is_said(own):
+    def change(notebook):
+        scheme = notebook.cells[7]
+        scheme.source = scheme.source.replace("### END", "![a](attachment:a.png)\n### END")
+
+    edit(own.root, "notebooks", change)
+    with pytest.raises(CourseError, match="RuntimeError: Encountered an attachment in a marking scheme"):
+        release_units(own, ["01_double"])
+
+
+def test_points_of_a_units_own_check_that_disagree_are_refused(own):
+    edit(own.root, "notebooks", lambda nb: nb.cells[3].metadata.nbgrader.update(points=5))
+    with pytest.raises(CourseError, match=r"points of test_double disagree \(.*cell: 5; points= in it: 2\)"):
+        release_units(own, ["01_double"])
 
 
 def test_gate_finds_nothing_in_a_clean_release(released):

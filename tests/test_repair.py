@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 
 import nbformat
 import pytest
 from hostile import BETA, KL
 from hostile_class import UNIT, source
+from miniature import source_notebook
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from nbgrader.nbgraderformat import SCHEMA_VERSION
@@ -223,3 +225,28 @@ def test_the_file_that_is_meant_is_found(tmp_path, files, chosen):
         (folder / name).write_bytes(b"{}")
     found = find_submission(Tree(tmp_path), UNIT, "ada")
     assert (found.name if isinstance(found, Submission) else None) == chosen
+
+
+ODD_CODE = {
+    "a sum too long to be written out": "x = " + "+".join(["1"] * 20_000),
+    "a helper too long to be written out": "def helper(x):\n    return " + "+".join(["x"] * 20_000),
+    "hundreds of magics": "%a\n" * 480 + "x = 1\n" * 1900,
+    "questions": "?" * 3000,
+    "blank lines": "\n" * 200_000,
+    "NUL": "x = '\0'",
+    "half a character": "x = \ud800",
+    "no end": "x = [\n",
+    "a magic without a name": "%%\n!\n%",
+}
+
+
+@pytest.mark.parametrize("kind", ODD_CODE)
+def test_looking_for_what_stands_below_a_test_takes_no_time_and_stops_at_nothing(kind):
+    written = source_notebook()
+    template = Template.of("01_double", written)
+    written.cells[2].source = "def double(x):\n    return helper(x)"
+    written.cells += [new_code_cell("def helper(x):\n    return 2 * x"), new_code_cell(ODD_CODE[kind])]
+    started = time.process_time()
+    repaired = repair(written, template)
+    assert time.process_time() - started < 5
+    assert "helper stood below the test" in repaired.cells["test_double"][0]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from course_utils.cli.handin import MOST_BYTES, shown, templates_of
+from course_utils.cli.handin import MOST_BYTES, names_file, parse_notebook, shown, templates_of
 from course_utils.cli.handin.cells import Template
 from course_utils.system.errors import CourseError
 from course_utils.system.tree import Tree, notebook_path
@@ -17,7 +17,7 @@ from course_utils.system.whole_file import whole_file
 
 from ..submissions import TIMESTAMP
 from .archive import MOST_TOTAL, UNREADABLE, Entry, entries_of_zip, opened, unpacked
-from .choose import OF_THE_UNIT, Candidate, Handed, candidates, choose, examine
+from .choose import OF_ANOTHER, OF_THE_UNIT, UNKNOWN, Candidate, Handed, candidates, choose, examine
 from .names import folded, is_meant_for_the_grader, safe_file_name, safe_name
 from .roster import find_folders, note_left_out, read_roster, register, remember, write_roster
 from .shapes import PLAIN, Place, empty_folders, find_places
@@ -161,6 +161,7 @@ def _collect_one(
         names = ", ".join(f"{shown(file.path)}{reasons.get(id(file), '')}" for file in handed[:5]) or "no files"
         raise _Nothing(f"nothing that is the notebook of {unit}; found: {names}")
     chosen = next(iter(taken.values()))
+    found = [other for other in found if not _is_run_by(taken, other)]
     for other in found:
         if all(other.file is not one.file for one in taken.values()):
             result.left_out.append(f"{shown(folder)}: {shown(other.file.path)}: {_why_another(other, chosen, unit)}")
@@ -179,6 +180,14 @@ def _collect_one(
     _write_time(target.parent / TIMESTAMP, folder, max(times, default=None), place.late or late, result)
     remember(roster, folder, unit, place, place.late or late)
     result.students[folder] = written
+
+
+def _is_run_by(taken: dict[str, Candidate], other: Candidate) -> bool:
+    """Whether a notebook that is none of the unit is named by the code of one that is: then it lies beside it."""
+    return other.kind in (UNKNOWN, OF_ANOTHER) and any(
+        one.kind == OF_THE_UNIT and names_file(parse_notebook(one.file.data, ""), other.file.path.name)
+        for one in taken.values()
+    )
 
 
 def _choose_each(handed: list[Handed], templates: dict[str, Template]) -> dict[str, Candidate]:

@@ -13,6 +13,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from autograder.plain_tests import tidy_errors
+from autograder.run_order import explain_missing
 from autograder.template import TEST, Template, defined_names, is_check, is_not_run, kind_of
 from course_utils.checks.engine.law import Check
 from course_utils.checks.engine.score import Score
@@ -62,6 +63,9 @@ class Exam:
                     self._judge(index, cell)
         finally:
             self._leave()
+        for index, cell in enumerate(self._cells):
+            if cell.cell_type == "code" and kind_of(cell) == TEST and (why := explain_missing(self._cells, index)):
+                cell.metadata[RECORD] = {**cell.metadata.get(RECORD, {}), "missing": why}
 
     def replay(self, check: Check, law: str | None, seed: int | None) -> Score:
         """Judge one exercise alone, after the cells above its test. Raises CourseError when there is nothing to

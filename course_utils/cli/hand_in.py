@@ -16,7 +16,7 @@ from course_utils.system.stubs import NOT_WRITTEN
 from course_utils.system.tree import Tree, find_tree
 
 from .handin import notebooks_of, read_notebook, require_graded, template_of
-from .submit import Progress, find_warnings, give_names_back, is_to_be_written, own_modules, pack, paths_of, progress
+from .submit import Progress, find_warnings, give_names_back, is_to_be_written, own_files, pack, paths_of, progress
 
 SESSION = "JPY_SESSION_NAME"  # in which Jupyter's server tells a kernel its notebook's path
 
@@ -53,7 +53,7 @@ def _hand_in(tree: Tree, here: Path) -> None:
         warnings.insert(
             0, f"not saved as it was last run: {', '.join(unsaved)}. Save (Ctrl S) and run this cell again."
         )
-    archive = pack(paths, own_modules(tree, unit), unit, tree.root)
+    archive = pack(paths, own_files(tree, unit, paths), unit, tree.root)
     saved = datetime.fromtimestamp(here.stat().st_mtime)
     said = f"{archive} holds this notebook as it was saved at {saved:%H:%M:%S}. Hand in this one file."
     rows = progress(content, template)

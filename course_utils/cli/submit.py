@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,9 @@ from .handin import (
 )
 from .handin.cells import ANSWER, SOLUTION, TASK, TEST, Template, bare, identify, kind_of, marks_for, marks_of
 from .handin.evidence import evidence, in_words, outputs_of
+from .handin.names import Names, missing_modules, names_of
+
+_MOST_OF_A_FILE, _MOST_FILES = 2_000_000, 150  # of what the code names beside the notebook
 
 
 def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> Path:
@@ -51,13 +56,13 @@ def submit_unit(tree: Tree, unit: str, notebook: Path | None, folder: Path) -> P
         unchecked += [
             f"{row.name} ({row.words})" for row in progress(content, template) if not row.done and row.written
         ]
-    modules = own_modules(tree, unit)
-    archive = pack(paths, modules, unit, folder)
+    files = own_files(tree, unit, paths)
+    archive = pack(paths, files, unit, folder)
     if unchecked:
         print(f"Written, and its check has not passed as it is saved: {', '.join(unchecked)}.")
     print(f"{archive}")
-    if modules:
-        print(f"With your modules {', '.join(sorted(modules))}.")
+    if files:
+        print(f"With what your code needs beside it: {', '.join(sorted(files))}.")
     print(f"{done} of {total} exercises are written. Hand in this one file where your instructor asks for it.")
     return archive
 
@@ -150,6 +155,7 @@ def find_warnings(path: Path, notebook: Any, template: Template) -> list[str]:
     for copy in sorted(path.parent.glob(f"Copy of {path.stem}*.ipynb")):  # as Colab and Drive name what they save
         if copy.stat().st_mtime > path.stat().st_mtime + 1:
             warnings.append(f"{copy.name} in the same folder is newer. To hand that in: --notebook '{copy}'.")
+    warnings += missing_for_code(notebook, path.parent)
     if not any(cell.get("outputs") for cell in notebook.cells):
         warnings.append("no cell has output; run the experiments and save, so that your figures can be seen.")
     return warnings
@@ -204,18 +210,58 @@ def archive_name(unit: str) -> str:
     return f"{unit}-submission.zip"
 
 
-def own_modules(tree: Tree, unit: str) -> dict[str, Path]:
-    """Python modules that lie beside the unit's notebook, by name: code of the notebook may import them."""
-    found = sorted((tree.student_notebooks / unit).glob("*.py"))
-    return {path.name: path for path in found if path.is_file() and path.stat().st_size <= MOST_BYTES}
+def own_files(tree: Tree, unit: str, notebooks: dict[str, Path]) -> dict[str, Path]:
+    """What lies beside the unit's notebooks and their code needs, by name: modules, and files that it names, as in
+    ``%run other.ipynb`` or ``open("own.csv")``."""
+    folder = tree.student_notebooks / unit
+    code = "\n".join(code_of(read_notebook(path)) for path in notebooks.values())
+    found: dict[str, Path] = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")) and name != "runs")
+        for path in (Path(place) / name for name in sorted(names) if not name.startswith(".")):
+            inside = path.relative_to(folder)
+            top = inside.parts[0]
+            module = path.suffix == ".py" and (top == path.name or bool(re.search(rf"\b{re.escape(top)}\b", code)))
+            if not module and not (path.suffix and path.name in code):
+                continue
+            most = MOST_BYTES if module else _MOST_OF_A_FILE
+            own = path.name not in [notebook.name for notebook in notebooks.values()]
+            if own and path.is_file() and path.stat().st_size <= most and len(found) < _MOST_FILES:
+                found[inside.as_posix()] = path
+    return found
 
 
-def pack(notebooks: dict[str, Path], modules: dict[str, Path], unit: str, folder: Path) -> Path:
+def code_of(notebook: Any) -> str:
+    """All code of a notebook."""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def missing_for_code(notebook: Any, folder: Path) -> list[str]:
+    """What the code of a notebook uses and cannot have in a fresh kernel, a sentence each."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    names = [of for cell in cells if (of := names_of(cell.source)) is not None]
+    made = {name for of in names for name in of.made}
+    told = []
+    if len(names) == len(cells) and not any(of.unseen for of in names):
+        gone = {
+            name: _name_of(cell)
+            for cell in cells
+            if kind_of(cell) == SOLUTION and "NameError" not in cell.source
+            for name in sorted((names_of(cell.source) or Names()).needed - made)
+        }
+        told += [f"{where} uses {name}, which no cell of the notebook makes any more." for name, where in gone.items()]
+    modules = missing_modules([cell.source for cell in cells], folder)
+    return told + [
+        f"the code imports {name}; there is no {name}.py beside the notebook and no such package." for name in modules
+    ]
+
+
+def pack(notebooks: dict[str, Path], files: dict[str, Path], unit: str, folder: Path) -> Path:
     """Write the zip with ``<unit>/<unit>.ipynb`` in it; an older one is replaced only by a complete one."""
     archive = folder / archive_name(unit)
     with whole_zip(archive) as packed:
         for name, path in notebooks.items():
             packed.write(path, notebook_path(Path(), unit, name).as_posix())
-        for name, path in modules.items():
+        for name, path in files.items():
             packed.write(path, f"{unit}/{name}")
     return archive

@@ -329,7 +329,7 @@ def _definitions(source: str, wanted: TemplateCell) -> list[tuple[ast.stmt, bool
     found = []
     for node in body:
         if not set(wanted.defines).isdisjoint(_names_of(node)):
-            stub = isinstance(node, ast.FunctionDef) and all(map(_says_nothing, node.body))
+            stub = isinstance(node, ast.FunctionDef) and all(map(says_nothing, node.body))
             stub |= isinstance(node, ast.ClassDef) and is_unwritten(source, wanted.grade_id)
             found.append((node, stub))
     return found
@@ -350,7 +350,8 @@ def without_stubs(source: str, wanted: TemplateCell) -> str:
     return "".join(lines)
 
 
-def _says_nothing(statement: ast.stmt) -> bool:
+def says_nothing(statement: ast.stmt) -> bool:
+    """Whether a statement is what stands in a stub: a text, ``pass``, or an error that names it not implemented."""
     if isinstance(statement, ast.Raise):
         return "NotImplementedError" in ast.unparse(statement)
     return isinstance(statement, ast.Pass) or (

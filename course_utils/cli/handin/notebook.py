@@ -20,6 +20,16 @@ MAX_MEGABYTES = 20
 MOST_BYTES = MAX_MEGABYTES * 1_000_000
 _DEEPEST = 60  # lists and records within each other; the deepest that a notebook needs are some outputs with about 20
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_BEFORE_4 = {  # how outputs of older notebooks name what they show
+    "text": "text/plain",
+    "html": "text/html",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "latex": "text/latex",
+    "json": "application/json",
+    "javascript": "application/javascript",
+}
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)|[\[\]{}]', re.S)  # a text that nobody closes ends with the file
 
 
@@ -55,6 +65,12 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
         content = made_safe(json.loads(text, strict=False))  # with line ends and tabs within texts
     except (ValueError, RecursionError):
         raise CourseError(f"{name} is not a notebook: it does not contain valid JSON, so it is damaged.") from None
+    version = content.get("nbformat") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > 4 and not _has_cells_of_4(content):
+        raise CourseError(
+            f"{name} is not a valid Jupyter notebook of a known format: it says that it is of format {version}, and "
+            "its cells are not where formats up to 4 have them. Save it as a notebook of format 4 and hand that in."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nbformat warns of what it mends: cells without an id, or with another's
@@ -68,6 +84,11 @@ def parse_notebook(data: bytes, name: str, size: int = 0) -> Any:
     for cell in notebook.cells:
         drop_bad_metadata(cell)
     return notebook
+
+
+def names_file(notebook: Any, name: str) -> bool:
+    """Whether the code of a notebook names a file, as ``%run name`` does."""
+    return any(cell.cell_type == "code" and name in cell.source for cell in notebook.cells)
 
 
 def _decoded(data: bytes) -> str:
@@ -113,22 +134,47 @@ def drop_bad_metadata(cell: Any) -> None:
 def _cleaned(content: Any) -> dict[str, Any] | None:
     """What other programs leave out, add or write in another way is put as the format has it; no text is lost.
 
-    None for what has no cells, or another format.
+    Of whichever version of the format it says that it is: the cells are what counts. None for what has no cells.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+    if not isinstance(content, dict):
         return None
-    if (_count(content.get("nbformat")) or 4) > 4:  # a later format, which nobody knows yet
-        return None
-    cells = [_cell(cell, index) for index, cell in enumerate(content["cells"]) if isinstance(cell, dict | str)]
+    cells = content.get("cells")
+    if not isinstance(cells, list):
+        sheets = content.get("worksheets")  # before version 4
+        sheets = (
+            [of["cells"] for of in sheets if isinstance(of, dict) and isinstance(of.get("cells"), list)]
+            if (isinstance(sheets, list))
+            else []
+        )
+        cells = [cell for of in sheets for cell in of]
+        if not sheets:
+            return None
+    cells = [_cell(cell, index) for index, cell in enumerate(cells) if isinstance(cell, dict | str)]
     return {"metadata": _record(content.get("metadata")), "nbformat": 4, "nbformat_minor": 5, "cells": cells}
+
+
+def _has_cells_of_4(content: dict[str, Any]) -> bool:
+    """Whether a notebook of a format that nobody knows yet has its texts where they are looked for."""
+    cells = content.get("cells")
+    return (
+        bool(cells)
+        and isinstance(cells, list)
+        and all(
+            isinstance(cell, dict) and "cell_type" in cell and isinstance(cell.get("source"), str | list)
+            for cell in cells
+        )
+    )
 
 
 def _cell(given: dict[str, Any] | str, index: int) -> dict[str, Any]:
     """A cell with what its kind has, and nothing else; of a kind that there is not, as text."""
     given = {"cell_type": "markdown", "source": given} if isinstance(given, str) else given
-    kind, source = given.get("cell_type"), _text(given.get("source", given.get("input")))
+    text = next((given[key] for key in ("source", "input", "code", "text") if given.get(key) is not None), None)
+    kind, source = given.get("cell_type"), _text(text)
     if kind == "heading":
-        kind, source = "markdown", f"# {source}"
+        level = _count(given.get("level")) or 1
+        kind, source = "markdown", f"{'#' * min(level, 6)} {source}"
+    kind = "markdown" if kind in ("text", "html") else kind
     number = given.get("id")
     cell: dict[str, Any] = {
         "id": number if isinstance(number, str) and _ID.fullmatch(number) else f"n{index}",
@@ -140,7 +186,7 @@ def _cell(given: dict[str, Any] | str, index: int) -> dict[str, Any]:
     if kind == "code":
         outputs = given.get("outputs")
         cell["outputs"] = [done for one in (outputs if isinstance(outputs, list) else []) if (done := _output(one))]
-        cell["execution_count"] = _count(given.get("execution_count"))
+        cell["execution_count"] = _count(given.get("execution_count", given.get("prompt_number")))
     elif isinstance(given.get("attachments"), dict):
         cell["attachments"] = {name: _bundle(of) for name, of in given["attachments"].items() if isinstance(of, dict)}
     return cell
@@ -148,8 +194,10 @@ def _cell(given: dict[str, Any] | str, index: int) -> dict[str, Any]:
 
 def _output(given: Any) -> dict[str, Any] | None:
     kind = given.get("output_type") if isinstance(given, dict) else None
+    kind = {"pyout": "execute_result", "pyerr": "error"}.get(kind, kind) if isinstance(kind, str) else None
     if kind == "stream":
-        return {"output_type": kind, "name": str(given.get("name") or "stdout"), "text": _text(given.get("text"))}
+        name = given.get("name") or given.get("stream") or "stdout"
+        return {"output_type": kind, "name": str(name), "text": _text(given.get("text"))}
     if kind == "error":
         lines = given.get("traceback")
         lines = [_text(line) for line in lines] if isinstance(lines, list) else []
@@ -161,9 +209,11 @@ def _output(given: Any) -> dict[str, Any] | None:
         }
     if kind not in ("display_data", "execute_result", "update_display_data"):
         return None
-    shown = {"data": _bundle(_record(given.get("data"))), "metadata": _record(given.get("metadata"))}
+    data = _record(given.get("data")) or {mime: given[key] for key, mime in _BEFORE_4.items() if key in given}
+    shown = {"data": _bundle(data), "metadata": _record(given.get("metadata"))}
     if kind == "execute_result":
-        return {"output_type": kind, "execution_count": _count(given.get("execution_count")), **shown}
+        number = given.get("execution_count", given.get("prompt_number"))
+        return {"output_type": kind, "execution_count": _count(number), **shown}
     return {"output_type": "display_data", **shown}
 
 
