@@ -60,11 +60,35 @@ GOOD = {
     "words that are no mark": new_markdown_cell("Begin\n\nEnd of the solution\n\nBegin the solution here."),
     "names from elsewhere": new_code_cell("from numpy import *"),
 }
+# What IPython runs, whatever Python says of it.
+IPYTHON = (
+    "pip install -q numpy",
+    "import os\npip install -U 'numpy>=1'\nhere = os.getcwd()",
+    "cd /tmp",
+    "ls",
+    "env = {}\nenv['a'] = 1\nmore = 3\nprint(more - 1, env.get('a'))",
+    "print(_, ___, _12, _i3, _ih, _oh, __builtins__)",
+    "display(In, Out); get_ipython()",
+    "files = !ls\nprint(files)",
+    "%time z = 5\nprint(z)",
+    "%%time\ny = 3",
+    "%%bash\nls $HOME",
+    "int?",
+    "import asyncio\nawait asyncio.sleep(0)",
+    "def f():\n    global made\n    made = 1\nf()\nprint(made)",
+    "match 3:\n    case [u, *w]:\n        print(u, w)\n    case {'a': p, **rest}:\n        print(p, rest)",
+    "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    print(error)",
+)
 
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_what_nbgrader_documents_passes(kind):
     assert faults(GOOD[kind]) == []
+
+
+@pytest.mark.parametrize("source", IPYTHON)
+def test_what_ipython_runs_passes(source):
+    assert faults(new_code_cell(source)) == []
 
 
 def test_a_name_that_a_star_may_bring_is_not_missed():

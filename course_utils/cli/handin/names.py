@@ -16,15 +16,21 @@ from pathlib import Path
 _NO_PYTHON = r"bash|sh|script|system|sx|cmd|writefile|file|html|svg|latex|markdown|javascript|js|perl|ruby|python2|!"
 _CELL_MAGIC = re.compile(r"\s*%%(\w+|!)[^\n]*")
 _STATEMENT = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\b(?:[ \t]+-\S+)*[ \t]+(?=[A-Za-z_(\[])", re.M)
+# IPython's own lines that need no percent sign
+_AUTOMAGIC = re.compile(
+    r"^(?=(?:cd|ls|ll|pwd|cat|cp|mv|rm|rmdir|mkdir|less|more|man|who|whos|env|pip|conda|mamba)"
+    r"(?:[ \t]*$|[ \t]+(?![=(.\[,:]|(?:in|is|and|or|if|not)\b)))",
+    re.M,
+)
 _UNSEEN = re.compile(
     r"import[ \t]+\*|^[ \t]*%(run|pylab|store|load)\b|^[ \t]*%%capture[ \t]+\w|"
     r"\b(exec|globals|locals|vars|run_line_magic)\(",
     re.M,
 )
 ALWAYS = frozenset(dir(builtins)) | frozenset(  # what IPython puts there, too
-    ("get_ipython", "display", "In", "Out", "exit", "quit", "_", "__", "___", "__name__", "__file__", "__IPYTHON__")
+    ("get_ipython", "display", "In", "Out", "exit", "quit", "__name__", "__file__", "__builtins__", "__IPYTHON__")
 )
-
+_EARLIER = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[iod]h")  # IPython's names of earlier cells and what they gave
 
 NO_PYTHON = (SyntaxError, ValueError, RuntimeError, MemoryError, tokenize.TokenError)  # how it shows
 _OF_IPYTHON = re.compile(r"^[ \t]*[%!?]|[?][ \t]*$|=[ \t]*[%!]", re.M)
@@ -53,7 +59,7 @@ def python_in(source: str) -> str:
         source = "" if re.fullmatch(_NO_PYTHON, magic[1], re.I) else source[magic.end() :]
     if len(_OF_IPYTHON.findall(source)) * len(source) > _MOST_WORK:
         return source
-    return TransformerManager().transform_cell(_STATEMENT.sub(r"\1", source))
+    return TransformerManager().transform_cell(_AUTOMAGIC.sub("%", _STATEMENT.sub(r"\1", source)))
 
 
 def tree_of(source: str) -> ast.Module | None:
@@ -73,7 +79,8 @@ def names_of(source: str) -> Names | None:
         _collect(symtable.symtable(python_in(source), "<cell>", "exec"), made, needed)
     except NO_PYTHON:
         return None
-    return Names(frozenset(made), frozenset(needed - made - ALWAYS), bool(_UNSEEN.search(source)))
+    missing = {name for name in needed - made - ALWAYS if not _EARLIER.fullmatch(name)}
+    return Names(frozenset(made), frozenset(missing), bool(_UNSEEN.search(source)))
 
 
 def _collect(table: symtable.SymbolTable, made: set[str], needed: set[str]) -> None:
