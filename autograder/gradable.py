@@ -83,9 +83,10 @@ def _of_notebook(notebook: NotebookNode) -> Iterator[str]:
         if len(numbers) > 1:
             yield f"cells {', '.join(map(str, numbers))} have the same id {grade_id!r}; give each its own"
     told: set[str] = set()
+    made = None if _makes_unseen(notebook.cells) else _made_in(notebook.cells)
     for number, cell in enumerate(notebook.cells, start=1):
         if _is_to_run(cell) and not (utils.is_grade(cell) and not utils.is_solution(cell)):
-            yield from (f"cell {number}{_called(cell)}: {fault}" for fault in _of_code(cell, notebook, told))
+            yield from (f"cell {number}{_called(cell)}: {fault}" for fault in _of_code(cell, made, told))
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code" and utils.is_grade(cell) and not utils.is_solution(cell):
             yield from (f"cell {number}{_called(cell)}: {fault}" for fault in _of_test(cell, notebook, told))
@@ -205,16 +206,21 @@ def _made_in(cells: list[NotebookNode]) -> set[str]:
     return {name for cell in cells if cell.cell_type == "code" and (of := names_of(cell.source)) for name in of.made}
 
 
-def _of_code(cell: NotebookNode, notebook: NotebookNode, told: set[str]) -> Iterator[str]:
-    """What would stop a cell that students get, or a solution; ``told`` takes the names that are missed."""
+def _makes_unseen(cells: list[NotebookNode]) -> bool:
+    """Whether some cell may make names that its text does not show."""
+    return any(of.unseen for cell in cells if cell.cell_type == "code" and (of := names_of(cell.source)))
+
+
+def _of_code(cell: NotebookNode, made: set[str] | None, told: set[str]) -> Iterator[str]:
+    """What would stop a cell that students get, or a solution. ``made``: all names of the notebook, None where they
+    cannot be told; ``told`` takes those that are missed."""
     names = names_of(cell.source)
     if names is None:
         yield "it is no Python that can be run; correct it, or tag it raises-exception"
         return
-    every = [of for each in notebook.cells if each.cell_type == "code" and (of := names_of(each.source))]
-    if any(of.unseen for of in every) or "NameError" in cell.source:
+    if made is None or "NameError" in cell.source:
         return
-    missing = sorted(names.needed - {name for of in every for name in of.made})
+    missing = sorted(names.needed - made)
     told.update(missing)
     if missing:
         yield f"no cell defines {', '.join(missing)}, so that it would end with an error"

@@ -140,15 +140,12 @@ def _cleaned(content: Any) -> dict[str, Any] | None:
         return None
     cells = content.get("cells")
     if not isinstance(cells, list):
-        sheets = content.get("worksheets")  # before version 4
-        sheets = (
-            [of["cells"] for of in sheets if isinstance(of, dict) and isinstance(of.get("cells"), list)]
-            if (isinstance(sheets, list))
-            else []
-        )
-        cells = [cell for of in sheets for cell in of]
+        given = content.get("worksheets")  # before version 4
+        found = [of.get("cells") for of in given if isinstance(of, dict)] if isinstance(given, list) else []
+        sheets = [sheet for sheet in found if isinstance(sheet, list)]
         if not sheets:
             return None
+        cells = [cell for sheet in sheets for cell in sheet]
     cells = [_cell(cell, index) for index, cell in enumerate(cells) if isinstance(cell, dict | str)]
     return {"metadata": _record(content.get("metadata")), "nbformat": 4, "nbformat_minor": 5, "cells": cells}
 
