@@ -21,6 +21,7 @@ from nbgrader import utils
 from course_utils.checks import CHECKS
 from course_utils.cli.handin import read_source, templates_of
 from course_utils.cli.handin.cells import is_check, labels_of
+from course_utils.cli.handin.names import python_in
 from course_utils.system.errors import WrongUsage
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
@@ -59,7 +60,7 @@ def find_point_faults(source: NotebookNode) -> list[str]:
 
 def _own_check_faults(cell: NotebookNode) -> list[str]:
     """Of a unit's own ``check(...)``: its ``points=``, where it is a number, is what the cell is worth."""
-    tree = python_of(cell.source) if is_check(cell.source) else ast.Module([], [])
+    tree = ast.parse(python_in(cell.source)) if is_check(cell.source) else ast.Module([], [])
     call = tree.body[-1].value if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     if not isinstance(call, ast.Call) or not any(keyword.arg == "points" for keyword in call.keywords):
         return []
@@ -76,7 +77,7 @@ def find_check_faults(source: NotebookNode) -> list[str]:
     for cell in _test_cells(source):
         grade_id = cell.metadata.nbgrader["grade_id"]
         try:
-            body = python_of(cell.source)
+            body = ast.parse(python_in(cell.source))
         except SyntaxError as error:
             found.append(f"{grade_id} is no Python (line {error.lineno}: {error.msg})")
             continue
@@ -87,13 +88,6 @@ def find_check_faults(source: NotebookNode) -> list[str]:
                 lines = str(error).splitlines() or [""]
                 found.append(f"{grade_id} needs {what}, which cannot be had ({type(error).__name__}: {lines[0]})")
     return found
-
-
-def python_of(source: str) -> ast.Module:
-    """A cell's Python, with IPython's own lines as calls. Raises SyntaxError."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    return ast.parse(TransformerManager().transform_cell(source))
 
 
 def _named(body: ast.Module) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -247,7 +247,7 @@ def test_an_interrupted_run_goes_on_after_its_last_whole_epoch_and_ends_as_if_it
 def test_what_is_shown_while_a_training_is_unfinished_says_so(capsys):
     from course_utils import plots
 
-    StopOnce.left = 0
+    StopOnce.left = 1
     fit(notebook(), nn.Sequential(model(), StopOnce()), label="the plain one")
     plots.table([{"a": 1}])
     assert "the plain one, in epoch 1 of 2" in unfinished.note() and unfinished.note() == plots.figures._with_note("")

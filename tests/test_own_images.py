@@ -69,6 +69,7 @@ def test_labels_names_and_parts_of_ones_own():
         ((PIXELS, np.zeros(3, int)), r"int64 \(3,\); expected a whole number from 0 up for each of 40"),
         ((PIXELS, np.zeros(40)), "float64"),
         ((PIXELS[:5],), "5 images are too few"),
+        ((PIXELS // 128,), "uint8 of 0 and 1; expected 0..255. Multiply by 255, or give bool"),
     ],
 )
 def test_other_arrays_are_refused(given, said):
@@ -103,6 +104,29 @@ def test_deep_pictures_are_brought_to_eight_bits(tmp_path):
     for number in range(2):
         Image.fromarray(np.full((20, 20), 65535, np.uint16)).save(tmp_path / f"{number}.png")
     assert datasets.from_folder(tmp_path).train_images.unique().tolist() == [255]
+
+
+def test_what_is_transparent_is_white_and_floats_are_brought_to_eight_bits(tmp_path):
+    """Black strokes on a transparent ground, which is black, too, where the alpha is dropped."""
+    strokes = np.zeros((20, 20, 4), np.uint8)
+    strokes[8:12, :, 3] = 255
+    for number in range(2):
+        Image.fromarray(strokes).save(tmp_path / f"{number}.png")
+    found = datasets.from_folder(tmp_path, size=20).train_images[0]
+    assert found[:, 0].unique().tolist() == [255] and found[:, 10].unique().tolist() == [0]
+    for file in list(tmp_path.glob("*.png")):
+        Image.fromarray(np.full((20, 20), 0.5, np.float32)).save(file.with_suffix(".tif"))
+        file.unlink()
+    assert datasets.from_folder(tmp_path).train_images.unique().tolist() == [128]
+    Image.fromarray(np.full((20, 20), -3, np.float32)).save(tmp_path / "0.tif")
+    with pytest.raises(CourseError, match="0.tif cannot be read as a picture .its values go from -3 to -3"):
+        datasets.from_folder(tmp_path)
+
+
+def test_hidden_folders_are_no_classes(shapes):
+    (shapes / ".thumbnails").mkdir()
+    Image.new("L", (9, 9)).save(shapes / ".thumbnails" / "a.png")
+    assert ".thumbnails" not in datasets.from_folder(shapes).class_names
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path, shapes):
@@ -153,6 +177,25 @@ def test_tables_that_hold_no_pictures_are_refused(tmp_path, text, said):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(CourseError, match=said):
         datasets.from_csv(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("heads", [True, False])
+@pytest.mark.parametrize("numbers", [True, False])
+def test_a_table_that_pandas_wrote_of_pixels_from_0_to_1(tmp_path, capsys, heads, numbers):
+    lines = [",".join(map(str, range(4)))] * heads + ["0,0.5,1,1"] * 12
+    if numbers:
+        lines = [f"{'' if heads and not row else row},{line}" for row, line in enumerate(lines)]
+        lines[0] = "," + lines[0].partition(",")[2]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    data = datasets.from_csv(tmp_path / "t.csv", device="cpu")
+    assert len(data.train_images) + len(data.test_images) == 12
+    assert data.train_images[0].flatten().tolist() == [0, 128, 255, 255]
+    assert "pixels from 0 to 1, taken to be in [0, 1]" in capsys.readouterr().out
+
+
+def test_a_name_that_cannot_be_one_is_told_how_it_can():
+    with pytest.raises(CourseError, match="'my pictures' cannot be the name .* use folder:PATH"):
+        datasets.load("my pictures")
 
 
 def test_the_course_names_its_pictures_and_every_notebook_loads_them(tmp_path, shapes, monkeypatch):

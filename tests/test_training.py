@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -226,7 +227,7 @@ def test_the_cost_is_told_before_training_starts(capsys, clock):
 # --- ending early ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [1, 5, 8, 9, 13])
+@pytest.mark.parametrize("step", [2, 5, 8, 9, 13])
 def test_an_interrupt_leaves_a_usable_model_its_history_and_a_kept_run(place, capsys, step):
     model = toy_model()
     run = fit(model, AtStep(step, interrupt), epochs=5, name="early", unit=UNIT)
@@ -241,6 +242,15 @@ def test_an_interrupt_leaves_a_usable_model_its_history_and_a_kept_run(place, ca
     record = runs.load("early", fresh, UNIT)
     assert record["stopped"] == "interrupted" and record["history"] == run.history
     assert same(weights(fresh), weights(model))
+
+
+def test_an_interrupt_before_the_first_step_ends_the_cell_and_keeps_nothing(place, capsys):
+    """Cells below would show the numbers of a model that has none."""
+    with pytest.raises(KeyboardInterrupt):
+        fit(loss_function=AtStep(1, interrupt), epochs=5, name="none", unit=UNIT)
+    assert "nothing was trained, and nothing is kept" in capsys.readouterr().out
+    assert not runs.path_of("none", UNIT).exists()
+    assert fit(epochs=1, name="none", unit=UNIT).stopped is None
 
 
 def test_an_interrupt_while_testing_records_the_epoch_once():
@@ -278,7 +288,8 @@ def test_a_loss_that_is_nan_stops_before_the_weights_are_spoilt(capsys, step):
     assert run.stopped == "not finite"
     shown = capsys.readouterr().out
     assert "no longer a finite number" in shown and "learning rate" in shown and "here 0.01" in shown
-    fit(twin, AtStep(step, interrupt), epochs=3, seed=2)
+    with contextlib.suppress(KeyboardInterrupt):  # before the first step it ends the cell
+        fit(twin, AtStep(step, interrupt), epochs=3, seed=2)
     assert same(weights(model), weights(twin)), "the weights are not those of the last good step"
 
 

@@ -31,6 +31,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 PARTS = ("train", "test")
 TEST_SHARE = 10  # one picture in so many is for testing, unless the folder says which
 SIZES = (8, 512)
+_NAME = r"[\w-][\w.-]*"
 
 
 def from_arrays(
@@ -99,7 +100,8 @@ def from_folder(
     """A data set of the pictures in a folder, as torchvision's ImageFolder lists them: one folder for each class.
 
     A folder without class folders is one class. Folders ``train`` and ``test`` are taken as the two parts; else one
-    picture in ten, told by its name alone, is for testing. Pictures are cut to their central square and resized.
+    picture in ten, told by its name alone, is for testing. Pictures are cut to their central square and resized; what
+    is transparent is white. Hidden files and folders are left out.
 
     Args:
         size: pixels along a side, 8 to 512; default 28 for grey pictures and 64 for colour.
@@ -146,7 +148,8 @@ def from_csv(
     train_limit: int | None = None,
     name: str | None = None,
 ) -> Dataset:
-    """A data set of the lines of a table, one picture each: pixels in 0..255, row by row, of a square picture.
+    """A data set of the lines of a table, one picture each: pixels in 0..255, row by row, of a square picture. Where
+    no pixel of the table is over 1 they are taken to be in [0, 1], and it is said.
 
     A column ``label`` (or ``class``), named in the first line, holds the classes, numbers or words; without one all
     pictures are of one class. Three times as many columns as a square are a colour picture, its red pixels first. One
@@ -161,6 +164,7 @@ def from_csv(
         rows = rows_of(file.read_bytes())
     except (OSError, ValueError, csv.Error) as error:
         raise CourseError(f"{file} cannot be read as a table of pixels ({error}).") from None
+    rows = _without_numbers_of_pandas(rows)
     heads = [cell.strip().lower() for cell in rows[0]]
     at = next((heads.index(word) for word in ("label", "class") if word in heads), None)
     body = rows[1:] if at is not None or any(not _is_number(cell) for cell in heads) else rows
@@ -171,7 +175,7 @@ def from_csv(
     channels, side = next(((c, s) for c, s in squares if c * s * s == length and s > 1), (0, 0))
     if not channels or length == 0:
         raise CourseError(f"{file} has {length} pixels in a line; expected those of a square, 784 or 3 x 784, say.")
-    array = np.empty((len(pixels), length), np.uint8)
+    array = np.empty((len(pixels), length), np.float32)
     for number, row in enumerate(pixels):
         try:
             values = np.array([float(cell) for cell in row])
@@ -181,17 +185,27 @@ def from_csv(
             raise CourseError(
                 f"{file}, picture {number + 1}: expected {length} numbers in 0..255, separated by commas."
             ) from None
-        array[number] = np.rint(values)
-    pictures = _resized(array.reshape(-1, channels, side, side), size or side)
+        array[number] = values
+    if 0 < array.max() <= 1:
+        print(f"{file.name}: pixels from 0 to {array.max():g}, taken to be in [0, 1]")
+        array *= 255
+    pictures = _resized(np.rint(array).astype(np.uint8).reshape(-1, channels, side, side), size or side)
     names = sorted(set(words), key=lambda word: (not word.isdecimal(), int(word) if word.isdecimal() else 0, word))
     labels = np.array([names.index(word) for word in words])
     data = from_arrays(pictures, labels, class_names=[word or file.stem for word in names], device="cpu")
     return ready(name or file.stem, data, device=device, train_limit=train_limit)
 
 
+def _without_numbers_of_pandas(rows: list[list[str]]) -> list[list[str]]:
+    """Without the row numbers and the numbered heads that pandas writes."""
+    if rows[0][0] == "" and len(rows[0]) > 1:
+        rows = [row[1:] for row in rows]
+    return rows[1:] if rows[0] == [str(number) for number in range(len(rows[0]))] else rows
+
+
 def find(name: str) -> Path | None:
     """The folder or table in the places for data sets that has this name; None where there is none."""
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
+    if not re.fullmatch(_NAME, name):
         return None
     for folder in places.candidates():
         for path in (folder / name, folder / f"{name}.csv"):
@@ -220,6 +234,11 @@ def load_own(
     train_limit: int | None = None,
 ) -> Dataset:
     """The data set of one's own that lies under ``name``. Raises CourseError where there is none."""
+    if not re.fullmatch(_NAME, name):
+        raise CourseError(
+            f"{name!r} cannot be the name of a data set: letters, digits, '_', '-' and '.' can. Rename the folder or "
+            "the table, or use folder:PATH."
+        )
     path = find(name)
     if path is None:
         raise CourseError(
@@ -344,7 +363,9 @@ def _listed(root: Path) -> list[tuple[Path, str]]:
     found = [
         (file, file.relative_to(root).parts[0] if file.parent != root else root.name)
         for file in sorted(root.rglob("*"))
-        if file.suffix.lower() in ENDINGS and file.is_file() and not file.name.startswith(".")
+        if file.suffix.lower() in ENDINGS
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(root).parts)
     ]
     classes = [row for row in found if row[0].parent != root]
     return classes or found  # pictures beside the class folders belong to no class
@@ -361,7 +382,7 @@ def _is_grey(file: Path) -> bool:
 
     try:
         with Image.open(file) as picture:
-            return picture.mode in ("1", "L", "LA", "I", "I;16")
+            return picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
     except (OSError, UnidentifiedImageError) as error:
         raise CourseError(f"{file} cannot be read as a picture ({error}). Remove or replace it.") from None
 
@@ -375,7 +396,16 @@ def _read(file: Path, side: int, grey: bool) -> np.ndarray:
             picture: Image.Image = opened
             if picture.mode.startswith("I"):  # 16 bits
                 picture = Image.fromarray((np.asarray(picture, np.float64) / 257).clip(0, 255).astype(np.uint8))
-            turned = ImageOps.exif_transpose(picture).convert("L" if grey else "RGB")
+            elif picture.mode == "F":
+                values = np.asarray(picture)
+                if not (values.min() >= 0 and values.max() <= 255):
+                    raise ValueError(f"its values go from {values.min():g} to {values.max():g}, and not from 0 to 255")
+                picture = Image.fromarray(np.rint(values * (255 if values.max() <= 1 else 1)).astype(np.uint8))
+            turned = ImageOps.exif_transpose(picture)
+            if turned.has_transparency_data:
+                turned = turned.convert("RGBA")
+                turned = Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned)
+            turned = turned.convert("L" if grey else "RGB")
             array = np.asarray(ImageOps.fit(turned, (side, side), Image.Resampling.BOX))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise CourseError(f"{file} cannot be read as a picture ({error}). Remove or replace it.") from None
@@ -394,6 +424,8 @@ def _images(name: str, given: Any) -> np.ndarray:
             f"{name} are {_shape(np.asarray(given))}; expected (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3."
         )
     if array.dtype == np.uint8:
+        if array.max() == 1:
+            raise CourseError(f"{name} are uint8 of 0 and 1; expected 0..255. Multiply by 255, or give bool or floats.")
         return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * 255

@@ -109,7 +109,8 @@ def fit(
     An interrupt (the stop button, Ctrl-C) ends training early and returns the usable model and its history so far. It
     does not take the place of a run under its name that was made to its end. The same training under the same name goes
     on after the last whole epoch; until it is made to its end, what is shown in this kernel says that it was not.
-    Another interrupt within two seconds is passed on: it ends a loop of trainings, too.
+    Another interrupt within two seconds is passed on: it ends a loop of trainings, too; so is one before the first
+    step, as there is no model yet that cells below could show.
     A loss or a weight that is not finite ends it too, with an explanation, and the weights are the last good ones.
     A disk that is full costs the file that did not fit, and a sentence; the training goes on.
 
@@ -219,6 +220,8 @@ def _fit(
         if test_images is not None and len(test_images) == 1 and len(run.history) < run.settings["epochs"]:
             _rehearse(run.model, loop.loss_function, test_images)
         run_epochs(run, loop, how, test_images, at_epoch, progress, live)
+    if run.never_began:
+        raise KeyboardInterrupt
     if loop.best is not None:
         run.model.load_state_dict(loop.best)
         run.best_epoch = how.best_epoch(run.history)

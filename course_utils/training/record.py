@@ -52,6 +52,11 @@ class Run:
         """Epochs that the weights have had from beginning to end."""
         return len(self.history) - self._partial
 
+    @property
+    def never_began(self) -> bool:
+        """Whether it was interrupted before its first step: there is no model and no number to show."""
+        return self.stopped == "interrupted" and not self.history
+
     interrupted_again: bool = False  # by a second interrupt soon after another training's
     _partial: int = 0  # 1 where the last record is of an epoch that was not finished
 
@@ -178,6 +183,8 @@ def last_words(run: Run, epochs: int) -> str:
             else ""
         )
     place = where(run)
+    if run.never_began:
+        return "Interrupted before the first step: nothing was trained, and nothing is kept."
     if run.stopped == "interrupted":
         again = " Run the cell again to go on after the last whole epoch." if run.identity and run.whole_epochs else ""
         return (
