@@ -68,9 +68,9 @@ def code_map(
         for digit in np.unique(digits):
             chosen = points[digits == digit]
             name = names[digit] if names else str(digit)
-            ax.scatter(
-                chosen[:, 0], chosen[:, 1], s=26, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2
-            )
+            few = len(np.unique(chosen.round(1), axis=0)) <= 3  # places: one sign on each is all there is to see
+            seen = 4 if few else 1
+            ax.scatter(*chosen.T, s=26 * seen, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2 * seen)
         if prior:
             turn = np.linspace(0, 2 * np.pi, 200)
             for radius in (1, 2, 3):

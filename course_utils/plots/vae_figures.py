@@ -403,15 +403,14 @@ def plane(
     """
     fig, axes = figure(5.2 if pictures else 4.2)
     ax = axes[0, 0]
+    labels: list[tuple[str, np.ndarray, str]] = []
     for index, (family, models) in enumerate(families.items()):
         colour = PALETTE[(0, 6, 3, 7)[index % 4]]
         middle = np.array([np.mean(seeds, 0) for seeds in models.values()])
         ax.plot(*middle.T, color=colour, lw=1, ls=((0, ()), (0, (4, 2)), (0, (1, 1)), (0, (5, 1, 1, 1)))[index % 4])
         dots = np.array([dot for seeds in models.values() for dot in seeds])
         ax.plot(*dots.T, ls="", marker="osD^"[index % 4], mfc="none", color=colour, ms=6, label=family)
-        for (x, y), name in zip(middle, models, strict=True):
-            below = -14 if index % 2 else 6
-            ax.annotate(name, (x, y), textcoords="offset points", xytext=(7, below), color=colour)
+        labels += [(name, np.array(seeds), colour) for name, seeds in models.items() if name]
     for place, (name, (x, y)) in enumerate(yours.items()):
         ax.plot([x], [y], ls="", marker="*", color=INK, ms=10, label=("_" if place else "") + "your runs")
         if pictures and name in pictures:
@@ -435,4 +434,27 @@ def plane(
     else:
         ax.set_ylim(0, None)
     fig.legend(loc="outside lower center", ncols=3)
+    fig.draw_without_rendering()  # the layout, which says where dots are
+    dots = [dot for models in families.values() for seeds in models.values() for dot in seeds]
+    _label_beside(ax, labels, np.array([*dots, *yours.values()]))
     show(fig, alt, caption)
+
+
+def _label_beside(ax: Axes, labels: list[tuple[str, np.ndarray, str]], dots: np.ndarray) -> None:
+    """(text, (N, 2) points, colour): each text on the side of its points where it covers the least of the dots and of
+    the texts before it: above, below, right, left, or between two of these."""
+    taken = ax.transData.transform(dots) if len(dots) else np.empty((0, 2))
+    unit = ax.figure.dpi / 72  # pixels of a point
+    for text, points, colour in labels:
+        at = ax.transData.transform(points)
+        written = ax.annotate(text, points.mean(0), textcoords="offset points", xytext=(0, 0), color=colour)
+        box = written.get_window_extent()
+        size, gap, room = np.array([box.width, box.height]), 6 * unit, 3 * unit
+        before, middle, after = at.min(0) - gap - size, at.mean(0) - size / 2, at.max(0) + gap
+        columns, rows = np.stack([before, middle, after], 1)
+        sides = [(1, 2), (1, 0), (2, 1), (0, 1), (2, 2), (0, 2), (2, 0), (0, 0)]
+        corners = [np.array([columns[column], rows[row]]) for column, row in sides]
+        covered = [((taken > corner - room) & (taken < corner + size + room)).all(1).sum() for corner in corners]
+        corner = corners[int(np.argmin(covered))]
+        written.set_position(tuple((corner - at.mean(0)) / unit))
+        taken = np.vstack([taken, [corner + size * (share, 0.5) for share in (0, 0.5, 1)]])
