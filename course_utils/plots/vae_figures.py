@@ -435,8 +435,8 @@ def plane(
         ax.set_ylim(0, None)
     fig.legend(loc="outside lower center", ncols=3)
     fig.draw_without_rendering()  # the layout, which says where dots are
-    dots = [dot for models in families.values() for seeds in models.values() for dot in seeds]
-    _label_beside(ax, labels, np.array([*dots, *yours.values()]))
+    stored = [dot for models in families.values() for seeds in models.values() for dot in seeds]
+    _label_beside(ax, labels, np.array([*stored, *yours.values()]))
     show(fig, alt, caption)
 
 
