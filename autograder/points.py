@@ -21,7 +21,7 @@ from nbgrader import utils
 from course_utils.checks import CHECKS
 from course_utils.cli.handin import read_source, templates_of
 from course_utils.cli.handin.cells import is_check, labels_of
-from course_utils.cli.handin.names import python_in
+from course_utils.cli.handin.names import python_in, tree_of
 from course_utils.system.errors import WrongUsage
 from course_utils.system.tree import Tree, notebook_path
 from course_utils.system.whole_file import write_whole
@@ -60,8 +60,8 @@ def find_point_faults(source: NotebookNode) -> list[str]:
 
 def _own_check_faults(cell: NotebookNode) -> list[str]:
     """Of a unit's own ``check(...)``: its ``points=``, where it is a number, is what the cell is worth."""
-    tree = ast.parse(python_in(cell.source)) if is_check(cell.source) else ast.Module([], [])
-    call = tree.body[-1].value if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    tree = tree_of(cell.source) if is_check(cell.source) else None
+    call = tree.body[-1].value if tree is not None and isinstance(tree.body[-1], ast.Expr) else None
     if not isinstance(call, ast.Call) or not any(keyword.arg == "points" for keyword in call.keywords):
         return []
     said, points = _points_of(call), float(cell.metadata.nbgrader["points"])

@@ -23,10 +23,7 @@ from autograder.nbgrader_course import NbGraderCourse
 from autograder.release import register_unit
 from autograder.safe_html import as_text, as_written
 from autograder.sanitise import sanitise
-from course_utils.cli.handin.evidence import (
-    MOST_NUMBERS,
-    NOWHERE,
-)
+from course_utils.cli.handin.evidence import MOST_NUMBERS, NOWHERE
 from course_utils.system.errors import CourseError, WrongUsage
 from course_utils.system.tree import Tree
 

@@ -1,12 +1,13 @@
-"""The plane of two numbers: its labels lie beside its dots, and beside each other."""
+"""What a figure must not hide: labels of the plane lie beside its dots, codes that all lie in one place are seen."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
+import torch
 
-from course_utils.plots import vae_figures
+from course_utils.plots import charts, vae_figures
 
 SEEDS = [(70.0, 50.0), (70.4, 52.0)]
 
@@ -36,3 +37,12 @@ def test_a_label_covers_no_dot_and_no_other_label(monkeypatch, yours):
     dots = [dot for models in families.values() for seeds in models.values() for dot in seeds] + [*yours.values()]
     covered = [(x, y) for x, y in ax.transData.transform(dots) for box in boxes if box.contains(x, y)]
     assert not covered and not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_many_codes_in_one_place_have_a_large_sign_and_a_few_codes_have_not(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "show", lambda fig, alt, caption="": drawn.append(fig))
+    z = torch.cat([torch.randn(200, 2), torch.zeros(200, 2), torch.randn(2, 2)])
+    charts.code_map({"map": (z, torch.tensor([0] * 200 + [1] * 200 + [2] * 2))}, "alt", prior=False)
+    everywhere, one_place, few = (signs.get_sizes()[0] for signs in drawn[0].axes[0].collections)
+    assert everywhere == few < one_place

@@ -96,6 +96,8 @@ def test_a_wrong_import_and_what_is_no_python_are_named():
     assert find_check_faults(ours) == []
     ours.cells[1].source = "from course_utils import chek\n\nchek.slerp(slerp, points=3)"
     assert "chek" in find_check_faults(ours)[0]
+    ours.cells[1].source = "%%time\n" + ours.cells[1].source
+    assert "chek" in find_check_faults(ours)[0]
     ours.cells[1].source = "check.slerp(slerp, points=3"
     assert "is no Python" in find_check_faults(ours)[0]
 

@@ -188,8 +188,7 @@ def from_csv(
         array[number] = values
     if 0 < array.max() <= 1:
         print(f"{file.name}: pixels from 0 to {array.max():g}, taken to be in [0, 1]")
-        array *= 255
-    pictures = _resized(np.rint(array).astype(np.uint8).reshape(-1, channels, side, side), size or side)
+    pictures = _resized(_eight_bits(array).reshape(-1, channels, side, side), size or side)
     names = sorted(set(words), key=lambda word: (not word.isdecimal(), int(word) if word.isdecimal() else 0, word))
     labels = np.array([names.index(word) for word in words])
     data = from_arrays(pictures, labels, class_names=[word or file.stem for word in names], device="cpu")
@@ -400,7 +399,7 @@ def _read(file: Path, side: int, grey: bool) -> np.ndarray:
                 values = np.asarray(picture)
                 if not (values.min() >= 0 and values.max() <= 255):
                     raise ValueError(f"its values go from {values.min():g} to {values.max():g}, and not from 0 to 255")
-                picture = Image.fromarray(np.rint(values * (255 if values.max() <= 1 else 1)).astype(np.uint8))
+                picture = Image.fromarray(_eight_bits(values))
             turned = ImageOps.exif_transpose(picture)
             if turned.has_transparency_data:
                 turned = turned.convert("RGBA")
@@ -410,6 +409,11 @@ def _read(file: Path, side: int, grey: bool) -> np.ndarray:
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise CourseError(f"{file} cannot be read as a picture ({error}). Remove or replace it.") from None
     return array[None] if grey else array.transpose(2, 0, 1)
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """uint8 of floats in 0..255, or in [0, 1] where none is over 1."""
+    return np.rint(values * (255 if values.max() <= 1 else 1)).astype(np.uint8)
 
 
 def _images(name: str, given: Any) -> np.ndarray:

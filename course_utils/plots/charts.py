@@ -68,8 +68,8 @@ def code_map(
         for digit in np.unique(digits):
             chosen = points[digits == digit]
             name = names[digit] if names else str(digit)
-            few = len(np.unique(chosen.round(1), axis=0)) <= 3  # places: one sign on each is all there is to see
-            seen = 4 if few else 1
+            places = len(np.unique(chosen.round(1), axis=0))
+            seen = 4 if places <= 3 and len(chosen) > 10 * places else 1  # many codes that look like one sign or two
             ax.scatter(*chosen.T, s=26 * seen, marker=f"${name[:2]}$", color=PALETTE[digit % 10], linewidths=0.2 * seen)
         if prior:
             turn = np.linspace(0, 2 * np.pi, 200)

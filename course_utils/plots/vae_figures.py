@@ -434,16 +434,17 @@ def plane(
     else:
         ax.set_ylim(0, None)
     fig.legend(loc="outside lower center", ncols=3)
-    fig.draw_without_rendering()  # the layout, which says where dots are
-    stored = [dot for models in families.values() for seeds in models.values() for dot in seeds]
-    _label_beside(ax, labels, np.array([*stored, *yours.values()]))
+    if labels:
+        fig.draw_without_rendering()  # the layout, which says where dots are
+        stored = [dot for models in families.values() for seeds in models.values() for dot in seeds]
+        _label_beside(ax, labels, np.array([*stored, *yours.values()]))
     show(fig, alt, caption)
 
 
 def _label_beside(ax: Axes, labels: list[tuple[str, np.ndarray, str]], dots: np.ndarray) -> None:
     """(text, (N, 2) points, colour): each text on the side of its points where it covers the least of the dots and of
     the texts before it: above, below, right, left, or between two of these."""
-    taken = ax.transData.transform(dots) if len(dots) else np.empty((0, 2))
+    taken = ax.transData.transform(dots)
     unit = ax.figure.dpi / 72  # pixels of a point
     for text, points, colour in labels:
         at = ax.transData.transform(points)

@@ -182,9 +182,9 @@ def last_words(run: Run, epochs: int) -> str:
             if made
             else ""
         )
-    place = where(run)
     if run.never_began:
         return "Interrupted before the first step: nothing was trained, and nothing is kept."
+    place = where(run)
     if run.stopped == "interrupted":
         again = " Run the cell again to go on after the last whole epoch." if run.identity and run.whole_epochs else ""
         return (
